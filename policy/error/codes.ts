@@ -1,0 +1,306 @@
+/**
+ * The one catalogue of refusals. A code is stable: users alert and search on it. docs/errors.md is
+ * generated from this table.
+ *
+ * `status` is the HTTP status, `grpcStatus` the gRPC code of the same answer, `title` the only text
+ * a caller sees. `meaning` and `remedy` are for the operator.
+ */
+export interface CodeEntry {
+  readonly family: 'malformed' | 'refused' | 'limited' | 'unavailable' | 'fault' | 'connection';
+  /** 0: the connection is closed without an answer. */
+  readonly status: number;
+  readonly grpcStatus: number;
+  readonly title: string;
+  readonly meaning: string;
+  readonly remedy: string;
+}
+
+const GRPC = {
+  invalidArgument: 3,
+  deadlineExceeded: 4,
+  permissionDenied: 7,
+  resourceExhausted: 8,
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+  unauthenticated: 16,
+} as const;
+
+export const CODES = {
+  malformed_request: {
+    family: 'malformed',
+    status: 400,
+    grpcStatus: GRPC.internal,
+    title: 'Malformed request',
+    meaning: 'The request is not valid HTTP, or can be read in more than one way.',
+    remedy: 'Look at the reason in the log: it names the rule of RFC 9112 that was broken.',
+  },
+  ambiguous_path: {
+    family: 'malformed',
+    status: 400,
+    grpcStatus: GRPC.invalidArgument,
+    title: 'Ambiguous path',
+    meaning:
+      'The path has dot segments, an encoded slash, a backslash, `//`, `..;`, a broken percent-encoding or invalid UTF-8: two programs could read two paths.',
+    remedy: 'Send the path in its plain form, or set MeshDefaults.pathNormalization.',
+  },
+  header_block_too_large: {
+    family: 'malformed',
+    status: 431,
+    grpcStatus: GRPC.resourceExhausted,
+    title: 'Request header fields too large',
+    meaning: 'The header block exceeds maxHeaderBytes.',
+    remedy: 'Send smaller headers (cookies are the usual cause).',
+  },
+  request_timeout: {
+    family: 'malformed',
+    status: 408,
+    grpcStatus: GRPC.deadlineExceeded,
+    title: 'Request timeout',
+    meaning: 'The caller began a request and did not go on with it in time.',
+    remedy: 'Look for a caller that hangs or a network that loses packets.',
+  },
+  no_client_certificate: {
+    family: 'connection',
+    status: 0,
+    grpcStatus: GRPC.unauthenticated,
+    title: 'Client certificate required',
+    meaning: 'The caller completed TLS without a certificate; the mesh is STRICT.',
+    remedy: 'Put the caller behind a sidecar of its own.',
+  },
+  untrusted_certificate: {
+    family: 'connection',
+    status: 0,
+    grpcStatus: GRPC.unauthenticated,
+    title: 'Certificate not trusted',
+    meaning: 'The peer certificate does not chain to the trust bundle, or is outside of its validity.',
+    remedy: 'Compare the issuer named in the log with the trust bundle, and the clocks of both machines.',
+  },
+  invalid_spiffe_id: {
+    family: 'connection',
+    status: 403,
+    grpcStatus: GRPC.unauthenticated,
+    title: 'Invalid identity',
+    meaning: 'The peer certificate does not carry exactly one well-formed SPIFFE ID.',
+    remedy: 'Issue the certificate through the control plane, or with one URI SAN spiffe://TRUST-DOMAIN/ns/N/sa/S.',
+  },
+  foreign_trust_domain: {
+    family: 'connection',
+    status: 0,
+    grpcStatus: GRPC.unauthenticated,
+    title: 'Foreign trust domain',
+    meaning: 'The peer identity is of a trust domain this mesh does not know.',
+    remedy: 'Check trustDomain in both configurations.',
+  },
+  tls_handshake_failed: {
+    family: 'connection',
+    status: 0,
+    grpcStatus: GRPC.unauthenticated,
+    title: 'TLS handshake failed',
+    meaning: 'The caller did not speak TLS 1.3, spoke plaintext, or broke the handshake off.',
+    remedy: 'Put the caller behind a sidecar, or exclude the port.',
+  },
+  authorization_denied: {
+    family: 'refused',
+    status: 403,
+    grpcStatus: GRPC.permissionDenied,
+    title: 'Forbidden',
+    meaning: 'A rule of a DENY policy matched the request.',
+    remedy: 'The log names policy and rule.',
+  },
+  authorization_not_allowed: {
+    family: 'refused',
+    status: 403,
+    grpcStatus: GRPC.permissionDenied,
+    title: 'Forbidden',
+    meaning: 'ALLOW policies bind this workload and none of their rules matched.',
+    remedy: 'The log names the nearest rule and the clause of it that failed; `lateral authz` reproduces it.',
+  },
+  authorization_default_deny: {
+    family: 'refused',
+    status: 403,
+    grpcStatus: GRPC.permissionDenied,
+    title: 'Forbidden',
+    meaning: 'No ALLOW policy binds this workload and MeshDefaults.authorization.default is Deny.',
+    remedy: 'Write an AuthorizationPolicy that allows the call.',
+  },
+  undocumented_path: {
+    family: 'refused',
+    status: 404,
+    grpcStatus: GRPC.unimplemented,
+    title: 'Not found',
+    meaning: 'The path is in no API description bound to this workload.',
+    remedy: 'Document the endpoint, or set request.undocumented to Report.',
+  },
+  undocumented_method: {
+    family: 'refused',
+    status: 405,
+    grpcStatus: GRPC.unimplemented,
+    title: 'Method not allowed',
+    meaning: 'The path is documented, this method of it is not.',
+    remedy: 'Document the operation; the Allow header lists those there are.',
+  },
+  invalid_parameter: {
+    family: 'malformed',
+    status: 400,
+    grpcStatus: GRPC.invalidArgument,
+    title: 'Invalid parameter',
+    meaning: 'A path, query, header or cookie parameter is missing or does not satisfy its schema.',
+    remedy: 'The log names parameter, schema keyword and limit.',
+  },
+  unknown_parameter: {
+    family: 'malformed',
+    status: 400,
+    grpcStatus: GRPC.invalidArgument,
+    title: 'Unknown parameter',
+    meaning: 'The query has a parameter that the operation does not declare.',
+    remedy: 'Document it, or set request.unknownParameters.',
+  },
+  unsupported_media_type: {
+    family: 'malformed',
+    status: 415,
+    grpcStatus: GRPC.invalidArgument,
+    title: 'Unsupported media type',
+    meaning: 'The body is of a content type (or content coding) that the operation does not declare.',
+    remedy: 'Send a declared type; the log lists them.',
+  },
+  missing_body: {
+    family: 'malformed',
+    status: 400,
+    grpcStatus: GRPC.invalidArgument,
+    title: 'Missing body',
+    meaning: 'The operation requires a body and none came.',
+    remedy: 'Send the body.',
+  },
+  malformed_body: {
+    family: 'malformed',
+    status: 400,
+    grpcStatus: GRPC.invalidArgument,
+    title: 'Malformed body',
+    meaning:
+      'The body cannot be read as what its content type says (or has a duplicate key, is nested too deep, is not UTF-8).',
+    remedy: 'The log names the position.',
+  },
+  invalid_body: {
+    family: 'malformed',
+    status: 400,
+    grpcStatus: GRPC.invalidArgument,
+    title: 'Invalid body',
+    meaning: 'The body does not satisfy the schema of the operation.',
+    remedy: 'The log names JSON pointer and schema keyword.',
+  },
+  body_too_large: {
+    family: 'malformed',
+    status: 413,
+    grpcStatus: GRPC.resourceExhausted,
+    title: 'Content too large',
+    meaning: 'The body exceeds limits.bodyBytes of the validation policy.',
+    remedy: 'Send less, or raise the limit for the operation.',
+  },
+  schema_unavailable: {
+    family: 'fault',
+    status: 500,
+    grpcStatus: GRPC.internal,
+    title: 'Internal error',
+    meaning: 'The operation has a schema that could not be compiled; what cannot be checked is refused.',
+    remedy: '`lateral check` names the schema and its fault.',
+  },
+  unknown_host: {
+    family: 'unavailable',
+    status: 502,
+    grpcStatus: GRPC.unavailable,
+    title: 'Unknown host',
+    meaning: 'No service of the mesh has this host (and MeshDefaults.outbound is RegistryOnly).',
+    remedy: 'Declare a MeshService, or correct the Host header.',
+  },
+  no_endpoint: {
+    family: 'unavailable',
+    status: 503,
+    grpcStatus: GRPC.unavailable,
+    title: 'Service unavailable',
+    meaning: 'The service is known and has no endpoint.',
+    remedy: 'Look at the endpoints of the MeshService.',
+  },
+  upstream_unavailable: {
+    family: 'unavailable',
+    status: 503,
+    grpcStatus: GRPC.unavailable,
+    title: 'Service unavailable',
+    meaning: 'The app or the peer could not be reached, or ended the connection before its answer.',
+    remedy: 'The log names address and system error.',
+  },
+  upstream_identity_mismatch: {
+    family: 'unavailable',
+    status: 503,
+    grpcStatus: GRPC.unavailable,
+    title: 'Service unavailable',
+    meaning:
+      'The endpoint proved another identity than the one discovery declares for it; no byte of the request was sent.',
+    remedy: 'Correct serviceAccount of the endpoint, or find out who answers there.',
+  },
+  upstream_timeout: {
+    family: 'unavailable',
+    status: 504,
+    grpcStatus: GRPC.deadlineExceeded,
+    title: 'Gateway timeout',
+    meaning: 'The app or the peer did not answer, or did not go on with its answer, in time.',
+    remedy: 'The log names the limit.',
+  },
+  upstream_malformed: {
+    family: 'unavailable',
+    status: 502,
+    grpcStatus: GRPC.unavailable,
+    title: 'Bad gateway',
+    meaning: 'The app or the peer answered with something that is not HTTP.',
+    remedy: 'Check port and protocol of the app.',
+  },
+  overloaded: {
+    family: 'unavailable',
+    status: 503,
+    grpcStatus: GRPC.unavailable,
+    title: 'Service unavailable',
+    meaning: 'A bound of the sidecar is reached (requests in flight, memory for buffered bodies).',
+    remedy: 'The log names the bound.',
+  },
+  no_policy: {
+    family: 'unavailable',
+    status: 503,
+    grpcStatus: GRPC.unavailable,
+    title: 'Service unavailable',
+    meaning: 'No policy is in force yet; without one nothing is let through.',
+    remedy: 'Look at the connection to the control plane.',
+  },
+  loop_detected: {
+    family: 'fault',
+    status: 508,
+    grpcStatus: GRPC.internal,
+    title: 'Loop detected',
+    meaning: 'The request would be sent to the sidecar itself.',
+    remedy: 'Correct the endpoint: it names a port of this sidecar.',
+  },
+  client_gone: {
+    family: 'connection',
+    status: 0,
+    grpcStatus: 1,
+    title: 'Client closed the request',
+    meaning: 'The caller ended the connection before the answer was complete.',
+    remedy: 'Look for timeouts at the caller.',
+  },
+  internal_error: {
+    family: 'fault',
+    status: 500,
+    grpcStatus: GRPC.internal,
+    title: 'Internal error',
+    meaning: 'The sidecar failed while it handled the request; it was refused.',
+    remedy: 'The log has the stack. Please report it.',
+  },
+} as const satisfies { readonly [code: string]: CodeEntry };
+
+export type Code = keyof typeof CODES;
+
+/** Code of a decision that lets the request through. */
+export const ALLOWED = 'allowed';
+
+export function codeEntry(code: Code): CodeEntry {
+  return CODES[code];
+}

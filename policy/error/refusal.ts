@@ -1,0 +1,41 @@
+import type { Code } from './codes.ts';
+
+/** Where in a request a validation problem was found. */
+export interface RefusalDetail {
+  readonly in: 'body' | 'query' | 'path' | 'header' | 'cookie' | 'response';
+  /** JSON Pointer (RFC 6901) to the value; for parameters `/NAME`. */
+  readonly pointer: string;
+  /** The schema keyword that failed, e.g. `type`, `required`. */
+  readonly keyword: string;
+  readonly message: string;
+}
+
+export interface RefusalFacts {
+  /** NAMESPACE/NAME of the deciding policy. */
+  readonly policy?: string | undefined;
+  /** Index of the deciding rule. */
+  readonly rule?: number | undefined;
+  readonly details?: readonly RefusalDetail[] | undefined;
+  /** Value of the Allow header of a 405. */
+  readonly allow?: string | undefined;
+  /** The limit that 413, 429 and 431 tell the caller. */
+  readonly limit?: string | undefined;
+}
+
+/**
+ * The one error by which a stage refuses. `reason` is for the operator alone: log, span and decision
+ * record get it; the caller gets the code.
+ */
+export class Refusal extends Error {
+  readonly code: Code;
+  readonly reason: string;
+  readonly facts: RefusalFacts;
+
+  constructor(code: Code, reason: string, facts: RefusalFacts = {}) {
+    super(`${code}: ${reason}`);
+    this.name = 'Refusal';
+    this.code = code;
+    this.reason = reason;
+    this.facts = facts;
+  }
+}

@@ -1,0 +1,26 @@
+/**
+ * Headers as they came: `[name, value, name, value, …]`, order and case kept. Every part of Lateral
+ * reads this one form, so that no two parts see different headers.
+ */
+export type FlatHeaders = readonly string[];
+
+/**
+ * The value of a header, several fields of one name joined by `, ` (RFC 9110 §5.3), or undefined.
+ * `lowerName` must be lower case.
+ */
+export function headerValue(headers: FlatHeaders, lowerName: string): string | undefined {
+  let found: string | undefined;
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index];
+    if (name === undefined || name.length !== lowerName.length) continue;
+    if (name !== lowerName && name.toLowerCase() !== lowerName) continue;
+    const value = headers[index + 1] ?? '';
+    found = found === undefined ? value : `${found}, ${value}`;
+  }
+  return found;
+}
+
+/** True when the header is there, whatever its value. */
+export function hasHeader(headers: FlatHeaders, lowerName: string): boolean {
+  return headerValue(headers, lowerName) !== undefined;
+}

@@ -1,0 +1,157 @@
+import type { Code } from './error/codes.ts';
+import type { RefusalFacts } from './error/refusal.ts';
+import type { FlatHeaders } from './http/flat-headers.ts';
+import type { SpiffeId } from './identity/spiffe-id.ts';
+
+/** Who a sidecar stands for. `labels` are what selectors match. */
+export interface Workload {
+  readonly name: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly labels: { readonly [key: string]: string };
+}
+
+/** The mesh a workload is part of. */
+export interface Mesh {
+  readonly trustDomain: string;
+  /** Namespace of mesh-wide resources; default `lateral-system`. */
+  readonly rootNamespace: string;
+}
+
+/** How ambiguous paths are treated; `Refuse` answers 400, the others are Istio's. */
+export type PathNormalization = 'Refuse' | 'NONE' | 'BASE' | 'MERGE_SLASHES' | 'DECODE_AND_MERGE_SLASHES';
+
+/** MeshDefaults in force: the resource, or its defaults. */
+export interface EffectiveDefaults {
+  readonly authorizationDefault: 'Deny' | 'Allow';
+  /** Audit: nothing is refused by policy; what would have been is recorded. */
+  readonly mode: 'Enforce' | 'Audit';
+  readonly outbound: 'RegistryOnly' | 'AllowAny';
+  readonly pathNormalization: PathNormalization;
+}
+
+/**
+ * All that is the law for one workload at one version: compiled, read-only, used by every exchange
+ * that began under it until it ends.
+ */
+export interface WorkloadPolicy {
+  /** Hash of the resources it was compiled from; the same everywhere for the same resources. */
+  readonly version: string;
+  readonly defaults: EffectiveDefaults;
+  readonly authorizer: Authorizer;
+  /** Absent: no APIValidationPolicy binds the workload. */
+  readonly validation: RequestValidation | undefined;
+  readonly services: ServiceRegistry;
+  /** Lower-case names of the headers that some policy refers to: the `inputs` of the access log. */
+  readonly referredHeaders: readonly string[];
+}
+
+/** What authorization sees of a request. For a TCP connection method, path, host are undefined. */
+export interface AuthorizationRequest {
+  /** The proven caller; null: plaintext or no certificate. */
+  readonly source: SpiffeId | null;
+  readonly method: string | undefined;
+  /** Normalized, without the query. */
+  readonly path: string | undefined;
+  /** The authority as sent. */
+  readonly host: string | undefined;
+  readonly headers: FlatHeaders;
+  /** The app's port. */
+  readonly port: number;
+  readonly sourceIp: string | undefined;
+  readonly destinationIp?: string | undefined;
+}
+
+export type AuthorizationDecision =
+  | {
+      readonly kind: 'allow';
+      readonly policy: string | undefined;
+      readonly rule: number | undefined;
+      /** Why, in one sentence for the operator. */
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'deny';
+      readonly code: Code;
+      /** NAMESPACE/NAME of the deciding policy, or of the one nearest to a match. */
+      readonly policy: string | undefined;
+      readonly rule: number | undefined;
+      /** The rule that decided, or the nearest miss with its failing clause. */
+      readonly reason: string;
+    };
+
+/** Decides whether a caller may make a request; pure. MeshDefaults.mode is applied by the caller. */
+export interface Authorizer {
+  decide(request: AuthorizationRequest): AuthorizationDecision;
+}
+
+/** What validation sees of a request before its body. */
+export interface RequestParts {
+  readonly method: string;
+  /** Normalized, without the query. */
+  readonly path: string;
+  /** The query without its `?`; empty: none. */
+  readonly query: string;
+  readonly headers: FlatHeaders;
+  /** False when the message has no body by its framing (no content-length above 0, not chunked). */
+  readonly hasBody: boolean;
+  /** Bytes of the body where the sender declared them. */
+  readonly contentLength: number | undefined;
+}
+
+/** A fault that validation found: refused in Enforce mode, recorded in Audit. */
+export interface Finding {
+  readonly effect: 'refuse' | 'audit';
+  readonly code: Code;
+  readonly reason: string;
+  readonly facts: RefusalFacts;
+}
+
+/** Judgement of everything but the body. */
+export interface HeadJudgement {
+  /** Path template of the operation, for spans (`http.route`), e.g. `/orders/{id}`. */
+  readonly route: string | undefined;
+  /** In the order found; the first that refuses decides. */
+  readonly findings: readonly Finding[];
+  /** Absent: the body is passed on as it comes. */
+  readonly body: BodyPlan | undefined;
+}
+
+/** How the body is to be read and judged. */
+export interface BodyPlan {
+  /** `limits.bodyBytes`: more is `body_too_large`. */
+  readonly maxBytes: number;
+  /** The finding for a body over the limit. */
+  tooLarge(bytes: number): Finding;
+  /** Judges the whole body; an absent body is an empty buffer. */
+  judge(body: Buffer): readonly Finding[];
+}
+
+/** Request validation of one workload; pure, compiled once a version. */
+export interface RequestValidation {
+  judgeHead(request: RequestParts): HeadJudgement;
+}
+
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+  /** The identity its certificate must prove. */
+  readonly identity: SpiffeId;
+  readonly labels: { readonly [key: string]: string };
+}
+
+export interface Service {
+  readonly namespace: string;
+  readonly name: string;
+  readonly endpoints: readonly Endpoint[];
+}
+
+/** The services a workload can call, by host. */
+export interface ServiceRegistry {
+  readonly services: readonly Service[];
+  /**
+   * Finds a service by the request's authority: with its port first, then without it; without regard
+   * to case; a bare name for callers of its own namespace. Undefined: not of the mesh.
+   */
+  resolve(authority: string): Service | undefined;
+}
