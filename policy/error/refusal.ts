@@ -31,8 +31,9 @@ export class Refusal extends Error {
   readonly reason: string;
   readonly facts: RefusalFacts;
 
-  constructor(code: Code, reason: string, facts: RefusalFacts = {}) {
-    super(`${code}: ${reason}`);
+  /** `options.cause`: the failure below, for stages that decide by it. */
+  constructor(code: Code, reason: string, facts: RefusalFacts = {}, options: ErrorOptions = {}) {
+    super(`${code}: ${reason}`, options);
     this.name = 'Refusal';
     this.code = code;
     this.reason = reason;

@@ -1,4 +1,5 @@
-import type { Schema } from '../schema/schema.ts';
+import type { ReadContext, Schema } from '../schema/schema.ts';
+import type { Mesh } from '../workload-policy.ts';
 
 /** A kind of resource: its names and the schema of its spec, from which reader, type, CRD and docs follow. */
 export interface ResourceKind<Spec> {
@@ -10,6 +11,8 @@ export interface ResourceKind<Spec> {
   readonly spec: Schema<Spec>;
   /** One sentence for `kubectl explain` and the docs. */
   readonly description: string;
+  /** Rules that need more than the spec: API group, name, the mesh. Paths begin at the document's root. */
+  check?(resource: Resource<Spec>, mesh: Mesh, context: ReadContext): void;
 }
 
 /** A resource of one kind, read and checked. */

@@ -17,7 +17,14 @@ export interface ReadContext {
   warn(path: Path, code: ReadCode, message: string, at?: 'key'): void;
 }
 
-export type ReadCode = 'unknown_field' | 'missing_field' | 'invalid_type' | 'invalid_value' | 'not_implemented';
+export type ReadCode =
+  | 'unknown_field'
+  | 'missing_field'
+  | 'invalid_type'
+  | 'invalid_value'
+  | 'not_implemented'
+  | 'unknown_kind'
+  | 'unknown_api_version';
 
 /** A schema of values of type T. `read` returns undefined after it has reported a problem. */
 export interface Schema<T> {

@@ -1,0 +1,54 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { readConfiguration } from '#policy/configuration/read-configuration.ts';
+import { formatProblem } from '#policy/problem.ts';
+import { sidecarConfigurationSchema } from '#sidecar/configuration/sidecar-configuration.ts';
+import { type Command, type CommandIo, UsageError } from '../command.ts';
+import { untilToldToStop } from '../until-told-to-stop.ts';
+
+const help = `Usage: lateral sidecar --config FILE
+
+Runs the proxy beside one workload. It prints one JSON line with "event":"ready" when it serves, its access
+log on stdout (or where telemetry.accessLog says), and what operators should know on stderr.
+
+  --config FILE   SidecarConfig (docs/configuration.md); paths in it are relative to the file
+
+SIGTERM or SIGINT: it stops accepting, lets requests under way end (5 s at most), exits 0.
+
+Example, without a control plane:
+
+  apiVersion: lateral.dev/v1alpha1
+  kind: SidecarConfig
+  workload: {name: orders-1, namespace: shop, serviceAccount: orders, labels: {app: orders}}
+  trustDomain: cluster.local
+  standalone: {policies: ./policies, certificate: orders.pem, privateKey: orders.key, trustBundle: ca.pem}
+  inbound: [{port: 15006, app: "127.0.0.1:8080"}]
+  outbound: {port: 15001}
+`;
+
+export const sidecarCommand: Command = {
+  name: 'sidecar',
+  summary: 'the proxy beside one workload',
+  help,
+  async run(args: readonly string[], io: CommandIo): Promise<number> {
+    const { values } = parseArgs({ args: [...args], options: { config: { type: 'string' } } });
+    if (values.config === undefined) throw new UsageError('--config FILE is missing');
+    const path = values.config;
+    const text = await readFile(path, 'utf8').catch((error: Error) => {
+      throw new Error(`cannot read ${path}: ${error.message}`);
+    });
+    const { value, problems } = readConfiguration({ path, text }, 'SidecarConfig', sidecarConfigurationSchema);
+    for (const problem of problems) io.stderr(`${formatProblem(problem)}\n`);
+    if (value === undefined) return 1;
+    const { runSidecar } = await import('#sidecar/run-sidecar.ts');
+    const told = untilToldToStop();
+    const starting = runSidecar(value, dirname(resolve(path)), told.stop);
+    const first = await Promise.race([starting, told.promise]);
+    if (first === undefined) return 0; // told to stop before it served
+    io.stdout(`${JSON.stringify(first.ready)}\n`);
+    await told.promise;
+    await first.stop();
+    return 0;
+  },
+};

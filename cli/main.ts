@@ -1,0 +1,97 @@
+import { type Command, type CommandIo, UsageError } from './command.ts';
+
+/** Each command by name; loaded when it is called, so that a sidecar loads nothing of the others. */
+const COMMANDS: { readonly [name: string]: { readonly summary: string; readonly load: () => Promise<Command> } } = {
+  'control-plane': {
+    summary: 'policy distribution and certificate authority',
+    load: async () => (await import('./commands/control-plane.ts')).controlPlaneCommand,
+  },
+  sidecar: {
+    summary: 'the proxy beside one workload',
+    load: async () => (await import('./commands/sidecar.ts')).sidecarCommand,
+  },
+  token: {
+    summary: 'prints a join token for a sidecar outside Kubernetes',
+    load: async () => (await import('./commands/token.ts')).tokenCommand,
+  },
+  check: {
+    summary: 'analyses policy files offline',
+    load: async () => (await import('./commands/check.ts')).checkCommand,
+  },
+  authz: {
+    summary: 'the authorization decision for a request, with its reason, offline',
+    load: async () => (await import('./commands/authz.ts')).authzCommand,
+  },
+  validate: {
+    summary: 'holds a request against its API description, offline',
+    load: async () => (await import('./commands/validate.ts')).validateCommand,
+  },
+};
+
+/** Commands of the contract that later versions bring. */
+const PLANNED: ReadonlySet<string> = new Set([
+  'init',
+  'proxies',
+  'tap',
+  'explain',
+  'inventory',
+  'suggest',
+  'replay',
+  'inject',
+]);
+
+function help(): string {
+  const names = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(14)} ${summary}`);
+  return `Usage: lateral COMMAND [OPTIONS]
+
+Lateral guards the calls between services: mutual TLS, authorization and request validation in one sidecar.
+
+${names.join('\n')}
+
+  lateral COMMAND --help   what a command does, its options, an example
+  lateral --version
+
+To see it work: npm run demo. To learn more: README.md, docs/.
+`;
+}
+
+/** Runs `lateral ARGS…`; resolves to the exit code: 0 done, 1 found or failed, 2 wrong usage. */
+export async function main(args: readonly string[], io: CommandIo, version: string): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    io.stdout(help());
+    return name === undefined ? 2 : 0;
+  }
+  if (name === '--version') {
+    io.stdout(`${version}\n`);
+    return 0;
+  }
+  const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (entry === undefined) {
+    const why = PLANNED.has(name) ? `${name} is not in this version` : `unknown command ${JSON.stringify(name)}`;
+    io.stderr(`lateral: ${why}; see lateral --help\n`);
+    return 2;
+  }
+  const command = await entry.load();
+  if (rest.includes('--help') || rest.includes('-h')) {
+    io.stdout(command.help);
+    return 0;
+  }
+  try {
+    return await command.run(rest, io);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    if (isUsageError(error)) {
+      io.stderr(`lateral ${name}: ${message.split('\n', 1)[0]}; see lateral ${name} --help\n`);
+      return 2;
+    }
+    io.stderr(`lateral ${name}: ${message}\n`);
+    return 1;
+  }
+}
+
+/** Ours, or node:util parseArgs'. */
+function isUsageError(error: unknown): boolean {
+  if (error instanceof UsageError) return true;
+  return error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS_');
+}

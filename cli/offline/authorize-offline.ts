@@ -1,0 +1,110 @@
+import { LRUCache } from 'lru-cache';
+import { compileAuthorizer } from '#policy/authorization/compile-authorizer.ts';
+import { ALLOWED } from '#policy/error/codes.ts';
+import type { FlatHeaders } from '#policy/http/flat-headers.ts';
+import { parseSpiffeId, type SpiffeId } from '#policy/identity/spiffe-id.ts';
+import { normalizePath } from '#policy/path/normalize-path.ts';
+import { effectiveDefaults } from '#policy/resource/kinds/mesh-defaults.ts';
+import type { AnyResource } from '#policy/resource/read-resource.ts';
+import type { Authorizer, Mesh } from '#policy/workload-policy.ts';
+import type { OfflineRequest } from './offline-request.ts';
+
+/** A decision as it is printed. */
+export interface OfflineDecision {
+  readonly decision: 'allow' | 'deny';
+  readonly code: string;
+  readonly policy: string | null;
+  readonly rule: number | null;
+  readonly reason: string;
+}
+
+/** Authorizers kept, one a distinct `to`. */
+const MAX_AUTHORIZERS = 1_000;
+
+/** Decides requests to any workload by the resources of a folder, with the sidecar's own engine. */
+export function createOfflineAuthorizer(resources: readonly AnyResource[], mesh: Mesh) {
+  const policies = resources.flatMap((any) => (any.type === 'AuthorizationPolicy' ? [any.resource] : []));
+  const defaults = effectiveDefaults(resources.find((any) => any.type === 'MeshDefaults')?.resource.spec);
+  const labels = endpointLabels(resources);
+  const authorizers = new LRUCache<string, Authorizer>({ max: MAX_AUTHORIZERS });
+
+  function authorizerOf(to: OfflineRequest['to']): Authorizer {
+    const workload = { ...to, labels: to.labels ?? labels.get(`${to.namespace}/${to.name}`) ?? {} };
+    const key = JSON.stringify([to.namespace, to.name, workload.labels]);
+    const known = authorizers.get(key);
+    if (known !== undefined) return known;
+    const authorizer = compileAuthorizer(policies, workload, mesh, defaults);
+    authorizers.set(key, authorizer);
+    return authorizer;
+  }
+
+  function decide(request: OfflineRequest): OfflineDecision {
+    const source = sourceOf(request.from);
+    if (typeof source === 'string') return refused('invalid_spiffe_id', source);
+    const isHttp = request.protocol !== 'tcp';
+    const target = request.path ?? '/';
+    const query = target.indexOf('?');
+    const path = isHttp
+      ? normalizePath(query === -1 ? target : target.slice(0, query), defaults.pathNormalization)
+      : undefined;
+    if (path?.kind === 'ambiguous') return refused('ambiguous_path', path.reason);
+    const headers = flatHeaders(request.headers);
+    const decision = authorizerOf(request.to).decide({
+      source,
+      method: isHttp ? (request.method ?? (request.protocol === 'grpc' ? 'POST' : 'GET')) : undefined,
+      path: path?.path,
+      host: isHttp ? hostOf(request.headers) : undefined,
+      headers: isHttp ? headers : [],
+      port: request.to.port,
+      sourceIp: request.sourceIp,
+      destinationIp: request.destinationIp,
+    });
+    const facts = { policy: decision.policy ?? null, rule: decision.rule ?? null };
+    if (decision.kind === 'allow') return { decision: 'allow', code: ALLOWED, ...facts, reason: decision.reason };
+    if (defaults.mode === 'Enforce')
+      return { decision: 'deny', code: decision.code, ...facts, reason: decision.reason };
+    return {
+      decision: 'allow',
+      code: decision.code,
+      ...facts,
+      reason: `audit mode: would be refused: ${decision.reason}`,
+    };
+  }
+
+  return { decide };
+}
+
+/** A denial that no policy made. */
+export function refused(code: string, reason: string): OfflineDecision {
+  return { decision: 'deny', code, policy: null, rule: null, reason };
+}
+
+function sourceOf(from: string | undefined): SpiffeId | null | string {
+  if (from === undefined) return null;
+  const parsed = parseSpiffeId(from);
+  return parsed.kind === 'valid' ? parsed.id : parsed.reason;
+}
+
+function flatHeaders(headers: OfflineRequest['headers']): FlatHeaders {
+  return Object.entries(headers).flatMap(([name, values]) => values.flatMap((value) => [name, value]));
+}
+
+function hostOf(headers: OfflineRequest['headers']): string {
+  for (const [name, values] of Object.entries(headers)) {
+    const lowerName = name.toLowerCase();
+    if (lowerName === 'host' || lowerName === ':authority') return values[0] ?? '';
+  }
+  return '';
+}
+
+/** Labels of the first endpoint of each MeshService, by NAMESPACE/NAME. */
+function endpointLabels(resources: readonly AnyResource[]) {
+  return new Map(
+    resources.flatMap((any) => {
+      if (any.type !== 'MeshService') return [];
+      const { namespace, name, spec } = any.resource;
+      const [first] = spec.endpoints;
+      return first === undefined ? [] : [[`${namespace}/${name}`, first.labels] as const];
+    }),
+  );
+}

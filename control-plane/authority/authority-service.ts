@@ -1,0 +1,130 @@
+import { type handleUnaryCall, type Metadata, status } from '@grpc/grpc-js';
+import { parseSpiffeId, type SpiffeId } from '#policy/identity/spiffe-id.ts';
+import type { Mesh } from '#policy/workload-policy.ts';
+import { readCertificateRequest } from '#policy/x509/certificate-request.ts';
+import type { SignRequest, SignResponse } from '#proto/gen/lateral/v1/authority.ts';
+import type { EventLog } from '../event-log.ts';
+import { type AuthenticatedCall, certificateOfCaller } from '../grpc/certificate-of-caller.ts';
+import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
+import type { ControlPlaneMetrics } from '../status/metrics.ts';
+import type { TokenStore } from '../tokens/token-store.ts';
+import type { Authority } from './authority.ts';
+import { controlPlaneIdentity } from './control-plane-certificate.ts';
+
+export interface AuthorityServiceOptions {
+  readonly authority: Authority;
+  /** Undefined: no tokens are configured. */
+  readonly tokens: TokenStore | undefined;
+  readonly mesh: Mesh;
+  readonly metrics: ControlPlaneMetrics;
+  readonly log: EventLog;
+  readonly now: () => number;
+}
+
+/** An identity the caller has proven. `claim` uses the proof up where it is good for one use. */
+interface Proof {
+  readonly identity: SpiffeId;
+  readonly by: 'token' | 'certificate';
+  claim(): Promise<void>;
+}
+
+/**
+ * `Authority.Sign`: a certificate for the identity that a join token or the caller's certificate proves. From the
+ * CSR comes the public key and nothing else. A token is used up only once everything else has been found in order.
+ */
+export function authorityService(options: AuthorityServiceOptions): handleUnaryCall<SignRequest, SignResponse> {
+  const { metrics, log } = options;
+  return (call, callback) => {
+    sign(options, call, call.metadata, call.request).then(
+      ({ response, proof }) => {
+        metrics.signings[proof.by]++;
+        log('certificate_signed', {
+          identity: proof.identity.uri,
+          by: proof.by,
+          expiresAt: new Date(response.expiresAtMs).toISOString(),
+        });
+        callback(null, response);
+      },
+      (error: unknown) => {
+        const refusal = asRefusal(error, (cause) => log('signing_failed', { error: String(cause) }));
+        metrics.signingRefusals++;
+        log('signing_refused', { peer: call.getPeer(), reason: refusal.details });
+        callback(refusal);
+      },
+    );
+  };
+}
+
+async function sign(
+  options: AuthorityServiceOptions,
+  call: AuthenticatedCall,
+  metadata: Metadata,
+  request: SignRequest,
+): Promise<{ response: SignResponse; proof: Proof }> {
+  const { authority, mesh } = options;
+  const proof = await prove(options, call, metadata);
+  if (proof.identity.uri === controlPlaneIdentity(mesh).uri) {
+    throw new CallRefusal(status.PERMISSION_DENIED, "the control plane's own identity is never signed for a caller");
+  }
+  if (request.expectedIdentity !== proof.identity.uri) {
+    throw new CallRefusal(
+      status.PERMISSION_DENIED,
+      `the ${proof.by} is for ${proof.identity.uri}, and the sidecar expects ${shownIdentity(request.expectedIdentity)}`,
+    );
+  }
+  const certificateRequest = readCertificateRequest(request.csr);
+  if (certificateRequest.kind === 'invalid') {
+    throw new CallRefusal(status.INVALID_ARGUMENT, certificateRequest.reason);
+  }
+  await proof.claim();
+  const issued = authority.issue(proof.identity, certificateRequest.subjectPublicKeyInfo);
+  const response = {
+    certificateChain: [...issued.chain],
+    trustBundle: [...authority.trustBundle],
+    expiresAtMs: issued.expiresAtMs,
+  };
+  return { response, proof };
+}
+
+/** A token decides where one is sent; otherwise the certificate of the connection does. */
+async function prove(options: AuthorityServiceOptions, call: AuthenticatedCall, metadata: Metadata): Promise<Proof> {
+  const { mesh, now } = options;
+  const [authorization] = metadata.get('authorization');
+  if (authorization !== undefined) return proveByToken(options, authorization.toString());
+  const caller = certificateOfCaller(call, mesh.trustDomain, now());
+  if (caller === undefined) {
+    throw new CallRefusal(status.UNAUTHENTICATED, 'neither a join token nor a certificate of this mesh was presented');
+  }
+  return { identity: caller.identity, by: 'certificate', claim: async () => {} };
+}
+
+async function proveByToken({ tokens, mesh }: AuthorityServiceOptions, authorization: string): Promise<Proof> {
+  if (tokens === undefined) {
+    throw new CallRefusal(
+      status.UNAUTHENTICATED,
+      'this control plane takes no join tokens (tokens.directory is not set)',
+    );
+  }
+  const [, token] = /^Bearer (\S{1,512})$/i.exec(authorization) ?? [];
+  if (token === undefined) {
+    throw new CallRefusal(status.UNAUTHENTICATED, 'the authorization metadata is not of the form "Bearer TOKEN"');
+  }
+  const verification = await tokens.verify(token);
+  if (verification.kind === 'invalid') throw new CallRefusal(status.UNAUTHENTICATED, verification.reason);
+  const { namespace, serviceAccount } = verification.grant;
+  const parsed = parseSpiffeId(`spiffe://${mesh.trustDomain}/ns/${namespace}/sa/${serviceAccount}`);
+  if (parsed.kind === 'invalid') throw new CallRefusal(status.PERMISSION_DENIED, parsed.reason);
+  return {
+    identity: parsed.id,
+    by: 'token',
+    async claim() {
+      if (await tokens.consume(token)) return;
+      throw new CallRefusal(status.UNAUTHENTICATED, 'join token was used by another caller just now');
+    },
+  };
+}
+
+/** What a caller sent, cut to what a log line should hold. */
+function shownIdentity(text: string): string {
+  return text === '' ? 'none' : JSON.stringify(text.slice(0, 200));
+}

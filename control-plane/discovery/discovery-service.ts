@@ -1,0 +1,102 @@
+import { type handleBidiStreamingCall, type ServerDuplexStream, status } from '@grpc/grpc-js';
+import { HEARTBEAT_INTERVAL_MS, MAX_MISSED_HEARTBEATS } from '#proto/discovery-limits.ts';
+import type { SubscribeRequest, SubscribeResponse } from '#proto/gen/lateral/v1/discovery.ts';
+import { certificateOfCaller } from '../grpc/certificate-of-caller.ts';
+import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
+import { type DiscoveryContext, SidecarStream } from './sidecar-stream.ts';
+
+type Stream = ServerDuplexStream<SubscribeRequest, SubscribeResponse>;
+
+/** Subscriptions one control plane serves at a time. */
+export const MAX_SUBSCRIPTIONS = 10_000;
+
+export interface DiscoveryOptions extends DiscoveryContext {
+  /** Default HEARTBEAT_INTERVAL_MS. */
+  readonly heartbeatIntervalMs?: number;
+}
+
+export interface DiscoveryHandler {
+  readonly subscribe: handleBidiStreamingCall<SubscribeRequest, SubscribeResponse>;
+  /** Ends every subscription with UNAVAILABLE: the sidecars come back by themselves. */
+  close(): void;
+}
+
+/** `Discovery.Subscribe`: policies for the identity that the caller's certificate proves, as they change. */
+export function discoveryService(options: DiscoveryOptions): DiscoveryHandler {
+  const { distribution, metrics, log, now, mesh, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS } = options;
+  const streams = new Map<Stream, SidecarStream>();
+
+  const end = (call: Stream, refusal: CallRefusal): void => {
+    const stream = streams.get(call);
+    if (stream === undefined) return;
+    streams.delete(call);
+    stream.close();
+    log('sidecar_disconnected', { ...stream.facts(), reason: refusal.details });
+    call.emit('error', refusal);
+  };
+
+  const attempt = (call: Stream, step: (stream: SidecarStream) => void): void => {
+    const stream = streams.get(call);
+    if (stream === undefined) return;
+    try {
+      step(stream);
+    } catch (error) {
+      const refusal = asRefusal(error, (cause) => log('discovery_failed', { error: String(cause) }));
+      metrics.subscriptionRefusals++;
+      end(call, refusal);
+    }
+  };
+
+  // One timer for all: heartbeats, silence, and certificates that end while their stream goes on.
+  const silenceLimitMs = heartbeatIntervalMs * MAX_MISSED_HEARTBEATS;
+  const sweep = setInterval(() => {
+    for (const call of [...streams.keys()]) attempt(call, (stream) => stream.beat(silenceLimitMs));
+  }, heartbeatIntervalMs);
+  sweep.unref();
+
+  const stopListening = distribution.onChange(() => {
+    for (const call of [...streams.keys()]) attempt(call, (stream) => stream.changed());
+  });
+
+  return {
+    subscribe(call) {
+      const gone = (reason: string) => {
+        const stream = streams.get(call);
+        if (stream === undefined) return;
+        streams.delete(call);
+        stream.close();
+        log('sidecar_disconnected', { ...stream.facts(), reason });
+      };
+      call.on('data', (request) => attempt(call, (stream) => stream.receive(request)));
+      call.on('end', () => {
+        gone('the sidecar ended its stream');
+        call.end();
+      });
+      call.on('cancelled', () => gone('the connection ended'));
+      call.on('error', () => gone('the connection failed'));
+      try {
+        if (streams.size >= MAX_SUBSCRIPTIONS) {
+          throw new CallRefusal(status.RESOURCE_EXHAUSTED, `${MAX_SUBSCRIPTIONS} subscriptions are served already`);
+        }
+        const caller = certificateOfCaller(call, mesh.trustDomain, now());
+        if (caller === undefined) {
+          throw new CallRefusal(
+            status.UNAUTHENTICATED,
+            'a certificate of this mesh is needed; ask Authority.Sign first',
+          );
+        }
+        streams.set(call, new SidecarStream(caller, call, options));
+      } catch (error) {
+        const refusal = asRefusal(error, (cause) => log('discovery_failed', { error: String(cause) }));
+        metrics.subscriptionRefusals++;
+        log('subscription_refused', { peer: call.getPeer(), reason: refusal.details });
+        call.emit('error', refusal);
+      }
+    },
+    close() {
+      clearInterval(sweep);
+      stopListening();
+      for (const call of [...streams.keys()]) end(call, new CallRefusal(status.UNAVAILABLE, 'the control plane ends'));
+    },
+  };
+}

@@ -1,0 +1,45 @@
+import { X509Certificate } from 'node:crypto';
+import { status } from '@grpc/grpc-js';
+import type { AuthContext } from '@grpc/grpc-js/build/src/auth-context.js';
+import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
+import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
+import { CallRefusal } from './refuse-call.ts';
+
+/** A call, as far as the proof of its caller goes. */
+export interface AuthenticatedCall {
+  getAuthContext(): AuthContext;
+}
+
+/** An identity proven by a certificate, and how long the proof holds. */
+export interface CertifiedCaller {
+  readonly identity: SpiffeId;
+  readonly expiresAtMs: number;
+}
+
+/**
+ * The identity that the caller's certificate proves: verified against the mesh's roots by the handshake, one
+ * SPIFFE ID of this trust domain, not expired. Undefined: no certificate, or one of foreign roots.
+ */
+export function certificateOfCaller(
+  call: AuthenticatedCall,
+  trustDomain: string,
+  nowMs: number,
+): CertifiedCaller | undefined {
+  const raw = call.getAuthContext().sslPeerCertificate?.raw;
+  if (raw === undefined) return undefined;
+  const certificate = new X509Certificate(raw);
+  const result = identityOfLeaf(certificate);
+  if (result.kind === 'invalid') throw new CallRefusal(status.UNAUTHENTICATED, result.reason);
+  if (result.id.trustDomain !== trustDomain) {
+    throw new CallRefusal(
+      status.UNAUTHENTICATED,
+      `the certificate is of trust domain ${result.id.trustDomain}, not of ${trustDomain}`,
+    );
+  }
+  const expiresAtMs = certificate.validToDate.getTime();
+  // A connection outlives its handshake, a resumed session its first: the end is checked at each call.
+  if (expiresAtMs <= nowMs) {
+    throw new CallRefusal(status.UNAUTHENTICATED, `the certificate expired at ${certificate.validTo}`);
+  }
+  return { identity: result.id, expiresAtMs };
+}

@@ -1,0 +1,100 @@
+import { Server } from '@grpc/grpc-js';
+import { MAX_REQUEST_BYTES, MAX_UPDATE_BYTES } from '#proto/discovery-limits.ts';
+import { AuthorityService } from '#proto/gen/lateral/v1/authority.ts';
+import { DiscoveryService } from '#proto/gen/lateral/v1/discovery.ts';
+import { ObservationService } from '#proto/gen/lateral/v1/observation.ts';
+import { type AuthorityServiceOptions, authorityService } from '../authority/authority-service.ts';
+import { type DiscoveryOptions, discoveryService } from '../discovery/discovery-service.ts';
+import { type ObservationServiceOptions, observationService } from '../observation/observation-service.ts';
+import { OptionalClientCertificateCredentials, type ServerIdentity } from './server-credentials.ts';
+
+/** Streams one connection may have open: a sidecar needs three. */
+const MAX_STREAMS_A_CONNECTION = 16;
+/** A connection without a sign of life is probed, and closed when the probe is not answered. */
+const KEEPALIVE_INTERVAL_MS = 30_000;
+const KEEPALIVE_TIMEOUT_MS = 10_000;
+/** A connection without calls is closed. */
+const MAX_IDLE_MS = 60_000;
+/** Calls that still run at the end are given this long. */
+const SHUTDOWN_GRACE_MS = 1_000;
+/** Room for an update's envelope beside its documents. */
+const ENVELOPE_BYTES = 1024 * 1024;
+
+export interface ControlPlaneServer {
+  /** `HOST:PORT` that sidecars reach. */
+  readonly address: string;
+  renewIdentity(identity: ServerIdentity): void;
+  /** Ends all streams, waits for running calls up to a bound, and closes the port. */
+  close(): Promise<void>;
+}
+
+export interface ControlPlaneServerOptions
+  extends AuthorityServiceOptions,
+    DiscoveryOptions,
+    ObservationServiceOptions {
+  readonly listen: { readonly address: string; readonly port: number };
+  readonly identity: ServerIdentity;
+}
+
+/** Serves Authority, Discovery and Observation. Throws in one sentence when the port cannot be had. */
+export async function startControlPlaneServer(options: ControlPlaneServerOptions): Promise<ControlPlaneServer> {
+  const { listen } = options;
+  const server = new Server({
+    'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
+    'grpc.max_send_message_length': MAX_UPDATE_BYTES + ENVELOPE_BYTES,
+    'grpc.max_concurrent_streams': MAX_STREAMS_A_CONNECTION,
+    'grpc.keepalive_time_ms': KEEPALIVE_INTERVAL_MS,
+    'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+    'grpc.max_connection_idle_ms': MAX_IDLE_MS,
+  });
+  const discovery = discoveryService(options);
+  server.addService(AuthorityService, { sign: authorityService(options) });
+  server.addService(DiscoveryService, { subscribe: discovery.subscribe });
+  server.addService(ObservationService, { report: observationService(options) });
+  const credentials = new OptionalClientCertificateCredentials(options.identity);
+  let port: number;
+  try {
+    port = await bind(server, listen, credentials);
+  } catch (error) {
+    discovery.close();
+    throw error;
+  }
+  return {
+    address: hostAndPort(listen.address, port),
+    renewIdentity: (identity) => credentials.renew(identity),
+    async close() {
+      discovery.close();
+      await shutDown(server);
+    },
+  };
+}
+
+async function bind(
+  server: Server,
+  { address, port }: { readonly address: string; readonly port: number },
+  credentials: OptionalClientCertificateCredentials,
+): Promise<number> {
+  // grpc-js reports a port that is taken only in words; the system's code is in them.
+  return new Promise((resolve, reject) => {
+    server.bindAsync(hostAndPort(address, port), credentials, (error, boundPort) => {
+      if (error === null) return resolve(boundPort);
+      const isTaken = error.message.includes('EADDRINUSE');
+      const why = isTaken ? 'another program (a second control plane?) already listens there' : error.message;
+      reject(new Error(`cannot listen on ${hostAndPort(address, port)}: ${why}`));
+    });
+  });
+}
+
+function shutDown(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => server.forceShutdown(), SHUTDOWN_GRACE_MS);
+    server.tryShutdown(() => {
+      clearTimeout(force);
+      resolve();
+    });
+  });
+}
+
+function hostAndPort(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}

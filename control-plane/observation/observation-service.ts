@@ -1,0 +1,38 @@
+import { type handleClientStreamingCall, status } from '@grpc/grpc-js';
+import type { Mesh } from '#policy/workload-policy.ts';
+import type { ReportRequest, ReportResponse } from '#proto/gen/lateral/v1/observation.ts';
+import type { EventLog } from '../event-log.ts';
+import { certificateOfCaller } from '../grpc/certificate-of-caller.ts';
+import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
+import type { ControlPlaneMetrics } from '../status/metrics.ts';
+import type { ObservationLog } from './observation-log.ts';
+
+export interface ObservationServiceOptions {
+  readonly observations: ObservationLog;
+  readonly mesh: Mesh;
+  readonly metrics: ControlPlaneMetrics;
+  readonly log: EventLog;
+  readonly now: () => number;
+}
+
+/** `Observation.Report`: takes what a sidecar saw, under the identity its certificate proves. */
+export function observationService(
+  options: ObservationServiceOptions,
+): handleClientStreamingCall<ReportRequest, ReportResponse> {
+  const { observations, metrics, mesh, log, now } = options;
+  return (call, callback) => {
+    try {
+      const caller = certificateOfCaller(call, mesh.trustDomain, now());
+      if (caller === undefined) throw new CallRefusal(status.UNAUTHENTICATED, 'a certificate of this mesh is needed');
+      call.on('data', (report: ReportRequest) => {
+        metrics.reports++;
+        observations.take(caller.identity.uri, report);
+      });
+      call.on('end', () => callback(null, {}));
+      // The sidecar is gone; what it reported is kept.
+      call.on('error', () => {});
+    } catch (error) {
+      callback(asRefusal(error, (cause) => log('report_failed', { error: String(cause) })));
+    }
+  };
+}

@@ -1,0 +1,20 @@
+/** Counters of the control plane since its start. */
+export interface ControlPlaneMetrics {
+  readonly signings: { token: number; certificate: number };
+  signingRefusals: number;
+  readonly updates: { sent: number; acked: number; nacked: number };
+  subscriptionRefusals: number;
+  readonly applies: { succeeded: number; failed: number };
+  reports: number;
+}
+
+export function createMetrics(): ControlPlaneMetrics {
+  return {
+    signings: { token: 0, certificate: 0 },
+    signingRefusals: 0,
+    updates: { sent: 0, acked: 0, nacked: 0 },
+    subscriptionRefusals: 0,
+    applies: { succeeded: 0, failed: 0 },
+    reports: 0,
+  };
+}

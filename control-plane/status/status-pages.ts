@@ -1,0 +1,111 @@
+import type { SidecarRegistry, SidecarStatus } from '../discovery/sidecar-registry.ts';
+import type { ObservationLog } from '../observation/observation-log.ts';
+import type { SourceStatus } from '../source/source-status.ts';
+import type { ControlPlaneMetrics } from './metrics.ts';
+import type { StatusPage, StatusPages } from './status-server.ts';
+
+export interface StatusFacts {
+  readonly registry: SidecarRegistry;
+  readonly observations: ObservationLog;
+  readonly metrics: ControlPlaneMetrics;
+  readonly source: () => SourceStatus;
+  readonly isServing: () => boolean;
+  readonly issuerNotAfterMs: number;
+}
+
+/** What the control plane tells its operator. */
+export function statusPages(facts: StatusFacts): StatusPages {
+  return {
+    '/livez': () => text('ok\n'),
+    '/readyz': () => ({ ...text(facts.isServing() ? 'ok\n' : 'not serving\n'), isReady: facts.isServing() }),
+    '/metrics': () => ({ contentType: 'text/plain; version=0.0.4', body: prometheusText(facts) }),
+    '/proxies': () => json({ source: facts.source(), proxies: facts.registry.sidecars.map(shownSidecar) }),
+    '/decisions': () =>
+      json({
+        decisions: facts.observations.decisions,
+        counts: facts.observations.counts,
+        droppedDecisions: facts.observations.droppedDecisions,
+      }),
+  };
+}
+
+function shownSidecar(sidecar: SidecarStatus) {
+  const { refused } = sidecar;
+  return {
+    identity: sidecar.identity,
+    workload: sidecar.workload,
+    sidecarVersion: sidecar.sidecarVersion,
+    peer: sidecar.peer,
+    state: stateOf(sidecar),
+    inForceVersion: sidecar.inForceVersion,
+    pendingVersion: sidecar.pendingVersion ?? null,
+    refused:
+      refused === undefined
+        ? null
+        : { version: refused.version, reasons: refused.reasons, at: new Date(refused.atMs).toISOString() },
+    connectedAt: new Date(sidecar.connectedAtMs).toISOString(),
+    lastHeard: new Date(sidecar.lastHeardMs).toISOString(),
+  };
+}
+
+/** `current`: has what it should; `pending`: was sent an update; `refused`: would not take the last one. */
+function stateOf({ refused, pendingVersion }: SidecarStatus): 'current' | 'pending' | 'refused' {
+  if (pendingVersion !== undefined) return 'pending';
+  return refused === undefined ? 'current' : 'refused';
+}
+
+/** Prometheus text exposition format 0.0.4. */
+function prometheusText({ registry, metrics, observations, source, issuerNotAfterMs }: StatusFacts): string {
+  const states = registry.sidecars.map(stateOf);
+  const count = (state: string) => states.filter((one) => one === state).length;
+  const { version, lastApply, resourceCount } = source();
+  const lines = [
+    '# HELP lateral_control_plane_sidecars Connected sidecars by state of their policies.',
+    '# TYPE lateral_control_plane_sidecars gauge',
+    ...['current', 'pending', 'refused'].map(
+      (state) => `lateral_control_plane_sidecars{state="${state}"} ${count(state)}`,
+    ),
+    '# HELP lateral_control_plane_updates_total Updates sent to sidecars, and their answers.',
+    '# TYPE lateral_control_plane_updates_total counter',
+    ...Object.entries(metrics.updates).map(([kind, n]) => `lateral_control_plane_updates_total{kind="${kind}"} ${n}`),
+    '# HELP lateral_control_plane_certificates_signed_total Certificates signed, by what proved the caller.',
+    '# TYPE lateral_control_plane_certificates_signed_total counter',
+    ...Object.entries(metrics.signings).map(
+      ([by, n]) => `lateral_control_plane_certificates_signed_total{by="${by}"} ${n}`,
+    ),
+    ...single('signing_refusals_total', 'counter', 'Refused requests for a certificate.', metrics.signingRefusals),
+    ...single('subscription_refusals_total', 'counter', 'Refused subscriptions.', metrics.subscriptionRefusals),
+    ...single('reports_total', 'counter', 'Reports taken from sidecars.', metrics.reports),
+    ...single('dropped_decisions_total', 'counter', 'Decisions that sidecars dropped.', observations.droppedDecisions),
+    '# HELP lateral_control_plane_applies_total Readings of the policy folder that changed something, by outcome.',
+    '# TYPE lateral_control_plane_applies_total counter',
+    ...Object.entries(metrics.applies).map(
+      ([outcome, n]) => `lateral_control_plane_applies_total{outcome="${outcome}"} ${n}`,
+    ),
+    ...single('last_apply_success', 'gauge', '1: the folder as it is now is in force.', lastApply.isInForce ? 1 : 0),
+    ...single('resources', 'gauge', 'Resources in force.', resourceCount),
+    '# HELP lateral_control_plane_policy_info The version of all resources in force.',
+    '# TYPE lateral_control_plane_policy_info gauge',
+    `lateral_control_plane_policy_info{version="${version}"} 1`,
+    ...single(
+      'issuer_expiry_timestamp_seconds',
+      'gauge',
+      'When the issuing certificate ends.',
+      Math.floor(issuerNotAfterMs / 1000),
+    ),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function single(name: string, type: string, help: string, value: number): string[] {
+  const full = `lateral_control_plane_${name}`;
+  return [`# HELP ${full} ${help}`, `# TYPE ${full} ${type}`, `${full} ${value}`];
+}
+
+function text(body: string): StatusPage {
+  return { contentType: 'text/plain; charset=utf-8', body };
+}
+
+function json(value: unknown): StatusPage {
+  return { contentType: 'application/json', body: `${JSON.stringify(value, null, 2)}\n` };
+}

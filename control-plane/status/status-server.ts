@@ -1,0 +1,68 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** Bounds of the status server: it is for one operator's browser and scraper. */
+const MAX_CONNECTIONS = 64;
+const REQUEST_TIMEOUT_MS = 10_000;
+const LOOPBACK_HOST = /^(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/i;
+
+/** One page: its type and its text at the time of the request. */
+export interface StatusPage {
+  readonly contentType: string;
+  readonly isReady?: boolean;
+  readonly body: string;
+}
+
+export type StatusPages = { readonly [path: string]: () => StatusPage };
+
+export interface StatusServer {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/**
+ * Serves pages by GET on loopback. The Host header must name loopback too: a web page elsewhere cannot read them
+ * through a name it points here (DNS rebinding).
+ */
+export async function startStatusServer(port: number, pages: StatusPages): Promise<StatusServer> {
+  const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
+    answer(request, response, pages);
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const why = error.code === 'EADDRINUSE' ? 'another program already listens there' : error.message;
+      reject(new Error(`cannot listen on 127.0.0.1:${port} (console.port): ${why}`));
+    });
+    server.listen(port, '127.0.0.1', resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port, // always so for a TCP server that listens
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function answer(request: IncomingMessage, response: ServerResponse, pages: StatusPages): void {
+  if (!LOOPBACK_HOST.test(request.headers.host ?? '')) {
+    send(response, 403, 'text/plain', 'the Host header must name loopback (127.0.0.1, localhost)\n');
+    return;
+  }
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.setHeader('allow', 'GET, HEAD');
+    send(response, 405, 'text/plain', 'GET only\n');
+    return;
+  }
+  const [path = ''] = (request.url ?? '').split('?');
+  const page = Object.hasOwn(pages, path) ? pages[path]?.() : undefined;
+  if (page === undefined) send(response, 404, 'text/plain', `known: ${Object.keys(pages).join(' ')}\n`);
+  else send(response, page.isReady === false ? 503 : 200, page.contentType, page.body);
+}
+
+function send(response: ServerResponse, status: number, contentType: string, body: string): void {
+  response.writeHead(status, { 'content-type': contentType, 'x-content-type-options': 'nosniff' });
+  response.end(body);
+}

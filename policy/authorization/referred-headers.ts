@@ -1,0 +1,17 @@
+import type { Resource } from '../resource/kind.ts';
+import type { AuthorizationPolicySpec } from '../resource/kinds/authorization-policy.ts';
+import { parseConditionKey } from '../resource/kinds/condition-key.ts';
+
+/** Lower-case names of the headers that the policies look at, sorted. */
+export function referredHeaders(policies: readonly Resource<AuthorizationPolicySpec>[]): readonly string[] {
+  const names = new Set<string>();
+  for (const { spec } of policies) {
+    for (const { when } of spec.rules ?? []) {
+      for (const { key } of when ?? []) {
+        const parsed = parseConditionKey(key);
+        if (parsed?.kind === 'header') names.add(parsed.lowerName);
+      }
+    }
+  }
+  return [...names].sort();
+}

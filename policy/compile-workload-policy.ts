@@ -1,0 +1,64 @@
+import { compileAuthorizer } from './authorization/compile-authorizer.ts';
+import { referredHeaders } from './authorization/referred-headers.ts';
+import { compileServices } from './mesh/compile-services.ts';
+import type { Resource } from './resource/kind.ts';
+import type { ApiSchemaSpec } from './resource/kinds/api-schema.ts';
+import type { ApiValidationPolicySpec } from './resource/kinds/api-validation-policy.ts';
+import { effectiveDefaults } from './resource/kinds/mesh-defaults.ts';
+import { selects } from './resource/kinds/workload-selector.ts';
+import type { Snapshot } from './resource-set.ts';
+import { readDocuments } from './snapshot/read-documents.ts';
+import { SnapshotError } from './snapshot/snapshot-error.ts';
+import type { GenerateValidators } from './validation/generate-validators.ts';
+import type { Mesh, RequestValidation, Workload, WorkloadPolicy } from './workload-policy.ts';
+
+/** The law for one workload, and what of it could not be compiled as it was meant. */
+export interface CompiledWorkloadPolicy extends WorkloadPolicy {
+  /** One line a fault of an API description: the operations concerned refuse every request. */
+  readonly problems: readonly string[];
+}
+
+/**
+ * Compiles the snapshot of a workload. Throws `SnapshotError` where a document cannot be read, or the API
+ * descriptions of a validation policy cannot be put together: what was in force must then stay.
+ */
+export async function compileWorkloadPolicy(
+  snapshot: Snapshot,
+  workload: Workload,
+  mesh: Mesh,
+  generate: GenerateValidators,
+): Promise<CompiledWorkloadPolicy> {
+  const resources = readDocuments(snapshot.resources, mesh).map(({ any }) => any);
+  const defaults = effectiveDefaults(resources.find((any) => any.type === 'MeshDefaults')?.resource.spec);
+  const authorization = resources.flatMap((any) => (any.type === 'AuthorizationPolicy' ? [any.resource] : []));
+  const services = resources.flatMap((any) => (any.type === 'MeshService' ? [any.resource] : []));
+  const policies = resources.flatMap((any) => (any.type === 'APIValidationPolicy' ? [any.resource] : []));
+  const binding = policies.filter(({ namespace, spec }) =>
+    selects(namespace, spec.selector, workload, mesh.rootNamespace),
+  );
+  const schemas = resources.flatMap((any) => (any.type === 'APISchema' ? [any.resource] : []));
+  const { validation, problems } = await compileBound(binding, schemas, generate);
+  return {
+    version: snapshot.version,
+    defaults,
+    authorizer: compileAuthorizer(authorization, workload, mesh, defaults),
+    validation,
+    services: compileServices(services, workload, mesh),
+    referredHeaders: referredHeaders(authorization),
+    problems,
+  };
+}
+
+async function compileBound(
+  policies: readonly Resource<ApiValidationPolicySpec>[],
+  schemas: readonly Resource<ApiSchemaSpec>[],
+  generate: GenerateValidators,
+): Promise<{ readonly validation: RequestValidation | undefined; readonly problems: readonly string[] }> {
+  if (policies.length === 0) return { validation: undefined, problems: [] };
+  // Loaded only where it is needed: a workload without validation starts without the schema compiler.
+  const { compileValidation } = await import('./validation/compile-validation.ts');
+  const compiled = await compileValidation({ policies, schemas, generate });
+  // A policy binds the workload and nothing came of it: to go on would be to let all through unvalidated.
+  if (compiled.validation === undefined) throw new SnapshotError(compiled.problems);
+  return compiled;
+}

@@ -1,0 +1,74 @@
+import { isUtf8 } from 'node:buffer';
+
+const SLASH = 0x2f;
+const DOT = 0x2e;
+
+/** Characters that call for a closer look: `%`, backslash, `#`, `?`, space and control characters. */
+const IS_SUSPECT = new Uint8Array(128);
+for (let code = 0; code < 128; code++) {
+  IS_SUSPECT[code] = code <= 0x20 || code === 0x7f || '%\\#?'.includes(String.fromCharCode(code)) ? 1 : 0;
+}
+
+/**
+ * Why two programs could read two paths, or undefined. A percent-encoded character that needs no encoding
+ * (RFC 3986 §2.3) counts: `/%61dmin` would pass a rule about `/admin`. So does a character that must be
+ * encoded and is not. One scan without allocation where nothing suspect is in it.
+ */
+export function ambiguityOf(path: string): string | undefined {
+  let previous = 0;
+  for (let index = 0; index < path.length; index++) {
+    const code = path.charCodeAt(index);
+    if (code >= 128 || IS_SUSPECT[code] === 1) return closerLook(path);
+    if (previous === SLASH && (code === SLASH || code === DOT)) return closerLook(path);
+    previous = code;
+  }
+  return path.charCodeAt(0) === SLASH || path === '*' ? undefined : 'the path does not begin with /';
+}
+
+function closerLook(path: string): string | undefined {
+  if (path.charCodeAt(0) !== SLASH) return 'the path does not begin with /';
+  if (path.includes('\\')) return 'the path has a backslash';
+  if (path.includes('//')) return 'the path has an empty segment (//)';
+  const bytes: number[] = [];
+  for (let index = 0; index < path.length; index++) {
+    const code = path.charCodeAt(index);
+    if (code >= 128) return 'the path has a character beyond ASCII that is not percent-encoded';
+    if (code <= 0x20 || code === 0x7f) return 'the path has a space or control character';
+    if (code === 0x23 || code === 0x3f) return `the path has a ${String.fromCharCode(code)}`;
+    if (code !== 0x25) {
+      bytes.push(code);
+      continue;
+    }
+    const encoding = path.slice(index, index + 3);
+    const byte = /^%[0-9a-f]{2}$/i.test(encoding) ? Number.parseInt(encoding.slice(1), 16) : undefined;
+    if (byte === undefined) return `the path has a broken percent-encoding (${encoding})`;
+    const complaint = encodedComplaint(byte, encoding);
+    if (complaint !== undefined) return complaint;
+    bytes.push(byte);
+    index += 2;
+  }
+  return dotSegmentComplaint(path) ?? decodedComplaint(Buffer.from(bytes));
+}
+
+function encodedComplaint(byte: number, encoding: string): string | undefined {
+  if (byte === SLASH) return `the path has an encoded slash (${encoding})`;
+  if (byte === 0x5c) return `the path has an encoded backslash (${encoding})`;
+  if (byte === 0) return 'the path has an encoded NUL (%00)';
+  if (byte === DOT) return `the path has an encoded dot (${encoding})`;
+  if (!/[A-Za-z0-9\-_~]/.test(String.fromCharCode(byte))) return undefined;
+  return `the path encodes a character that needs no encoding (${encoding})`;
+}
+
+/** Encoded bytes must be UTF-8 in its shortest form, and `..%3B` is as good as `..;`. */
+function decodedComplaint(bytes: Buffer): string | undefined {
+  if (!isUtf8(bytes)) return 'the percent-encoded bytes of the path are not valid UTF-8';
+  return dotSegmentComplaint(bytes.toString('latin1'));
+}
+
+function dotSegmentComplaint(path: string): string | undefined {
+  const found = /\/(\.\.?)(;[^/]*)?(?=\/|$)/.exec(path);
+  if (found === null) return undefined;
+  return found[2] === undefined
+    ? `the path has a dot segment (${found[1]})`
+    : `the path has a dot segment (${found[1]};)`;
+}

@@ -1,0 +1,123 @@
+import {
+  type Field,
+  isRecord,
+  object,
+  optional,
+  planned,
+  refined,
+  required,
+  type Schema,
+  string,
+} from '../../schema/schema.ts';
+import type { ResourceKind } from '../kind.ts';
+
+/** Largest `inline` document in a resource that a person writes: 256 KiB (larger ones stand in a file). */
+export const MAX_INLINE_SCHEMA_BYTES = 256 * 1024;
+/** Largest schema document at all: 16 MiB, however it came. */
+export const MAX_SCHEMA_DOCUMENT_BYTES = 16 * 1024 * 1024;
+
+/**
+ * An APISchema as the rest of Lateral sees it: loaded, so that the document's text is in it.
+ *
+ * Two forms, two schemas: the SOURCE form (`apiSchemaKind.spec`, what a person writes) names a file or
+ * carries up to 256 KiB inline, as text or as a mapping. The loader replaces `file` by the file's text, and a
+ * mapping by its JSON text (`travellingApiSchema`), which makes the TRAVELLING form
+ * `{openapi: {inline: "<text>"}}`, read by `travellingApiSchemaKind` with the bound MAX_SCHEMA_DOCUMENT_BYTES.
+ */
+export interface ApiSchemaSpec {
+  readonly openapi: { readonly inline: string };
+}
+
+/** An APISchema as written: exactly one of `file` and `inline`. */
+export interface SourceApiSchemaSpec {
+  readonly openapi: {
+    /** Relative to the file that holds the resource. */
+    readonly file: string | undefined;
+    readonly inline: string | { readonly [key: string]: unknown } | undefined;
+  };
+}
+
+/** What the loader puts in place of the source form; `text` is what the named file holds (undefined for `inline`). */
+export function travellingApiSchema(source: SourceApiSchemaSpec, text?: string): ApiSchemaSpec {
+  const { inline } = source.openapi;
+  if (typeof inline === 'string') return { openapi: { inline } };
+  return { openapi: { inline: text ?? JSON.stringify(inline ?? {}) } };
+}
+
+function documentText(maxBytes: number): Schema<string> {
+  return string({
+    maxLength: maxBytes,
+    description: 'The document as text, YAML or JSON.',
+    check: (value) => {
+      const bytes = Buffer.byteLength(value);
+      return bytes > maxBytes ? `document of ${bytes} bytes exceeds the limit of ${maxBytes}` : undefined;
+    },
+  });
+}
+
+const inlineText = documentText(MAX_INLINE_SCHEMA_BYTES);
+
+const inlineDocument: Schema<string | { readonly [key: string]: unknown }> = {
+  json: {
+    'x-kubernetes-preserve-unknown-fields': true,
+    description: 'The document itself, as text or as a mapping; to 256 KiB.',
+  },
+  read(value, path, context) {
+    if (typeof value === 'string') return inlineText.read(value, path, context);
+    if (!isRecord(value)) {
+      context.fail(path, 'invalid_type', 'expected the document as text or as a mapping');
+      return undefined;
+    }
+    const bytes = Buffer.byteLength(JSON.stringify(value));
+    if (bytes <= MAX_INLINE_SCHEMA_BYTES) return value;
+    context.fail(
+      path,
+      'invalid_value',
+      `document of ${bytes} bytes exceeds the limit of ${MAX_INLINE_SCHEMA_BYTES}; put it in a file`,
+    );
+    return undefined;
+  },
+};
+
+/** Kinds of documents and sources that come in later versions. */
+const laterDocuments: { readonly [name: string]: Field<undefined> } = {
+  protoDescriptorSet: planned('a protobuf descriptor set'),
+  graphql: planned('a GraphQL schema'),
+  xsd: planned('an XML schema'),
+  wsdl: planned('a WSDL document'),
+};
+
+const sourceSpec: Schema<SourceApiSchemaSpec> = object({
+  openapi: required(
+    refined(
+      object({
+        file: optional(string({ description: 'Path of the document, relative to the file that names it.' })),
+        inline: optional(inlineDocument),
+        configMapRefs: planned('configMapRefs'),
+      }),
+      ({ file, inline }, path, context) => {
+        if ((file === undefined) !== (inline === undefined)) return true;
+        context.fail(path, 'invalid_value', 'expected exactly one of file and inline');
+        return false;
+      },
+    ),
+  ),
+  ...laterDocuments,
+});
+
+const travellingSpec: Schema<ApiSchemaSpec> = object({
+  openapi: required(object({ inline: required(documentText(MAX_SCHEMA_DOCUMENT_BYTES)) })),
+});
+
+const names = {
+  kind: 'APISchema',
+  plural: 'apischemas',
+  apiVersions: ['lateral.dev/v1alpha1'],
+  description: 'The description of an API: an OpenAPI 3.0 or 3.1 document.',
+};
+
+/** APISchema as people write it. */
+export const apiSchemaKind: ResourceKind<SourceApiSchemaSpec> = { ...names, spec: sourceSpec };
+
+/** APISchema as it travels and is compiled; everything behind the loader reads this form. */
+export const travellingApiSchemaKind: ResourceKind<ApiSchemaSpec> = { ...names, spec: travellingSpec };

@@ -1,0 +1,57 @@
+import { choice, defaulted, type Infer, list, object, optional, planned, string } from '../../schema/schema.ts';
+import type { ResourceKind } from '../kind.ts';
+import { authorizationRule } from './authorization-rule.ts';
+import { workloadSelector } from './workload-selector.ts';
+
+const targetRef = object({
+  group: optional(string({ minLength: 0 })),
+  kind: optional(string()),
+  name: optional(string()),
+  namespace: optional(string()),
+});
+
+const authorizationPolicySpec = object({
+  selector: optional(workloadSelector),
+  targetRef: optional(targetRef),
+  targetRefs: optional(list(targetRef)),
+  action: defaulted(
+    choice(['ALLOW', 'DENY'], { planned: ['CUSTOM', 'AUDIT'], description: 'What a match of a rule means.' }),
+    'ALLOW',
+  ),
+  rules: optional(list(authorizationRule)),
+  provider: planned('provider (of action CUSTOM)'),
+});
+
+export type AuthorizationPolicySpec = Infer<typeof authorizationPolicySpec>;
+
+export const authorizationPolicyKind: ResourceKind<AuthorizationPolicySpec> = {
+  kind: 'AuthorizationPolicy',
+  plural: 'authorizationpolicies',
+  apiVersions: ['security.istio.io/v1', 'security.istio.io/v1beta1', 'lateral.dev/v1alpha1'],
+  spec: authorizationPolicySpec,
+  description: 'Says which callers may make which requests to the workloads it binds.',
+  check({ apiVersion, spec }, _mesh, context) {
+    if (spec.targetRefs !== undefined || spec.targetRef !== undefined) {
+      const path = ['spec', spec.targetRefs === undefined ? 'targetRef' : 'targetRefs'];
+      if (spec.selector !== undefined) {
+        context.fail(path, 'invalid_value', 'targetRefs and selector cannot both be set', 'key');
+      } else if (apiVersion.startsWith('lateral.dev/')) {
+        context.fail(path, 'not_implemented', 'targetRefs is not implemented in this version; use selector', 'key');
+      } else {
+        context.warn(path, 'invalid_value', 'a policy with targetRefs is ignored on sidecars', 'key');
+      }
+    }
+    if (spec.action === 'DENY' && (spec.rules ?? []).length === 0) {
+      context.fail(
+        ['spec'],
+        'missing_field',
+        'DENY without rules is meaningless: it never applies; `rules: [{}]` denies all',
+      );
+    }
+  },
+};
+
+/** Istio: a policy with targetRefs is meant for gateways and waypoints. */
+export function isForSidecars(spec: AuthorizationPolicySpec): boolean {
+  return spec.targetRef === undefined && spec.targetRefs === undefined;
+}

@@ -1,0 +1,65 @@
+import { choice, defaulted, type Infer, object, optional } from '../../schema/schema.ts';
+import type { EffectiveDefaults } from '../../workload-policy.ts';
+import type { ResourceKind } from '../kind.ts';
+
+const meshDefaultsSpec = object({
+  authorization: optional(
+    object({
+      default: defaulted(
+        choice(['Deny', 'Allow'], {
+          description: 'Deny: nothing is allowed until a policy allows it. Allow: as Istio.',
+        }),
+        'Deny',
+      ),
+    }),
+  ),
+  mode: defaulted(
+    choice(['Enforce', 'Audit'], {
+      description: 'Audit: nothing is refused by policy; what would have been is recorded.',
+    }),
+    'Enforce',
+  ),
+  mtls: optional(
+    object({
+      mode: defaulted(
+        choice(['STRICT'], { planned: ['PERMISSIVE', 'DISABLE'], description: 'Mutual TLS mode.' }),
+        'STRICT',
+      ),
+    }),
+  ),
+  outbound: defaulted(
+    choice(['RegistryOnly', 'AllowAny'], { description: 'What happens to hosts that the mesh does not know.' }),
+    'RegistryOnly',
+  ),
+  pathNormalization: defaulted(
+    choice(['Refuse', 'NONE', 'BASE', 'MERGE_SLASHES', 'DECODE_AND_MERGE_SLASHES'], {
+      description: 'Refuse answers ambiguous paths with 400; the others are those of Istio.',
+    }),
+    'Refuse',
+  ),
+});
+
+export type MeshDefaultsSpec = Infer<typeof meshDefaultsSpec>;
+
+export const meshDefaultsKind: ResourceKind<MeshDefaultsSpec> = {
+  kind: 'MeshDefaults',
+  plural: 'meshdefaults',
+  apiVersions: ['lateral.dev/v1alpha1'],
+  spec: meshDefaultsSpec,
+  description: 'Defaults of the whole mesh; at most one, in the root namespace.',
+  check({ namespace }, mesh, context) {
+    if (namespace === mesh.rootNamespace) return;
+    const message = `MeshDefaults must be in the root namespace ${mesh.rootNamespace}, not in ${namespace}`;
+    context.fail(['metadata', 'namespace'], 'invalid_value', message);
+  },
+};
+
+/** The defaults in force: those of the resource, or those of a mesh without one. */
+export function effectiveDefaults(spec: MeshDefaultsSpec | undefined): EffectiveDefaults {
+  return {
+    authorizationDefault: spec?.authorization?.default ?? 'Deny',
+    mode: spec?.mode ?? 'Enforce',
+    outbound: spec?.outbound ?? 'RegistryOnly',
+    pathNormalization: spec?.pathNormalization ?? 'Refuse',
+  };
+}

@@ -1,0 +1,183 @@
+import { nearestSpelling } from '../schema/nearest-spelling.ts';
+import {
+  anything,
+  defaulted,
+  type Infer,
+  isRecord,
+  map,
+  object,
+  optional,
+  type Path,
+  type ReadContext,
+  refined,
+  required,
+  string,
+} from '../schema/schema.ts';
+import type { Mesh } from '../workload-policy.ts';
+import type { Resource, ResourceKind } from './kind.ts';
+import { apiSchemaKind, travellingApiSchema, travellingApiSchemaKind } from './kinds/api-schema.ts';
+import { isKindName, KINDS, type KindName, PLANNED_KINDS, type SpecOf } from './known-kinds.ts';
+import { dnsLabel, dnsSubdomain } from './names.ts';
+
+/** A resource of any kind of this version; `type` tells which. */
+export type AnyResource = {
+  readonly [K in KindName]: { readonly type: K; readonly resource: Resource<SpecOf<K>> };
+}[KindName];
+
+const text = string({ minLength: 0, maxLength: 262_144 });
+const fromServer = optional(anything('Written by the API server; not read.'));
+
+const metadataSchema = object({
+  name: required(dnsSubdomain('Name, unique within kind and namespace.')),
+  namespace: required(dnsLabel('Namespace; there is no default outside Kubernetes.')),
+  labels: optional(map(text)),
+  annotations: optional(refined(map(text), refuseDryRun)),
+  creationTimestamp: fromServer,
+  deletionGracePeriodSeconds: fromServer,
+  deletionTimestamp: fromServer,
+  finalizers: fromServer,
+  generateName: fromServer,
+  generation: fromServer,
+  managedFields: fromServer,
+  ownerReferences: fromServer,
+  resourceVersion: fromServer,
+  selfLink: fromServer,
+  uid: fromServer,
+});
+
+type Metadata = Infer<typeof metadataSchema>;
+
+/**
+ * Reads the schema document that an APISchema names, `file` being as it stands in the resource; undefined
+ * after it has reported a problem at `path`.
+ */
+export type ReadNamedDocument = (file: string, path: Path, context: ReadContext) => string | undefined;
+
+/**
+ * Reads one resource and checks all that can be checked without the others; undefined after it has reported
+ * a problem. With `readNamed` the resource is in the form that people write, and the documents it names are
+ * put into it; without, it is in the form that travels.
+ */
+export function readResource(
+  document: unknown,
+  mesh: Mesh,
+  context: ReadContext,
+  readNamed?: ReadNamedDocument,
+): AnyResource | undefined {
+  if (!isRecord(document)) {
+    context.fail([], 'invalid_type', 'expected a resource: a mapping with apiVersion, kind, metadata and spec');
+    return undefined;
+  }
+  const kindName = readKind(document, context);
+  if (kindName === undefined) return undefined;
+  const envelope = object({
+    apiVersion: required(string()),
+    kind: required(string()),
+    metadata: required(metadataSchema),
+    spec: defaulted<unknown>(anything('What the resource says.'), {}),
+    status: optional(anything('Written by a controller; not read.')),
+  }).read(document, [], context);
+  const header = { document, apiVersion: String(document.apiVersion), metadata: envelope?.metadata };
+  switch (kindName) {
+    case 'AuthorizationPolicy':
+      return tagged(kindName, readSpec(KINDS[kindName], header, mesh, context));
+    case 'PeerAuthentication':
+      return tagged(kindName, readSpec(KINDS[kindName], header, mesh, context));
+    case 'APIValidationPolicy':
+      return tagged(kindName, readSpec(KINDS[kindName], header, mesh, context));
+    case 'APISchema':
+      return tagged(kindName, readApiSchema(header, mesh, context, readNamed));
+    case 'MeshService':
+      return tagged(kindName, readSpec(KINDS[kindName], header, mesh, context));
+    case 'MeshDefaults':
+      return tagged(kindName, readSpec(KINDS[kindName], header, mesh, context));
+  }
+}
+
+function readKind(document: { readonly [key: string]: unknown }, context: ReadContext): KindName | undefined {
+  const { kind, apiVersion } = document;
+  if (typeof kind !== 'string' || typeof apiVersion !== 'string') {
+    for (const [field, given] of Object.entries({ apiVersion, kind })) {
+      if (given === undefined || given === null) context.fail([], 'missing_field', `missing field ${field}`);
+      else if (typeof given !== 'string') context.fail([field], 'invalid_type', 'expected a string');
+    }
+    return undefined;
+  }
+  const isKnown = isKindName(kind);
+  const apiVersions = isKnown
+    ? KINDS[kind].apiVersions
+    : Object.hasOwn(PLANNED_KINDS, kind)
+      ? PLANNED_KINDS[kind]
+      : undefined;
+  if (apiVersions === undefined) {
+    const names = [...Object.keys(KINDS), ...Object.keys(PLANNED_KINDS)];
+    const near = nearestSpelling(kind, names);
+    const hint = near === undefined ? `known: ${Object.keys(KINDS).join(', ')}` : `did you mean ${near}?`;
+    context.fail(['kind'], 'unknown_kind', `unknown kind ${kind}; ${hint}`);
+    return undefined;
+  }
+  if (!apiVersions.includes(apiVersion)) {
+    const message = `${kind} is not of ${apiVersion}; expected ${apiVersions.join(' or ')}`;
+    context.fail(['apiVersion'], 'unknown_api_version', message);
+    return undefined;
+  }
+  if (isKnown) return kind;
+  context.fail(['kind'], 'not_implemented', `${kind} is not yet supported in this version; remove it`);
+  return undefined;
+}
+
+interface Header {
+  readonly document: { readonly [key: string]: unknown };
+  readonly apiVersion: string;
+  readonly metadata: Metadata | undefined;
+}
+
+function readSpec<Spec>(
+  kind: ResourceKind<Spec>,
+  { document, apiVersion, metadata }: Header,
+  mesh: Mesh,
+  context: ReadContext,
+): Resource<Spec> | undefined {
+  const spec = kind.spec.read(document.spec ?? {}, ['spec'], context);
+  if (spec === undefined || metadata === undefined) return undefined;
+  const { namespace, name } = metadata;
+  const resource = { apiVersion, kind: kind.kind, namespace, name, spec };
+  kind.check?.(resource, mesh, context);
+  return resource;
+}
+
+function readApiSchema(header: Header, mesh: Mesh, context: ReadContext, readNamed: ReadNamedDocument | undefined) {
+  if (readNamed === undefined) return readSpec(travellingApiSchemaKind, header, mesh, context);
+  const source = readSpec(apiSchemaKind, header, mesh, context);
+  if (source === undefined) return undefined;
+  const { file } = source.spec.openapi;
+  const path = ['spec', 'openapi', 'file'];
+  const text = file === undefined ? undefined : readNamed(file, path, context);
+  if (file !== undefined && text === undefined) return undefined;
+  const travelling = travellingApiSchema(source.spec, text);
+  const at =
+    (report: ReadContext['fail']): ReadContext['fail'] =>
+    (_path, code, message) =>
+      report(path, code, message);
+  const spec = travellingApiSchemaKind.spec.read(travelling, [], { fail: at(context.fail), warn: at(context.warn) });
+  return spec === undefined ? undefined : { ...source, spec };
+}
+
+function tagged<K extends KindName>(type: K, resource: Resource<SpecOf<K>> | undefined) {
+  return resource === undefined ? undefined : { type, resource };
+}
+
+function refuseDryRun(
+  annotations: { readonly [key: string]: string },
+  path: readonly (string | number)[],
+  context: ReadContext,
+): boolean {
+  if (annotations['istio.io/dry-run'] !== 'true') return true;
+  context.fail(
+    [...path, 'istio.io/dry-run'],
+    'not_implemented',
+    'istio.io/dry-run is not implemented in this version',
+    'key',
+  );
+  return false;
+}

@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto';
+import type { ResourceDocument, Snapshot } from '../resource-set.ts';
+import { canonicalJson } from './canonical-json.ts';
+
+/** Hex digits of a version: 128 bits of SHA-256. */
+const VERSION_LENGTH = 32;
+
+/** KIND/NAMESPACE/NAME. AuthorizationPolicies of both groups are of one kind. */
+export function resourceKey(kind: string, namespace: string, name: string): string {
+  return `${kind}/${namespace}/${name}`;
+}
+
+/** A resource in the form that travels: canonical JSON, its key, its version. */
+export function resourceDocument(header: {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly spec: unknown;
+}): ResourceDocument {
+  const { apiVersion, kind, namespace, name, spec } = header;
+  const document = canonicalJson({ apiVersion, kind, metadata: { name, namespace }, spec });
+  return { key: resourceKey(kind, namespace, name), version: hash(document), document };
+}
+
+/** The snapshot of these resources: sorted by key, with their joint version. */
+export function snapshotOf(resources: readonly ResourceDocument[]): Snapshot {
+  const sorted = [...resources].sort((left, right) => (left.key < right.key ? -1 : 1));
+  const version = hash(sorted.map(({ key, version }) => `${key}@${version}\n`).join(''));
+  return { version, resources: sorted };
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, VERSION_LENGTH);
+}

@@ -1,0 +1,97 @@
+/** Plain data that a document amounts to: made in a worker, sent to the thread that judges requests. */
+
+export type ParameterLocation = 'path' | 'query' | 'header' | 'cookie';
+
+/** What the text of a parameter can become. */
+export type PrimitiveType = 'string' | 'integer' | 'number' | 'boolean';
+
+/** The types a text is tried as, in this order; the first whose value is valid counts. */
+export interface PrimitiveShape {
+  readonly kind: 'primitive';
+  readonly types: readonly PrimitiveType[];
+}
+
+export interface ArrayShape {
+  readonly kind: 'array';
+  readonly items: PrimitiveShape;
+}
+
+export interface ObjectShape {
+  readonly kind: 'object';
+  readonly properties: { readonly [name: string]: PrimitiveShape | ArrayShape };
+  /** Of properties that are not declared; undefined: there are none. */
+  readonly additional: PrimitiveShape | undefined;
+}
+
+/** How text turns into a value, by the declared type alone. */
+export type TextShape = PrimitiveShape | ArrayShape | ObjectShape;
+
+export type ParameterStyle = 'simple' | 'form' | 'deepObject' | 'spaceDelimited' | 'pipeDelimited';
+
+/** One parameter of an operation, after path-level and operation-level lists are merged. */
+export interface ApiParameter {
+  readonly name: string;
+  readonly in: ParameterLocation;
+  readonly isRequired: boolean;
+  readonly allowsEmptyValue: boolean;
+  /** `json`: declared by `content: application/json`. */
+  readonly style: ParameterStyle | 'json';
+  readonly explode: boolean;
+  readonly shape: TextShape;
+}
+
+/** One entry of a request body's `content`. */
+export interface ApiContent {
+  /** Lower case, without parameters: `application/json`, `text/*`, `application/*+json`. */
+  readonly mediaRange: string;
+  /** Index of the unit that validates the body; undefined: the type alone is checked. */
+  readonly unit: number | undefined;
+  readonly format: 'json' | 'form' | 'opaque';
+  /** Of a form's fields. */
+  readonly form: ObjectShape | undefined;
+  /** Why bodies of this type cannot be checked; what cannot be checked is refused. */
+  readonly unavailable: string | undefined;
+}
+
+export interface ApiBody {
+  readonly isRequired: boolean;
+  readonly contents: readonly ApiContent[];
+}
+
+export interface ApiOperation {
+  /** Upper case. */
+  readonly method: string;
+  /** As documented, with the base path in front: `/v1/orders/{id}`. */
+  readonly template: string;
+  readonly operationId: string | undefined;
+  readonly parameters: readonly ApiParameter[];
+  /** Index of the unit that holds a validator `p0`, `p1`, … for each parameter; undefined: no parameters. */
+  readonly parametersUnit: number | undefined;
+  /** Undefined: the operation takes no body. */
+  readonly body: ApiBody | undefined;
+  /** Why the operation cannot be checked; what cannot be checked is refused. */
+  readonly unavailable: string | undefined;
+}
+
+/** A document as compiled: what `GenerateValidators` gives for a job. */
+export interface CompiledDocument {
+  readonly operations: readonly ApiOperation[];
+  /** JavaScript source by unit: a CommonJS module, made by Ajv. */
+  readonly units: readonly string[];
+  /** One line each: operations that cannot be checked. */
+  readonly problems: readonly string[];
+  /** Errors that make the document unusable as a whole. */
+  readonly errors: readonly string[];
+}
+
+/** A fault in a document, where it stands in its text. */
+export interface DocumentProblem {
+  /** From 1. */
+  readonly line: number;
+  /** From 1. */
+  readonly column: number;
+  /** A warning leaves the document in force: an operation of it is refused, or a part of it ignored. */
+  readonly severity: 'error' | 'warning';
+  readonly code: string;
+  readonly message: string;
+}

@@ -1,0 +1,228 @@
+import { isRecord, type Path } from '../schema/schema.ts';
+import type { OpenApiVersion } from './openapi-version.ts';
+import { compilePattern } from './pattern.ts';
+import { type References, SchemaFault } from './schema-references.ts';
+
+/** A schema as Ajv gets it: only keywords that assert something, `$ref`s replaced by names of other converted ones. */
+export type ConvertedSchema = { readonly [keyword: string]: unknown } | boolean;
+
+/** Deeper schemas are refused: generating code recurses. */
+export const MAX_SCHEMA_DEPTH = 100;
+/** Keyword by which a schema that others refer to counts the work of validating (see work-budget.ts). */
+export const WORK_KEYWORD = 'x-lateral-work';
+
+interface Keywords {
+  /** Kept as they are. */
+  readonly plain: ReadonlySet<string>;
+  readonly schema: ReadonlySet<string>;
+  readonly schemaList: ReadonlySet<string>;
+  readonly schemaMap: ReadonlySet<string>;
+}
+
+const PLAIN = [
+  ...['type', 'format', 'multipleOf', 'maximum', 'exclusiveMaximum', 'minimum', 'exclusiveMinimum', 'maxLength'],
+  ...['minLength', 'pattern', 'maxItems', 'minItems', 'uniqueItems', 'maxProperties', 'minProperties'],
+  ...['required', 'enum'],
+];
+
+/** Source: OpenAPI 3.0 §4.7.24. */
+const KEYWORDS_3_0: Keywords = {
+  plain: new Set(PLAIN),
+  schema: new Set(['not', 'items', 'additionalProperties']),
+  schemaList: new Set(['allOf', 'anyOf', 'oneOf']),
+  schemaMap: new Set(['properties']),
+};
+
+/** Source: JSON Schema 2020-12, vocabularies applicator, validation, unevaluated, format. */
+const KEYWORDS_3_1: Keywords = {
+  plain: new Set([...PLAIN, 'const', 'maxContains', 'minContains', 'dependentRequired']),
+  schema: new Set([
+    ...KEYWORDS_3_0.schema,
+    ...['if', 'then', 'else', 'contains', 'propertyNames', 'unevaluatedItems', 'unevaluatedProperties'],
+  ]),
+  schemaList: new Set([...KEYWORDS_3_0.schemaList, 'prefixItems']),
+  schemaMap: new Set([...KEYWORDS_3_0.schemaMap, 'patternProperties', 'dependentSchemas']),
+};
+
+/** What a 3.0 schema may hold besides: says nothing about what is valid. */
+const ANNOTATIONS_3_0 = new Set([
+  ...['title', 'description', 'default', 'example', 'xml', 'externalDocs', 'deprecated', 'readOnly', 'writeOnly'],
+  ...['discriminator', 'nullable'],
+]);
+
+const DIALECTS = new Set([
+  'https://json-schema.org/draft/2020-12/schema',
+  'https://spec.openapis.org/oas/3.1/dialect/base',
+  'https://spec.openapis.org/oas/3.1/dialect/2024-11-10',
+]);
+
+/** The schemas of one document, converted once each, when something refers to them. */
+export class SchemaConverter {
+  readonly #references: References;
+  readonly #version: OpenApiVersion;
+  readonly #keywords: Keywords;
+  readonly #names = new Map<string, string>();
+  readonly #pathsOfNames = new Map<string, Path>();
+  readonly #converted = new Map<string, ConvertedSchema | SchemaFault>();
+
+  constructor(references: References, version: OpenApiVersion) {
+    this.#references = references;
+    this.#version = version;
+    this.#keywords = version === '3.0' ? KEYWORDS_3_0 : KEYWORDS_3_1;
+  }
+
+  /** The name under which the schema at a path is known to Ajv; equal for equal paths. */
+  nameOf(path: Path): string {
+    const key = JSON.stringify(path.map(String));
+    const known = this.#names.get(key);
+    if (known !== undefined) return known;
+    const name = `schema:${this.#names.size}`;
+    this.#names.set(key, name);
+    this.#pathsOfNames.set(name, path);
+    return name;
+  }
+
+  /**
+   * The schema at a path and all that it refers to, by name. Throws the SchemaFault of any of them: what is
+   * only partly checked is not checked.
+   */
+  closure(path: Path): ReadonlyMap<string, ConvertedSchema> {
+    const found = new Map<string, ConvertedSchema>();
+    const open = [this.nameOf(path)];
+    for (let name = open.pop(); name !== undefined; name = open.pop()) {
+      if (found.has(name)) continue;
+      const { schema, references } = this.#convert(name);
+      found.set(name, schema);
+      open.push(...references);
+    }
+    return found;
+  }
+
+  readonly #referencesOf = new Map<string, readonly string[]>();
+
+  #convert(name: string): { readonly schema: ConvertedSchema; readonly references: readonly string[] } {
+    const known = this.#converted.get(name);
+    if (known instanceof SchemaFault) throw known;
+    if (known !== undefined) return { schema: known, references: this.#referencesOf.get(name) ?? [] };
+    const path = this.#pathsOfNames.get(name) ?? [];
+    const references: string[] = [];
+    try {
+      const schema = this.#schema(this.#references.valueAt(path), path, 0, references);
+      const counted = typeof schema === 'boolean' ? schema : { ...schema, [WORK_KEYWORD]: true };
+      this.#converted.set(name, counted);
+      this.#referencesOf.set(name, references);
+      return { schema: counted, references };
+    } catch (error) {
+      if (error instanceof SchemaFault) this.#converted.set(name, error);
+      throw error;
+    }
+  }
+
+  #schema(value: unknown, path: Path, depth: number, references: string[]): ConvertedSchema {
+    if (depth > MAX_SCHEMA_DEPTH) throw new SchemaFault(path, `schema nested deeper than ${MAX_SCHEMA_DEPTH} levels`);
+    if (typeof value === 'boolean') return value;
+    if (!isRecord(value)) throw new SchemaFault(path, 'expected a schema');
+    const converted: { [keyword: string]: unknown } = {};
+    if (typeof value.$ref === 'string') {
+      const name = this.nameOf(this.#references.resolve(value.$ref, path).path);
+      references.push(name);
+      converted.$ref = name;
+      // OpenAPI 3.0 §4.7.23: what stands beside a $ref is ignored; in 3.1 it holds as well.
+      if (this.#version === '3.0') return converted;
+    }
+    for (const [keyword, content] of Object.entries(value)) {
+      const at = [...path, keyword];
+      if (this.#keywords.plain.has(keyword)) converted[keyword] = content;
+      else if (this.#keywords.schema.has(keyword))
+        converted[keyword] = this.#schema(content, at, depth + 1, references);
+      else if (this.#keywords.schemaList.has(keyword)) converted[keyword] = this.#list(content, at, depth, references);
+      else if (this.#keywords.schemaMap.has(keyword)) converted[keyword] = this.#map(content, at, depth, references);
+      else this.#refuseUnknown(keyword, content, at);
+    }
+    this.#tidy(converted, value, path);
+    return converted;
+  }
+
+  #list(value: unknown, path: Path, depth: number, references: string[]): readonly ConvertedSchema[] {
+    if (!Array.isArray(value) || value.length === 0) throw new SchemaFault(path, 'expected a list of schemas');
+    return value.map((item: unknown, index) => this.#schema(item, [...path, index], depth + 1, references));
+  }
+
+  #map(value: unknown, path: Path, depth: number, references: string[]): ConvertedSchema {
+    if (!isRecord(value)) throw new SchemaFault(path, 'expected a mapping of names to schemas');
+    const isByPattern = path.at(-1) === 'patternProperties';
+    const entries = Object.entries(value).map(([name, schema]): [string, ConvertedSchema] => {
+      if (isByPattern) checkPattern(name, [...path, name]);
+      return [name, this.#schema(schema, [...path, name], depth + 1, references)];
+    });
+    return Object.fromEntries(entries);
+  }
+
+  /** A keyword that would be dropped although its author relies on it is a fault. */
+  #refuseUnknown(keyword: string, value: unknown, path: Path): void {
+    if (this.#version === '3.0') {
+      if (ANNOTATIONS_3_0.has(keyword) || keyword.startsWith('x-')) return;
+      throw new SchemaFault(path, `keyword ${keyword} is not of OpenAPI 3.0 schemas`);
+    }
+    if (keyword === '$dynamicRef' || keyword === '$recursiveRef') {
+      throw new SchemaFault(path, `${keyword} is not implemented in this version`);
+    }
+    if (keyword === '$schema' && (typeof value !== 'string' || !DIALECTS.has(value.replace(/#$/, '')))) {
+      throw new SchemaFault(path, `the dialect ${String(value)} is not supported; expected JSON Schema 2020-12`);
+    }
+  }
+
+  #tidy(converted: { [keyword: string]: unknown }, source: { readonly [key: string]: unknown }, path: Path): void {
+    if (typeof converted.pattern === 'string') checkPattern(converted.pattern, [...path, 'pattern']);
+    // Repeated entries mean nothing, but the meta-schema refuses them.
+    if (Array.isArray(converted.enum)) converted.enum = withoutRepeats(converted.enum);
+    if (Array.isArray(converted.required)) converted.required = withoutRepeats(converted.required);
+    if (this.#version === '3.1') return;
+    // OpenAPI 3.0 §4.7.24.1: `nullable` adds null to `type`, and does nothing without it.
+    if (source.nullable === true && typeof converted.type === 'string') converted.type = [converted.type, 'null'];
+    this.#dropReadOnly(converted, source, path);
+  }
+
+  /** OpenAPI 3.0 §4.7.24.2: a required property that is readOnly is required of responses only. */
+  #dropReadOnly(
+    converted: { [keyword: string]: unknown },
+    source: { readonly [key: string]: unknown },
+    path: Path,
+  ): void {
+    const { properties } = source;
+    if (!Array.isArray(converted.required)) return;
+    const required = converted.required.filter((name: unknown) => {
+      if (typeof name !== 'string' || !isRecord(properties) || !Object.hasOwn(properties, name)) return true;
+      const { value } = this.#references.follow({ value: properties[name], path: [...path, 'properties', name] });
+      return !(isRecord(value) && value.readOnly === true);
+    });
+    // Draft 04 wants at least one name.
+    if (required.length > 0) converted.required = required;
+    else delete converted.required;
+  }
+}
+
+function checkPattern(pattern: string, path: Path): void {
+  try {
+    compilePattern(pattern);
+  } catch (error) {
+    throw new SchemaFault(path, `pattern ${JSON.stringify(pattern)} ${reason(error)}`);
+  }
+}
+
+function reason(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.startsWith('has ') || message.startsWith('longer ') || message.startsWith('compiles ')
+    ? message
+    : `cannot be compiled: ${message}`;
+}
+
+function withoutRepeats(values: readonly unknown[]): readonly unknown[] {
+  const seen = new Set<string>();
+  return values.filter((value) => {
+    const key = JSON.stringify(value);
+    if (seen.has(key)) return false;
+    seen.add(key);
+    return true;
+  });
+}

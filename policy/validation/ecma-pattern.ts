@@ -1,0 +1,275 @@
+/**
+ * Reads a regular expression of ECMA-262 (which JSON Schema prescribes) and writes it in RE2's syntax, with the
+ * meaning it has in ECMA-262: `\s`, `.` and escapes differ. Groups become non-capturing; only whether the pattern
+ * matches is asked. Source: ECMA-262 §22.2, RE2 syntax.
+ */
+export interface TranslatedPattern {
+  readonly re2: string;
+  /**
+   * True when a backtracking engine too needs only linear time: one sequence of single characters, anchored
+   * at its start, with at most one repetition of variable length and a short rest behind it.
+   */
+  readonly isSimple: boolean;
+}
+
+/** Longest pattern. */
+export const MAX_PATTERN_LENGTH = 4_000;
+/** Most characters that may follow the one variable repetition of a simple pattern: each is tried at each place. */
+const MAX_SIMPLE_REST = 64;
+
+const SPACE =
+  '\\t\\n\\x{b}\\f\\r\\x{20}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}\\x{feff}';
+const NOT_SPACE =
+  '\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{fefe}\\x{ff00}-\\x{10ffff}';
+const ANY = '[^\\n\\r\\x{2028}\\x{2029}]';
+
+/** General categories by their long names; RE2 knows the short ones. */
+const CATEGORIES: { readonly [name: string]: string } = {
+  Letter: 'L',
+  Lowercase_Letter: 'Ll',
+  Uppercase_Letter: 'Lu',
+  Titlecase_Letter: 'Lt',
+  Modifier_Letter: 'Lm',
+  Other_Letter: 'Lo',
+  Mark: 'M',
+  Number: 'N',
+  Decimal_Number: 'Nd',
+  Letter_Number: 'Nl',
+  Other_Number: 'No',
+  Punctuation: 'P',
+  Symbol: 'S',
+  Separator: 'Z',
+  Space_Separator: 'Zs',
+  Other: 'C',
+  Control: 'Cc',
+};
+
+/** A character, or a set of them as RE2 writes it within brackets. */
+type Atom = { readonly kind: 'character'; readonly code: number } | { readonly kind: 'set'; readonly re2: string };
+
+/** Throws an Error that says what RE2 cannot take. */
+export function translatePattern(pattern: string): TranslatedPattern {
+  if (pattern.length > MAX_PATTERN_LENGTH) throw new Error(`longer than ${MAX_PATTERN_LENGTH} characters`);
+  return new Translator(pattern).translate();
+}
+
+class Translator {
+  readonly #text: string;
+  #at = 0;
+  #isSequence = true;
+  #variableCount = 0;
+  /** Characters since the variable repetition (or since the start, where there is none). */
+  #rest = 0;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  translate(): TranslatedPattern {
+    let re2 = '';
+    while (this.#at < this.#text.length) re2 += this.#next();
+    const isAnchored = this.#text.startsWith('^');
+    const isShort = this.#rest <= MAX_SIMPLE_REST;
+    const isBounded = isAnchored ? this.#variableCount === 0 || isShort : this.#variableCount === 0 && isShort;
+    const isSimple = this.#isSequence && this.#variableCount <= 1 && isBounded;
+    return { re2, isSimple };
+  }
+
+  #next(): string {
+    const first = this.#text.charAt(this.#at);
+    switch (first) {
+      case '^':
+        if (this.#at > 0) this.#isSequence = false;
+        return this.#literally(1);
+      case '$':
+        if (this.#at < this.#text.length - 1) this.#isSequence = false;
+        return this.#literally(1);
+      case '|':
+      case ')':
+        this.#isSequence = false;
+        return this.#literally(1) + (first === ')' ? this.#quantifier() : '');
+      case '(':
+        this.#isSequence = false;
+        return this.#group();
+      case '.':
+        this.#at += 1;
+        return ANY + this.#quantifier();
+      case '[':
+        return this.#class() + this.#quantifier();
+      case '\\':
+        if (/^\\[bB]/.test(this.#text.slice(this.#at, this.#at + 2))) {
+          this.#isSequence = false;
+          return this.#literally(2);
+        }
+        return shown(this.#escape(false)) + this.#quantifier();
+      default:
+        return shown(this.#character()) + this.#quantifier();
+    }
+  }
+
+  #literally(length: number): string {
+    this.#at += length;
+    return this.#text.slice(this.#at - length, this.#at);
+  }
+
+  #group(): string {
+    const rest = this.#text.slice(this.#at, this.#at + 4);
+    if (/^\(\?(?:=|!|<=|<!)/.test(rest)) throw new Error('has a lookaround, which linear-time matching cannot do');
+    if (rest.startsWith('(?:')) this.#at += 3;
+    else if (rest.startsWith('(?<')) this.#at = this.#text.indexOf('>', this.#at) + 1;
+    else if (rest.startsWith('(?')) throw new Error('has a group with modifiers, which is not supported');
+    else this.#at += 1;
+    return '(?:';
+  }
+
+  /** The quantifier at the current position, if any; counts what it means for `isSimple`. */
+  #quantifier(): string {
+    const match = /^(?:[*+?]|\{(\d+)(?:(,)(\d*))?\})\??/.exec(this.#text.slice(this.#at, this.#at + 24));
+    if (match === null) {
+      this.#rest += 1;
+      return '';
+    }
+    this.#at += match[0].length;
+    const [whole, least, comma, most] = match;
+    if (least !== undefined && (comma === undefined || most === least)) {
+      this.#rest += Number(least);
+    } else {
+      this.#variableCount += 1;
+      this.#rest = 0;
+    }
+    return whole;
+  }
+
+  #class(): string {
+    this.#at += 1;
+    const isNegated = this.#text.charAt(this.#at) === '^';
+    if (isNegated) this.#at += 1;
+    let re2 = '';
+    while (this.#text.charAt(this.#at) !== ']') {
+      if (this.#at >= this.#text.length) throw new Error('has a [ without ]');
+      const low = this.#classAtom();
+      const isRange = this.#text.charAt(this.#at) === '-' && this.#text.charAt(this.#at + 1) !== ']';
+      if (!isRange) {
+        re2 += inside(low);
+        continue;
+      }
+      this.#at += 1;
+      const high = this.#classAtom();
+      const isPlain = low.kind === 'character' && high.kind === 'character';
+      // `[\w-.]`: with a set at one end the hyphen is a hyphen (ECMA-262 Annex B.1.2).
+      re2 += isPlain ? `${inside(low)}-${inside(high)}` : `${inside(low)}\\x{2d}${inside(high)}`;
+    }
+    this.#at += 1;
+    if (re2 === '') return isNegated ? '[\\x{0}-\\x{10ffff}]' : '[^\\x{0}-\\x{10ffff}]';
+    return `[${isNegated ? '^' : ''}${re2}]`;
+  }
+
+  #classAtom(): Atom {
+    return this.#text.charAt(this.#at) === '\\' ? this.#escape(true) : this.#character();
+  }
+
+  #character(): Atom {
+    const code = this.#text.codePointAt(this.#at) ?? 0;
+    this.#at += code > 0xffff ? 2 : 1;
+    return { kind: 'character', code };
+  }
+
+  #escape(isInClass: boolean): Atom {
+    const letter = this.#text.charAt(this.#at + 1);
+    this.#at += 2;
+    switch (letter) {
+      case 'd':
+      case 'D':
+      case 'w':
+      case 'W':
+        return { kind: 'set', re2: `\\${letter}` };
+      case 's':
+        return { kind: 'set', re2: SPACE };
+      case 'S':
+        return { kind: 'set', re2: NOT_SPACE };
+      case 'p':
+      case 'P':
+        return { kind: 'set', re2: this.#property(letter) };
+      case 'n':
+        return character(0x0a);
+      case 'r':
+        return character(0x0d);
+      case 't':
+        return character(0x09);
+      case 'v':
+        return character(0x0b);
+      case 'f':
+        return character(0x0c);
+      case 'b':
+        if (isInClass) return character(0x08);
+        break;
+      case '0':
+        if (!/\d/.test(this.#text.charAt(this.#at))) return character(0);
+        break;
+      case 'x':
+        return character(this.#hex(/^[\da-fA-F]{2}/));
+      case 'u':
+        return character(this.#unicode());
+      case 'c':
+        return character(this.#control());
+    }
+    if (/[1-9k]/.test(letter)) throw new Error('has a backreference, which linear-time matching cannot do');
+    if (letter === '' || /[a-zA-Z0]/.test(letter))
+      throw new Error(`has the escape \\${letter}, which is not one of ECMA-262`);
+    this.#at -= 1;
+    return this.#character();
+  }
+
+  #property(letter: string): string {
+    const match = /^\{(?:(\w+)=)?(\w+)\}/.exec(this.#text.slice(this.#at));
+    const name = match?.[2];
+    if (match === null || name === undefined) throw new Error(`has \\${letter} without a property name`);
+    const key = match[1];
+    if (key !== undefined && !['Script', 'sc', 'General_Category', 'gc'].includes(key)) {
+      throw new Error(`has the property ${key}, which is not supported`);
+    }
+    this.#at += match[0].length;
+    return `\\${letter}{${CATEGORIES[name] ?? name}}`;
+  }
+
+  #unicode(): number {
+    const braced = /^\{([\da-fA-F]+)\}/.exec(this.#text.slice(this.#at));
+    if (braced !== null) {
+      this.#at += braced[0].length;
+      return Number.parseInt(braced[1] ?? '', 16);
+    }
+    const high = this.#hex(/^[\da-fA-F]{4}/);
+    const low = /^\\u([dD][c-fC-F][\da-fA-F]{2})/.exec(this.#text.slice(this.#at));
+    if (high < 0xd800 || high > 0xdbff || low === null) return high;
+    this.#at += 6;
+    return 0x10000 + ((high - 0xd800) << 10) + (Number.parseInt(low[1] ?? '', 16) - 0xdc00);
+  }
+
+  #hex(form: RegExp): number {
+    const match = form.exec(this.#text.slice(this.#at, this.#at + 4));
+    if (match === null) throw new Error('has a broken hexadecimal escape');
+    this.#at += match[0].length;
+    return Number.parseInt(match[0], 16);
+  }
+
+  #control(): number {
+    const letter = this.#text.charAt(this.#at);
+    if (!/[a-zA-Z]/.test(letter)) throw new Error('has \\c without a letter');
+    this.#at += 1;
+    return letter.charCodeAt(0) % 32;
+  }
+}
+
+function character(code: number): Atom {
+  return { kind: 'character', code };
+}
+
+/** The atom within brackets. */
+function inside(atom: Atom): string {
+  return atom.kind === 'character' ? `\\x{${atom.code.toString(16)}}` : atom.re2;
+}
+
+/** The atom on its own. */
+function shown(atom: Atom): string {
+  return atom.kind === 'character' ? inside(atom) : `[${atom.re2}]`;
+}

@@ -1,0 +1,23 @@
+import type { CompiledDocument } from './api-model.ts';
+import { compileDocument } from './compile-document.ts';
+
+/** One schema document to compile. */
+export interface ValidatorJob {
+  /** NAMESPACE/NAME of its APISchema, for messages. */
+  readonly name: string;
+  /** The text of the document. */
+  readonly document: string;
+}
+
+/** What a job amounts to: plain data, which can be sent between threads and kept by the hash of the document. */
+export type GeneratedValidator = CompiledDocument;
+
+/** Compiles documents, one result a job in their order. Rejects when it could not: nothing changes then. */
+export type GenerateValidators = (jobs: readonly ValidatorJob[]) => Promise<readonly GeneratedValidator[]>;
+
+/** Compiles in this very thread: for the CLI, the control plane's checks and tests. */
+export const generateValidators: GenerateValidators = async (jobs) =>
+  jobs.map(({ document }) => {
+    const { operations, units, problems, errors } = compileDocument(document);
+    return { operations, units, problems, errors };
+  });

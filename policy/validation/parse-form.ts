@@ -1,0 +1,46 @@
+/** One `name=value` of a query or form. */
+export interface FormField {
+  /** Decoded; undefined: a broken encoding. */
+  readonly name: string | undefined;
+  /** As sent; undefined: no `=`. Arrays are split before decoding, so that an encoded delimiter is none. */
+  readonly raw: string | undefined;
+}
+
+/** More fields in one query or form are refused. */
+export const MAX_FORM_FIELDS = 2_000;
+
+/**
+ * The fields in their order, empty ones left out; undefined: more than MAX_FORM_FIELDS.
+ * Source: URL Standard §5.1, application/x-www-form-urlencoded, but broken encodings are told, not mended.
+ */
+export function parseForm(text: string): readonly FormField[] | undefined {
+  if (text === '') return [];
+  const fields: FormField[] = [];
+  let start = 0;
+  while (start <= text.length) {
+    const ampersand = text.indexOf('&', start);
+    const end = ampersand < 0 ? text.length : ampersand;
+    if (end > start) {
+      if (fields.length === MAX_FORM_FIELDS) return undefined;
+      const equals = text.indexOf('=', start);
+      const hasValue = equals >= 0 && equals < end;
+      fields.push({
+        name: decodeFormText(text.slice(start, hasValue ? equals : end)),
+        raw: hasValue ? text.slice(equals + 1, end) : undefined,
+      });
+    }
+    start = end + 1;
+  }
+  return fields;
+}
+
+/** `+` is a space, percent-encodings are UTF-8; undefined: a broken encoding. */
+export function decodeFormText(text: string): string | undefined {
+  const spaced = text.includes('+') ? text.replaceAll('+', ' ') : text;
+  if (!spaced.includes('%')) return spaced;
+  try {
+    return decodeURIComponent(spaced);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,239 @@
+import { isRecord, type Path } from '../schema/schema.ts';
+import type { ApiOperation, DocumentProblem } from './api-model.ts';
+import { basePath } from './base-path.ts';
+import { type DocumentText, readDocumentText } from './openapi-text.ts';
+import { type OpenApiVersion, readVersion } from './openapi-version.ts';
+import { parseTemplate, templateShape } from './path-template.ts';
+import {
+  type DeclaredParameter,
+  declaredParameters,
+  mergeParameters,
+  type ReadParameter,
+  readParameter,
+} from './read-parameters.ts';
+import { type ReadBody, readRequestBody } from './read-request-body.ts';
+import { type Located, References, SchemaFault } from './schema-references.ts';
+
+/** An operation of a document; its schemas are not looked at yet. */
+export interface ReadOperation {
+  readonly method: ApiOperation['method'];
+  /** With the base path. */
+  readonly template: string;
+  readonly operationId: string | undefined;
+  readonly path: Path;
+  readonly parameters: readonly ReadParameter[];
+  readonly body: ReadBody | undefined;
+  /** Why the operation cannot be checked. */
+  readonly fault: SchemaFault | undefined;
+}
+
+export interface ReadDocument {
+  readonly text: DocumentText;
+  readonly version: OpenApiVersion;
+  readonly references: References;
+  readonly operations: readonly ReadOperation[];
+  /** Errors of the document as a whole; with any, it must not be put in force. */
+  readonly problems: readonly DocumentProblem[];
+}
+
+/** More operations in one document are refused. */
+export const MAX_OPERATIONS = 5_000;
+
+/** Fields of a path item that are operations. Source: OpenAPI 3.1 §4.8.9. */
+const METHODS = new Set(['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace']);
+const PATH_ITEM_FIELDS = new Set(['summary', 'description', 'servers', 'parameters', '$ref']);
+
+/** Reads an OpenAPI 3.0 or 3.1 document: its operations, and all errors with their positions. */
+export function readOpenApi(source: string): ReadDocument {
+  const text = readDocumentText(source);
+  const reader = new Reader(text);
+  reader.guard(() => reader.read());
+  const { version, references, operations, problems } = reader;
+  return { text, version, references, operations, problems: [...text.problems, ...problems] };
+}
+
+class Reader {
+  readonly problems: DocumentProblem[] = [];
+  readonly operations: ReadOperation[] = [];
+  version: OpenApiVersion = '3.1';
+  references: References;
+  readonly #text: DocumentText;
+  readonly #templates = new Map<string, string>();
+  readonly #operationIds = new Map<string, string>();
+  readonly #served = new Map<string, string>();
+
+  constructor(text: DocumentText) {
+    this.#text = text;
+    this.references = new References(undefined, false);
+  }
+
+  read(): void {
+    const root = this.#text.value;
+    if (root === undefined) {
+      if (this.#text.problems.length === 0) throw fault([], 'invalid_type', 'the document is empty');
+      return;
+    }
+    if (!isRecord(root)) throw fault([], 'invalid_type', 'expected an OpenAPI document, a mapping');
+    const result = readVersion(root);
+    if (result.kind === 'invalid') throw fault(['openapi'], 'unsupported_version', result.reason);
+    this.version = result.version;
+    this.references = new References(root, result.version === '3.1');
+    const { paths } = root;
+    if (paths === undefined && result.version === '3.1') return;
+    if (!isRecord(paths)) throw fault(['paths'], 'missing_field', 'an OpenAPI document needs paths, a mapping');
+    const base = this.#base(root.servers, ['servers'], '');
+    for (const [template, item] of Object.entries(paths)) {
+      if (template.startsWith('x-')) continue;
+      this.guard(() => this.#pathItem(template, { value: item, path: ['paths', template] }, base));
+    }
+  }
+
+  #pathItem(template: string, start: Located, outerBase: string): void {
+    const parsed = parseTemplate(template);
+    if (parsed.kind === 'invalid') throw fault(start.path, 'invalid_path', `path ${template} ${parsed.reason}`, 'key');
+    const shape = templateShape(parsed.segments);
+    const other = this.#templates.get(shape);
+    if (other !== undefined) {
+      throw fault(start.path, 'ambiguous_template', `${template} matches the same paths as ${other}`, 'key');
+    }
+    this.#templates.set(shape, template);
+    const { value: item, path } = this.references.follow(start);
+    if (!isRecord(item)) throw fault(path, 'invalid_type', 'expected a path item, a mapping');
+    const base = item.servers === undefined ? outerBase : this.#base(item.servers, [...path, 'servers'], outerBase);
+    const shared = declaredParameters({ value: item.parameters, path: [...path, 'parameters'] }, this.references);
+    const names = parsed.segments.flatMap((segment) => segment.names);
+    for (const [field, operation] of Object.entries(item)) {
+      const at = [...path, field];
+      if (METHODS.has(field))
+        this.guard(() => this.#operation(field, template, names, { value: operation, path: at }, shared, base));
+      else if (!PATH_ITEM_FIELDS.has(field) && !field.startsWith('x-')) {
+        this.#error(
+          at,
+          'unknown_field',
+          `unknown field ${field}; methods are written in lower case: ${[...METHODS].join(', ')}`,
+          'key',
+        );
+      }
+    }
+  }
+
+  #operation(
+    method: string,
+    template: string,
+    names: readonly string[],
+    { value, path }: Located,
+    shared: readonly DeclaredParameter[],
+    outerBase: string,
+  ): void {
+    if (!isRecord(value)) throw fault(path, 'invalid_type', 'expected an operation, a mapping');
+    const base = value.servers === undefined ? outerBase : this.#base(value.servers, [...path, 'servers'], outerBase);
+    const own = declaredParameters({ value: value.parameters, path: [...path, 'parameters'] }, this.references);
+    const declared = mergeParameters(shared, own);
+    this.#checkPathParameters(template, names, declared, path);
+    const full = base + template;
+    const operation = {
+      method: method.toUpperCase(),
+      template: full,
+      operationId: this.#operationId(value, path),
+      path,
+    };
+    if (!this.#isNew(operation.method, full, path)) return;
+    if (this.operations.length === MAX_OPERATIONS) {
+      throw fault(path, 'too_many_operations', `more than ${MAX_OPERATIONS} operations`, 'key');
+    }
+    try {
+      const parameters = declared.flatMap((parameter) => readParameter(parameter, this.references) ?? []);
+      const body =
+        value.requestBody === undefined
+          ? undefined
+          : readRequestBody({ value: value.requestBody, path: [...path, 'requestBody'] }, this.references);
+      this.operations.push({ ...operation, parameters: inTemplate(parameters, names), body, fault: undefined });
+    } catch (error) {
+      if (!(error instanceof SchemaFault)) throw error;
+      this.operations.push({ ...operation, parameters: [], body: undefined, fault: error });
+    }
+  }
+
+  #operationId(operation: { readonly [key: string]: unknown }, path: Path): string | undefined {
+    const { operationId } = operation;
+    if (operationId === undefined) return undefined;
+    const at = [...path, 'operationId'];
+    if (typeof operationId !== 'string') {
+      this.#error(at, 'invalid_type', 'operationId must be a string');
+      return undefined;
+    }
+    const place = path.slice(1).join(' ');
+    const other = this.#operationIds.get(operationId);
+    if (other !== undefined)
+      this.#error(at, 'duplicate_operation_id', `operationId ${operationId} is also that of ${other}`);
+    else this.#operationIds.set(operationId, place);
+    return operationId;
+  }
+
+  /** With `servers` of their own two path items can still name one path. */
+  #isNew(method: string, template: string, path: Path): boolean {
+    const parsed = parseTemplate(template);
+    const key = `${method} ${parsed.kind === 'valid' ? templateShape(parsed.segments) : template}`;
+    const other = this.#served.get(key);
+    if (other === undefined) {
+      this.#served.set(key, template);
+      return true;
+    }
+    this.#error(
+      path,
+      'ambiguous_template',
+      `${method} ${template} matches the same requests as ${method} ${other}`,
+      'key',
+    );
+    return false;
+  }
+
+  #checkPathParameters(
+    template: string,
+    names: readonly string[],
+    declared: readonly DeclaredParameter[],
+    path: Path,
+  ): void {
+    const inPath = new Set(declared.filter((parameter) => parameter.in === 'path').map(({ name }) => name));
+    for (const name of names) {
+      if (inPath.has(name)) continue;
+      const message = `path parameter ${name} of ${template} is not declared under parameters`;
+      this.#error(path, 'undeclared_path_parameter', message, 'key');
+    }
+    for (const name of inPath) {
+      if (names.includes(name)) continue;
+      const message = `path parameter ${name} does not occur in ${template}; it is ignored`;
+      this.problems.push(this.#text.problem('warning', path, 'unused_path_parameter', message, 'key'));
+    }
+  }
+
+  #base(servers: unknown, path: Path, otherwise: string): string {
+    const base = basePath(servers);
+    const parsed = base === undefined || base === '' ? undefined : parseTemplate(base);
+    if (base !== undefined && parsed?.kind !== 'invalid') return base;
+    this.#error(path, 'invalid_server', 'the URL of the server cannot be read');
+    return otherwise;
+  }
+
+  #error(path: Path, code: string, message: string, at?: 'key'): void {
+    this.problems.push(this.#text.problem('error', path, code, message, at));
+  }
+
+  /** Turns a fault into an error of the document; what comes after the step is read all the same. */
+  guard(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      if (!(error instanceof SchemaFault)) throw error;
+      this.#error(error.path, error.code, error.message, error.at);
+    }
+  }
+}
+
+function fault(path: Path, code: string, message: string, at?: 'key'): SchemaFault {
+  return new SchemaFault(path, message, code, at);
+}
+
+function inTemplate(parameters: readonly ReadParameter[], names: readonly string[]): readonly ReadParameter[] {
+  return parameters.filter(({ parameter }) => parameter.in !== 'path' || names.includes(parameter.name));
+}

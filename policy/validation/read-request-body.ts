@@ -1,0 +1,104 @@
+import { isRecord, type Path } from '../schema/schema.ts';
+import type { ApiContent, ObjectShape } from './api-model.ts';
+import { isJsonType } from './media-type.ts';
+import { type Located, type References, SchemaFault } from './schema-references.ts';
+import { textShape } from './text-shape.ts';
+
+/** An entry of `content`, and the place of its schema where the body is held against one. */
+export interface ReadContent {
+  readonly mediaRange: string;
+  readonly format: ApiContent['format'];
+  readonly form: ObjectShape | undefined;
+  readonly schema: Located | undefined;
+  /** Why bodies of this type cannot be checked. */
+  readonly fault: SchemaFault | undefined;
+}
+
+export interface ReadBody {
+  readonly isRequired: boolean;
+  readonly contents: readonly ReadContent[];
+}
+
+const FORM_TYPE = 'application/x-www-form-urlencoded';
+const MEDIA_RANGE = /^(?:\*|[!#$%&'+.^_`|~\w-]+)\/(?:\*|[!#$%&'*+.^_`|~\w-]+)$/;
+
+/** Keywords of a string that any bytes satisfy. */
+const FREE_STRING = new Set([
+  ...['type', 'format', 'title', 'description', 'default', 'example', 'examples', 'deprecated', 'externalDocs'],
+  ...['contentMediaType', 'contentEncoding', 'xml', 'nullable', 'readOnly', 'writeOnly', '$comment'],
+]);
+const FREE_FORMATS = new Set<unknown>([undefined, 'binary']);
+
+/** Reads a requestBody. Throws SchemaFault where it is not one. */
+export function readRequestBody(start: Located, references: References): ReadBody {
+  const { value, path } = references.follow(start);
+  if (!isRecord(value)) throw new SchemaFault(path, 'expected a requestBody');
+  const { content } = value;
+  if (!isRecord(content)) throw new SchemaFault(path, 'a requestBody needs content');
+  const contents = Object.entries(content).map(([type, media]) =>
+    readContent(type, { value: media, path: [...path, 'content', type] }, references),
+  );
+  return { isRequired: value.required === true, contents };
+}
+
+function readContent(type: string, media: Located, references: References): ReadContent {
+  const mediaRange = (type.split(';', 1)[0] ?? '').trim().toLowerCase();
+  const format = isJsonRange(mediaRange) ? 'json' : mediaRange === FORM_TYPE ? 'form' : 'opaque';
+  const content = { mediaRange, format, form: undefined, schema: undefined, fault: undefined } as const;
+  try {
+    if (!MEDIA_RANGE.test(mediaRange)) throw new SchemaFault(media.path, `${type} is not a media type`);
+    const { value, path } = references.follow(media);
+    if (!isRecord(value)) throw new SchemaFault(path, 'expected a media type object');
+    if (value.schema === undefined) return { ...content, format: format === 'form' ? 'opaque' : format };
+    const schema = { value: value.schema, path: [...path, 'schema'] };
+    if (format === 'form') {
+      checkEncoding({ value: value.encoding, path: [...path, 'encoding'] });
+      return { ...content, form: formShape(schema, references), schema };
+    }
+    if (format === 'json' || mediaRange.includes('*')) {
+      const isOpen = format === 'opaque' && isFree(schema, references);
+      return isOpen ? content : { ...content, format: 'json', schema };
+    }
+    if (isFree(schema, references)) return content;
+    throw new SchemaFault(schema.path, `bodies of ${mediaRange} cannot be held against a schema in this version`);
+  } catch (error) {
+    if (error instanceof SchemaFault) return { ...content, fault: error };
+    throw error;
+  }
+}
+
+function isJsonRange(range: string): boolean {
+  return isJsonType(range) || range.endsWith('*+json');
+}
+
+/** True for a schema that says nothing about the bytes: none, `{}`, or a string of any content. */
+function isFree(start: Located, references: References): boolean {
+  const { value } = references.follow(start);
+  if (value === true) return true;
+  if (!isRecord(value)) return false;
+  const keywords = Object.keys(value).filter((keyword) => !keyword.startsWith('x-'));
+  if (!keywords.every((keyword) => FREE_STRING.has(keyword))) return false;
+  return (value.type === undefined || value.type === 'string') && FREE_FORMATS.has(value.format);
+}
+
+function formShape(schema: Located, references: References): ObjectShape {
+  const shape = textShape(schema, references);
+  if (shape.kind !== 'object') throw new SchemaFault(schema.path, `a schema of ${FORM_TYPE} must be of type object`);
+  if (shape.additional !== undefined) return shape;
+  // Undeclared fields are judged as well: the schema's additionalProperties decides about them.
+  return { ...shape, additional: { kind: 'primitive', types: ['string'] } };
+}
+
+function checkEncoding({ value, path }: Located): void {
+  if (!isRecord(value)) return;
+  for (const [name, encoding] of Object.entries(value)) {
+    const at: Path = [...path, name];
+    if (!isRecord(encoding)) throw new SchemaFault(at, 'expected an encoding object');
+    const { contentType, style, explode } = encoding;
+    if (contentType !== undefined && contentType !== 'text/plain')
+      throw new SchemaFault(at, 'encoding.contentType is not implemented in this version');
+    if (style !== undefined && style !== 'form')
+      throw new SchemaFault(at, `encoding.style ${String(style)} is not implemented in this version`);
+    if (explode === false) throw new SchemaFault(at, 'encoding.explode: false is not implemented in this version');
+  }
+}

@@ -1,0 +1,89 @@
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import type AjvCore from 'ajv/dist/core.js';
+import { _, type Options } from 'ajv/dist/core.js';
+import standalone from 'ajv/dist/standalone/index.js';
+import draft04 from 'ajv-draft-04';
+import { isRecord } from '../schema/schema.ts';
+import { type ConvertedSchema, WORK_KEYWORD } from './convert-schema.ts';
+import { formats } from './formats.ts';
+import type { OpenApiVersion } from './openapi-version.ts';
+import { compilePattern } from './pattern.ts';
+import { hasUniqueItems } from './unique-items.ts';
+import { countCall } from './work-budget.ts';
+
+/**
+ * Tolerance of `multipleOf` in multiples: without one, 19.99 is no multiple of 0.01 in binary floating point.
+ */
+const MULTIPLE_OF_PRECISION = 8;
+
+/** Turns converted schemas into the source of a CommonJS module by Ajv. One for all schemas of a document. */
+export class SchemaCompiler {
+  readonly #ajv: AjvCore.default;
+  readonly #added = new Set<string>();
+
+  constructor(version: OpenApiVersion) {
+    const options: Options = {
+      strict: false,
+      allErrors: false,
+      // Names such as `constructor` are properties only where the value has them.
+      ownProperties: true,
+      logger: false,
+      addUsedSchema: false,
+      multipleOfPrecision: MULTIPLE_OF_PRECISION,
+      code: {
+        source: true,
+        regExp: Object.assign((pattern: string) => compilePattern(pattern), {
+          code: 'require("lateral/pattern").compilePattern',
+        }),
+        formats: _`require("lateral/formats").formats`,
+      },
+      formats: { ...formats },
+    };
+    this.#ajv = version === '3.0' ? new draft04.default(options) : new Ajv2020(options);
+    addKeywords(this.#ajv);
+  }
+
+  /**
+   * Source of a module whose exports validate the schemas under the given names. `schemas` holds them and all
+   * they refer to. Throws an Error where one cannot be compiled.
+   */
+  compile(exported: { readonly [name: string]: string }, schemas: ReadonlyMap<string, ConvertedSchema>): string {
+    for (const [name, schema] of schemas) {
+      if (this.#added.has(name)) continue;
+      this.#ajv.addSchema(mutable(schema), name);
+      this.#added.add(name);
+    }
+    return standalone.default(this.#ajv, { ...exported });
+  }
+}
+
+function mutable(schema: ConvertedSchema): { [keyword: string]: unknown } | boolean {
+  return isRecord(schema) ? { ...schema } : schema;
+}
+
+function addKeywords(ajv: AjvCore.default): void {
+  // Ajv's own compares each item with each: a body of 1 MiB could take minutes.
+  ajv.removeKeyword('uniqueItems');
+  ajv.addKeyword({
+    keyword: 'uniqueItems',
+    type: 'array',
+    schemaType: 'boolean',
+    error: { message: 'must NOT have duplicate items' },
+    code(context) {
+      if (context.schema !== true) return;
+      const check = context.gen.scopeValue('func', {
+        ref: hasUniqueItems,
+        code: _`require("lateral/unique-items").hasUniqueItems`,
+      });
+      context.pass(_`${check}(${context.data})`);
+    },
+  });
+  ajv.addKeyword({
+    keyword: WORK_KEYWORD,
+    schemaType: 'boolean',
+    code({ gen }) {
+      const count = gen.scopeValue('func', { ref: countCall, code: _`require("lateral/work-budget").countCall` });
+      gen.code(_`${count}()`);
+    },
+  });
+}

@@ -1,0 +1,153 @@
+import { isRecord, type Path } from '../schema/schema.ts';
+
+/** More `$ref`s one after another are refused: they are a circle, or might as well be. */
+export const MAX_REFERENCE_CHAIN = 32;
+
+/** A value of a document and where it stands. */
+export interface Located {
+  readonly value: unknown;
+  readonly path: Path;
+}
+
+/** What is wrong at a place of a document; caught where an operation is read. */
+export class SchemaFault extends Error {
+  readonly path: Path;
+  readonly code: string;
+  /** `key`: the name of the last step is wrong, not its value. */
+  readonly at: 'key' | undefined;
+
+  constructor(path: Path, message: string, code = 'invalid_schema', at?: 'key') {
+    super(message);
+    this.path = path;
+    this.code = code;
+    this.at = at;
+  }
+}
+
+/** Base of documents that state none; never fetched, like any other. */
+const DOCUMENT_BASE = 'document:/';
+/** Keywords whose values are data, not schemas. */
+const DATA_KEYWORDS = new Set(['example', 'examples', 'default', 'const', 'enum']);
+
+/** References within one document. Nothing outside of it is ever looked at. */
+export class References {
+  readonly #root: unknown;
+  /** By absolute URI: schemas with `$id` (JSON Schema 2020-12 §8.2.1). */
+  readonly #resources = new Map<string, Path>([[DOCUMENT_BASE, []]]);
+  /** By absolute URI with fragment: `$anchor` (§8.2.2). */
+  readonly #anchors = new Map<string, Path>();
+
+  /** `hasIds`: `$id` and `$anchor` have their meaning of JSON Schema 2020-12 (OpenAPI 3.1). */
+  constructor(root: unknown, hasIds: boolean) {
+    this.#root = root;
+    if (hasIds) this.#collect(root, [], DOCUMENT_BASE);
+  }
+
+  /** The value itself, or what its chain of `$ref`s leads to. Throws SchemaFault. */
+  follow(start: Located): Located {
+    let located = start;
+    for (let step = 0; isRecord(located.value) && typeof located.value.$ref === 'string'; step++) {
+      if (step === MAX_REFERENCE_CHAIN)
+        throw new SchemaFault(start.path, `more than ${MAX_REFERENCE_CHAIN} $refs in a row`);
+      located = this.resolve(located.value.$ref, located.path);
+    }
+    return located;
+  }
+
+  /** What a `$ref` at a place names. Throws SchemaFault. */
+  resolve(reference: string, from: Path): Located {
+    const at = [...from, '$ref'];
+    const absolute = absoluteUri(reference, this.#baseOf(from));
+    if (absolute === undefined) throw new SchemaFault(at, `$ref ${reference} is not a URI reference`);
+    const [resource = '', fragment = ''] = splitFragment(absolute);
+    const start = this.#resources.get(resource);
+    if (start === undefined)
+      throw new SchemaFault(at, `$ref ${reference} leads out of the document; nothing is fetched`);
+    if (fragment !== '' && !fragment.startsWith('/')) {
+      const path = this.#anchors.get(`${resource}#${fragment}`);
+      if (path === undefined) throw new SchemaFault(at, `$ref ${reference}: there is no $anchor ${fragment}`);
+      return this.#at(path, at, reference);
+    }
+    return this.#at([...start, ...pointerSteps(fragment)], at, reference);
+  }
+
+  /** The value at a path, or undefined. */
+  valueAt(path: Path): unknown {
+    let value = this.#root;
+    for (const step of path) value = childOf(value, step);
+    return value;
+  }
+
+  #at(path: Path, from: Path, reference: string): Located {
+    const value = this.valueAt(path);
+    if (value === undefined) throw new SchemaFault(from, `$ref ${reference} leads nowhere`);
+    return { value, path };
+  }
+
+  /** The base URI in force at a place: that of the nearest `$id` on the way to it. */
+  #baseOf(path: Path): string {
+    if (this.#resources.size === 1) return DOCUMENT_BASE;
+    let base = DOCUMENT_BASE;
+    let value = this.#root;
+    for (const step of path) {
+      value = childOf(value, step);
+      base = baseWithin(value, base);
+    }
+    return base;
+  }
+
+  #collect(value: unknown, path: Path, outerBase: string): void {
+    if (Array.isArray(value)) {
+      value.forEach((item: unknown, index) => {
+        this.#collect(item, [...path, index], outerBase);
+      });
+      return;
+    }
+    if (!isRecord(value)) return;
+    const base = baseWithin(value, outerBase);
+    if (base !== outerBase && !this.#resources.has(base)) this.#resources.set(base, path);
+    if (typeof value.$anchor === 'string') this.#anchors.set(`${base}#${value.$anchor}`, path);
+    for (const [key, child] of Object.entries(value)) {
+      if (!DATA_KEYWORDS.has(key)) this.#collect(child, [...path, key], base);
+    }
+  }
+}
+
+function baseWithin(value: unknown, outer: string): string {
+  if (!isRecord(value) || typeof value.$id !== 'string') return outer;
+  return splitFragment(absoluteUri(value.$id, outer) ?? outer)[0] ?? outer;
+}
+
+function absoluteUri(reference: string, base: string): string | undefined {
+  // A fragment alone is of the base, also where that is a URN, which URL cannot resolve against.
+  if (reference.startsWith('#')) return base + reference;
+  return URL.canParse(reference, base) ? new URL(reference, base).href : undefined;
+}
+
+function splitFragment(uri: string): readonly string[] {
+  const hash = uri.indexOf('#');
+  return hash < 0 ? [uri, ''] : [uri.slice(0, hash), uri.slice(hash + 1)];
+}
+
+/** RFC 6901 §6: a JSON Pointer as a URI fragment. */
+function pointerSteps(fragment: string): Path {
+  if (fragment === '') return [];
+  let decoded = fragment;
+  try {
+    decoded = decodeURIComponent(fragment);
+  } catch {
+    // Taken as written: the lookup fails and says so.
+  }
+  return decoded
+    .slice(1)
+    .split('/')
+    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
+}
+
+function childOf(value: unknown, step: string | number): unknown {
+  if (Array.isArray(value)) {
+    const item: unknown = value[Number(step)];
+    return item;
+  }
+  return isRecord(value) && Object.hasOwn(value, step) ? value[step] : undefined;
+}

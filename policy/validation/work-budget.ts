@@ -1,0 +1,35 @@
+/**
+ * Work that the judgement of one request may take, in units of about 10 ns: a schema can make validation
+ * cost more than the size of what is validated (alternatives nested in a recursive schema, wide patterns), and
+ * a sidecar must not stand still. About 0.3 s at worst; ordinary bodies stay far below.
+ */
+export const MAX_VALIDATION_WORK = 30_000_000;
+
+/** Thrown out of a validator when the work is used up: the value is refused, for it was not found valid. */
+export class WorkExceeded extends Error {
+  constructor() {
+    super(`the value takes more than ${MAX_VALIDATION_WORK} steps to check`);
+    this.name = 'WorkExceeded';
+  }
+}
+
+// One counter will do: a judgement never yields.
+let remaining = MAX_VALIDATION_WORK;
+
+/** Begins a judgement. */
+export function renewWork(): void {
+  remaining = MAX_VALIDATION_WORK;
+}
+
+export function spendWork(units: number): void {
+  remaining -= units;
+  if (remaining < 0) throw new WorkExceeded();
+}
+
+/** What one call of a schema by another costs, in the units above. */
+const CALL_WORK = 20;
+
+/** Called by generated validators wherever one schema refers to another. */
+export function countCall(): void {
+  spendWork(CALL_WORK);
+}

@@ -1,0 +1,16 @@
+/** What both ends of `Discovery.Subscribe` agree on beside the messages. */
+
+/** Each end sends a heartbeat this often. */
+export const HEARTBEAT_INTERVAL_MS = 5_000;
+
+/** A peer that was silent for this many intervals is taken as gone. */
+export const MAX_MISSED_HEARTBEATS = 3;
+
+/** Resources a Hello may list; a sidecar that has more lists none and gets a complete update. */
+export const MAX_KNOWN_RESOURCES = 20_000;
+
+/** Largest update: documents and envelopes of all resources in it. */
+export const MAX_UPDATE_BYTES = 64 * 1024 * 1024;
+
+/** Largest message a sidecar may send: a Hello with MAX_KNOWN_RESOURCES is the largest that does. */
+export const MAX_REQUEST_BYTES = 8 * 1024 * 1024;

@@ -1,0 +1,84 @@
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** Answers of one small HTTP server: `METHOD /path` to a function. */
+export type Routes = { readonly [route: string]: () => LocalAnswer | Promise<LocalAnswer> };
+
+export interface LocalAnswer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+/** Requests to these servers are small; anything slower or larger is not a friend. */
+const HEADER_TIMEOUT_MS = 5_000;
+const MAX_HEADER_BYTES = 8_192;
+const MAX_CONNECTIONS = 256;
+
+export interface LocalServer {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a server for operators and probes. With `loopbackOnly` the Host header must name loopback: a web
+ * page in somebody's browser that resolves its own name to 127.0.0.1 gets nothing.
+ */
+export async function openLocalServer(
+  where: { readonly port: number; readonly address: string; readonly loopbackOnly: boolean },
+  routes: Routes,
+): Promise<LocalServer> {
+  const server = http.createServer(
+    { headersTimeout: HEADER_TIMEOUT_MS, maxHeaderSize: MAX_HEADER_BYTES },
+    (request, response) => {
+      void answer(request, where.loopbackOnly, routes).then(({ status, contentType, body }) => {
+        response.writeHead(status, { 'content-type': contentType, 'cache-control': 'no-store' });
+        response.end(body);
+      });
+    },
+  );
+  server.maxConnections = MAX_CONNECTIONS;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(where.port, where.address, resolve);
+  });
+  return {
+    port: portOf(server.address()),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+async function answer(request: http.IncomingMessage, loopbackOnly: boolean, routes: Routes): Promise<LocalAnswer> {
+  if (loopbackOnly && !isLoopbackHost(request.headers.host ?? '')) {
+    return text(403, 'this server answers to loopback names only');
+  }
+  const path = (request.url ?? '').split('?', 1)[0] ?? '';
+  const route = routes[`${request.method} ${path}`] ?? (request.method === 'HEAD' ? routes[`GET ${path}`] : undefined);
+  try {
+    if (route !== undefined) return await route();
+  } catch (error) {
+    return text(500, error instanceof Error ? error.message : String(error));
+  }
+  const isKnown = Object.keys(routes).some((known) => known.endsWith(` ${path}`));
+  return isKnown ? text(405, 'method not allowed') : text(404, `known: ${Object.keys(routes).join(', ')}`);
+}
+
+export function text(status: number, message: string): LocalAnswer {
+  return { status, contentType: 'text/plain; charset=utf-8', body: `${message}\n` };
+}
+
+export function json(status: number, value: unknown): LocalAnswer {
+  return { status, contentType: 'application/json', body: `${JSON.stringify(value, null, 2)}\n` };
+}
+
+function isLoopbackHost(host: string): boolean {
+  return /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i.test(host);
+}
+
+function portOf(address: AddressInfo | string | null): number {
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}

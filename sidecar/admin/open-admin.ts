@@ -1,0 +1,79 @@
+import type { SidecarConfiguration } from '../configuration/sidecar-configuration.ts';
+import type { PolicyInForce } from '../policy/policy-in-force.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { json, openLocalServer, type Routes, text } from './local-server.ts';
+
+const LOOPBACK = '127.0.0.1';
+
+/**
+ * Opens the operator's port (`/livez`, `/readyz`, `/config`, `POST /drain`; loopback names only) and the
+ * port for probes and scrapers (`/metrics`, `/livez`, `/readyz`).
+ */
+export async function openAdmin(
+  configuration: SidecarConfiguration,
+  policy: PolicyInForce,
+  metrics: Metrics,
+  isReady: () => boolean,
+  onDrainRequested: () => void,
+): Promise<{ close(): Promise<void> }> {
+  const probes: Routes = {
+    'GET /livez': () => text(200, 'ok'),
+    'GET /readyz': () => (isReady() ? text(200, 'ready') : text(503, notReadyReason(policy))),
+  };
+  const admin = await open('admin', configuration.admin, true, {
+    ...probes,
+    'GET /config': () => json(200, describe(configuration, policy)),
+    'POST /drain': () => {
+      onDrainRequested();
+      return text(202, 'draining; the sidecar ends when its requests have');
+    },
+  });
+  const scrape = await open('metrics', configuration.metrics, false, {
+    ...probes,
+    'GET /metrics': () => ({
+      status: 200,
+      contentType: 'text/plain; version=0.0.4; charset=utf-8',
+      body: metrics.print(),
+    }),
+  });
+  return {
+    close: async () => {
+      await Promise.all([admin.close(), scrape.close()]);
+    },
+  };
+}
+
+async function open(
+  name: string,
+  where: { readonly port: number; readonly address: string | undefined },
+  loopbackOnly: boolean,
+  routes: Routes,
+) {
+  const address = where.address ?? LOOPBACK;
+  try {
+    return await openLocalServer({ port: where.port, address, loopbackOnly }, routes);
+  } catch (error) {
+    throw new Error(
+      `cannot open ${name} on ${address}:${where.port}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}
+
+function notReadyReason(policy: PolicyInForce): string {
+  if (policy.current === undefined)
+    return ['waiting for certificate and first policies', ...policy.lastReasons].join('; ');
+  return 'draining or not listening yet';
+}
+
+function describe(configuration: SidecarConfiguration, policy: PolicyInForce): object {
+  return {
+    configuration,
+    policy: {
+      version: policy.current?.version ?? null,
+      appliedAt: policy.appliedAtMs === 0 ? null : new Date(policy.appliedAtMs).toISOString(),
+      refusedReasons: policy.lastReasons,
+      defaults: policy.current?.defaults ?? null,
+      resources: policy.snapshot?.resources.map(({ key, version }) => ({ key, version })) ?? [],
+    },
+  };
+}

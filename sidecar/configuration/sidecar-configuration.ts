@@ -1,0 +1,137 @@
+import { trustDomainComplaint } from '#policy/identity/spiffe-id.ts';
+import {
+  choice,
+  defaulted,
+  described,
+  type Infer,
+  list,
+  map,
+  number,
+  object,
+  optional,
+  port,
+  refined,
+  required,
+  string,
+} from '#policy/schema/schema.ts';
+
+const trustDomain = string({
+  maxLength: 255,
+  check: (value) => {
+    const complaint = trustDomainComplaint(value);
+    return complaint === undefined ? undefined : `${JSON.stringify(value)} ${complaint}`;
+  },
+});
+
+const dnsLabel = string({
+  maxLength: 253,
+  check: (value) =>
+    /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(value)
+      ? undefined
+      : `${JSON.stringify(value)} is not a lower-case DNS name (RFC 1123)`,
+});
+
+/** `HOST:PORT` or `[IPV6]:PORT`. */
+const hostPort = string({
+  check: (value) =>
+    splitHostPort(value) === undefined ? `${JSON.stringify(value)} is not HOST:PORT, e.g. 127.0.0.1:8080` : undefined,
+});
+
+const address = described(string({ maxLength: 253 }), 'Address to bind; default 127.0.0.1, loopback only.');
+const file = string({ description: 'A path, relative to this file.' });
+
+const inboundListener = object({
+  port: required(port('Where other workloads connect, by mutual TLS.')),
+  address: optional(address),
+  app: required(described(hostPort, 'The app behind this listener. Its port is what policies call the port.')),
+  protocol: defaulted(
+    choice(['auto', 'http'], { planned: ['grpc', 'tcp'], description: 'What the app speaks.' }),
+    'auto' as const,
+  ),
+});
+
+const httpUrl = string({
+  check: (value) =>
+    /^https?:\/\/[^/\s]+$/.test(value)
+      ? undefined
+      : `${JSON.stringify(value)} is not http://HOST:PORT or https://HOST:PORT`,
+});
+
+/** Schema of SidecarConfig: the one place of its fields, defaults and meaning. */
+export const sidecarConfigurationSchema = refined(
+  object({
+    workload: required(
+      object({
+        name: required(described(dnsLabel, 'Name of this instance, e.g. of the pod.')),
+        namespace: required(dnsLabel),
+        serviceAccount: required(dnsLabel),
+        labels: defaulted(map(string({ minLength: 0 }), 'What selectors of policies match.'), {}),
+      }),
+    ),
+    trustDomain: required(trustDomain),
+    rootNamespace: defaulted(dnsLabel, 'lateral-system'),
+    stateDirectory: optional(
+      described(file, 'Last good snapshot, key and chain (0600): a restart needs no control plane.'),
+    ),
+    controlPlane: optional(
+      object({
+        address: required(hostPort),
+        trustBundle: required(file),
+        tokenFile: optional(described(file, 'Join token; not needed while stateDirectory holds a valid certificate.')),
+      }),
+    ),
+    standalone: optional(
+      object({
+        policies: required(described(file, 'A policy file or folder, read again when it changes.')),
+        certificate: required(file),
+        privateKey: required(file),
+        trustBundle: required(file),
+      }),
+    ),
+    inbound: defaulted(list(inboundListener, { maxItems: 64 }), []),
+    outbound: optional(
+      object({ port: required(port('Where the app sends its calls, in plaintext.')), address: optional(address) }),
+    ),
+    interception: defaulted(choice(['none'], { planned: ['redirect'] }), 'none' as const),
+    admin: defaulted(object({ port: defaulted(port(), 15000), address: optional(address) }), {
+      port: 15000,
+      address: undefined,
+    }),
+    metrics: defaulted(object({ port: defaulted(port(), 15020), address: optional(address) }), {
+      port: 15020,
+      address: undefined,
+    }),
+    telemetry: defaulted(
+      object({
+        otlp: optional(described(httpUrl, 'Collector that takes OTLP over gRPC; absent: no export.')),
+        sampleRatio: defaulted(
+          number({ minimum: 0, maximum: 1, description: 'Share of the traces that begin here which are recorded.' }),
+          1,
+        ),
+        accessLog: defaulted(described(string(), '`stdout`, `off`, or a file.'), 'stdout'),
+      }),
+      { otlp: undefined, sampleRatio: 1, accessLog: 'stdout' },
+    ),
+  }),
+  (value, path, context) => {
+    if ((value.controlPlane === undefined) === (value.standalone === undefined)) {
+      context.fail(path, 'invalid_value', 'exactly one of controlPlane and standalone is needed');
+      return false;
+    }
+    if (value.inbound.length === 0 && value.outbound === undefined) {
+      context.fail(path, 'invalid_value', 'neither inbound nor outbound: the sidecar would do nothing');
+      return false;
+    }
+    return true;
+  },
+);
+
+export type SidecarConfiguration = Infer<typeof sidecarConfigurationSchema>;
+
+/** Splits `HOST:PORT`; undefined when it is neither that nor `[IPV6]:PORT`. */
+export function splitHostPort(text: string): { readonly host: string; readonly port: number } | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s/]+)):([0-9]{1,5})$/.exec(text);
+  const number = Number(match?.[3]);
+  if (match === null || number < 1 || number > 65_535) return undefined;
+  return { host: match[1] ?? match[2] ?? '', port: number };
+}

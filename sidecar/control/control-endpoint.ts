@@ -1,0 +1,82 @@
+import { X509Certificate } from 'node:crypto';
+import { createSecureContext, type PeerCertificate } from 'node:tls';
+import { ChannelCredentials, Client, type ClientOptions, Metadata } from '@grpc/grpc-js';
+import { type SpiffeId, spiffeId } from '#policy/identity/spiffe-id.ts';
+import type { Mesh } from '#policy/workload-policy.ts';
+import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
+import { MAX_REQUEST_BYTES, MAX_UPDATE_BYTES } from '#proto/discovery-limits.ts';
+import type { Credentials } from '../identity/credentials.ts';
+
+/** Service account of the control plane in the root namespace. */
+const CONTROL_PLANE_SERVICE_ACCOUNT = 'control-plane';
+/** Sent as SNI: an address is none (RFC 6066 §3). Who answers is checked by SPIFFE ID, not by name. */
+const SERVER_NAME = 'control-plane.lateral';
+/** Room for an update's envelope beside its documents. */
+const ENVELOPE_BYTES = 1024 * 1024;
+
+/** Where the control plane is, and by whose word it is believed. */
+export interface ControlEndpoint {
+  /** `HOST:PORT`. */
+  readonly address: string;
+  /** The configured roots; PEM. */
+  readonly trustBundlePem: string;
+  readonly mesh: Mesh;
+}
+
+/**
+ * A connection to the control plane, made when the first call needs it: TLS 1.3, with the certificate where the
+ * sidecar has one. The server must prove `spiffe://TRUST-DOMAIN/ns/ROOT-NAMESPACE/sa/control-plane`; a workload's
+ * certificate, though of the same roots, is refused. Close it when done.
+ */
+export function openControlConnection(endpoint: ControlEndpoint, credentials: Credentials | undefined): Client {
+  const expected = spiffeId(endpoint.mesh.trustDomain, endpoint.mesh.rootNamespace, CONTROL_PLANE_SERVICE_ACCOUNT);
+  const secureContext = createSecureContext({
+    minVersion: 'TLSv1.3',
+    // Roots that the control plane handed out are trusted as those of the file by which it was first believed.
+    ca: [endpoint.trustBundlePem, ...(credentials === undefined ? [] : [credentials.trustBundlePem])],
+    ...(credentials === undefined ? {} : { cert: credentials.certificateChainPem, key: credentials.privateKeyPem }),
+  });
+  const channelCredentials = ChannelCredentials.createFromSecureContext(secureContext, {
+    checkServerIdentity: (_host, certificate) => serverComplaint(certificate, expected),
+  });
+  return new Client(endpoint.address, channelCredentials, CHANNEL_OPTIONS);
+}
+
+const CHANNEL_OPTIONS: ClientOptions = {
+  'grpc.ssl_target_name_override': SERVER_NAME,
+  // The control plane is reached directly, whatever proxy the environment of the app names.
+  'grpc.enable_http_proxy': 0,
+  // Each connection stands by itself: an attempt with new credentials does not wait for the backoff of another.
+  'grpc.use_local_subchannel_pool': 1,
+  'grpc.enable_retries': 0,
+  'grpc.service_config_disable_resolution': 1,
+  'grpc.max_receive_message_length': MAX_UPDATE_BYTES + ENVELOPE_BYTES,
+  'grpc.max_send_message_length': MAX_REQUEST_BYTES,
+};
+
+function serverComplaint(certificate: PeerCertificate, expected: SpiffeId): Error | undefined {
+  const result = identityOfLeaf(new X509Certificate(certificate.raw));
+  if (result.kind === 'invalid') return new Error(`the server is not the control plane: ${result.reason}`);
+  if (result.id.uri === expected.uri) return undefined;
+  return new Error(`the server is not the control plane: it proved ${result.id.uri}, expected ${expected.uri}`);
+}
+
+/** Metadata with a join token. */
+export function bearing(token: string): Metadata {
+  const metadata = new Metadata();
+  metadata.set('authorization', `Bearer ${token}`);
+  return metadata;
+}
+
+/** Why a call failed, in words for the operator. */
+export function callFailure(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const details = 'details' in error && typeof error.details === 'string' ? error.details : error.message;
+  // grpc-js tells the cause after its own preamble.
+  const cause = /Last error: (?:Error: )?(.+?)(?:\. Resolution note:.*)?$/s.exec(details)?.[1] ?? details;
+  if (/self-signed certificate|unable to (get|verify)|certificate signature failure/i.test(cause)) {
+    return `the server's certificate is not of the roots in the trust bundle (${cause})`;
+  }
+  if (cause.includes('ECONNREFUSED')) return `nothing listens there (${cause})`;
+  return cause;
+}

@@ -1,0 +1,78 @@
+import { Refusal } from '#policy/error/refusal.ts';
+import type { OutgoingRequest, Upstream, UpstreamResponse } from '../http/message.ts';
+import { UpstreamFailure } from '../http/message.ts';
+import type { Sendable } from './exchange.ts';
+
+/** Methods that may be sent again when a connection ended under them. Source: RFC 9110 §9.2.2. */
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+/** The response head has arrived; its body is still to be passed on. */
+export interface Answered {
+  readonly exchange: Sendable;
+  readonly response: UpstreamResponse;
+}
+
+/**
+ * Sends the request and waits for the response head. Refuses: upstream_unavailable,
+ * upstream_identity_mismatch, upstream_malformed, and whatever gives the exchange up meanwhile.
+ * An idempotent request without a body is sent once more if its kept connection had just been closed.
+ */
+export async function forward(exchange: Sendable, upstream: Upstream, headers: string[]): Promise<Answered> {
+  exchange.enter('forward');
+  const { server } = exchange;
+  const request: OutgoingRequest = {
+    head: {
+      method: server.head.method,
+      target:
+        exchange.query === '' && !server.head.target.endsWith('?')
+          ? exchange.path
+          : `${exchange.path}?${exchange.query}`,
+      headers,
+      version: server.head.version,
+    },
+    body: exchange.outgoingBody,
+    isUpgrade: server.isUpgrade,
+    onInformation: (head) => server.inform(head),
+    onBodyProgress: (bytes) => {
+      exchange.bytesIn += bytes;
+      exchange.progressedAt = performance.now();
+    },
+    onBodyEnd: () => exchange.waitFor('upstream-head'),
+  };
+  exchange.sentAt = performance.now();
+  try {
+    return { exchange, response: await attempt(exchange, upstream, request) };
+  } catch (error) {
+    const mayRepeat = request.body === null && IDEMPOTENT.has(server.head.method) && exchange.givenUp === undefined;
+    if (!(error instanceof UpstreamFailure && error.kind === 'closed' && mayRepeat)) throw refusalOf(error);
+    return {
+      exchange,
+      response: await attempt(exchange, upstream, request).catch((again) => Promise.reject(refusalOf(again))),
+    };
+  } finally {
+    exchange.answeredAt = performance.now();
+  }
+}
+
+async function attempt(exchange: Sendable, upstream: Upstream, request: OutgoingRequest): Promise<UpstreamResponse> {
+  if (exchange.givenUp !== undefined) throw exchange.givenUp;
+  const { body } = request;
+  exchange.waitFor(body === null || Buffer.isBuffer(body) ? 'upstream-head' : 'caller-body');
+  const flight = upstream.send(request);
+  exchange.onGivenUp = (refusal) => flight.cancel(refusal);
+  try {
+    const response = await flight.response;
+    if (exchange.givenUp !== undefined) throw exchange.givenUp;
+    return response;
+  } catch (error) {
+    throw exchange.givenUp ?? error;
+  }
+}
+
+/** Turns a codec's failure into the refusal it amounts to. */
+export function refusalOf(error: unknown): unknown {
+  if (!(error instanceof UpstreamFailure)) return error;
+  if (error.kind === 'identity') return new Refusal('upstream_identity_mismatch', error.message, {}, { cause: error });
+  if (error.kind === 'malformed') return new Refusal('upstream_malformed', error.message, {}, { cause: error });
+  return new Refusal('upstream_unavailable', error.message, {}, { cause: error });
+}

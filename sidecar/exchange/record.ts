@@ -1,0 +1,12 @@
+import type { Exchange } from './exchange.ts';
+
+/** Takes what is known of an exchange when it has ended. Must not throw and not wait. */
+export interface Recorder {
+  record(exchange: Exchange, endedAt: number): void;
+}
+
+/** Last stage of both directions: hands the ended exchange to log, metrics, span and decision record. */
+export function record(exchange: Exchange, recorders: readonly Recorder[]): void {
+  const endedAt = performance.now();
+  for (const recorder of recorders) recorder.record(exchange, endedAt);
+}

@@ -1,0 +1,80 @@
+import { ALLOWED, type Code, codeEntry } from '#policy/error/codes.ts';
+import { Refusal } from '#policy/error/refusal.ts';
+import { headerValue } from '#policy/http/flat-headers.ts';
+import type { ResponseHead } from '../http/message.ts';
+import type { Exchange } from './exchange.ts';
+
+/**
+ * The one place where a refusal becomes an answer. The caller gets status, title and code (RFC 9457),
+ * and the decision's ID to ask an operator with; the reason stays with log, span and decision record.
+ */
+export function refuse(exchange: Exchange, error: unknown): void {
+  const refusal = asRefusal(error);
+  exchange.decision = 'deny';
+  exchange.refusal = refusal;
+  exchange.code = refusal.code;
+  exchange.reason = refusal.reason;
+  exchange.policyName = refusal.facts.policy;
+  exchange.rule = refusal.facts.rule;
+  if (exchange.isAnswered || codeEntry(refusal.code).status === 0) {
+    exchange.server.destroy();
+    return;
+  }
+  const answer = answerOf(refusal, exchange.decisionId, isGrpc(exchange));
+  exchange.status = answer.head.status;
+  exchange.isAnswered = true;
+  exchange.bytesOut = answer.body.length;
+  const { body } = exchange.server;
+  // what the caller still sends is not wanted: its connection cannot be used again
+  const headers = body.isPresent ? [...answer.head.headers, 'connection', 'close'] : answer.head.headers;
+  const outgoing = exchange.server.respond({ ...answer.head, headers });
+  if (exchange.server.head.method !== 'HEAD' && answer.body.length > 0) outgoing.write(answer.body);
+  outgoing.end([]);
+}
+
+export interface RefusalAnswer {
+  readonly head: ResponseHead;
+  readonly body: Buffer;
+}
+
+/** The answer to a refusal, also for bytes that never became an exchange. */
+export function answerOf(refusal: Refusal, decisionId: string, isGrpcCall: boolean): RefusalAnswer {
+  const { status, grpcStatus, title } = codeEntry(refusal.code);
+  if (isGrpcCall) {
+    // gRPC over HTTP/2 "Trailers-Only": status in the head, HTTP status always 200
+    const headers = [
+      'content-type',
+      'application/grpc',
+      'grpc-status',
+      String(grpcStatus),
+      'grpc-message',
+      refusal.code,
+    ];
+    return {
+      head: { status: 200, reason: '', headers: [...headers, 'lateral-decision', decisionId] },
+      body: Buffer.alloc(0),
+    };
+  }
+  const { limit, allow } = refusal.facts;
+  const problem = { title, status, code: refusal.code, ...(limit === undefined ? {} : { limit }) };
+  const body = Buffer.from(`${JSON.stringify(problem)}\n`);
+  const headers = ['content-type', 'application/problem+json', 'content-length', String(body.length)];
+  headers.push('lateral-decision', decisionId);
+  if (allow !== undefined) headers.push('allow', allow);
+  return { head: { status, reason: '', headers }, body };
+}
+
+function asRefusal(error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return new Refusal('internal_error', detail);
+}
+
+function isGrpc(exchange: Exchange): boolean {
+  return headerValue(exchange.server.head.headers, 'content-type')?.startsWith('application/grpc') === true;
+}
+
+/** True for codes that stand for a refusal (and not for an allowed request). */
+export function isRefusalCode(code: Code | typeof ALLOWED): code is Code {
+  return code !== ALLOWED;
+}

@@ -1,0 +1,128 @@
+import type { Duplex } from 'node:stream';
+import { Refusal } from '#policy/error/refusal.ts';
+import { type FlatHeaders, headerValue } from '#policy/http/flat-headers.ts';
+import { endToEndHeaders } from '../http/hop-by-hop.ts';
+import type { BodyConsumer, IncomingBody, OutgoingBody } from '../http/message.ts';
+import type { Exchange } from './exchange.ts';
+import type { Answered } from './forward.ts';
+
+const NO_DROPS: ReadonlySet<string> = new Set();
+
+/**
+ * Passes the response on: head, body with backpressure, trailers; or joins the two connections after
+ * a 101. Resolves when the last byte has been handed to the caller's codec.
+ */
+export async function respond({ exchange, response }: Answered): Promise<void> {
+  exchange.enter('respond');
+  const { head, switched } = response;
+  exchange.status = head.status;
+  exchange.isAnswered = true;
+  if (switched !== undefined) {
+    const headers = endToEndHeaders(head.headers, NO_DROPS);
+    headers.push('connection', 'Upgrade', 'upgrade', headerValue(head.headers, 'upgrade') ?? '');
+    await join(exchange, exchange.server.switchProtocols({ ...head, headers }), switched);
+    return;
+  }
+  const outgoing = exchange.server.respond({ ...head, headers: endToEndHeaders(head.headers, NO_DROPS) });
+  await relay(exchange, response.body, outgoing);
+}
+
+function relay(exchange: Exchange, body: IncomingBody, outgoing: OutgoingBody): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const pump = new Pump(exchange, body, outgoing, resolve, reject);
+  exchange.onGivenUp = (refusal) => pump.giveUp(refusal);
+  if (exchange.givenUp !== undefined) pump.giveUp(exchange.givenUp);
+  else body.start(pump);
+  return promise;
+}
+
+class Pump implements BodyConsumer {
+  readonly #exchange: Exchange;
+  readonly #body: IncomingBody;
+  readonly #outgoing: OutgoingBody;
+  readonly #resolve: () => void;
+  readonly #reject: (error: unknown) => void;
+
+  constructor(
+    exchange: Exchange,
+    body: IncomingBody,
+    outgoing: OutgoingBody,
+    resolve: () => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#exchange = exchange;
+    this.#body = body;
+    this.#outgoing = outgoing;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    exchange.waitFor('upstream-body');
+  }
+
+  onChunk(chunk: Buffer): void {
+    this.#exchange.bytesOut += chunk.length;
+    if (this.#outgoing.write(chunk)) {
+      this.#exchange.progressedAt = performance.now();
+      return;
+    }
+    this.#body.pause();
+    this.#exchange.waitFor('caller-drain');
+    this.#outgoing.onDrain = () => {
+      this.#exchange.waitFor('upstream-body');
+      this.#body.resume();
+    };
+  }
+
+  onEnd(trailers: FlatHeaders): void {
+    this.#outgoing.end(trailers);
+    this.#resolve();
+  }
+
+  onError(error: Error): void {
+    this.#outgoing.abort(error);
+    this.#reject(
+      this.#exchange.givenUp ?? new Refusal('upstream_unavailable', `the response broke off: ${error.message}`),
+    );
+  }
+
+  giveUp(refusal: Refusal): void {
+    this.#body.cancel();
+    this.#outgoing.abort(refusal);
+    this.#reject(refusal);
+  }
+}
+
+/** Joins two connections byte for byte, half-close kept, until both directions have ended. */
+function join(exchange: Exchange, caller: Duplex, upstream: Duplex): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let open = 2;
+  const end = (error: Error | undefined) => {
+    caller.destroy();
+    upstream.destroy();
+    if (error === undefined) resolve();
+    else reject(exchange.givenUp ?? new Refusal('client_gone', `the switched connection broke off: ${error.message}`));
+  };
+  const pass = (from: Duplex, to: Duplex, count: (bytes: number) => void) => {
+    from.on('data', (chunk: Buffer) => {
+      count(chunk.length);
+      exchange.waitFor('switched');
+      if (!to.write(chunk)) from.pause();
+    });
+    to.on('drain', () => from.resume());
+    from.on('end', () => {
+      to.end();
+      if (--open === 0) end(undefined);
+    });
+    from.on('error', end);
+    from.on('close', () => end(undefined));
+  };
+  pass(caller, upstream, (bytes) => {
+    exchange.bytesIn += bytes;
+  });
+  pass(upstream, caller, (bytes) => {
+    exchange.bytesOut += bytes;
+  });
+  exchange.waitFor('switched');
+  exchange.onGivenUp = end;
+  if (exchange.givenUp !== undefined) end(exchange.givenUp);
+  return promise;
+}

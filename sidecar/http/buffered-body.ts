@@ -1,0 +1,99 @@
+import type { BodyConsumer, IncomingBody } from './message.ts';
+
+/** Collects a body up to `maxBytes`. `isWhole` false: there is more; what came so far and the rest are in `body`. */
+export type BufferedBody =
+  | { readonly isWhole: true; readonly bytes: Buffer }
+  | { readonly isWhole: false; readonly size: number; readonly body: IncomingBody };
+
+/** A body being read into memory; `fail` ends the wait. */
+export interface Buffering {
+  readonly result: Promise<BufferedBody>;
+  fail(error: Error): void;
+}
+
+/** Reads a body into memory, at most `maxBytes` of it plus one chunk; rejects when it breaks off. */
+export function bufferBody(body: IncomingBody, maxBytes: number, onProgress: () => void): Buffering {
+  const { promise, resolve, reject } = Promise.withResolvers<BufferedBody>();
+  const collector = new Collector(body, maxBytes, onProgress, resolve, reject);
+  body.start(collector);
+  return { result: promise, fail: reject };
+}
+
+class Collector implements BodyConsumer, IncomingBody {
+  readonly isPresent = true;
+  readonly declaredLength: number | undefined;
+  readonly #source: IncomingBody;
+  readonly #maxBytes: number;
+  readonly #onProgress: () => void;
+  readonly #resolve: (result: BufferedBody) => void;
+  readonly #reject: (error: Error) => void;
+  #chunks: Buffer[] = [];
+  #size = 0;
+  #isOverflown = false;
+  #consumer: BodyConsumer | undefined;
+
+  constructor(
+    source: IncomingBody,
+    maxBytes: number,
+    onProgress: () => void,
+    resolve: (result: BufferedBody) => void,
+    reject: (error: Error) => void,
+  ) {
+    this.#source = source;
+    this.declaredLength = source.declaredLength;
+    this.#maxBytes = maxBytes;
+    this.#onProgress = onProgress;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  onChunk(chunk: Buffer): void {
+    if (this.#consumer !== undefined) {
+      this.#consumer.onChunk(chunk);
+      return;
+    }
+    this.#onProgress();
+    this.#chunks.push(chunk);
+    this.#size += chunk.length;
+    if (this.#isOverflown || this.#size <= this.#maxBytes) return;
+    this.#isOverflown = true;
+    this.#source.pause();
+    this.#resolve({ isWhole: false, size: this.#size, body: this });
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    if (this.#consumer !== undefined) this.#consumer.onEnd(trailers);
+    else
+      this.#resolve({
+        isWhole: true,
+        bytes: this.#chunks.length === 1 ? (this.#chunks[0] ?? EMPTY) : Buffer.concat(this.#chunks),
+      });
+  }
+
+  onError(error: Error): void {
+    if (this.#consumer !== undefined) this.#consumer.onError(error);
+    else this.#reject(error);
+  }
+
+  start(consumer: BodyConsumer): void {
+    this.#consumer = consumer;
+    for (const chunk of this.#chunks) consumer.onChunk(chunk);
+    this.#chunks = [];
+    this.#source.resume();
+  }
+
+  pause(): void {
+    this.#source.pause();
+  }
+
+  resume(): void {
+    this.#source.resume();
+  }
+
+  cancel(): void {
+    this.#chunks = [];
+    this.#source.cancel();
+  }
+}
+
+const EMPTY = Buffer.alloc(0);

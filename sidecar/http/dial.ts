@@ -1,0 +1,69 @@
+import type { X509Certificate } from 'node:crypto';
+import net from 'node:net';
+import tls from 'node:tls';
+import { UpstreamFailure } from './message.ts';
+
+/** Time for TCP and TLS together. */
+export const CONNECT_TIMEOUT_MS = 5_000;
+
+/** How to reach and trust a peer over mutual TLS. */
+export interface PeerTls {
+  /** The credentials in force; asked at each connection, so that a renewal needs no new pool. */
+  context(): tls.SecureContext;
+  /** Judges the server's certificate after its chain was accepted; returns what is wrong with it. */
+  complaint(certificate: X509Certificate | undefined): string | undefined;
+}
+
+type Dialled = (error: UpstreamFailure | null, socket: net.Socket | null) => void;
+
+/** Opens a connection to an app (plaintext) or a peer (mutual TLS 1.3); calls back once. */
+export function dial(address: string, port: number, peer: PeerTls | undefined, callback: Dialled): void {
+  const where = `${address}:${port}`;
+  let isOver = false;
+  const socket =
+    peer === undefined
+      ? net.connect({ host: address, port, noDelay: true })
+      : tls.connect({
+          host: address,
+          port,
+          secureContext: peer.context(),
+          minVersion: 'TLSv1.3',
+          ALPNProtocols: ['http/1.1'],
+          rejectUnauthorized: true,
+          checkServerIdentity: () => undefined, // the name is a SPIFFE ID: `complaint` below judges it
+        });
+  const finish = (failure: UpstreamFailure | null) => {
+    if (isOver) return;
+    isOver = true;
+    clearTimeout(timer);
+    socket.off('error', onError);
+    if (failure === null) {
+      callback(null, socket);
+      return;
+    }
+    socket.on('error', () => {});
+    socket.destroy();
+    callback(failure, null);
+  };
+  const onError = (error: Error) => finish(new UpstreamFailure('unreachable', `${where}: ${error.message}`, true));
+  const timer = setTimeout(
+    () =>
+      finish(
+        new UpstreamFailure(
+          'unreachable',
+          `${where}: no connection within connectTimeoutMs ${CONNECT_TIMEOUT_MS}`,
+          true,
+        ),
+      ),
+    CONNECT_TIMEOUT_MS,
+  );
+  socket.on('error', onError);
+  socket.once(peer === undefined ? 'connect' : 'secureConnect', () => {
+    socket.setNoDelay(true);
+    const complaint =
+      peer !== undefined && socket instanceof tls.TLSSocket
+        ? peer.complaint(socket.getPeerX509Certificate())
+        : undefined;
+    finish(complaint === undefined ? null : new UpstreamFailure('identity', `${where}: ${complaint}`, true));
+  });
+}

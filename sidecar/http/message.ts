@@ -1,0 +1,136 @@
+import type { Duplex } from 'node:stream';
+import type { FlatHeaders } from '#policy/http/flat-headers.ts';
+import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
+
+/**
+ * What a codec hands to the pipeline and takes from it. Stages know these types and nothing of
+ * sockets or libraries, so a codec can be replaced without touching a stage.
+ */
+export interface RequestHead {
+  readonly method: string;
+  /** As sent: `/path?query`, `*`, or an absolute URI. */
+  readonly target: string;
+  /** As sent, Host included. */
+  readonly headers: FlatHeaders;
+  readonly version: '1.0' | '1.1' | '2';
+}
+
+export interface ResponseHead {
+  readonly status: number;
+  /** Reason phrase; empty: the codec's own. */
+  readonly reason: string;
+  readonly headers: FlatHeaders;
+}
+
+/** Takes an incoming body. Never called again after `onEnd` or `onError`. */
+export interface BodyConsumer {
+  onChunk(chunk: Buffer): void;
+  onEnd(trailers: FlatHeaders): void;
+  onError(error: Error): void;
+}
+
+/** A body as it arrives. Nothing is read before `start`. */
+export interface IncomingBody {
+  /** False: the framing says that there is none. */
+  readonly isPresent: boolean;
+  /** Bytes, where the sender declared them. */
+  readonly declaredLength: number | undefined;
+  /** Begins delivery, once; tells a sender that waits for it to continue (RFC 9110 §10.1.1). */
+  start(consumer: BodyConsumer): void;
+  pause(): void;
+  resume(): void;
+  /** Reads nothing more; the codec drains it or ends its connection. */
+  cancel(): void;
+}
+
+/** A body as it leaves. */
+export interface OutgoingBody {
+  /** False: enough for now; go on at `onDrain`. */
+  write(chunk: Buffer): boolean;
+  onDrain: (() => void) | undefined;
+  end(trailers: FlatHeaders): void;
+  /** Ends the message unfinished, so that the receiver sees that it is. */
+  abort(error: Error): void;
+}
+
+/** The caller's connection, as it was accepted. */
+export interface Caller {
+  readonly address: string;
+  readonly port: number;
+  /** The caller's certificate; absent on plaintext listeners. */
+  readonly certificate: VerifiedCertificate | undefined;
+}
+
+/** A client certificate that passed accept: chain, validity and SPIFFE ID are good. */
+export interface VerifiedCertificate {
+  readonly identity: SpiffeId;
+  /** SHA-256 of the DER, hex: `Hash` of x-forwarded-client-cert. */
+  readonly sha256: string;
+}
+
+/** One request as the serving codec hands it over. */
+export interface ServerRequest {
+  readonly head: RequestHead;
+  readonly body: IncomingBody;
+  readonly caller: Caller;
+  /** True when the caller asks to switch protocols (`connection: upgrade`). */
+  readonly isUpgrade: boolean;
+  /** Sends an interim response (1xx other than 101). */
+  inform(head: ResponseHead): void;
+  /** Sends the response head; once. */
+  respond(head: ResponseHead): OutgoingBody;
+  /** Answers 101 and hands the connection over. */
+  switchProtocols(head: ResponseHead): Duplex;
+  /** Called once if the caller goes away before the response is complete. */
+  onAbandoned: ((error: Error) => void) | undefined;
+  /** Ends the caller's connection without an answer. */
+  destroy(): void;
+}
+
+/** A request on its way to an app or a peer. */
+export interface OutgoingRequest {
+  readonly head: RequestHead;
+  /** `null`: no body. A buffer has been read and judged before. */
+  readonly body: IncomingBody | Buffer | null;
+  readonly isUpgrade: boolean;
+  /** Interim responses (1xx other than 100 and 101). */
+  readonly onInformation: (head: ResponseHead) => void;
+  /** Bytes of request body sent so far; called at each chunk. */
+  readonly onBodyProgress: (bytes: number) => void;
+  /** The whole request body has been taken. */
+  readonly onBodyEnd: () => void;
+}
+
+export interface UpstreamResponse {
+  readonly head: ResponseHead;
+  readonly body: IncomingBody;
+  /** Present on a 101: the switched connection. */
+  readonly switched: Duplex | undefined;
+}
+
+/** A request in flight. */
+export interface UpstreamExchange {
+  /** Resolves at the response head; rejects with UpstreamFailure. */
+  readonly response: Promise<UpstreamResponse>;
+  /** Gives the exchange up. */
+  cancel(error: Error): void;
+}
+
+/** Sends requests to one endpoint; keeps its connections. */
+export interface Upstream {
+  send(request: OutgoingRequest): UpstreamExchange;
+  close(): void;
+}
+
+/** Why an exchange with an upstream failed. `isUnsent`: not one byte of it left, so it may go elsewhere. */
+export class UpstreamFailure extends Error {
+  readonly kind: 'unreachable' | 'identity' | 'closed' | 'malformed' | 'cancelled';
+  readonly isUnsent: boolean;
+
+  constructor(kind: UpstreamFailure['kind'], message: string, isUnsent: boolean) {
+    super(message);
+    this.name = 'UpstreamFailure';
+    this.kind = kind;
+    this.isUnsent = isUnsent;
+  }
+}

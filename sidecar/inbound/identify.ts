@@ -1,0 +1,10 @@
+import type { Accepted, Identified } from '../exchange/exchange.ts';
+
+/**
+ * Names the caller by the certificate that its connection proved at accept; the connection was
+ * refused there if it proved none (STRICT), so this stage has no refusal of its own.
+ */
+export function identify(exchange: Accepted): Identified {
+  exchange.enter('identify');
+  return Object.assign(exchange, { source: exchange.server.caller.certificate?.identity ?? null });
+}

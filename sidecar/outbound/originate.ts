@@ -1,0 +1,69 @@
+import { Refusal } from '#policy/error/refusal.ts';
+import type { Endpoint } from '#policy/workload-policy.ts';
+import type { Sendable } from '../exchange/exchange.ts';
+import { type Answered, forward } from '../exchange/forward.ts';
+import { UpstreamFailure } from '../http/message.ts';
+import { chooseEndpoint, type EndpointLoad, UNREACHABLE_PAUSE_MS } from './choose-endpoint.ts';
+import type { PeerPools } from './peer-pools.ts';
+import type { Destination } from './resolve.ts';
+
+/** Endpoints tried for one request; further ones only after a failure before its first byte left. */
+const MAX_ENDPOINTS_TRIED = 3;
+
+/**
+ * Sends the request to an endpoint of its destination, over mutual TLS with the identity that
+ * discovery declares for it. An endpoint that cannot be reached is passed over for another.
+ * Refuses: no_endpoint, upstream_unavailable, upstream_identity_mismatch, loop_detected.
+ */
+export async function originate(
+  exchange: Sendable,
+  target: Destination,
+  pools: PeerPools,
+  headers: string[],
+  isOwnListener: (address: string, port: number) => boolean,
+): Promise<Answered> {
+  if (target.kind === 'external') {
+    if (isOwnListener(target.address, target.port))
+      throw new Refusal('loop_detected', `${target.address}:${target.port} is this sidecar`);
+    exchange.port = target.port;
+    const peer = pools.external(target.address, target.port);
+    return counted(peer.load, () => forward(exchange, peer.upstream, headers));
+  }
+  const { endpoints } = target.service;
+  const tried: Endpoint[] = [];
+  let lastFailure: unknown = new Refusal(
+    'no_endpoint',
+    `${target.service.namespace}/${target.service.name} has no endpoint`,
+  );
+  while (tried.length < MAX_ENDPOINTS_TRIED) {
+    exchange.enter('choose');
+    const endpoint = chooseEndpoint(endpoints, (one) => pools.of(one).load, tried, performance.now(), Math.random);
+    if (endpoint === undefined) break;
+    exchange.port = endpoint.port;
+    exchange.destination = endpoint.identity.uri;
+    const peer = pools.of(endpoint);
+    try {
+      return await counted(peer.load, () => forward(exchange, peer.upstream, headers));
+    } catch (error) {
+      if (!(error instanceof Refusal) || !isUnsent(error) || exchange.givenUp !== undefined) throw error;
+      peer.load.unreachableUntil = performance.now() + UNREACHABLE_PAUSE_MS;
+      tried.push(endpoint);
+      lastFailure = error;
+    }
+  }
+  throw lastFailure;
+}
+
+/** True when not one byte of the request can have reached the endpoint. */
+function isUnsent(refusal: Refusal): boolean {
+  return refusal.cause instanceof UpstreamFailure && refusal.cause.isUnsent;
+}
+
+async function counted<T>(load: EndpointLoad, send: () => Promise<T>): Promise<T> {
+  load.inFlight++;
+  try {
+    return await send();
+  } finally {
+    load.inFlight--;
+  }
+}

@@ -1,0 +1,25 @@
+import { randomHex } from '../exchange/random-hex.ts';
+import { answerOf } from '../exchange/refuse.ts';
+import { NodeServer } from '../http/node-server.ts';
+import { logEvent } from '../operational-log.ts';
+import type { ConnectionRecorder } from '../telemetry/connection-recorder.ts';
+import { type Outbound, serveOutbound } from './outbound.ts';
+
+/** The listener for the app's own calls: plaintext on loopback, then the outbound pipeline. */
+export function outboundListener(outbound: Outbound, refusals: ConnectionRecorder): NodeServer {
+  return new NodeServer(
+    {
+      onRequest: (request) => {
+        serveOutbound(request, outbound).catch((error: unknown) =>
+          logEvent('pipeline_failed', { error: String(error) }),
+        );
+      },
+      onUnreadable: (caller, refusal) => {
+        const decisionId = randomHex(8);
+        refusals.recordUnreadable('outbound', decisionId, caller, refusal, 0);
+        return answerOf(refusal, decisionId, false);
+      },
+    },
+    undefined,
+  );
+}

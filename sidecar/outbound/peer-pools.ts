@@ -1,0 +1,65 @@
+import type { Endpoint } from '#policy/workload-policy.ts';
+import type { PeerTls } from '../http/dial.ts';
+import type { Upstream } from '../http/message.ts';
+import type { EndpointLoad } from './choose-endpoint.ts';
+
+/** Idle endpoints keep their pool this long after their last request. */
+const IDLE_POOL_MS = 300_000;
+const SWEEP_INTERVAL_MS = 30_000;
+
+interface Peer {
+  readonly upstream: Upstream;
+  readonly load: EndpointLoad;
+  usedAt: number;
+}
+
+/** Makes the codec that talks to an endpoint; `tls` absent: plaintext (AllowAny). */
+export type MakeUpstream = (address: string, port: number, tls: PeerTls | undefined) => Upstream;
+
+/** The connections to every endpoint in use, by address and the identity that must answer there. */
+export class PeerPools {
+  readonly #peers = new Map<string, Peer>();
+  readonly #make: MakeUpstream;
+  readonly #tlsFor: (endpoint: Endpoint) => PeerTls;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(make: MakeUpstream, tlsFor: (endpoint: Endpoint) => PeerTls) {
+    this.#make = make;
+    this.#tlsFor = tlsFor;
+    this.#timer = setInterval(() => this.#sweep(performance.now()), SWEEP_INTERVAL_MS);
+    this.#timer.unref();
+  }
+
+  of(endpoint: Endpoint): Peer {
+    const key = `${endpoint.address}|${endpoint.port}|${endpoint.identity.uri}`;
+    return this.#get(key, () => this.#make(endpoint.address, endpoint.port, this.#tlsFor(endpoint)));
+  }
+
+  external(address: string, port: number): Peer {
+    return this.#get(`${address}|${port}|`, () => this.#make(address, port, undefined));
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    for (const peer of this.#peers.values()) peer.upstream.close();
+    this.#peers.clear();
+  }
+
+  #get(key: string, make: () => Upstream): Peer {
+    let peer = this.#peers.get(key);
+    if (peer === undefined) {
+      peer = { upstream: make(), load: { inFlight: 0, unreachableUntil: 0 }, usedAt: 0 };
+      this.#peers.set(key, peer);
+    }
+    peer.usedAt = performance.now();
+    return peer;
+  }
+
+  #sweep(now: number): void {
+    for (const [key, peer] of this.#peers) {
+      if (peer.load.inFlight > 0 || now - peer.usedAt < IDLE_POOL_MS) continue;
+      this.#peers.delete(key);
+      peer.upstream.close();
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { spiffeId } from '#policy/identity/spiffe-id.ts';
+import type { Mesh, Workload } from '#policy/workload-policy.ts';
+import type { SidecarConfiguration } from './configuration/sidecar-configuration.ts';
+import type { Recorder } from './exchange/record.ts';
+import type { CredentialSource } from './identity/credentials.ts';
+import { logEvent } from './operational-log.ts';
+import type { PolicySource } from './policy/policy-source.ts';
+
+/** Where identity and policies come from: the control plane or files. */
+export interface PolicyFeed {
+  readonly credentials: CredentialSource;
+  readonly policies: PolicySource;
+  /** Takes decisions for the control plane; absent when standalone. */
+  readonly observer: Recorder | undefined;
+  close(): Promise<void>;
+}
+
+/** Opens the feed that the configuration names; standalone sidecars load nothing of gRPC. */
+export async function openPolicyFeed(
+  configuration: SidecarConfiguration,
+  baseDirectory: string,
+  workload: Workload,
+  mesh: Mesh,
+): Promise<PolicyFeed> {
+  const inFolder = (path: string) => resolve(baseDirectory, path);
+  const { controlPlane, standalone, stateDirectory } = configuration;
+  if (controlPlane !== undefined) {
+    const { connectControlPlane } = await import('./control/connect-control-plane.ts');
+    const { tokenFile } = controlPlane;
+    return connectControlPlane({
+      address: controlPlane.address,
+      trustBundlePem: await readFile(inFolder(controlPlane.trustBundle), 'utf8'),
+      tokenFile: tokenFile === undefined ? undefined : inFolder(tokenFile),
+      workload,
+      mesh,
+      ports: configuration.inbound.map((listener) => Number(listener.app.slice(listener.app.lastIndexOf(':') + 1))),
+      stateDirectory: stateDirectory === undefined ? undefined : inFolder(stateDirectory),
+      log: logEvent,
+    });
+  }
+  if (standalone === undefined) throw new Error('neither controlPlane nor standalone is configured');
+  const { watchCredentialFiles } = await import('./standalone/file-credentials.ts');
+  const { StandaloneSource } = await import('./standalone/standalone-source.ts');
+  const { certificate, privateKey, trustBundle, policies } = standalone;
+  const files = {
+    certificate: inFolder(certificate),
+    privateKey: inFolder(privateKey),
+    trustBundle: inFolder(trustBundle),
+  };
+  const own = spiffeId(mesh.trustDomain, workload.namespace, workload.serviceAccount);
+  const credentials = await watchCredentialFiles(files, own, (message) => logEvent('credentials_refused', { message }));
+  const source = new StandaloneSource(inFolder(policies), workload, mesh, (message) =>
+    logEvent('policy_problem', { message }),
+  );
+  return {
+    credentials,
+    policies: source,
+    observer: undefined,
+    close: async () => {
+      source.close();
+      credentials.close();
+    },
+  };
+}

@@ -1,0 +1,140 @@
+import { resolve } from 'node:path';
+import { Refusal } from '#policy/error/refusal.ts';
+import type { Mesh, Workload } from '#policy/workload-policy.ts';
+import { openAdmin } from './admin/open-admin.ts';
+import { type SidecarConfiguration, splitHostPort } from './configuration/sidecar-configuration.ts';
+import type { Recorder } from './exchange/record.ts';
+import { StallWatch } from './exchange/stall-watch.ts';
+import type { NodeServer } from './http/node-server.ts';
+import { UndiciUpstream } from './http/undici-upstream.ts';
+import { TlsContexts } from './identity/tls-contexts.ts';
+import { inboundListener } from './inbound/inbound-listener.ts';
+import { outboundListener } from './outbound/outbound-listener.ts';
+import { PeerPools } from './outbound/peer-pools.ts';
+import { PolicyInForce } from './policy/policy-in-force.ts';
+import { openPolicyFeed } from './policy-feed.ts';
+import { AccessLog } from './telemetry/access-log.ts';
+import { ConnectionRecorder } from './telemetry/connection-recorder.ts';
+import { LogWriter } from './telemetry/log-writer.ts';
+import { Metrics } from './telemetry/metrics.ts';
+import { sidecarGauges } from './telemetry/sidecar-gauges.ts';
+
+/** Requests under way get this long to end when the sidecar is told to stop. */
+export const DRAIN_TIMEOUT_MS = 5_000;
+const LOOPBACK = '127.0.0.1';
+
+export interface RunningSidecar {
+  /** What the `ready` line says. */
+  readonly ready: object;
+  /** Stops accepting, lets requests under way end for up to DRAIN_TIMEOUT_MS, flushes what was recorded. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a sidecar. Admin and metrics ports open at once (and say "not ready"); the traffic listeners
+ * open once certificate and first policies are in force, which is when this resolves.
+ */
+export async function runSidecar(
+  configuration: SidecarConfiguration,
+  baseDirectory: string,
+  onDrainRequested: () => void,
+): Promise<RunningSidecar> {
+  const mesh: Mesh = { trustDomain: configuration.trustDomain, rootNamespace: configuration.rootNamespace };
+  const workload: Workload = configuration.workload;
+  const policy = new PolicyInForce(workload, mesh);
+  const watch = new StallWatch();
+  const metrics = new Metrics();
+  const { accessLog, otlp, sampleRatio } = configuration.telemetry;
+  const log =
+    accessLog === 'off' ? undefined : new LogWriter(accessLog === 'stdout' ? 1 : resolve(baseDirectory, accessLog));
+  let isReady = false;
+  const admin = await openAdmin(configuration, policy, metrics, () => isReady, onDrainRequested);
+  const feed = await openPolicyFeed(configuration, baseDirectory, workload, mesh);
+  await feed.policies.start((snapshot) => policy.apply(snapshot));
+
+  const identity = feed.credentials.current().identity;
+  const spans = otlp === undefined ? undefined : await openSpanExporter(otlp, workload);
+  const recorders: Recorder[] = [metrics];
+  if (log !== undefined) recorders.push(new AccessLog(log));
+  if (spans !== undefined) recorders.push(spans);
+  if (feed.observer !== undefined) recorders.push(feed.observer);
+  const refusals = new ConnectionRecorder(metrics, log, identity.uri);
+  const contexts = new TlsContexts(feed.credentials);
+  const inForce = () => {
+    if (policy.current === undefined) throw new Refusal('no_policy', 'no policy is in force yet');
+    return policy.current;
+  };
+  const shared = { policy: inForce, sampleRatio, watch, recorders };
+
+  const listeners: { readonly server: NodeServer; readonly port: number; readonly address: string }[] = [];
+  const upstreams: UndiciUpstream[] = [];
+  for (const { port, address = LOOPBACK, app } of configuration.inbound) {
+    const target = splitHostPort(app);
+    if (target === undefined) throw new Error(`${app} is not HOST:PORT`);
+    const upstream = new UndiciUpstream(target.host, target.port, undefined);
+    upstreams.push(upstream);
+    const inbound = {
+      ...shared,
+      upstream,
+      ownIdentity: identity.uri,
+      app: { address: target.host, port: target.port },
+    };
+    const server = inboundListener(inbound, contexts, mesh.trustDomain, refusals);
+    feed.credentials.onRenewal(() => server.renew(contexts.server()));
+    listeners.push({ server, port, address });
+  }
+  const pools = new PeerPools(
+    (address, port, tls) => new UndiciUpstream(address, port, tls),
+    (endpoint) => contexts.peer(endpoint.identity),
+  );
+  if (configuration.outbound !== undefined) {
+    const { port, address = LOOPBACK } = configuration.outbound;
+    const isOwnListener = (host: string, to: number) =>
+      to === port && (host === address || host === 'localhost' || host === '::1');
+    const server = outboundListener({ ...shared, pools, ownIdentity: identity, isOwnListener }, refusals);
+    listeners.push({ server, port, address });
+  }
+  for (const gauge of sidecarGauges(feed.credentials, policy, watch, log)) metrics.add(gauge);
+  for (const { server, port, address } of listeners) {
+    await server.open(port, address).catch((error: unknown) => {
+      throw new Error(`cannot listen on ${address}:${port}: ${error instanceof Error ? error.message : String(error)}`);
+    });
+  }
+  isReady = true;
+
+  const stop = async () => {
+    isReady = false;
+    const deadline = setTimeout(() => {
+      watch.giveUpAll(new Refusal('client_gone', `the sidecar stopped; drainTimeoutMs ${DRAIN_TIMEOUT_MS} is over`));
+      for (const { server } of listeners) server.destroy();
+    }, DRAIN_TIMEOUT_MS);
+    await Promise.all(listeners.map(({ server }) => server.drain()));
+    clearTimeout(deadline);
+    pools.close();
+    for (const upstream of upstreams) upstream.close();
+    watch.close();
+    await Promise.all([feed.close(), spans?.close()]);
+    await log?.close();
+    await admin.close();
+  };
+  return { ready: readyLine(configuration, identity.uri, policy), stop };
+}
+
+async function openSpanExporter(url: string, workload: Workload) {
+  const { SpanExporter } = await import('./telemetry/span-exporter.ts');
+  return new SpanExporter(url, workload);
+}
+
+function readyLine(configuration: SidecarConfiguration, identity: string, policy: PolicyInForce): object {
+  return {
+    event: 'ready',
+    time: new Date().toISOString(),
+    identity,
+    inbound: configuration.inbound.map(({ port, app }) => ({ port, app })),
+    outbound: configuration.outbound?.port ?? null,
+    admin: configuration.admin.port,
+    metrics: configuration.metrics.port,
+    policyVersion: policy.current?.version,
+    startedInMs: Math.round(performance.now()),
+  };
+}

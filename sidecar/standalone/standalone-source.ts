@@ -1,0 +1,59 @@
+import { readPolicyFolder } from '#files/read-policy-folder.ts';
+import { watchPath } from '#files/watch-path.ts';
+import { loadResources } from '#policy/load-resources.ts';
+import { formatProblem } from '#policy/problem.ts';
+import { selectSnapshot } from '#policy/snapshot/select-snapshot.ts';
+import type { Mesh, Workload } from '#policy/workload-policy.ts';
+import { type ApplySnapshot, type PolicySource, SnapshotRefused } from '../policy/policy-source.ts';
+
+/** Policies from a folder, read by the very code the control plane reads them with; followed when they change. */
+export class StandaloneSource implements PolicySource {
+  readonly #path: string;
+  readonly #workload: Workload;
+  readonly #mesh: Mesh;
+  readonly #onProblem: (message: string) => void;
+  #endWatch: (() => void) | undefined;
+  #isReading = false;
+  #isStale = false;
+
+  constructor(path: string, workload: Workload, mesh: Mesh, onProblem: (message: string) => void) {
+    this.#path = path;
+    this.#workload = workload;
+    this.#mesh = mesh;
+    this.#onProblem = onProblem;
+  }
+
+  /** Rejects when the folder as it is at the start cannot be put in force. */
+  async start(apply: ApplySnapshot): Promise<void> {
+    await this.#readInto(apply);
+    this.#endWatch = watchPath(this.#path, () => void this.#follow(apply));
+  }
+
+  close(): void {
+    this.#endWatch?.();
+  }
+
+  async #follow(apply: ApplySnapshot): Promise<void> {
+    this.#isStale = true;
+    if (this.#isReading) return;
+    this.#isReading = true;
+    while (this.#isStale) {
+      this.#isStale = false;
+      await this.#readInto(apply).catch((error: unknown) => {
+        const reasons = error instanceof SnapshotRefused ? error.reasons : [String(error)];
+        for (const reason of reasons) this.#onProblem(reason);
+      });
+    }
+    this.#isReading = false;
+  }
+
+  async #readInto(apply: ApplySnapshot): Promise<void> {
+    const folder = await readPolicyFolder(this.#path);
+    const set = loadResources(folder.files, folder.readDocument, this.#mesh);
+    const problems = [...folder.problems, ...set.problems];
+    const errors = problems.filter((problem) => problem.severity === 'error').map(formatProblem);
+    if (errors.length > 0) throw new SnapshotRefused(errors);
+    for (const warning of problems) this.#onProblem(formatProblem(warning));
+    await apply(selectSnapshot(set.resources, this.#workload, this.#mesh));
+  }
+}

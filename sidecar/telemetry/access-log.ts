@@ -1,0 +1,90 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { headerValue } from '#policy/http/flat-headers.ts';
+import type { Exchange } from '../exchange/exchange.ts';
+import type { Recorder } from '../exchange/record.ts';
+import type { LogWriter } from './log-writer.ts';
+import { isSecretName, redactQuery } from './redact.ts';
+
+/** Longest path and reason in a line, so that a caller cannot fill the disk with one request. */
+const MAX_FIELD_LENGTH = 4_096;
+/** Hex digits of a hashed secret: enough to compare, useless to invert. */
+const SECRET_HASH_LENGTH = 16;
+
+/**
+ * One JSON object a line for each request and each refused connection. Never logged: authorization
+ * headers, cookies, API keys, bodies; what a policy refers to of them is hashed with a key that lives
+ * and dies with the process.
+ */
+export class AccessLog implements Recorder {
+  readonly #writer: LogWriter;
+  readonly #key = randomBytes(32);
+
+  constructor(writer: LogWriter) {
+    this.#writer = writer;
+  }
+
+  record(exchange: Exchange, endedAt: number): void {
+    const { server, trace } = exchange;
+    const query = exchange.query === '' ? '' : `?${redactQuery(exchange.query)}`;
+    const source = exchange.source?.uri;
+    this.#writer.write(
+      `{"time":"${new Date(exchange.startedAtMs).toISOString()}","direction":"${exchange.direction}","decision":"${exchange.decision}",` +
+        `"decisionId":"${exchange.decisionId}","code":"${exchange.code}","method":${quoted(server.head.method)},` +
+        `"host":${quoted(exchange.host ?? headerValue(server.head.headers, 'host') ?? '')},` +
+        `"path":${quoted((exchange.path ?? pathOf(server.head.target)) + query)},"status":${exchange.status},` +
+        `"source":${source === undefined ? 'null' : quoted(source)},"destination":${quoted(exchange.destination ?? '')},` +
+        `"port":${exchange.port},"sourceIp":${quoted(server.caller.address)},` +
+        `"bytesIn":${exchange.bytesIn},"bytesOut":${exchange.bytesOut},"durationMs":${rounded(endedAt - exchange.startedAt)},` +
+        `"traceId":"${trace.traceId}","stages":${stagesOf(exchange, endedAt)},"inputs":${this.#inputsOf(exchange)}` +
+        `${decisionOf(exchange)}}\n`,
+    );
+  }
+
+  #inputsOf(exchange: Exchange): string {
+    const names = exchange.policy.referredHeaders;
+    if (names.length === 0) return '{}';
+    const values: { [name: string]: string } = {};
+    for (const name of names) {
+      const value = headerValue(exchange.server.head.headers, name);
+      if (value !== undefined) values[name] = isSecretName(name) ? this.#hash(value) : value.slice(0, MAX_FIELD_LENGTH);
+    }
+    return JSON.stringify({ headers: values });
+  }
+
+  #hash(value: string): string {
+    return `hmac:${createHmac('sha256', this.#key).update(value).digest('hex').slice(0, SECRET_HASH_LENGTH)}`;
+  }
+}
+
+/** Milliseconds by stage, as a JSON object. */
+export function stagesOf(exchange: Exchange, endedAt: number): string {
+  const { stageNames, stageStarts } = exchange;
+  let text = '{';
+  for (let index = 0; index < stageNames.length; index++) {
+    const start = stageStarts[index] ?? endedAt;
+    const end = stageStarts[index + 1] ?? endedAt;
+    text += `${index === 0 ? '' : ','}"${stageNames[index]}":${rounded(end - start)}`;
+  }
+  return `${text}}`;
+}
+
+function decisionOf(exchange: Exchange): string {
+  let text = '';
+  if (exchange.policyName !== undefined) text += `,"policy":${quoted(exchange.policyName)}`;
+  if (exchange.rule !== undefined) text += `,"rule":${exchange.rule}`;
+  if (exchange.decision !== 'allow') text += `,"reason":${quoted(exchange.reason)}`;
+  return text;
+}
+
+function pathOf(target: string): string {
+  const mark = target.indexOf('?');
+  return mark === -1 ? target : target.slice(0, mark);
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > MAX_FIELD_LENGTH ? `${text.slice(0, MAX_FIELD_LENGTH)}…` : text);
+}
+
+function rounded(milliseconds: number): number {
+  return Math.round(milliseconds * 1_000) / 1_000;
+}
