@@ -40,7 +40,7 @@ export const CONTROL_PLANE_CONFIGURATION = object({
   source: required(
     object({
       directory: required(string({ description: 'The folder of policies; watched.' })),
-      kubernetes: planned('source.kubernetes'),
+      kubernetes: planned('kubernetes'),
     }),
   ),
   authority: required(
@@ -50,7 +50,7 @@ export const CONTROL_PLANE_CONFIGURATION = object({
           description: "Keys and certificates of the authority, under Istio's file names; made at first start.",
         }),
       ),
-      kubernetesSecret: planned('authority.kubernetesSecret'),
+      kubernetesSecret: planned('kubernetesSecret'),
     }),
   ),
   tokens: optional(

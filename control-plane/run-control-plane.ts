@@ -29,7 +29,7 @@ export async function runControlPlane(configurationFile: string, io: ProgramIo):
     address: controlPlane.address,
     statusPort: controlPlane.statusPort,
     trustDomain: configuration.mesh.trustDomain,
-    policyVersion: controlPlane.policyVersion,
+    policyVersion: controlPlane.policyVersion(),
   };
   io.stdout(`${JSON.stringify(ready)}\n`);
   await stopped;
@@ -37,7 +37,7 @@ export async function runControlPlane(configurationFile: string, io: ProgramIo):
   return 0;
 }
 
-/** A second signal ends the program at once. */
+/** The first signal ends it in order; a second one, whose handler is gone, at once. */
 function nextStopSignal(): Promise<void> {
   return new Promise((resolve) => {
     process.once('SIGTERM', resolve);

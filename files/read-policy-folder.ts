@@ -6,8 +6,8 @@ import type { SourceFile } from '#policy/resource-set.ts';
 
 /** More resource files in one folder are refused. */
 export const MAX_POLICY_FILES = 10_000;
-/** More bytes of resources in one folder are refused. */
-export const MAX_FOLDER_BYTES = 64 * 1024 * 1024;
+/** More bytes of resources in one folder are refused: reading takes about a second a megabyte. */
+export const MAX_FOLDER_BYTES = 16 * 1024 * 1024;
 /** A larger schema document is refused unread. */
 export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
 

@@ -1,5 +1,8 @@
+import { writeFileSync } from 'node:fs';
+import { PAGES } from './reference/pages.ts';
 import { root, runStep } from './run-step.ts';
 
 /** Makes everything that is generated from a source of truth; the drift tests fail when this was forgotten. */
+for (const [path, page] of Object.entries(PAGES)) writeFileSync(`${root}${path}`, page());
 const hasProto = runStep('protobuf types', 'buf', ['generate'], `${root}proto`);
 process.exitCode = hasProto ? 0 : 1;

@@ -102,7 +102,7 @@ export async function runSidecar(
   }
   isReady = true;
 
-  const stop = async () => {
+  const stopOnce = async () => {
     isReady = false;
     const deadline = setTimeout(() => {
       watch.giveUpAll(new Refusal('client_gone', `the sidecar stopped; drainTimeoutMs ${DRAIN_TIMEOUT_MS} is over`));
@@ -116,6 +116,11 @@ export async function runSidecar(
     await Promise.all([feed.close(), spans?.close()]);
     await log?.close();
     await admin.close();
+  };
+  let stopping: Promise<void> | undefined;
+  const stop = () => {
+    stopping ??= stopOnce();
+    return stopping;
   };
   return { ready: readyLine(configuration, identity.uri, policy), stop };
 }

@@ -26,11 +26,6 @@ export interface PolicyFolderOptions {
   readonly printProblems: (lines: readonly string[]) => void;
 }
 
-export interface PolicyFolder {
-  status(): SourceStatus;
-  close(): void;
-}
-
 /** What one reading of the folder amounts to. */
 interface Reading {
   readonly resources: readonly ResourceDocument[];
@@ -44,93 +39,112 @@ interface Reading {
  * broken with no last good set; the problems have then been printed.
  */
 export async function startPolicyFolder(options: PolicyFolderOptions): Promise<PolicyFolder> {
-  const { directory, lastGoodFile, mesh, distribution, metrics, log, printProblems } = options;
-  let status: SourceStatus = { version: '', resourceCount: 0, lastApply: { at: '', isInForce: false, problems: [] } };
-  let lastOutcome = '';
-  let isReading = false;
-  let isChangedMeanwhile = false;
-  let isClosed = false;
+  const folder = new PolicyFolder(options);
+  await folder.start();
+  return folder;
+}
 
-  const publish = (resources: readonly ResourceDocument[]): void => {
-    distribution.publish(resources);
-    status = { ...status, version: snapshotOf(resources).version, resourceCount: resources.length };
-  };
+export class PolicyFolder {
+  readonly #options: PolicyFolderOptions;
+  #status: SourceStatus = { version: '', resourceCount: 0, lastApply: { at: '', isInForce: false, problems: [] } };
+  /** What the last reading amounted to: the same again is neither applied nor printed anew. */
+  #lastOutcome = '';
+  #isReading = false;
+  #isChangedMeanwhile = false;
+  #isClosed = false;
+  #stopWatching: (() => void) | undefined;
+  #secondReading: NodeJS.Timeout | undefined;
 
-  async function apply(reading: Reading): Promise<void> {
-    const problems = reading.problems.map(formatProblem);
-    const outcome = JSON.stringify([reading.hasError, problems, snapshotOf(reading.resources).version]);
-    if (outcome === lastOutcome) return;
-    lastOutcome = outcome;
+  constructor(options: PolicyFolderOptions) {
+    this.#options = options;
+  }
+
+  get status(): SourceStatus {
+    return this.#status;
+  }
+
+  async start(): Promise<void> {
+    const { directory, mesh } = this.#options;
+    await this.#apply(await readFirst(directory, mesh));
+    if (!this.#status.lastApply.isInForce) await this.#fallBack();
+    this.#stopWatching = watchPath(directory, () => void this.#reload());
+    // A change between the first reading and the first look of the watch is found by this second reading.
+    this.#secondReading = setTimeout(() => void this.#reload(), SECOND_READING_MS);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#secondReading);
+    this.#stopWatching?.();
+  }
+
+  /** One reading at a time; what changes meanwhile is read after it. */
+  async #reload(): Promise<void> {
+    this.#isChangedMeanwhile = true;
+    if (this.#isReading) return;
+    this.#isReading = true;
+    while (this.#isChangedMeanwhile && !this.#isClosed) {
+      this.#isChangedMeanwhile = false;
+      await this.#readAndApply();
+    }
+    this.#isReading = false;
+  }
+
+  async #readAndApply(): Promise<void> {
+    const { directory, mesh, log } = this.#options;
+    try {
+      await this.#apply(await readFolder(directory, mesh));
+    } catch (error) {
+      const outcome = String(error);
+      if (outcome === this.#lastOutcome) return;
+      this.#lastOutcome = outcome;
+      this.#noteApply(false, [outcome]);
+      log('policies_unreadable', { directory, error: outcome, inForceVersion: this.#status.version });
+    }
+  }
+
+  async #apply({ resources, problems: found, hasError }: Reading): Promise<void> {
+    const { log, printProblems, lastGoodFile, mesh } = this.#options;
+    const problems = found.map(formatProblem);
+    const outcome = JSON.stringify([hasError, problems, snapshotOf(resources).version]);
+    if (outcome === this.#lastOutcome) return;
+    this.#lastOutcome = outcome;
     if (problems.length > 0) printProblems(problems);
-    const noteApply = (isInForce: boolean): void => {
-      metrics.applies[isInForce ? 'succeeded' : 'failed']++;
-      status = { ...status, lastApply: { at: new Date().toISOString(), isInForce, problems } };
-    };
-    if (reading.hasError) {
-      noteApply(false);
-      log('policies_refused', { errors: countErrors(reading.problems), inForceVersion: status.version });
+    if (hasError) {
+      this.#noteApply(false, problems);
+      log('policies_refused', { errors: countErrors(found), inForceVersion: this.#status.version });
       return;
     }
-    publish(reading.resources);
-    noteApply(true);
-    log('policies_in_force', { version: status.version, resources: status.resourceCount });
+    this.#publish(resources);
+    this.#noteApply(true, problems);
+    log('policies_in_force', { version: this.#status.version, resources: resources.length });
     try {
-      await writeLastGood(lastGoodFile, mesh, reading.resources);
+      await writeLastGood(lastGoodFile, mesh, resources);
     } catch (error) {
       log('last_good_not_stored', { file: lastGoodFile, error: String(error) });
     }
   }
 
-  async function reload(): Promise<void> {
-    if (isReading) {
-      isChangedMeanwhile = true;
-      return;
-    }
-    isReading = true;
-    try {
-      do {
-        isChangedMeanwhile = false;
-        await readAndApply();
-      } while (isChangedMeanwhile && !isClosed);
-    } finally {
-      isReading = false;
-    }
-  }
-
-  async function readAndApply(): Promise<void> {
-    try {
-      await apply(await readFolder(directory, mesh));
-    } catch (error) {
-      const outcome = String(error);
-      if (outcome === lastOutcome) return;
-      lastOutcome = outcome;
-      metrics.applies.failed++;
-      status = { ...status, lastApply: { at: new Date().toISOString(), isInForce: false, problems: [outcome] } };
-      log('policies_unreadable', { directory, error: outcome, inForceVersion: status.version });
-    }
-  }
-
   /** At a start on a broken folder: the set that was in force before. */
-  async function fallBack(): Promise<void> {
+  async #fallBack(): Promise<void> {
+    const { directory, lastGoodFile, mesh, log } = this.#options;
     const lastGood = await readLastGood(lastGoodFile, mesh);
-    if (lastGood === undefined) throw new Error(`the policies in ${directory} have errors, and there is no last good set`);
-    publish(lastGood.resources);
-    log('last_good_in_force', { version: status.version, resources: status.resourceCount, savedAt: lastGood.savedAt });
+    if (lastGood === undefined)
+      throw new Error(`the policies in ${directory} have errors, and there is no last good set`);
+    this.#publish(lastGood.resources);
+    const { version, resourceCount } = this.#status;
+    log('last_good_in_force', { version, resources: resourceCount, savedAt: lastGood.savedAt });
   }
 
-  await apply(await readFirst(directory, mesh));
-  if (!status.lastApply.isInForce) await fallBack();
-  const stopWatching = watchPath(directory, () => void reload());
-  // A change between the first reading and the first look of the watch is found by this second reading.
-  const second = setTimeout(() => void reload(), SECOND_READING_MS);
-  return {
-    status: () => status,
-    close() {
-      isClosed = true;
-      clearTimeout(second);
-      stopWatching();
-    },
-  };
+  #publish(resources: readonly ResourceDocument[]): void {
+    this.#options.distribution.publish(resources);
+    this.#status = { ...this.#status, version: snapshotOf(resources).version, resourceCount: resources.length };
+  }
+
+  #noteApply(isInForce: boolean, problems: readonly string[]): void {
+    this.#options.metrics.applies[isInForce ? 'succeeded' : 'failed']++;
+    this.#status = { ...this.#status, lastApply: { at: new Date().toISOString(), isInForce, problems } };
+  }
 }
 
 async function readFirst(directory: string, mesh: Mesh): Promise<Reading> {

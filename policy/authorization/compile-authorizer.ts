@@ -79,6 +79,7 @@ function notAllowed(
     if (nearest === undefined || miss.satisfied > nearest.miss.satisfied) nearest = { rule, miss };
   }
   const count = allowing.length === 1 ? '1 ALLOW policy' : `${allowing.length} ALLOW policies`;
+  const bind = allowing.length === 1 ? 'binds' : 'bind';
   const code = 'authorization_not_allowed';
   if (nearest === undefined) {
     const [first] = allowing;
@@ -88,7 +89,7 @@ function notAllowed(
       code,
       policy,
       rule: undefined,
-      reason: `${count} bind the workload, without any rule: all is denied`,
+      reason: `${count} ${bind} the workload, without any rule: all is denied`,
     };
   }
   const { policy, index } = nearest.rule;

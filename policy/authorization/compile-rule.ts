@@ -27,11 +27,7 @@ type Alternatives = readonly (readonly Clause[])[];
  * judged without it, which denies more. Source: Istio, which generates its TCP filters so.
  */
 export function compileRule(rule: AuthorizationRule, action: 'ALLOW' | 'DENY', namespace: string): CompiledRule {
-  const groups: readonly Alternatives[] = [
-    (rule.from ?? []).map(({ source }) => compileSource(source, namespace)),
-    (rule.to ?? []).map(({ operation }) => compileOperation(operation)),
-    ...(rule.when ?? []).map((condition) => [compileCondition(condition, namespace)]),
-  ].filter((alternatives) => alternatives.length > 0);
+  const groups = compileGroups(rule, namespace);
   const httpClause = groups.flat(2).find(({ isHttp }) => isHttp);
   const isAllow = action === 'ALLOW';
 
@@ -52,6 +48,20 @@ export function compileRule(rule: AuthorizationRule, action: 'ALLOW' | 'DENY', n
   }
 
   return { matches, miss };
+}
+
+/** from, to, and each of when; one alternative of each group must hold. */
+function compileGroups(rule: AuthorizationRule, namespace: string): readonly Alternatives[] {
+  return [
+    (rule.from ?? []).map(({ source }) => compileSource(source, namespace)),
+    (rule.to ?? []).map(({ operation }) => compileOperation(operation)),
+    ...(rule.when ?? []).map((condition) => [compileCondition(condition, namespace)]),
+  ].filter((alternatives) => alternatives.length > 0);
+}
+
+/** Every clause of a rule, for analysis. */
+export function compileClauses(rule: AuthorizationRule): readonly Clause[] {
+  return compileGroups(rule, '').flat(2);
 }
 
 function matchesOne(alternatives: Alternatives, request: AuthorizationRequest, isTcp: boolean): boolean {

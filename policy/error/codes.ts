@@ -78,7 +78,7 @@ export const CODES = {
   },
   invalid_spiffe_id: {
     family: 'connection',
-    status: 403,
+    status: 0,
     grpcStatus: GRPC.unauthenticated,
     title: 'Invalid identity',
     meaning: 'The peer certificate does not carry exactly one well-formed SPIFFE ID.',

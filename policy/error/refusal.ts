@@ -33,7 +33,10 @@ export class Refusal extends Error {
 
   /** `options.cause`: the failure below, for stages that decide by it. */
   constructor(code: Code, reason: string, facts: RefusalFacts = {}, options: ErrorOptions = {}) {
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0; // a refusal is an answer, not a fault: an attacker shall not buy stack traces with it
     super(`${code}: ${reason}`, options);
+    Error.stackTraceLimit = limit;
     this.name = 'Refusal';
     this.code = code;
     this.reason = reason;

@@ -1,10 +1,12 @@
+import { compileClauses } from '../authorization/compile-rule.ts';
 import { contradictions } from '../authorization/find-contradictions.ts';
 import type { Problem } from '../problem.ts';
 import type { Mesh } from '../workload-policy.ts';
 import type { Resource } from './kind.ts';
 import type { AuthorizationPolicySpec } from './kinds/authorization-policy.ts';
 import { isForSidecars } from './kinds/authorization-policy.ts';
-import { selects, type WorkloadSelector } from './kinds/workload-selector.ts';
+import type { AuthorizationRule } from './kinds/authorization-rule.ts';
+import type { WorkloadSelector } from './kinds/workload-selector.ts';
 import { problemAt, type SourcedResource } from './sourced-resource.ts';
 
 /** Doubts about a set without errors: warnings, which never keep it from being put in force. */
@@ -12,63 +14,108 @@ export function analyseResourceSet(all: readonly SourcedResource[], mesh: Mesh):
   const workloads = knownWorkloads(all);
   const problems: Problem[] = [];
   for (const sourced of all) {
-    if (workloads.length > 0) problems.push(...unboundPolicy(sourced, workloads, mesh));
-    if (sourced.any.type === 'AuthorizationPolicy') {
-      problems.push(...unknownPrincipals(sourced, sourced.any.resource, workloads, mesh));
-    }
+    if (workloads.all.length > 0) problems.push(...unboundPolicy(sourced, workloads, mesh));
+    if (sourced.any.type !== 'AuthorizationPolicy') continue;
+    problems.push(...unknownPrincipals(sourced, sourced.any.resource, workloads, mesh));
+    problems.push(...denialOfTcp(sourced, sourced.any.resource, all, mesh));
   }
   return [...problems, ...contradictions(all)];
 }
 
 interface KnownWorkload {
   readonly namespace: string;
+  readonly service: string;
   readonly serviceAccount: string;
   readonly labels: { readonly [key: string]: string };
 }
 
 /** The workloads that MeshServices declare; in a set without any, nothing is known about workloads. */
-function knownWorkloads(all: readonly SourcedResource[]): readonly KnownWorkload[] {
-  return all.flatMap(({ any }) => {
-    if (any.type !== 'MeshService') return [];
-    const { namespace, spec } = any.resource;
-    return spec.endpoints.map(({ serviceAccount, labels }) => ({ namespace, serviceAccount, labels }));
-  });
+interface KnownWorkloads {
+  readonly all: readonly KnownWorkload[];
+  readonly byNamespace: ReadonlyMap<string, readonly KnownWorkload[]>;
 }
 
-/**
- * A selector that no declared workload satisfies. Endpoints need not carry labels (a sidecar's own
- * configuration does): one without labels could be any workload of its namespace.
- */
-function unboundPolicy(sourced: SourcedResource, workloads: readonly KnownWorkload[], mesh: Mesh): readonly Problem[] {
+function knownWorkloads(resources: readonly SourcedResource[]): KnownWorkloads {
+  const all = resources.flatMap(({ any }) => {
+    if (any.type !== 'MeshService') return [];
+    const { namespace, name: service, spec } = any.resource;
+    return spec.endpoints.map(({ serviceAccount, labels }) => ({ namespace, service, serviceAccount, labels }));
+  });
+  return { all, byNamespace: Map.groupBy(all, ({ namespace }) => namespace) };
+}
+
+/** A policy that binds no workload of those that MeshServices declare. */
+function unboundPolicy(sourced: SourcedResource, workloads: KnownWorkloads, mesh: Mesh): readonly Problem[] {
   const { any } = sourced;
   if (any.type === 'MeshService' || any.type === 'MeshDefaults' || any.type === 'APISchema') return [];
   const { namespace, spec } = any.resource;
   const selector: WorkloadSelector | undefined = spec.selector;
-  if (Object.keys(selector?.matchLabels ?? {}).length === 0) return [];
-  const isKnown = workloads.some((workload) => {
-    if (Object.keys(workload.labels).length > 0) return selects(namespace, selector, workload, mesh.rootNamespace);
-    return selects(namespace, undefined, workload, mesh.rootNamespace);
+  const candidates = namespace === mesh.rootNamespace ? workloads.all : (workloads.byNamespace.get(namespace) ?? []);
+  if (candidates.some((workload) => couldBeSelected(workload, selector))) return [];
+  const message =
+    candidates.length === 0
+      ? `binds no workload: no MeshService of namespace ${namespace} declares an endpoint`
+      : 'binds no workload: the selector matches no endpoint that a MeshService of the namespace declares';
+  const path = candidates.length === 0 ? ['metadata', 'namespace'] : ['spec', 'selector'];
+  return [problemAt(sourced, path, 'warning', 'no_workload', message)];
+}
+
+/** Labels that name the workload by convention. */
+const NAMING_LABELS: ReadonlySet<string> = new Set(['app', 'k8s-app', 'app.kubernetes.io/name']);
+
+/**
+ * An endpoint need not carry all the labels of its workload (the sidecar's own configuration does), so that an
+ * absent label speaks against the selector only where it would name the workload.
+ */
+function couldBeSelected(workload: KnownWorkload, selector: WorkloadSelector | undefined): boolean {
+  return Object.entries(selector?.matchLabels ?? {}).every(([key, value]) => {
+    const given = workload.labels[key];
+    if (given !== undefined) return given === value;
+    return !NAMING_LABELS.has(key) || value === workload.service || value === workload.serviceAccount;
   });
-  if (isKnown) return [];
-  const message = 'the selector matches no workload that a MeshService of the namespace declares';
-  return [problemAt(sourced, ['spec', 'selector'], 'warning', 'no_workload', message)];
+}
+
+/** A DENY rule of HTTP fields alone denies every TCP connection of its scope, as in Istio. */
+function denialOfTcp(
+  sourced: SourcedResource,
+  { namespace, spec }: Resource<AuthorizationPolicySpec>,
+  all: readonly SourcedResource[],
+  mesh: Mesh,
+): readonly Problem[] {
+  if (spec.action !== 'DENY') return [];
+  const rules = (spec.rules ?? []).flatMap((rule, index) => (isHttpAlone(rule) ? [index] : []));
+  const hasTcp =
+    rules.length > 0 &&
+    all.some(
+      ({ any }) =>
+        any.type === 'MeshService' &&
+        (namespace === mesh.rootNamespace || namespace === any.resource.namespace) &&
+        (any.resource.spec.ports ?? []).some(({ protocol }) => protocol === 'tcp'),
+    );
+  if (!hasTcp) return [];
+  const message = 'denies every TCP connection: only HTTP fields are in it, which TCP has not; name the port';
+  return rules.map((index) => problemAt(sourced, ['spec', 'rules', index], 'warning', 'denies_tcp', message));
+}
+
+function isHttpAlone(rule: AuthorizationRule): boolean {
+  const clauses = compileClauses(rule);
+  return clauses.length > 0 && clauses.every(({ isHttp }) => isHttp);
 }
 
 /** Exact principals whose service account no endpoint has, in namespaces of which endpoints are declared. */
 function unknownPrincipals(
   sourced: SourcedResource,
   { spec }: Resource<AuthorizationPolicySpec>,
-  workloads: readonly KnownWorkload[],
+  workloads: KnownWorkloads,
   mesh: Mesh,
 ): readonly Problem[] {
   if (!isForSidecars(spec)) return [];
-  const accounts = new Set(workloads.map(({ namespace, serviceAccount }) => `${namespace}/${serviceAccount}`));
-  const namespaces = new Set(workloads.map(({ namespace }) => namespace));
+  const accounts = new Set(workloads.all.map(({ namespace, serviceAccount }) => `${namespace}/${serviceAccount}`));
   const problems: Problem[] = [];
   for (const [rule, { from }] of (spec.rules ?? []).entries()) {
     for (const [index, { source }] of (from ?? []).entries()) {
       for (const [position, principal] of (source.principals ?? []).entries()) {
-        const complaint = principalDoubt(principal, accounts, namespaces, mesh);
+        const complaint = principalDoubt(principal, accounts, workloads.byNamespace, mesh);
         if (complaint === undefined) continue;
         const path = ['spec', 'rules', rule, 'from', index, 'source', 'principals', position];
         problems.push(problemAt(sourced, path, 'warning', 'unknown_principal', complaint));
@@ -83,7 +130,7 @@ const PRINCIPAL = /^([^/]+)\/ns\/([^/]+)\/sa\/([^/]+)$/;
 function principalDoubt(
   principal: string,
   accounts: ReadonlySet<string>,
-  namespaces: ReadonlySet<string>,
+  namespaces: ReadonlyMap<string, unknown>,
   mesh: Mesh,
 ): string | undefined {
   if (principal.includes('*')) return undefined;
@@ -95,5 +142,5 @@ function principalDoubt(
     return `${principal} is of the trust domain ${trustDomain}; that of the mesh is ${mesh.trustDomain}`;
   }
   if (!namespaces.has(namespace) || accounts.has(`${namespace}/${serviceAccount}`)) return undefined;
-  return `no endpoint of namespace ${namespace} has the service account ${serviceAccount}`;
+  return `no endpoint of namespace ${namespace} has the service account ${serviceAccount} (expected where that workload only calls others)`;
 }

@@ -2,9 +2,20 @@ import type { Problem } from '../problem.ts';
 import type { YamlDocument } from '../yaml/read-yaml.ts';
 import type { Path, ReadCode, ReadContext } from './schema.ts';
 
-/** A context that reports each problem where it stands in the file. */
+/** Problems reported for one resource or configuration; finding a position takes time, and nobody reads more. */
+export const MAX_DOCUMENT_PROBLEMS = 100;
+
+/** A context that reports each problem where it stands in the file, up to MAX_DOCUMENT_PROBLEMS of each severity. */
 export function documentContext(file: string, document: YamlDocument, problems: Problem[]): ReadContext {
+  const counts = { error: 0, warning: 0 };
   const report = (severity: Problem['severity']) => (path: Path, code: ReadCode, message: string, at?: 'key') => {
+    counts[severity] += 1;
+    if (counts[severity] > MAX_DOCUMENT_PROBLEMS) {
+      if (counts[severity] > MAX_DOCUMENT_PROBLEMS + 1) return;
+      const more = `more than ${MAX_DOCUMENT_PROBLEMS} problems; the rest is left out`;
+      problems.push({ file, ...document.position([]), severity, code: 'too_many_problems', message: more });
+      return;
+    }
     problems.push({ file, ...document.position(path, at), severity, code, message: withPath(path, message, at) });
   };
   return { fail: report('error'), warn: report('warning') };

@@ -11,6 +11,9 @@ export const MAX_SCHEMA_DEPTH = 100;
 /** Keyword by which a schema that others refer to counts the work of validating (see work-budget.ts). */
 export const WORK_KEYWORD = 'x-lateral-work';
 
+/** Keyword by which a schema counts the work of carrying along the errors found so far. */
+export const WORK_OF_ERRORS_KEYWORD = 'x-lateral-work-of-errors';
+
 interface Keywords {
   /** Kept as they are. */
   readonly plain: ReadonlySet<string>;
@@ -133,6 +136,8 @@ export class SchemaConverter {
     for (const [keyword, content] of Object.entries(value)) {
       const at = [...path, keyword];
       if (this.#keywords.plain.has(keyword)) converted[keyword] = content;
+      else if (keyword === 'contains' && this.#version === '3.1')
+        converted[keyword] = this.#contains(content, at, depth, references);
       else if (this.#keywords.schema.has(keyword))
         converted[keyword] = this.#schema(content, at, depth + 1, references);
       else if (this.#keywords.schemaList.has(keyword)) converted[keyword] = this.#list(content, at, depth, references);
@@ -141,6 +146,14 @@ export class SchemaConverter {
     }
     this.#tidy(converted, value, path);
     return converted;
+  }
+
+  /** `contains` tries all items and keeps the errors of each; copying them must count where they come from other schemas. */
+  #contains(value: unknown, path: Path, depth: number, references: string[]): ConvertedSchema {
+    const count = references.length;
+    const schema = this.#schema(value, path, depth + 1, references);
+    if (typeof schema === 'boolean' || references.length === count) return schema;
+    return { ...schema, [WORK_OF_ERRORS_KEYWORD]: true };
   }
 
   #list(value: unknown, path: Path, depth: number, references: string[]): readonly ConvertedSchema[] {

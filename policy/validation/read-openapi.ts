@@ -3,6 +3,7 @@ import type { ApiOperation, DocumentProblem } from './api-model.ts';
 import { basePath } from './base-path.ts';
 import { type DocumentText, readDocumentText } from './openapi-text.ts';
 import { type OpenApiVersion, readVersion } from './openapi-version.ts';
+import { takesOpenNames } from './parameter-value.ts';
 import { parseTemplate, templateShape } from './path-template.ts';
 import {
   type DeclaredParameter,
@@ -143,6 +144,7 @@ class Reader {
     }
     try {
       const parameters = declared.flatMap((parameter) => readParameter(parameter, this.references) ?? []);
+      refuseTwoOpenObjects(parameters, path);
       const body =
         value.requestBody === undefined
           ? undefined
@@ -232,6 +234,12 @@ class Reader {
 
 function fault(path: Path, code: string, message: string, at?: 'key'): SchemaFault {
   return new SchemaFault(path, message, code, at);
+}
+
+/** Two exploded objects that take any name from the query: which of them a name belongs to is not defined. */
+function refuseTwoOpenObjects(parameters: readonly ReadParameter[], path: Path): void {
+  const open = parameters.filter(({ parameter }) => takesOpenNames(parameter));
+  if (open.length > 1) throw fault(path, 'invalid_schema', 'two query parameters take all names that others leave');
 }
 
 function inTemplate(parameters: readonly ReadParameter[], names: readonly string[]): readonly ReadParameter[] {

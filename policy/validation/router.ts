@@ -1,15 +1,14 @@
 import { parseTemplate, type TemplateSegment, templateShape } from './path-template.ts';
 
-/** What stands at the end of a template: a value, and the names of its parameters in order. */
+/** What stands at the end of a template. */
 export interface Route<T> {
   readonly template: string;
-  readonly names: readonly string[];
   readonly value: T;
 }
 
 export interface RouteMatch<T> {
   readonly route: Route<T>;
-  /** Raw (still percent-encoded) text of each parameter, in the order of `route.names`. */
+  /** Raw (still percent-encoded) text of each parameter, in the template's order. */
   readonly values: readonly string[];
 }
 
@@ -41,7 +40,7 @@ export class Router<T> {
     let node = this.#root;
     for (const segment of parsed.segments) node = child(node, segment);
     if (node.route !== undefined) return node.route.value;
-    node.route = { template, names: parsed.segments.flatMap(({ names }) => names), value };
+    node.route = { template, value };
     return undefined;
   }
 

@@ -1,15 +1,16 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
+import names from 'ajv/dist/compile/names.js';
 import type AjvCore from 'ajv/dist/core.js';
 import { _, type Options } from 'ajv/dist/core.js';
 import standalone from 'ajv/dist/standalone/index.js';
 import draft04 from 'ajv-draft-04';
 import { isRecord } from '../schema/schema.ts';
-import { type ConvertedSchema, WORK_KEYWORD } from './convert-schema.ts';
+import { type ConvertedSchema, WORK_KEYWORD, WORK_OF_ERRORS_KEYWORD } from './convert-schema.ts';
 import { formats } from './formats.ts';
 import type { OpenApiVersion } from './openapi-version.ts';
 import { compilePattern } from './pattern.ts';
 import { hasUniqueItems } from './unique-items.ts';
-import { countCall } from './work-budget.ts';
+import { countCall, countErrors } from './work-budget.ts';
 
 /**
  * Tolerance of `multipleOf` in multiples: without one, 19.99 is no multiple of 0.01 in binary floating point.
@@ -29,6 +30,9 @@ export class SchemaCompiler {
       ownProperties: true,
       logger: false,
       addUsedSchema: false,
+      // Generating code checks the type of each keyword's value; compiling the meta-schema would take half the time.
+      meta: false,
+      validateSchema: false,
       multipleOfPrecision: MULTIPLE_OF_PRECISION,
       code: {
         source: true,
@@ -84,6 +88,14 @@ function addKeywords(ajv: AjvCore.default): void {
     code({ gen }) {
       const count = gen.scopeValue('func', { ref: countCall, code: _`require("lateral/work-budget").countCall` });
       gen.code(_`${count}()`);
+    },
+  });
+  ajv.addKeyword({
+    keyword: WORK_OF_ERRORS_KEYWORD,
+    schemaType: 'boolean',
+    code({ gen }) {
+      const count = gen.scopeValue('func', { ref: countErrors, code: _`require("lateral/work-budget").countErrors` });
+      gen.code(_`${count}(${names.default.errors})`);
     },
   });
 }

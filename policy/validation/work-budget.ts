@@ -33,3 +33,11 @@ const CALL_WORK = 20;
 export function countCall(): void {
   spendWork(CALL_WORK);
 }
+
+/** Errors that are copied in the time of one unit. */
+const ERRORS_PER_UNIT = 16;
+
+/** Called by generated validators where the errors found so far are copied for each further one. */
+export function countErrors(errors: number): void {
+  spendWork(errors / ERRORS_PER_UNIT);
+}

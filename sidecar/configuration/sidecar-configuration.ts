@@ -68,7 +68,7 @@ export const sidecarConfigurationSchema = refined(
         labels: defaulted(map(string({ minLength: 0 }), 'What selectors of policies match.'), {}),
       }),
     ),
-    trustDomain: required(trustDomain),
+    trustDomain: defaulted(trustDomain, 'cluster.local'),
     rootNamespace: defaulted(dnsLabel, 'lateral-system'),
     stateDirectory: optional(
       described(file, 'Last good snapshot, key and chain (0600): a restart needs no control plane.'),

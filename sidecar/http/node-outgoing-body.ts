@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { OutgoingBody, ResponseHead } from './message.ts';
 
 /** The response of node:http as an OutgoingBody; its head leaves with the first chunk, or at the end of the turn. */
@@ -10,7 +10,7 @@ export class NodeOutgoingBody implements OutgoingBody {
   constructor(response: ServerResponse, head: ResponseHead) {
     this.#response = response;
     // node's types want a mutable array; it is not written to
-    response.writeHead(head.status, head.reason, [...head.headers]);
+    response.writeHead(head.status, head.reason === '' ? (STATUS_CODES[head.status] ?? '') : head.reason, [...head.headers]);
     setImmediate(() => {
       if (!this.#hasBegun && !response.destroyed) response.flushHeaders(); // an event stream's head must not wait for its first event
     });

@@ -17,6 +17,7 @@ export type Resolved = Sendable & { readonly target: Destination };
 export function resolve(exchange: Accepted, source: SpiffeId): Resolved {
   exchange.enter('resolve');
   const { host, policy, server } = exchange;
+  exchange.source = source;
   const outgoingBody = server.body.isPresent ? server.body : null;
   const service = policy.services.resolve(host);
   if (service !== undefined) {
@@ -34,7 +35,7 @@ export function resolve(exchange: Accepted, source: SpiffeId): Resolved {
       `no service of the mesh has the host ${JSON.stringify(host)} (MeshDefaults.outbound: RegistryOnly)`,
     );
   }
-  return Object.assign(exchange, { source, destination: host, target: external(host), outgoingBody });
+  return Object.assign(exchange, { destination: host, target: external(host), outgoingBody });
 }
 
 function external(host: string): Destination {

@@ -4,10 +4,15 @@ import type { ControlPlaneConfiguration } from '#control-plane/configuration.ts'
 import { type RunningControlPlane, startControlPlane } from '#control-plane/start-control-plane.ts';
 import { issueJoinToken } from '#control-plane/tokens/issue-join-token.ts';
 import type { Workload } from '#policy/workload-policy.ts';
-import { connectControlPlane, type ControlPlaneConnection } from '#sidecar/control/connect-control-plane.ts';
+import { type ControlPlaneConnection, connectControlPlane } from '#sidecar/control/connect-control-plane.ts';
 
 export const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
-export const ORDERS: Workload = { name: 'orders-1', namespace: 'shop', serviceAccount: 'orders', labels: { app: 'orders' } };
+export const ORDERS: Workload = {
+  name: 'orders-1',
+  namespace: 'shop',
+  serviceAccount: 'orders',
+  labels: { app: 'orders' },
+};
 
 /** A policy that allows `from` to call the app of that label. */
 export function allowPolicy(name: string, from: string, app = 'orders'): string {
@@ -126,7 +131,11 @@ export class SidecarFixture {
 }
 
 /** Resolves once the condition holds; rejects, naming what was waited for, after `timeoutMs`. */
-export async function eventually(what: string, isSo: () => boolean | Promise<boolean>, timeoutMs = 5_000): Promise<void> {
+export async function eventually(
+  what: string,
+  isSo: () => boolean | Promise<boolean>,
+  timeoutMs = 5_000,
+): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (!(await isSo())) {
     if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);

@@ -1,0 +1,90 @@
+import { isUtf8 } from 'node:buffer';
+import type { Code } from '../error/codes.ts';
+import type { RefusalDetail } from '../error/refusal.ts';
+import type { ObjectShape } from './api-model.ts';
+import { add, decodeAll, objectValue } from './parameter-value.ts';
+import { MAX_FORM_FIELDS, parseForm } from './parse-form.ts';
+import type { OperationSettings, RuntimeContent } from './runtime-operation.ts';
+import { scanJson } from './scan-json.ts';
+import { pointerTo, validate } from './validation-details.ts';
+
+/** What is wrong with a body. */
+export interface BodyFault {
+  readonly code: Extract<Code, 'malformed_body' | 'invalid_body'>;
+  readonly details: readonly RefusalDetail[];
+}
+
+/** Holds a whole body, not empty, against an entry of `content`; undefined: it is valid. */
+export function judgeBody(
+  body: Buffer,
+  { content, validator }: RuntimeContent,
+  settings: OperationSettings,
+): BodyFault | undefined {
+  if (!isUtf8(body)) return malformed('encoding', `is not UTF-8 at byte ${invalidByte(body) + 1}`);
+  // RFC 8259 §8.1: a byte order mark must not be there; parsers differ on it.
+  if (body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf)
+    return malformed('encoding', 'begins with a byte order mark');
+  const text = body.toString('utf8');
+  const read = content.form === undefined ? readJson(text, settings) : readForm(text, content.form);
+  if ('fault' in read) return read.fault;
+  const details = validator === undefined ? undefined : validate(validator, read.value, 'body', '');
+  return details === undefined ? undefined : { code: 'invalid_body', details };
+}
+
+type Read = { readonly value: unknown } | { readonly fault: BodyFault };
+
+function readJson(text: string, settings: OperationSettings): Read {
+  const fault = scanJson(text, settings.json);
+  if (fault === undefined) return { value: JSON.parse(text) };
+  return { fault: malformed('json', `${fault.reason} at ${position(text, fault.offset)}`) };
+}
+
+function readForm(text: string, shape: ObjectShape): Read {
+  const parsed = parseForm(text);
+  if (parsed === undefined) return { fault: malformed('form', `has more than ${MAX_FORM_FIELDS} fields`) };
+  const raw = new Map<string, string[]>();
+  for (const field of parsed) {
+    if (field.name === undefined) return { fault: malformed('form', 'a name has a broken percent-encoding') };
+    add(raw, field.name, field.raw ?? '');
+  }
+  const fields = new Map<string, readonly string[]>();
+  for (const [name, texts] of raw) {
+    const decoded = decodeAll(texts);
+    if (decoded === undefined) return { fault: malformed('form', 'has a broken percent-encoding', pointerTo(name)) };
+    fields.set(name, decoded);
+  }
+  const value = objectValue(fields, shape);
+  if (typeof value === 'string') return { fault: malformed('form', 'is given more than once', pointerTo(value)) };
+  return { value };
+}
+
+function malformed(keyword: string, message: string, pointer = ''): BodyFault {
+  return { code: 'malformed_body', details: [{ in: 'body', pointer, keyword, message }] };
+}
+
+/** `line 2, column 17`, both from 1; columns in UTF-16 code units. */
+function position(text: string, offset: number): string {
+  const before = text.slice(0, offset);
+  const lineStart = before.lastIndexOf('\n') + 1;
+  return `line ${before.split('\n').length}, column ${offset - lineStart + 1}`;
+}
+
+/** Index of the first byte that is not UTF-8: where decoding puts a replacement that was not sent. */
+function invalidByte(body: Buffer): number {
+  let start = 0;
+  let end = body.length;
+  // All up to `start` is UTF-8, all up to `end` is not.
+  while (end - start > 1) {
+    const middle = (start + end) >> 1;
+    if (isUtf8(body.subarray(0, characterEnd(body, middle)))) start = middle;
+    else end = middle;
+  }
+  return start;
+}
+
+/** The end of the character that the byte before an index belongs to. */
+function characterEnd(body: Buffer, index: number): number {
+  let end = index;
+  while (end < body.length && end < index + 3 && ((body[end] ?? 0) & 0xc0) === 0x80) end += 1;
+  return end;
+}

@@ -1,0 +1,37 @@
+import type { ApiContent, ApiOperation, ApiParameter } from './api-model.ts';
+import type { Validator } from './instantiate-validators.ts';
+import type { JsonLimits } from './scan-json.ts';
+
+/** What a policy asks of one operation, its overrides applied. */
+export interface OperationSettings {
+  readonly body: 'Strict' | 'Skip';
+  readonly unknownParameters: 'Deny' | 'Report' | 'Allow';
+  readonly maxBodyBytes: number;
+  readonly json: JsonLimits;
+}
+
+export interface RuntimeParameter {
+  readonly parameter: ApiParameter;
+  /** Lower case for headers. */
+  readonly key: string;
+  /** Of a path parameter: which of the template's parameters it is; else -1. */
+  readonly position: number;
+  readonly validator: Validator;
+}
+
+export interface RuntimeContent {
+  readonly content: ApiContent;
+  /** Undefined: anything well-formed is valid. */
+  readonly validator: Validator | undefined;
+}
+
+/** An operation as requests are held against it. */
+export interface RuntimeOperation {
+  readonly operation: ApiOperation;
+  readonly settings: OperationSettings;
+  readonly path: readonly RuntimeParameter[];
+  readonly query: readonly RuntimeParameter[];
+  readonly header: readonly RuntimeParameter[];
+  readonly cookie: readonly RuntimeParameter[];
+  readonly contents: readonly RuntimeContent[];
+}

@@ -1,0 +1,9 @@
+import { errorPage } from './error-page.ts';
+import { configurationPage, resourcePage } from './schema-page.ts';
+
+/** Every generated page by its path; a test compares them with what is committed. */
+export const PAGES: { readonly [path: string]: () => string } = {
+  'docs/errors.md': errorPage,
+  'docs/configuration.md': configurationPage,
+  'docs/resources.md': resourcePage,
+};

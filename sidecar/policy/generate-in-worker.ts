@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto';
+import { Worker } from 'node:worker_threads';
+import { LRUCache } from 'lru-cache';
+import type { GeneratedValidator, GenerateValidators } from '#policy/validation/generate-validators.ts';
+
+/** Longest time that the documents of one change may take to compile; then the change is refused. */
+export const GENERATE_TIMEOUT_MS = 30_000;
+/** Generated sources kept for later changes, in characters: a change elsewhere compiles nothing anew. */
+export const MAX_CACHED_CHARACTERS = 32 * 1024 * 1024;
+/** Heap of the worker. A document that needs more is refused. */
+const WORKER_LIMITS = { maxOldGenerationSizeMb: 512, maxYoungGenerationSizeMb: 64, stackSizeMb: 4 };
+/** What a document counts in the cache besides its sources. */
+const ENTRY_CHARACTERS = 4096;
+
+export interface WorkerOptions {
+  /** Default GENERATE_TIMEOUT_MS. */
+  readonly timeoutMs?: number;
+  /** Default MAX_CACHED_CHARACTERS. */
+  readonly maxCachedCharacters?: number;
+  /** Heap of a worker in MiB; default 512. */
+  readonly maxHeapMb?: number;
+}
+
+/**
+ * Makes a `GenerateValidators` that compiles in a worker thread, started for each change that brings documents
+ * not compiled before and ended after it. Rejects when the worker dies or takes too long; it is ended then too.
+ */
+export function workerGenerator(options: WorkerOptions = {}): GenerateValidators {
+  const { timeoutMs = GENERATE_TIMEOUT_MS, maxCachedCharacters = MAX_CACHED_CHARACTERS } = options;
+  const { maxHeapMb = WORKER_LIMITS.maxOldGenerationSizeMb } = options;
+  const cache = new LRUCache<string, GeneratedValidator>({
+    maxSize: maxCachedCharacters,
+    sizeCalculation: charactersOf,
+  });
+  return async (jobs) => {
+    const found = new Map<string, GeneratedValidator>();
+    const missing = new Map<string, string>();
+    const keys = jobs.map(({ document }) => createHash('sha256').update(document).digest('base64'));
+    for (const [index, { document }] of jobs.entries()) {
+      const key = keys[index] ?? '';
+      const cached = cache.get(key);
+      if (cached === undefined) missing.set(key, document);
+      else found.set(key, cached);
+    }
+    const generated = missing.size === 0 ? [] : await runWorker([...missing.values()], timeoutMs, maxHeapMb);
+    for (const [index, key] of [...missing.keys()].entries()) {
+      const result = generated[index];
+      if (result === undefined) continue;
+      found.set(key, result);
+      cache.set(key, result);
+    }
+    return keys.map((key, index) => {
+      const result = found.get(key);
+      if (result === undefined) throw new Error(`no validators came for APISchema ${jobs[index]?.name}`);
+      return result;
+    });
+  };
+}
+
+/** The sidecar's own: one cache for all snapshots. */
+export const generateInWorker: GenerateValidators = workerGenerator();
+
+function charactersOf(generated: GeneratedValidator): number {
+  return generated.units.reduce((sum, unit) => sum + unit.length, ENTRY_CHARACTERS * (1 + generated.operations.length));
+}
+
+function runWorker(
+  documents: readonly string[],
+  timeoutMs: number,
+  maxHeapMb: number,
+): Promise<readonly GeneratedValidator[]> {
+  const { promise, resolve, reject } = Promise.withResolvers<readonly GeneratedValidator[]>();
+  const worker = new Worker(new URL('./validator-worker.ts', import.meta.url), {
+    workerData: documents,
+    resourceLimits: { ...WORKER_LIMITS, maxOldGenerationSizeMb: maxHeapMb },
+  });
+  const generated: GeneratedValidator[] = [];
+  const deadline = setTimeout(() => {
+    reject(new Error(`the API descriptions took longer than ${timeoutMs} ms to compile`));
+  }, timeoutMs);
+  worker.on('message', (message: unknown) => {
+    if (isGenerated(message)) generated.push(message);
+    if (generated.length === documents.length) resolve(generated);
+  });
+  worker.on('error', (error: unknown) => {
+    const message = error instanceof Error ? error.message : String(error);
+    reject(new Error(`the API descriptions could not be compiled: ${message}`));
+  });
+  worker.on('exit', (code) => reject(new Error(`the compiling of the API descriptions ended early, code ${code}`)));
+  return promise.finally(async () => {
+    clearTimeout(deadline);
+    await worker.terminate();
+  });
+}
+
+function isGenerated(message: unknown): message is GeneratedValidator {
+  return typeof message === 'object' && message !== null && 'units' in message && 'operations' in message;
+}

@@ -1,0 +1,82 @@
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { UsageError } from '#cli/command.ts';
+import { tokenCommand } from '#cli/commands/token.ts';
+import { openTokenStore } from '#control-plane/tokens/token-store.ts';
+
+async function run(t: Test, args: readonly string[], text?: string) {
+  const directory = t.testdirName;
+  await mkdir(directory, { recursive: true });
+  const config = join(directory, 'control-plane.yaml');
+  const fields = text ?? 'source: {directory: p}\nauthority: {directory: ca}\ntokens: {directory: tokens}\n';
+  await writeFile(config, `apiVersion: lateral.dev/v1alpha1\nkind: ControlPlaneConfig\n${fields}`);
+  const printed = { stdout: '', stderr: '' };
+  const io = {
+    stdout: (chunk: string) => {
+      printed.stdout += chunk;
+    },
+    stderr: (chunk: string) => {
+      printed.stderr += chunk;
+    },
+  };
+  const code = await tokenCommand.run(['--config', config, ...args], io);
+  return { ...printed, code, tokens: join(directory, 'tokens') };
+}
+
+const ORDERS = ['--namespace', 'shop', '--service-account', 'orders'];
+
+t.test('prints the token alone, good for an hour and one use', async (t) => {
+  const { stdout, stderr, code, tokens } = await run(t, ORDERS);
+  t.equal(code, 0);
+  t.equal(stderr, '');
+  t.match(stdout, /^lateral\.[0-9a-f]{32}\.[\w-]{43}\n$/);
+  const store = await openTokenStore(tokens, Date.now);
+  const verification = await store.verify(stdout);
+  t.match(verification, { kind: 'valid', grant: { namespace: 'shop', serviceAccount: 'orders', isReusable: false } });
+  const restMs = verification.kind === 'valid' ? verification.grant.expiresAtMs - Date.now() : 0;
+  t.ok(Math.abs(restMs - 3_600_000) < 5_000);
+});
+
+t.test('--ttl and --reusable', async (t) => {
+  const { stdout, tokens } = await run(t, [...ORDERS, '--ttl', '2d', '--reusable']);
+  const verification = await (await openTokenStore(tokens, Date.now)).verify(stdout);
+  t.match(verification, { kind: 'valid', grant: { isReusable: true } });
+  const restMs = verification.kind === 'valid' ? verification.grant.expiresAtMs - Date.now() : 0;
+  t.ok(Math.abs(restMs - 2 * 86_400_000) < 5_000);
+});
+
+t.test('wrong usage says what to change', async (t) => {
+  const cases: [readonly string[], RegExp][] = [
+    [['--namespace', 'shop'], /--service-account S is missing/],
+    [['--service-account', 'a'], /--namespace N is missing/],
+    [[...ORDERS, '--ttl', 'soon'], /--ttl soon is not a duration/],
+    [[...ORDERS, '--ttl', '31d'], /outside of/],
+    [[...ORDERS, '--operator'], /--operator is not implemented in this version/],
+    [[...ORDERS, '--frobnicate'], /frobnicate/],
+    [['--namespace', 'a/b', '--service-account', 'c'], /make no identity/],
+    [['--namespace', 'lateral-system', '--service-account', 'control-plane'], /own identity/],
+  ];
+  for (const [args, message] of cases) {
+    const error = await run(t, args).then(
+      () => undefined,
+      (cause: unknown) => cause,
+    );
+    t.ok(error instanceof UsageError, args.join(' '));
+    t.match(error, { message });
+  }
+  t.notOk((await readdir(t.testdirName)).includes('tokens'));
+});
+
+t.test('a broken configuration is shown with its positions', async (t) => {
+  const { code, stderr } = await run(t, ORDERS, 'sorce: {directory: p}\nauthority: {directory: ca}\n');
+  t.equal(code, 1);
+  t.match(stderr, /control-plane\.yaml:3:1: error unknown_field/);
+});
+
+t.test('without tokens.directory there is nowhere to put one', async (t) => {
+  await t.rejects(
+    run(t, ORDERS, 'source: {directory: p}\nauthority: {directory: ca}\n'),
+    /has no tokens.directory; add it/,
+  );
+});

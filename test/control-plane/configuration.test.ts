@@ -1,0 +1,69 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { readControlPlaneConfiguration } from '#control-plane/configuration.ts';
+import { formatProblem } from '#policy/problem.ts';
+
+const HEAD = 'apiVersion: lateral.dev/v1alpha1\nkind: ControlPlaneConfig\n';
+
+async function read(t: Test, text: string) {
+  const directory = t.testdir();
+  const file = join(directory, 'control-plane.yaml');
+  await writeFile(file, HEAD + text);
+  const { configuration, problems } = await readControlPlaneConfiguration(file);
+  return { directory, configuration, problems: problems.map(formatProblem) };
+}
+
+t.test('takes the example of the contract, paths relative to the file', async (t) => {
+  const { directory, configuration, problems } = await read(
+    t,
+    `trustDomain: cluster.local
+rootNamespace: lateral-system
+listen: {port: 15012}
+source: {directory: ./policies}
+authority: {directory: ./state/ca}
+tokens: {directory: ./state/tokens}
+inventory: {sqlite: ./state/inventory.db}
+console: {port: 15080}
+`,
+  );
+  t.strictSame(problems, []);
+  t.strictSame(configuration, {
+    mesh: { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' },
+    listen: { address: '127.0.0.1', port: 15012 },
+    policyDirectory: join(directory, 'policies'),
+    authorityDirectory: join(directory, 'state/ca'),
+    lastGoodFile: join(directory, 'state/last-good.json'),
+    tokenDirectory: join(directory, 'state/tokens'),
+    statusPort: 15080,
+    hasUnusedInventory: true,
+  });
+});
+
+t.test('defaults', async (t) => {
+  const { configuration } = await read(t, 'source: {directory: p}\nauthority: {directory: ca}\n');
+  t.match(configuration, {
+    mesh: { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' },
+    listen: { address: '127.0.0.1', port: 15012 },
+    tokenDirectory: undefined,
+    statusPort: undefined,
+    hasUnusedInventory: false,
+  });
+});
+
+t.test('Kubernetes sources are known and not implemented; unknown keys are errors', async (t) => {
+  const kubernetes = await read(t, 'source: {kubernetes: {}}\nauthority: {kubernetesSecret: ca}\n');
+  t.equal(kubernetes.configuration, undefined);
+  t.match(kubernetes.problems.join('\n'), /:3:10: error not_implemented source: kubernetes is not implemented/);
+  t.match(kubernetes.problems.join('\n'), /:4:13: error not_implemented authority: kubernetesSecret is/);
+  const unknown = await read(t, 'sorce: {directory: p}\nauthority: {directory: ca}\n');
+  t.match(unknown.problems.join('\n'), /:3:1: error unknown_field unknown field sorce; did you mean source\?/);
+});
+
+t.test('a trust domain that is none is refused', async (t) => {
+  const { problems } = await read(
+    t,
+    'trustDomain: Cluster.Local\nsource: {directory: p}\nauthority: {directory: ca}\n',
+  );
+  t.match(problems[0], /:3:14: error invalid_value trustDomain: "Cluster.Local" has a trust domain with a character/);
+});

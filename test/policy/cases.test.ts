@@ -1,0 +1,138 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { createOfflineAuthorizer } from '#cli/offline/authorize-offline.ts';
+import { checkOfflineRequest, type OfflineRequest } from '#cli/offline/offline-request.ts';
+import { compileWorkloadPolicy } from '#policy/compile-workload-policy.ts';
+import { loadResources } from '#policy/load-resources.ts';
+import { formatProblem } from '#policy/problem.ts';
+import { documentContext } from '#policy/schema/document-context.ts';
+import {
+  anything,
+  choice,
+  type Infer,
+  integer,
+  isRecord,
+  list,
+  object,
+  optional,
+  required,
+  string,
+} from '#policy/schema/schema.ts';
+import { indexResources } from '#policy/snapshot/select-snapshot.ts';
+import { readYaml } from '#policy/yaml/read-yaml.ts';
+
+const FOLDER = join(import.meta.dirname, '../cases');
+const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
+
+/** One file of test/cases: resources, and what must be decided about requests under them. */
+const caseSchema = object({
+  description: required(string()),
+  resources: required(string({ maxLength: 65_536 })),
+  to: required(anything('Target of the requests that do not name their own.')),
+  requests: required(
+    list(
+      object({
+        title: required(string()),
+        request: required(anything('As a line of `lateral authz --batch`.')),
+        wanted: required(
+          object({
+            decision: required(choice(['allow', 'deny'])),
+            code: optional(string()),
+            policy: optional(string()),
+            rule: optional(integer({ minimum: 0, maximum: 1_000 })),
+            reason: optional(string()),
+          }),
+        ),
+      }),
+      { minItems: 1 },
+    ),
+  ),
+});
+type Case = Infer<typeof caseSchema>;
+type Wanted = Case['requests'][number]['wanted'];
+
+for (const name of readdirSync(FOLDER).sort()) {
+  t.test(name.replace(/\.yaml$/, '').replaceAll('-', ' '), async (t) => {
+    const { given, nulls } = readCase(name);
+    const loaded = loadResources([{ path: `${name}#resources`, text: given.resources }], () => undefined, MESH);
+    t.same(
+      loaded.problems.filter(({ severity }) => severity === 'error').map(formatProblem),
+      [],
+      'the resources have no error',
+    );
+    const offline = createOfflineAuthorizer(
+      loaded.sourced.map(({ any }) => any),
+      MESH,
+    );
+    const index = indexResources(loaded.resources, MESH);
+    for (const [position, { title, request, wanted }] of given.requests.entries()) {
+      const fields = isRecord(request) ? request : {};
+      const reading = checkOfflineRequest({ to: given.to, ...fields });
+      if (reading.kind === 'broken') return t.fail(`${title}: ${reading.reason}`);
+      const decision = offline.decide(reading.request);
+      const expected = expectedOf(wanted, nulls[position] ?? []);
+      const actual = Object.fromEntries(
+        Object.keys(expected).map((key) => [key, Object.entries(decision).find(([name]) => name === key)?.[1]]),
+      );
+      t.same(actual, expected, title);
+      const { to } = reading.request;
+      if (to.labels === undefined || decision.policy === null) continue;
+      const workload = { ...to, labels: to.labels, serviceAccount: to.name };
+      const policy = await compileWorkloadPolicy(index.select(workload), workload, MESH, nothingToGenerate);
+      const again = policy.authorizer.decide(authorizationRequest(reading.request));
+      t.match(
+        again,
+        { policy: decision.policy, rule: decision.rule ?? undefined },
+        `${title} (by the snapshot of the workload)`,
+      );
+    }
+    return undefined;
+  });
+}
+
+async function nothingToGenerate(): Promise<never> {
+  throw new Error('a case has no API description');
+}
+
+function readCase(name: string): { given: Case; nulls: readonly (readonly string[])[] } {
+  const { documents, problems } = readYaml({ path: name, text: readFileSync(join(FOLDER, name), 'utf8') });
+  const [document] = documents;
+  if (document === undefined) throw new Error(problems.map(formatProblem).join('\n'));
+  const found = [...problems];
+  const given = caseSchema.read(document.value, [], documentContext(name, document, found));
+  if (given === undefined || found.length > 0) throw new Error(found.map(formatProblem).join('\n'));
+  return { given, nulls: nullsOf(document.value) };
+}
+
+/** The fields of each `wanted` that are null: "there is none", which reading takes for "not said". */
+function nullsOf(value: unknown): readonly (readonly string[])[] {
+  const requests = isRecord(value) && Array.isArray(value.requests) ? value.requests : [];
+  return requests.map((request: unknown) => {
+    const wanted = isRecord(request) && isRecord(request.wanted) ? request.wanted : {};
+    return Object.keys(wanted).filter((key) => wanted[key] === null);
+  });
+}
+
+function expectedOf(wanted: Wanted, nulls: readonly string[]): { readonly [key: string]: unknown } {
+  const said = Object.entries(wanted).filter(([, value]) => value !== undefined);
+  return { ...Object.fromEntries(said), ...Object.fromEntries(nulls.map((key) => [key, null])) };
+}
+
+function authorizationRequest(request: OfflineRequest) {
+  const [, principal = ''] = /^spiffe:\/\/(.*)$/.exec(request.from ?? '') ?? [];
+  const [trustDomain = '', , namespace = '', , serviceAccount = ''] = principal.split('/');
+  const isHttp = request.protocol === 'http';
+  const host = Object.entries(request.headers).find(([name]) => /^(host|:authority)$/i.test(name))?.[1][0];
+  return {
+    source:
+      principal === '' ? null : { uri: `spiffe://${principal}`, principal, trustDomain, namespace, serviceAccount },
+    method: isHttp ? (request.method ?? 'GET') : undefined,
+    path: isHttp ? (request.path ?? '/').replace(/\?.*$/, '') : undefined,
+    host: isHttp ? (host ?? '') : undefined,
+    headers: Object.entries(request.headers).flatMap(([name, values]) => values.flatMap((value) => [name, value])),
+    port: request.to.port,
+    sourceIp: request.sourceIp,
+    destinationIp: request.destinationIp,
+  };
+}
