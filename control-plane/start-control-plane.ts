@@ -90,7 +90,7 @@ async function start(
 
   const { issuerNotAfterMs } = authority;
   const source = () => folder.status;
-  const facts = { registry, observations, metrics, source, isServing: () => true, issuerNotAfterMs };
+  const facts = { registry, observations, metrics, source, issuerNotAfterMs };
   const status = statusPort === undefined ? undefined : await startStatusServer(statusPort, statusPages(facts));
   if (status !== undefined) closers.push(() => status.close());
   return {

@@ -1,7 +1,9 @@
 import { posix } from 'node:path';
 import { compareProblems, type Problem } from './problem.ts';
 import { analyseResourceSet } from './resource/analyse-resource-set.ts';
+import { checkApiSchemas } from './resource/check-api-schemas.ts';
 import { checkResourceSet } from './resource/check-resource-set.ts';
+import { checkValidationPolicies } from './resource/check-validation-policies.ts';
 import { type ReadNamedDocument, readResource } from './resource/read-resource.ts';
 import { resourceDocument } from './resource/resource-document.ts';
 import { contextOf, type SourcedResource } from './resource/sourced-resource.ts';
@@ -39,6 +41,7 @@ export function loadResources(files: readonly SourceFile[], readDocument: ReadDo
     }
   }
   const sourced = checkResourceSet(read, mesh, problems);
+  problems.push(...checkApiSchemas(sourced, givenSpecOf), ...checkValidationPolicies(sourced));
   const hasError = problems.some(({ severity }) => severity === 'error');
   // Doubts are raised about whole sets only: what is missing may be what could not be read.
   if (!hasError) problems.push(...analyseResourceSet(sourced, mesh));
@@ -79,15 +82,16 @@ function beside(from: string, readDocument: ReadDocument): ReadNamedDocument {
   };
 }
 
-function documentOf({ any, document, prefix }: SourcedResource): ResourceDocument {
-  const { type, resource } = any;
+function documentOf(sourced: SourcedResource): ResourceDocument {
+  const { type, resource } = sourced.any;
   // What is given, not what was read: the receiver reads it with the same schema. An APISchema has its text put in.
-  const spec = type === 'APISchema' ? resource.spec : givenSpec(document.value, prefix);
+  const spec = type === 'APISchema' ? resource.spec : givenSpecOf(sourced);
   return resourceDocument({ ...resource, spec });
 }
 
-function givenSpec(value: unknown, prefix: Path): unknown {
-  let given: unknown = value;
+/** The spec as it was written. */
+function givenSpecOf({ document, prefix }: SourcedResource): unknown {
+  let given: unknown = document.value;
   for (const step of prefix) {
     if (Array.isArray(given) && typeof step === 'number') given = given[step];
     else if (isRecord(given)) given = given[step];

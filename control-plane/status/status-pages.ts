@@ -9,7 +9,6 @@ export interface StatusFacts {
   readonly observations: ObservationLog;
   readonly metrics: ControlPlaneMetrics;
   readonly source: () => SourceStatus;
-  readonly isServing: () => boolean;
   readonly issuerNotAfterMs: number;
 }
 
@@ -17,7 +16,8 @@ export interface StatusFacts {
 export function statusPages(facts: StatusFacts): StatusPages {
   return {
     '/livez': () => text('ok\n'),
-    '/readyz': () => ({ ...text(facts.isServing() ? 'ok\n' : 'not serving\n'), isReady: facts.isServing() }),
+    // This server starts last and ends first: while it answers, gRPC is served and policies are in force.
+    '/readyz': () => text('ok\n'),
     '/metrics': () => ({ contentType: 'text/plain; version=0.0.4', body: prometheusText(facts) }),
     '/proxies': () => json({ source: facts.source(), proxies: facts.registry.sidecars.map(shownSidecar) }),
     '/decisions': () =>

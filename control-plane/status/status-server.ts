@@ -9,7 +9,6 @@ const LOOPBACK_HOST = /^(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/i;
 /** One page: its type and its text at the time of the request. */
 export interface StatusPage {
   readonly contentType: string;
-  readonly isReady?: boolean;
   readonly body: string;
 }
 
@@ -59,7 +58,7 @@ function answer(request: IncomingMessage, response: ServerResponse, pages: Statu
   const [path = ''] = (request.url ?? '').split('?');
   const page = Object.hasOwn(pages, path) ? pages[path]?.() : undefined;
   if (page === undefined) send(response, 404, 'text/plain', `known: ${Object.keys(pages).join(' ')}\n`);
-  else send(response, page.isReady === false ? 503 : 200, page.contentType, page.body);
+  else send(response, 200, page.contentType, page.body);
 }
 
 function send(response: ServerResponse, status: number, contentType: string, body: string): void {

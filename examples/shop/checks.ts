@@ -20,6 +20,8 @@ export interface Check {
 /** A policy change must be in force within this. */
 const PROPAGATION_LIMIT_MS = 2_000;
 const POLL_MS = 20;
+/** The access log is written within this. */
+const REASON_TIMEOUT_MS = 1_000;
 const ORDER = { item: 'book', quantity: 2 };
 
 /** Drives real traffic through the shop, one check after the other; `onCheck` hears each result. */
@@ -255,20 +257,20 @@ spec:
   await rm(file);
 }
 
-/** The line of the access log that belongs to an outcome: by its decision ID, else the newest that was refused. */
+/** Log lines already shown: connections have no decision ID that their caller could know. */
+const shownLines = new Set<string>();
+
+/** Why an outcome came about, as the access log has it: by its decision ID, else the newest refused connection. */
 async function reasonOf(shop: Shop, at: WorkloadName, outcome: Outcome): Promise<string> {
   const { lines } = shop.get(`sidecar-${at}`);
-  const deadline = performance.now() + 1_000;
+  const wanted = outcome.decisionId === '' ? '"status":0,' : `"decisionId":"${outcome.decisionId}"`;
+  const deadline = performance.now() + REASON_TIMEOUT_MS;
   while (performance.now() < deadline) {
-    const line = lines.findLast((candidate) =>
-      outcome.decisionId === ''
-        ? candidate.includes('"status":0,')
-        : candidate.includes(`"decisionId":"${outcome.decisionId}"`),
-    );
-    const reason = line === undefined ? undefined : /"reason":("(?:[^"\\]|\\.)*")/.exec(line)?.[1];
-    if (reason !== undefined) {
-      const text: unknown = JSON.parse(reason);
-      return typeof text === 'string' ? text : '';
+    const line = lines.findLast((candidate) => candidate.includes(wanted) && !shownLines.has(candidate));
+    if (line !== undefined) {
+      shownLines.add(line);
+      const entry: { reason?: string } = JSON.parse(line);
+      return entry.reason ?? '';
     }
     await sleep(POLL_MS);
   }

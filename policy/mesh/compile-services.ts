@@ -38,21 +38,34 @@ export function compileServices(
     }
     return service;
   });
-  return {
-    services: compiled,
-    resolve(text) {
-      const authority = parseAuthority(text);
-      if (authority === undefined) return undefined;
-      const host = lowered(authority.host);
-      if (withPort.size > 0) {
-        const exact = withPort.get(`${host} ${authority.port ?? DEFAULT_PORT}`);
-        if (exact !== undefined) return exact;
-      }
-      const found = withoutPort.get(host);
-      if (found === undefined) return undefined;
-      return found.ports === undefined || found.ports.has(authority.port ?? DEFAULT_PORT) ? found.service : undefined;
-    },
-  };
+
+  function resolveParsed(text: string): Service | undefined {
+    const authority = parseAuthority(text.toLowerCase());
+    if (authority === undefined) return undefined;
+    const { host, port = DEFAULT_PORT } = authority;
+    const exact = withPort.get(`${host} ${port}`);
+    if (exact !== undefined) return exact;
+    const found = withoutPort.get(host);
+    if (found === undefined) return undefined;
+    return found.ports === undefined || found.ports.has(port) ? found.service : undefined;
+  }
+
+  // The spellings that nearly every caller uses are one lookup; any other is taken apart.
+  const bySpelling = new Map<string, Service>();
+  for (const spelling of usualSpellings(sorted)) {
+    const service = resolveParsed(spelling);
+    if (service !== undefined) bySpelling.set(spelling, service);
+  }
+  return { services: compiled, resolve: (text) => bySpelling.get(text) ?? resolveParsed(text) };
+}
+
+function* usualSpellings(services: readonly Resource<MeshServiceSpec>[]) {
+  for (const { spec } of services) {
+    for (const host of spec.hosts) {
+      yield host;
+      for (const { port } of spec.ports ?? []) yield `${host}:${port}`;
+    }
+  }
 }
 
 function compileService({ namespace, name, spec }: Resource<MeshServiceSpec>, mesh: Mesh): Service {
@@ -67,13 +80,4 @@ function compileService({ namespace, name, spec }: Resource<MeshServiceSpec>, me
 
 function addFirst<T>(map: Map<string, T>, key: string, value: T): void {
   if (!map.has(key)) map.set(key, value);
-}
-
-/** Lower case; nearly every authority is, and then no string is made. */
-function lowered(host: string): string {
-  for (let index = 0; index < host.length; index++) {
-    const code = host.charCodeAt(index);
-    if ((code >= 0x41 && code <= 0x5a) || code >= 128) return host.toLowerCase();
-  }
-  return host;
 }

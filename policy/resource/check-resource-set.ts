@@ -96,7 +96,7 @@ function checkServiceHosts(all: readonly SourcedResource[], problems: Problem[])
 }
 
 /** A host as it is looked up: lower case; a bare name only within its namespace. */
-export function scopedHost(host: string, namespace: string): string {
+function scopedHost(host: string, namespace: string): string {
   const lower = host.toLowerCase();
   const name = parseAuthority(lower)?.host ?? lower;
   return isBareName(name) ? `${namespace}/${lower}` : `/${lower}`;

@@ -23,6 +23,7 @@ export type ReadCode =
   | 'invalid_type'
   | 'invalid_value'
   | 'not_implemented'
+  | 'suspicious_value'
   | 'unknown_kind'
   | 'unknown_api_version';
 

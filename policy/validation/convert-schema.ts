@@ -1,4 +1,5 @@
 import { isRecord, type Path } from '../schema/schema.ts';
+import { keywordComplaint } from './keyword-values.ts';
 import type { OpenApiVersion } from './openapi-version.ts';
 import { compilePattern } from './pattern.ts';
 import { type References, SchemaFault } from './schema-references.ts';
@@ -53,7 +54,8 @@ const ANNOTATIONS_3_0 = new Set([
   ...['discriminator', 'nullable'],
 ]);
 
-const DIALECTS = new Set([
+/** Dialects of schemas that OpenAPI 3.1 documents may declare. */
+export const DIALECTS: ReadonlySet<unknown> = new Set([
   'https://json-schema.org/draft/2020-12/schema',
   'https://spec.openapis.org/oas/3.1/dialect/base',
   'https://spec.openapis.org/oas/3.1/dialect/2024-11-10',
@@ -135,7 +137,7 @@ export class SchemaConverter {
     }
     for (const [keyword, content] of Object.entries(value)) {
       const at = [...path, keyword];
-      if (this.#keywords.plain.has(keyword)) converted[keyword] = content;
+      if (this.#keywords.plain.has(keyword)) converted[keyword] = this.#plain(keyword, content, at);
       else if (keyword === 'contains' && this.#version === '3.1')
         converted[keyword] = this.#contains(content, at, depth, references);
       else if (this.#keywords.schema.has(keyword))
@@ -146,6 +148,12 @@ export class SchemaConverter {
     }
     this.#tidy(converted, value, path);
     return converted;
+  }
+
+  #plain(keyword: string, value: unknown, path: Path): unknown {
+    const complaint = keywordComplaint(keyword, value, this.#version);
+    if (complaint !== undefined) throw new SchemaFault(path, complaint);
+    return value;
   }
 
   /** `contains` tries all items and keeps the errors of each; copying them must count where they come from other schemas. */
@@ -180,7 +188,7 @@ export class SchemaConverter {
     if (keyword === '$dynamicRef' || keyword === '$recursiveRef') {
       throw new SchemaFault(path, `${keyword} is not implemented in this version`);
     }
-    if (keyword === '$schema' && (typeof value !== 'string' || !DIALECTS.has(value.replace(/#$/, '')))) {
+    if (keyword === '$schema' && !DIALECTS.has(String(value).replace(/#$/, ''))) {
       throw new SchemaFault(path, `the dialect ${String(value)} is not supported; expected JSON Schema 2020-12`);
     }
   }

@@ -1,6 +1,7 @@
 import { isRecord, type Path } from '../schema/schema.ts';
 import type { ApiOperation, DocumentProblem } from './api-model.ts';
 import { basePath } from './base-path.ts';
+import { DIALECTS } from './convert-schema.ts';
 import { type DocumentText, readDocumentText } from './openapi-text.ts';
 import { type OpenApiVersion, readVersion } from './openapi-version.ts';
 import { takesOpenNames } from './parameter-value.ts';
@@ -79,7 +80,11 @@ class Reader {
     if (result.kind === 'invalid') throw fault(['openapi'], 'unsupported_version', result.reason);
     this.version = result.version;
     this.references = new References(root, result.version === '3.1');
-    const { paths } = root;
+    const { paths, jsonSchemaDialect } = root;
+    if (jsonSchemaDialect !== undefined && !DIALECTS.has(jsonSchemaDialect)) {
+      const message = `the dialect ${String(jsonSchemaDialect)} is not supported; expected JSON Schema 2020-12`;
+      throw fault(['jsonSchemaDialect'], 'unsupported_dialect', message);
+    }
     if (paths === undefined && result.version === '3.1') return;
     if (!isRecord(paths)) throw fault(['paths'], 'missing_field', 'an OpenAPI document needs paths, a mapping');
     const base = this.#base(root.servers, ['servers'], '');

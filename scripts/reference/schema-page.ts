@@ -62,7 +62,10 @@ function rows(schema: JsonSchema, prefix: string): string[] {
     const isPlanned = field['x-lateral-planned'] === true;
     const description = typeof field['description'] === 'string' ? field['description'] : '';
     const row = `| \`${path}\` | ${isPlanned ? '*planned*' : typeOf(field)} | ${initial} | ${description} |`;
-    const inner = field['type'] === 'array' && isRecord(field['items']) ? rows(field['items'], `${path}[].`) : rows(field, `${path}.`);
+    const inner =
+      field['type'] === 'array' && isRecord(field['items'])
+        ? rows(field['items'], `${path}[].`)
+        : rows(field, `${path}.`);
     return [row, ...inner];
   });
 }

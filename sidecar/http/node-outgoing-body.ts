@@ -1,6 +1,18 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { OutgoingBody, ResponseHead } from './message.ts';
 
+/** Responses whose head was set in this turn of the event loop: one callback for all of them. */
+let unflushed: NodeOutgoingBody[] = [];
+
+function flushAtEndOfTurn(body: NodeOutgoingBody): void {
+  if (unflushed.push(body) > 1) return;
+  setImmediate(() => {
+    const bodies = unflushed;
+    unflushed = [];
+    for (const each of bodies) each.flushHead();
+  });
+}
+
 /** The response of node:http as an OutgoingBody; its head leaves with the first chunk, or at the end of the turn. */
 export class NodeOutgoingBody implements OutgoingBody {
   readonly #response: ServerResponse;
@@ -10,10 +22,15 @@ export class NodeOutgoingBody implements OutgoingBody {
   constructor(response: ServerResponse, head: ResponseHead) {
     this.#response = response;
     // node's types want a mutable array; it is not written to
-    response.writeHead(head.status, head.reason === '' ? (STATUS_CODES[head.status] ?? '') : head.reason, [...head.headers]);
-    setImmediate(() => {
-      if (!this.#hasBegun && !response.destroyed) response.flushHeaders(); // an event stream's head must not wait for its first event
-    });
+    response.writeHead(head.status, head.reason === '' ? (STATUS_CODES[head.status] ?? '') : head.reason, [
+      ...head.headers,
+    ]);
+    flushAtEndOfTurn(this);
+  }
+
+  /** Sends the head by itself: an event stream's head must not wait for its first event. */
+  flushHead(): void {
+    if (!this.#hasBegun && !this.#response.destroyed) this.#response.flushHeaders();
   }
 
   get onDrain(): (() => void) | undefined {

@@ -19,6 +19,8 @@ const MAX_CONNECTIONS_PER_ENDPOINT = 1_024;
 const APP_IDLE_TIMEOUT_MS = 4_000;
 /** Idle connections to peers; our own server keeps them for 75 s. */
 const PEER_IDLE_TIMEOUT_MS = 60_000;
+/** Body bytes kept until the response head's reader has its turn: about one read of the socket. */
+const MAX_EARLY_BYTES = 65_536;
 /** Longest header block of a response. */
 const MAX_RESPONSE_HEADER_BYTES = 61_440;
 
@@ -87,6 +89,7 @@ class ResponseHandler implements Dispatcher.DispatchHandler, UpstreamExchange, I
   #cancelled: Error | undefined;
   #hasHead = false;
   #early: Buffer[] = [];
+  #earlyBytes = 0;
   #earlyEnd: readonly string[] | Error | undefined;
 
   constructor(request: OutgoingRequest) {
@@ -117,8 +120,10 @@ class ResponseHandler implements Dispatcher.DispatchHandler, UpstreamExchange, I
       this.#consumer.onChunk(chunk);
       return;
     }
-    this.#early.push(chunk); // the head's reader has not had its turn yet: at most one read of the socket
-    controller.pause();
+    // the head's reader has its turn when this read of the socket has been parsed; pausing the parser costs more
+    this.#early.push(chunk);
+    this.#earlyBytes += chunk.length;
+    if (this.#earlyBytes > MAX_EARLY_BYTES) controller.pause();
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {

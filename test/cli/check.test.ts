@@ -19,14 +19,18 @@ t.test('a sound folder prints nothing and exits 0', async (t) => {
 });
 
 t.test('errors of all files are printed in order, and the exit code is 1', async (t) => {
-  const root = t.testdir({ 'b.yaml': SOUND, 'a.yaml': SOUND.replace('rules', 'rulse'), 'c.yaml': SOUND });
+  const root = t.testdir({
+    'b.yaml': SOUND,
+    'a.yaml': SOUND.replace('name: p', 'name: q').replace('rules', 'rulse'),
+    'c.yaml': SOUND,
+  });
   t.same(await check(root), {
     code: 1,
     stdout: [
       `${join(root, 'a.yaml')}:4:8: error unknown_field spec: unknown field rulse; did you mean rules?\n`,
       `${join(root, 'c.yaml')}:3:18: error duplicate_resource AuthorizationPolicy shop/p is already defined at ${join(root, 'b.yaml')}:1\n`,
     ].join(''),
-    stderr: '2 errors, 0 warnings in 3 files (1 resource)\n',
+    stderr: '2 errors, 0 warnings in 3 files (2 resources)\n',
   });
 });
 

@@ -168,6 +168,20 @@ t.test('each kind of slip has its position and says what to write', (t) => {
       ],
     ],
     [
+      'patterns that match nothing',
+      policy(
+        'rules:\n- to: [{operation: {methods: [get], paths: [orders, "/a*b", "*a*", "/a?b", "*", "/a/*", "*.js"], hosts: ["a.*.b"]}}]',
+      ),
+      [
+        '6:33: warning suspicious_value spec.rules[0].to[0].operation.methods[0]: methods are compared with regard to case; did you mean GET?',
+        '6:47: warning suspicious_value spec.rules[0].to[0].operation.paths[0]: no path is orders: paths begin with /',
+        '6:55: warning suspicious_value spec.rules[0].to[0].operation.paths[1]: a * is a wildcard only at one end of a value; in /a*b it is compared as it is',
+        '6:63: warning suspicious_value spec.rules[0].to[0].operation.paths[2]: a * is a wildcard only at one end of a value; in *a* it is compared as it is',
+        '6:70: warning suspicious_value spec.rules[0].to[0].operation.paths[3]: no path is /a?b: the query is not part of it',
+        '6:108: warning suspicious_value spec.rules[0].to[0].operation.hosts[0]: a * is a wildcard only at one end of a value; in a.*.b it is compared as it is',
+      ],
+    ],
+    [
       'a dry run',
       'apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: shop, annotations: {istio.io/dry-run: "true"}}\n',
       ['3:52: error not_implemented metadata.annotations: istio.io/dry-run is not implemented in this version'],
@@ -368,6 +382,30 @@ t.test('a schema document is put into its APISchema', (t) => {
   t.match(problemsOf(schema.replace('./api/../orders.json', '/etc/passwd'), { '/etc/passwd': 'x' }), [
     /is not a path relative to/,
   ]);
+  t.match(load(schema, { 'policies/orders.json': '{\n"openapi": "2.0"}' }).problems, [
+    { file: 'policies/orders.json', line: 2, severity: 'error' },
+  ]);
+  t.match(problemsOf(schema.replace('{file: ./api/../orders.json}', '{inline: {openapi: "2.0"}}')), [
+    /^4:\d+: error \w+ line 1, column \d+ of the document: /,
+  ]);
   t.same(problemsOf('openapi: 3.0.0\ninfo: {}\npaths: {}\n'), [], 'an API description in YAML is no resource');
+  t.end();
+});
+
+t.test('what a validation policy says about operations is held against the documents', (t) => {
+  const schema = (name: string, paths: string) =>
+    `apiVersion: lateral.dev/v1alpha1\nkind: APISchema\nmetadata: {name: ${name}, namespace: shop}\nspec: {openapi: {inline: {openapi: 3.1.0, info: {title: t, version: v}, paths: ${paths}}}}\n---\n`;
+  const operation = (id: string, parameter: string) =>
+    `{get: {operationId: ${id}, parameters: [{name: ${parameter}, in: path, required: true, schema: {type: string}}], responses: {"200": {description: ok}}}}`;
+  const schemas = `${schema('a', `{"/orders/{id}": ${operation('getOrder', 'id')}}`)}${schema('b', `{"/orders/{key}": ${operation('other', 'key')}}`)}`;
+  const policy = (spec: string) =>
+    `apiVersion: lateral.dev/v1alpha1\nkind: APIValidationPolicy\nmetadata: {name: v, namespace: shop}\nspec: ${spec}\n`;
+  t.same(problemsOf(`${schemas}${policy('{schemaRefs: [a], overrides: [{operationId: getOrder}]}')}`), []);
+  t.same(problemsOf(`${schemas}${policy('{schemaRefs: [a, b]}')}`), [
+    '14:24: error duplicate_operation GET /orders/{} is in two documents, a and b',
+  ]);
+  t.same(problemsOf(`${schemas}${policy('{schemaRefs: [a], overrides: [{operationId: getOder}]}')}`), [
+    '14:51: error unknown_reference no operation has the operationId getOder; did you mean getOrder?',
+  ]);
   t.end();
 });

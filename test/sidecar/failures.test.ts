@@ -19,8 +19,14 @@ t.test('a caller without a good certificate is cut off before HTTP, and the log 
     { leaf: undefined, code: 'no_client_certificate' },
     { leaf: foreign.leaf('spiffe://cluster.local/ns/test/sa/client'), code: 'untrusted_certificate' },
     { leaf: authority.leaf('spiffe://other.domain/ns/test/sa/client'), code: 'foreign_trust_domain' },
-    { leaf: authority.leaf('spiffe://cluster.local/ns/test/sa/client', Date.now() - 2 * hour, hour), code: 'untrusted_certificate' },
-    { leaf: authority.leaf('spiffe://cluster.local/ns/test/sa/client', Date.now() + hour), code: 'untrusted_certificate' },
+    {
+      leaf: authority.leaf('spiffe://cluster.local/ns/test/sa/client', Date.now() - 2 * hour, hour),
+      code: 'untrusted_certificate',
+    },
+    {
+      leaf: authority.leaf('spiffe://cluster.local/ns/test/sa/client', Date.now() + hour),
+      code: 'untrusted_certificate',
+    },
     { leaf: authority.leaf('https://cluster.local/ns/test/sa/client'), code: 'invalid_spiffe_id' },
     { leaf: authority.leaf('spiffe://cluster.local/workload'), code: 'invalid_spiffe_id' },
   ];
@@ -30,9 +36,14 @@ t.test('a caller without a good certificate is cut off before HTTP, and the log 
   t.match(await exchangeBytesOverTls(inboundPort, GET, good), /200 OK[^]*secret$/);
   const lines = await pair.log('server', cases.length + 2);
   const codes = lines.map((line) => line['code']);
-  t.strictSame(codes.slice(0, cases.length), cases.map(({ code }) => code));
+  t.strictSame(
+    codes.slice(0, cases.length),
+    cases.map(({ code }) => code),
+  );
   t.ok(codes.includes('tls_handshake_failed'));
-  t.ok(lines.every((line) => line['code'] === 'allowed' || (typeof line['reason'] === 'string' && line['status'] === 0)));
+  t.ok(
+    lines.every((line) => line['code'] === 'allowed' || (typeof line['reason'] === 'string' && line['status'] === 0)),
+  );
 });
 
 t.test('a peer that proves another identity is sent no byte of the request', async (t) => {
@@ -57,12 +68,19 @@ spec:
   );
   const { createServer } = await import('node:tls');
   let received = '';
-  const impostor = createServer({ ...pair.authority.leaf('spiffe://cluster.local/ns/test/sa/server'), requestCert: true, rejectUnauthorized: false }, (socket) => {
-    socket.on('error', () => {});
-    socket.on('data', (chunk) => {
-      received += chunk.toString();
-    });
-  });
+  const impostor = createServer(
+    {
+      ...pair.authority.leaf('spiffe://cluster.local/ns/test/sa/server'),
+      requestCert: true,
+      rejectUnauthorized: false,
+    },
+    (socket) => {
+      socket.on('error', () => {});
+      socket.on('data', (chunk) => {
+        received += chunk.toString();
+      });
+    },
+  );
   impostor.listen(impostorPort, '127.0.0.1');
   t.teardown(() => impostor.close());
   const answer = await ask(pair.outboundPort, { headers: { host: 'billing.test', authorization: 'Bearer secret' } });
@@ -71,7 +89,10 @@ spec:
   t.equal(received, '');
   t.equal(requests, 0);
   const [line] = await pair.log('client', 1);
-  t.match(String(line?.['reason']), /proved spiffe:\/\/cluster\.local\/ns\/test\/sa\/server, expected spiffe:\/\/cluster\.local\/ns\/test\/sa\/billing/);
+  t.match(
+    String(line?.['reason']),
+    /proved spiffe:\/\/cluster\.local\/ns\/test\/sa\/server, expected spiffe:\/\/cluster\.local\/ns\/test\/sa\/billing/,
+  );
 });
 
 t.test('a dead app is 503, and another endpoint is taken where there is one', async (t) => {
@@ -103,20 +124,23 @@ ${ports.map((port) => `    - {address: 127.0.0.1, port: ${port}, serviceAccount:
   for (let index = 0; index < 8; index++) t.equal((await ask(pair.outboundPort)).status, 200);
 });
 
-t.test('an app that closes without an answer is 503; in the middle of its answer, the caller sees it break off', async (t) => {
-  const app = await startApp(t, (request, response) => {
-    if (request.url === '/none') {
-      request.socket.destroy();
-      return;
-    }
-    response.writeHead(200, { 'content-length': '100' });
-    response.write('half');
-    setTimeout(() => request.socket.destroy(), 50);
-  });
-  const pair = await startPair(t, app.port);
-  t.equal(codeOf(await ask(pair.outboundPort, { path: '/none' })), 'upstream_unavailable');
-  await t.rejects(ask(pair.outboundPort, { path: '/half' }), { code: 'ECONNRESET' });
-});
+t.test(
+  'an app that closes without an answer is 503; in the middle of its answer, the caller sees it break off',
+  async (t) => {
+    const app = await startApp(t, (request, response) => {
+      if (request.url === '/none') {
+        request.socket.destroy();
+        return;
+      }
+      response.writeHead(200, { 'content-length': '100' });
+      response.write('half');
+      setTimeout(() => request.socket.destroy(), 50);
+    });
+    const pair = await startPair(t, app.port);
+    t.equal(codeOf(await ask(pair.outboundPort, { path: '/none' })), 'upstream_unavailable');
+    await t.rejects(ask(pair.outboundPort, { path: '/half' }), { code: 'ECONNRESET' });
+  },
+);
 
 t.test('what is not HTTP behind the app port is 502', async (t) => {
   const app = await listen(net.createServer((socket) => socket.end('220 smtp ready\r\n')));
@@ -131,10 +155,16 @@ t.test('unreadable requests get a code, a record and the end of the connection',
   const app = await startApp(t, (_request, response) => response.end());
   const pair = await startPair(t, app.port);
   const cases: [string, RegExp][] = [
-    [`GET / HTTP/1.1\r\nHost: server.test\r\nX-Big: ${'a'.repeat(70_000)}\r\n\r\n`, /^HTTP\/1\.1 431 [^]*"limit":"maxHeaderBytes 61440"/],
+    [
+      `GET / HTTP/1.1\r\nHost: server.test\r\nX-Big: ${'a'.repeat(70_000)}\r\n\r\n`,
+      /^HTTP\/1\.1 431 [^]*"limit":"maxHeaderBytes 61440"/,
+    ],
     ['GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', /^HTTP\/1\.1 400 [^]*malformed_request/],
     ['GET / HTTP/1.1\r\n\r\n', /^HTTP\/1\.1 400 [^]*malformed_request/],
-    ['POST / HTTP/1.1\r\nHost: server.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', /^HTTP\/1\.1 400 [^]*malformed_request/],
+    [
+      'POST / HTTP/1.1\r\nHost: server.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      /^HTTP\/1\.1 400 [^]*malformed_request/,
+    ],
     ['GET /a/../b HTTP/1.1\r\nHost: server.test\r\nConnection: close\r\n\r\n', /^HTTP\/1\.1 400 [^]*ambiguous_path/],
     ['GET /a#b HTTP/1.1\r\nHost: server.test\r\nConnection: close\r\n\r\n', /^HTTP\/1\.1 400 [^]*malformed_request/],
     ['rubbish\r\n\r\n', /^HTTP\/1\.1 400 /],
@@ -211,6 +241,8 @@ t.test('after many requests and broken ones no socket is left behind', async (t)
     ]);
   }
   await new Promise((resolve) => setTimeout(resolve, 300));
-  const inFlight = /lateral_requests_in_flight (\d+)/.exec(await (await fetch(`http://127.0.0.1:${pair.serverMetricsPort}/metrics`)).text())?.[1];
+  const inFlight = /lateral_requests_in_flight (\d+)/.exec(
+    await (await fetch(`http://127.0.0.1:${pair.serverMetricsPort}/metrics`)).text(),
+  )?.[1];
   t.equal(inFlight, '0');
 });

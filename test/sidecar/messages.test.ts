@@ -9,15 +9,45 @@ t.test('keeps order and case of headers, both ways, and removes those that end a
   let seen: string[] = [];
   const app = await startApp(t, (request, response) => {
     seen = request.rawHeaders;
-    response.writeHead(200, ['X-Second', '2', 'X-First', '1', 'Set-Cookie', 'a=1', 'Set-Cookie', 'b=2', 'Content-Length', '2']);
+    response.writeHead(200, [
+      'X-Second',
+      '2',
+      'X-First',
+      '1',
+      'Set-Cookie',
+      'a=1',
+      'Set-Cookie',
+      'b=2',
+      'Content-Length',
+      '2',
+    ]);
     response.end('ok');
   });
   const pair = await startPair(t, app.port);
-  const headers = ['Host', 'server.test', 'X-Zebra', 'z', 'X-Ant', 'a', 'Connection', 'X-Hop', 'X-Hop', 'gone', 'Keep-Alive', 'x', 'X-Ant', 'again'];
+  const headers = [
+    'Host',
+    'server.test',
+    'X-Zebra',
+    'z',
+    'X-Ant',
+    'a',
+    'Connection',
+    'X-Hop',
+    'X-Hop',
+    'gone',
+    'Keep-Alive',
+    'x',
+    'X-Ant',
+    'again',
+  ];
   const answer = await ask(pair.outboundPort, { headers });
-  const named = (all: readonly string[], prefix: string) => all.filter((_, index) => index % 2 === 0 && all[index]?.startsWith(prefix));
+  const named = (all: readonly string[], prefix: string) =>
+    all.filter((_, index) => index % 2 === 0 && all[index]?.startsWith(prefix));
   t.strictSame(named(seen, 'X-'), ['X-Zebra', 'X-Ant', 'X-Ant'], 'order, case and repetition');
-  t.notOk(seen.some((name) => name.toLowerCase() === 'x-hop'), 'what Connection names is not passed on');
+  t.notOk(
+    seen.some((name) => name.toLowerCase() === 'x-hop'),
+    'what Connection names is not passed on',
+  );
   t.strictSame(answer.headers['set-cookie'], ['a=1', 'b=2']);
   t.strictSame(named(answer.rawHeaders, 'X-'), ['X-Second', 'X-First']);
 });
@@ -29,9 +59,14 @@ t.test('tells the app who calls, and never lets a caller say so itself', async (
     response.end();
   });
   const pair = await startPair(t, app.port);
-  await ask(pair.outboundPort, { headers: { 'x-forwarded-client-cert': 'URI=spiffe://cluster.local/ns/test/sa/admin' } });
+  await ask(pair.outboundPort, {
+    headers: { 'x-forwarded-client-cert': 'URI=spiffe://cluster.local/ns/test/sa/admin' },
+  });
   const forwarded = String(seen['x-forwarded-client-cert']);
-  t.match(forwarded, /^By=spiffe:\/\/cluster\.local\/ns\/test\/sa\/server;Hash=[0-9a-f]{64};URI=spiffe:\/\/cluster\.local\/ns\/test\/sa\/client$/);
+  t.match(
+    forwarded,
+    /^By=spiffe:\/\/cluster\.local\/ns\/test\/sa\/server;Hash=[0-9a-f]{64};URI=spiffe:\/\/cluster\.local\/ns\/test\/sa\/client$/,
+  );
 });
 
 t.test('continues a trace, and begins one where there is none', async (t) => {
@@ -91,7 +126,10 @@ t.test('HEAD, 204 and 304 have no body, and the connection can be used again', a
     pair.outboundPort,
     'HEAD / HTTP/1.1\r\nHost: server.test\r\n\r\nGET /204 HTTP/1.1\r\nHost: server.test\r\n\r\nGET /304 HTTP/1.1\r\nHost: server.test\r\n\r\nGET / HTTP/1.1\r\nHost: server.test\r\nConnection: close\r\n\r\n',
   );
-  t.strictSame([...raw.matchAll(/HTTP\/1\.1 (\d{3})/g)].map((match) => match[1]), ['200', '204', '304', '200']);
+  t.strictSame(
+    [...raw.matchAll(/HTTP\/1\.1 (\d{3})/g)].map((match) => match[1]),
+    ['200', '204', '304', '200'],
+  );
   t.match(raw, /hello$/);
   t.match(raw, /content-length: 5/i, 'HEAD keeps the length');
 });
@@ -104,7 +142,8 @@ metadata: {name: a, namespace: test}
 spec: {rules: [{to: [{operation: {paths: [/open]}}]}]}
 `;
   const pair = await startPair(t, app.port, denyPost);
-  const head = (path: string) => `POST ${path} HTTP/1.1\r\nHost: server.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n`;
+  const head = (path: string) =>
+    `POST ${path} HTTP/1.1\r\nHost: server.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n`;
   const wanted = await exchangeBytes(pair.outboundPort, `${head('/open')}hello`);
   t.match(wanted, /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200/);
   const refused = await exchangeBytes(pair.inboundPort, head('/closed'));
@@ -117,7 +156,10 @@ t.test('early hints reach the caller before the answer', async (t) => {
     response.end('done');
   });
   const pair = await startPair(t, app.port);
-  const raw = await exchangeBytes(pair.outboundPort, 'GET / HTTP/1.1\r\nHost: server.test\r\nConnection: close\r\n\r\n');
+  const raw = await exchangeBytes(
+    pair.outboundPort,
+    'GET / HTTP/1.1\r\nHost: server.test\r\nConnection: close\r\n\r\n',
+  );
   t.match(raw, /^HTTP\/1\.1 103 Early Hints\r\n[^]*HTTP\/1\.1 200 OK/);
 });
 
@@ -147,7 +189,9 @@ t.test('a WebSocket passes through both sidecars; a refused upgrade keeps its an
       socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnope');
       return;
     }
-    sockets.handleUpgrade(request, socket, head, (client) => client.on('message', (data) => client.send(`echo ${String(data)}`)));
+    sockets.handleUpgrade(request, socket, head, (client) =>
+      client.on('message', (data) => client.send(`echo ${String(data)}`)),
+    );
   });
   const pair = await startPair(t, app.port);
   const socket = new WebSocket(`ws://127.0.0.1:${pair.outboundPort}/chat`, { headers: { host: 'server.test' } });

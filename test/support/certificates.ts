@@ -38,7 +38,10 @@ export class TestAuthority {
     const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const issuer = { certificate: this.#root, privateKey: this.#key, notAfterMs: Date.now() + DAY_MS };
     const subjectPublicKeyInfo = derOf(publicKey);
-    const der = issueLeaf({ uri, subjectPublicKeyInfo, nowMs: bornMs, lifetimeMs, serial: randomBytes(SERIAL_BYTES) }, issuer);
+    const der = issueLeaf(
+      { uri, subjectPublicKeyInfo, nowMs: bornMs, lifetimeMs, serial: randomBytes(SERIAL_BYTES) },
+      issuer,
+    );
     return { cert: certificatesToPem([der]), key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
   }
 }

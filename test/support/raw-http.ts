@@ -8,12 +8,22 @@ export function exchangeBytes(port: number, bytes: string | Buffer, idleMs = 500
 }
 
 /** The same over TLS, with or without a certificate. */
-export function exchangeBytesOverTls(port: number, bytes: string, leaf: TestLeaf | undefined, idleMs = 500): Promise<string> {
+export function exchangeBytesOverTls(
+  port: number,
+  bytes: string,
+  leaf: TestLeaf | undefined,
+  idleMs = 500,
+): Promise<string> {
   const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, ...leaf });
   return collect(socket, 'secureConnect', bytes, idleMs);
 }
 
-function collect(socket: ReturnType<typeof connect>, event: string, bytes: string | Buffer, idleMs: number): Promise<string> {
+function collect(
+  socket: ReturnType<typeof connect>,
+  event: string,
+  bytes: string | Buffer,
+  idleMs: number,
+): Promise<string> {
   return new Promise((resolve) => {
     let text = '';
     socket.setTimeout(idleMs, () => socket.destroy());

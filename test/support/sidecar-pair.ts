@@ -32,9 +32,21 @@ spec: {rules: [{}]}
 `;
 
 /** `policies`: YAML beside the MeshService of `server`, which has the host server.test. */
-export async function startPair(t: Test, appPort: number, policies = ALLOW_ALL, files: { [name: string]: string } = {}): Promise<SidecarPair> {
+export async function startPair(
+  t: Test,
+  appPort: number,
+  policies = ALLOW_ALL,
+  files: { [name: string]: string } = {},
+): Promise<SidecarPair> {
   const directory = t.testdir();
-  const [inboundPort = 0, outboundPort = 0, clientAdminPort = 0, serverAdminPort = 0, clientMetrics = 0, serverMetricsPort = 0] = await freePorts(6);
+  const [
+    inboundPort = 0,
+    outboundPort = 0,
+    clientAdminPort = 0,
+    serverAdminPort = 0,
+    clientMetrics = 0,
+    serverMetricsPort = 0,
+  ] = await freePorts(6);
   const authority = new TestAuthority();
   const folder = join(directory, 'policies');
   await mkdir(folder);
@@ -65,13 +77,22 @@ admin: {port: ${admin}}
 metrics: {port: ${metrics}}
 telemetry: {accessLog: ${name}.log}
 `;
-    const { value, problems } = readConfiguration({ path: `${name}.yaml`, text }, 'SidecarConfig', sidecarConfigurationSchema);
+    const { value, problems } = readConfiguration(
+      { path: `${name}.yaml`, text },
+      'SidecarConfig',
+      sidecarConfigurationSchema,
+    );
     if (value === undefined) throw new Error(JSON.stringify(problems));
     const running = await runSidecar(value, directory, () => {});
     t.teardown(() => running.stop());
     return running;
   };
-  const server = await start('server', serverAdminPort, serverMetricsPort, `inbound: [{port: ${inboundPort}, app: "127.0.0.1:${appPort}"}]`);
+  const server = await start(
+    'server',
+    serverAdminPort,
+    serverMetricsPort,
+    `inbound: [{port: ${inboundPort}, app: "127.0.0.1:${appPort}"}]`,
+  );
   const client = await start('client', clientAdminPort, clientMetrics, `outbound: {port: ${outboundPort}}`);
   return {
     directory,

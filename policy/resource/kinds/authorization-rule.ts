@@ -14,12 +14,21 @@ import {
 } from '../../schema/schema.ts';
 import { conditionKeyComplaint, conditionValueComplaint, isPlannedConditionKey } from './condition-key.ts';
 import { ipBlockComplaint, portComplaint, principalComplaint, serviceAccountComplaint } from './value-complaints.ts';
+import { methodDoubt, pathDoubt, wildcardDoubt } from './value-doubts.ts';
 
 /** Istio's own bound on serviceAccounts. */
 const MAX_SERVICE_ACCOUNTS = 16;
 
+interface ValueRules {
+  /** What is wrong with a value: an error. */
+  readonly check?: (value: string) => string | undefined;
+  /** What is odd about a value that Istio accepts: a warning. */
+  readonly doubt?: (value: string) => string | undefined;
+  readonly maxItems?: number;
+}
+
 /** Values of which one must match; an empty list is read as absent, as Istio does, with a warning. */
-function values(description: string, check?: (value: string) => string | undefined, maxItems?: number) {
+function values(description: string, { check, doubt, maxItems }: ValueRules = {}) {
   const item = string({ description, ...(check === undefined ? {} : { check }) });
   const schema = list(item, maxItems === undefined ? {} : { maxItems });
   return optional(
@@ -27,23 +36,35 @@ function values(description: string, check?: (value: string) => string | undefin
       if (given.length === 0) {
         context.warn(path, 'invalid_value', 'an empty list is read as absent, as Istio does: it restricts nothing');
       }
+      for (const [index, value] of given.entries()) {
+        const message = doubt?.(value);
+        if (message !== undefined) context.warn([...path, index], 'suspicious_value', message);
+      }
       return true;
     }),
   );
 }
 
+const principals = { check: principalComplaint, doubt: wildcardDoubt };
+const accounts = { check: serviceAccountComplaint, maxItems: MAX_SERVICE_ACCOUNTS };
+const ipBlocks = { check: ipBlockComplaint };
+const ports = { check: portComplaint };
+const paths = { check: pathTemplateComplaint, doubt: pathDoubt };
+const hosts = { doubt: wildcardDoubt };
+const methods = { doubt: methodDoubt };
+
 const source = nonEmpty(
   {
-    principals: values('Caller identities without the scheme: cluster.local/ns/shop/sa/web.', principalComplaint),
-    notPrincipals: values('Caller identities that must not match.', principalComplaint),
+    principals: values('Caller identities without the scheme: cluster.local/ns/shop/sa/web.', principals),
+    notPrincipals: values('Caller identities that must not match.', principals),
     requestPrincipals: planned('requestPrincipals (needs RequestAuthentication)'),
     notRequestPrincipals: planned('notRequestPrincipals (needs RequestAuthentication)'),
     namespaces: values('Namespaces of the caller.'),
     notNamespaces: values('Namespaces that must not match.'),
-    serviceAccounts: values('NAME or NAMESPACE/NAME.', serviceAccountComplaint, MAX_SERVICE_ACCOUNTS),
-    notServiceAccounts: values('NAME or NAMESPACE/NAME.', serviceAccountComplaint, MAX_SERVICE_ACCOUNTS),
-    ipBlocks: values('IP addresses or CIDR blocks of the peer.', ipBlockComplaint),
-    notIpBlocks: values('IP addresses or CIDR blocks that must not match.', ipBlockComplaint),
+    serviceAccounts: values('NAME or NAMESPACE/NAME.', accounts),
+    notServiceAccounts: values('NAME or NAMESPACE/NAME.', accounts),
+    ipBlocks: values('IP addresses or CIDR blocks of the peer.', ipBlocks),
+    notIpBlocks: values('IP addresses or CIDR blocks that must not match.', ipBlocks),
     remoteIpBlocks: planned('remoteIpBlocks'),
     notRemoteIpBlocks: planned('notRemoteIpBlocks'),
   },
@@ -52,14 +73,14 @@ const source = nonEmpty(
 
 const operation = nonEmpty(
   {
-    hosts: values('Authority of the request, without regard to case.'),
-    notHosts: values('Authorities that must not match.'),
-    ports: values("The app's ports.", portComplaint),
-    notPorts: values('Ports that must not match.', portComplaint),
-    methods: values('HTTP methods; gRPC is POST.'),
-    notMethods: values('HTTP methods that must not match.'),
-    paths: values('Paths without the query; templates {*} and {**}.', pathTemplateComplaint),
-    notPaths: values('Paths that must not match.', pathTemplateComplaint),
+    hosts: values('Authority of the request, without regard to case.', hosts),
+    notHosts: values('Authorities that must not match.', hosts),
+    ports: values("The app's ports.", ports),
+    notPorts: values('Ports that must not match.', ports),
+    methods: values('HTTP methods; gRPC is POST.', methods),
+    notMethods: values('HTTP methods that must not match.', methods),
+    paths: values('Paths without the query; templates {*} and {**}.', paths),
+    notPaths: values('Paths that must not match.', paths),
   },
   'What is called; all given fields must match.',
 );

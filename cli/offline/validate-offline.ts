@@ -1,0 +1,139 @@
+import { LRUCache } from 'lru-cache';
+import { compileWorkloadPolicy } from '#policy/compile-workload-policy.ts';
+import { ALLOWED } from '#policy/error/codes.ts';
+import type { RefusalDetail } from '#policy/error/refusal.ts';
+import type { FlatHeaders } from '#policy/http/flat-headers.ts';
+import { parseSpiffeId } from '#policy/identity/spiffe-id.ts';
+import type { LoadedResources } from '#policy/load-resources.ts';
+import { normalizePath } from '#policy/path/normalize-path.ts';
+import type { AnyResource } from '#policy/resource/read-resource.ts';
+import { indexResources } from '#policy/snapshot/select-snapshot.ts';
+import { generateValidators } from '#policy/validation/generate-validators.ts';
+import type { Finding, Mesh, RequestValidation, WorkloadPolicy } from '#policy/workload-policy.ts';
+import type { OfflineRequest } from './offline-request.ts';
+
+/** A verdict as it is printed. */
+export interface OfflineVerdict {
+  readonly verdict: 'pass' | 'refuse' | 'audit';
+  readonly code: string;
+  readonly details: readonly RefusalDetail[];
+  readonly reason: string;
+}
+
+/** Compiled policies kept, one a distinct set of resources. */
+const MAX_POLICIES = 100;
+
+/** Holds requests to any workload against its API descriptions, by the code that the sidecar runs. */
+export function createOfflineValidator(
+  { resources, sourced }: LoadedResources,
+  mesh: Mesh,
+  warn: (problem: string) => void,
+) {
+  const index = indexResources(resources, mesh);
+  const labels = endpointLabels(sourced.map(({ any }) => any));
+  const compiled = new LRUCache<string, WorkloadPolicy>({ max: MAX_POLICIES });
+
+  async function policyOf(to: OfflineRequest['to']): Promise<WorkloadPolicy> {
+    const workload = {
+      name: to.name,
+      namespace: to.namespace,
+      serviceAccount: to.name,
+      labels: to.labels ?? labels.get(`${to.namespace}/${to.name}`) ?? {},
+    };
+    const snapshot = index.select(workload);
+    const key = JSON.stringify([to.namespace, to.name, workload.labels]);
+    const known = compiled.get(key);
+    if (known !== undefined) return known;
+    const policy = await compileWorkloadPolicy(snapshot, workload, mesh, generateValidators);
+    for (const problem of policy.problems) warn(problem);
+    compiled.set(key, policy);
+    return policy;
+  }
+
+  return {
+    async judge(request: OfflineRequest): Promise<OfflineVerdict> {
+      if (request.response !== undefined) {
+        return verdictOf('invalid_request', 'responses are not validated in this version; leave response out');
+      }
+      const body = bodyOf(request);
+      if (typeof body === 'string') return verdictOf('invalid_request', body);
+      if (request.from !== undefined) {
+        const source = parseSpiffeId(request.from);
+        if (source.kind === 'invalid') return verdictOf('invalid_spiffe_id', source.reason);
+      }
+      const policy = await policyOf(request.to);
+      return judge(request, body, policy);
+    },
+  };
+}
+
+function judge(request: OfflineRequest, body: Buffer, { validation, defaults }: WorkloadPolicy): OfflineVerdict {
+  if (request.protocol === 'tcp') return passed('a TCP connection is not validated');
+  const target = request.path ?? '/';
+  const question = target.indexOf('?');
+  const path = normalizePath(question < 0 ? target : target.slice(0, question), defaults.pathNormalization);
+  if (path.kind === 'ambiguous') return verdictOf('ambiguous_path', path.reason);
+  if (validation === undefined) return passed('no APIValidationPolicy binds the workload');
+  const findings = findingsOf(validation, {
+    method: request.method ?? (request.protocol === 'grpc' ? 'POST' : 'GET'),
+    path: path.path,
+    query: question < 0 ? '' : target.slice(question + 1),
+    headers: flatHeaders(request.headers),
+    body,
+  });
+  const refused = findings.find(({ effect }) => effect === 'refuse' && defaults.mode === 'Enforce');
+  const finding = refused ?? findings[0];
+  if (finding === undefined) return passed('the request is as described');
+  const { code, reason, facts } = finding;
+  return { verdict: refused === undefined ? 'audit' : 'refuse', code, details: facts.details ?? [], reason };
+}
+
+interface WholeRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: string;
+  readonly headers: FlatHeaders;
+  readonly body: Buffer;
+}
+
+function findingsOf(validation: RequestValidation, { body, ...parts }: WholeRequest): readonly Finding[] {
+  const hasBody = body.length > 0;
+  const head = validation.judgeHead({ ...parts, hasBody, contentLength: hasBody ? body.length : undefined });
+  if (head.body === undefined) return head.findings;
+  const ofBody = body.length > head.body.maxBytes ? [head.body.tooLarge(body.length)] : head.body.judge(body);
+  return [...head.findings, ...ofBody];
+}
+
+/** The body of a request; a string: what is wrong with the fields that hold it. */
+function bodyOf({ body, bodyBase64 }: OfflineRequest): Buffer | string {
+  if (body !== undefined && bodyBase64 !== undefined) return 'expected one of body and bodyBase64';
+  if (body === undefined && bodyBase64 === undefined) return Buffer.alloc(0);
+  if (body !== undefined) return typeof body === 'string' ? Buffer.from(body) : 'body must be a string';
+  const isBase64 = typeof bodyBase64 === 'string' && /^[A-Za-z0-9+/]*={0,2}$/.test(bodyBase64);
+  return isBase64 ? Buffer.from(bodyBase64, 'base64') : 'bodyBase64 must be base64';
+}
+
+function flatHeaders(headers: OfflineRequest['headers']): FlatHeaders {
+  return Object.entries(headers).flatMap(([name, values]) => values.flatMap((value) => [name, value]));
+}
+
+function passed(reason: string): OfflineVerdict {
+  return { verdict: 'pass', code: ALLOWED, details: [], reason };
+}
+
+/** Labels of the first endpoint of each MeshService, by NAMESPACE/NAME. */
+function endpointLabels(resources: readonly AnyResource[]) {
+  return new Map(
+    resources.flatMap((any) => {
+      const endpoint = any.type === 'MeshService' ? any.resource.spec.endpoints[0] : undefined;
+      return endpoint === undefined
+        ? []
+        : [[`${any.resource.namespace}/${any.resource.name}`, endpoint.labels] as const];
+    }),
+  );
+}
+
+/** A refusal that no policy made. */
+export function verdictOf(code: string, reason: string): OfflineVerdict {
+  return { verdict: 'refuse', code, details: [], reason };
+}

@@ -1,0 +1,48 @@
+import { posix } from 'node:path';
+import { LRUCache } from 'lru-cache';
+import type { Problem } from '../problem.ts';
+import { isRecord, type Path } from '../schema/schema.ts';
+import type { DocumentProblem } from '../validation/api-model.ts';
+import { checkOpenApiDocument } from '../validation/check-openapi-document.ts';
+import { problemAt, type SourcedResource } from './sourced-resource.ts';
+
+/** Documents whose findings are remembered: a folder is read again at each change, and few documents change. */
+const MAX_REMEMBERED_DOCUMENTS = 256;
+/** Characters of all remembered documents together. */
+const MAX_REMEMBERED_CHARACTERS = 64 * 1024 * 1024;
+
+const remembered = new LRUCache<string, readonly DocumentProblem[]>({
+  max: MAX_REMEMBERED_DOCUMENTS,
+  maxSize: MAX_REMEMBERED_CHARACTERS,
+  sizeCalculation: (_problems, text) => text.length + 1,
+});
+
+/** What is wrong with the documents of the APISchemas: in their own files by position, inline ones at their place. */
+export function checkApiSchemas(
+  all: readonly SourcedResource[],
+  given: (sourced: SourcedResource) => unknown,
+): readonly Problem[] {
+  return all.flatMap((sourced) => {
+    if (sourced.any.type !== 'APISchema') return [];
+    const file = namedFile(given(sourced));
+    return findings(sourced.any.resource.spec.openapi.inline).map((found) => {
+      if (file !== undefined) return { ...found, file: posix.join(posix.dirname(sourced.file), file) };
+      const path: Path = ['spec', 'openapi', 'inline'];
+      const message = `line ${found.line}, column ${found.column} of the document: ${found.message}`;
+      return problemAt(sourced, path, found.severity, found.code, message);
+    });
+  });
+}
+
+function findings(text: string): readonly DocumentProblem[] {
+  const known = remembered.get(text);
+  if (known !== undefined) return known;
+  const found = checkOpenApiDocument(text);
+  remembered.set(text, found);
+  return found;
+}
+
+function namedFile(spec: unknown): string | undefined {
+  const openapi = isRecord(spec) ? spec.openapi : undefined;
+  return isRecord(openapi) && typeof openapi.file === 'string' ? openapi.file : undefined;
+}

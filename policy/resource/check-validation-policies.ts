@@ -1,0 +1,81 @@
+import type { Problem } from '../problem.ts';
+import { nearestSpelling } from '../schema/nearest-spelling.ts';
+import { readOpenApi } from '../validation/read-openapi.ts';
+import type { Resource } from './kind.ts';
+import type { ApiValidationPolicySpec } from './kinds/api-validation-policy.ts';
+import { problemAt, type SourcedResource } from './sourced-resource.ts';
+
+interface Operation {
+  /** `GET /orders/{id}`, names of parameters left out: the same paths are the same operation. */
+  readonly title: string;
+  readonly operationId: string | undefined;
+}
+
+/** What APIValidationPolicies say about operations: one that two documents have, an override of one that none has. */
+export function checkValidationPolicies(all: readonly SourcedResource[]): readonly Problem[] {
+  const texts = new Map<string, string>(
+    all.flatMap(({ any }) =>
+      any.type === 'APISchema'
+        ? [[`${any.resource.namespace}/${any.resource.name}`, any.resource.spec.openapi.inline] as const]
+        : [],
+    ),
+  );
+  const read = new Map<string, readonly Operation[]>();
+  const operationsOf = (name: string): readonly Operation[] => {
+    const known = read.get(name) ?? operationsIn(texts.get(name));
+    read.set(name, known);
+    return known;
+  };
+  return all.flatMap((sourced) => {
+    if (sourced.any.type !== 'APIValidationPolicy') return [];
+    const policy = sourced.any.resource;
+    // One document without overrides has nothing to be compared with, and need not be read once more.
+    if (policy.spec.schemaRefs.length < 2 && policy.spec.overrides.length === 0) return [];
+    const documents = policy.spec.schemaRefs.map((name) => operationsOf(`${policy.namespace}/${name}`));
+    return [...sharedOperations(sourced, policy, documents), ...unknownOverrides(sourced, policy, documents)];
+  });
+}
+
+function operationsIn(text: string | undefined): readonly Operation[] {
+  if (text === undefined) return [];
+  return readOpenApi(text).operations.map(({ method, template, operationId }) => ({
+    title: `${method} ${template.replace(/\{[^}]*\}/g, '{}')}`,
+    operationId,
+  }));
+}
+
+function sharedOperations(
+  sourced: SourcedResource,
+  { spec }: Resource<ApiValidationPolicySpec>,
+  documents: readonly (readonly Operation[])[],
+): readonly Problem[] {
+  const owners = new Map<string, string>();
+  const problems: Problem[] = [];
+  for (const [index, operations] of documents.entries()) {
+    const name = spec.schemaRefs[index] ?? '';
+    for (const { title } of operations) {
+      const owner = owners.get(title);
+      if (owner === undefined) {
+        owners.set(title, name);
+      } else if (owner !== name) {
+        const message = `${title} is in two documents, ${owner} and ${name}`;
+        problems.push(problemAt(sourced, ['spec', 'schemaRefs', index], 'error', 'duplicate_operation', message));
+      }
+    }
+  }
+  return problems;
+}
+
+function unknownOverrides(
+  sourced: SourcedResource,
+  { spec }: Resource<ApiValidationPolicySpec>,
+  documents: readonly (readonly Operation[])[],
+): readonly Problem[] {
+  const known = documents.flat().flatMap(({ operationId }) => operationId ?? []);
+  return spec.overrides.flatMap(({ operationId }, index) => {
+    if (known.includes(operationId)) return [];
+    const near = nearestSpelling(operationId, known);
+    const message = `no operation has the operationId ${operationId}${near === undefined ? '' : `; did you mean ${near}?`}`;
+    return [problemAt(sourced, ['spec', 'overrides', index, 'operationId'], 'error', 'unknown_reference', message)];
+  });
+}

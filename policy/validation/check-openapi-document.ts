@@ -1,0 +1,56 @@
+import type { DocumentProblem } from './api-model.ts';
+import { SchemaConverter } from './convert-schema.ts';
+import { type ReadOperation, readOpenApi } from './read-openapi.ts';
+import { SchemaFault } from './schema-references.ts';
+
+/** Problems reported for one document; the rest is left out. */
+export const MAX_DOCUMENT_PROBLEMS = 200;
+
+/**
+ * All that is wrong with an OpenAPI document, by position in its text. Errors make it unusable; a warning
+ * `schema_unavailable` says that an operation will be refused because it cannot be checked. Compiles nothing.
+ */
+export function checkOpenApiDocument(text: string): readonly DocumentProblem[] {
+  const document = readOpenApi(text);
+  const problems = [...document.problems];
+  const converter = new SchemaConverter(document.references, document.version);
+  for (const operation of document.operations) {
+    for (const { title, fault } of faultsOf(operation, converter)) {
+      problems.push(
+        document.text.problem('warning', fault.path, 'schema_unavailable', `${title} is refused: ${fault.message}`),
+      );
+      if (problems.length >= MAX_DOCUMENT_PROBLEMS) break;
+    }
+  }
+  return problems.slice(0, MAX_DOCUMENT_PROBLEMS).sort(byPosition);
+}
+
+interface OperationFault {
+  readonly title: string;
+  readonly fault: SchemaFault;
+}
+
+function faultsOf(operation: ReadOperation, converter: SchemaConverter): readonly OperationFault[] {
+  const title = `${operation.method} ${operation.template}`;
+  if (operation.fault !== undefined) return [{ title, fault: operation.fault }];
+  const faults: OperationFault[] = [];
+  const convert = (path: SchemaFault['path'], of: string) => {
+    try {
+      converter.closure(path);
+    } catch (error) {
+      if (!(error instanceof SchemaFault)) throw error;
+      faults.push({ title: of, fault: error });
+    }
+  };
+  for (const { schema } of operation.parameters) convert(schema.path, title);
+  for (const { mediaRange, schema, fault } of operation.body?.contents ?? []) {
+    const of = `${title} with ${mediaRange}`;
+    if (fault !== undefined) faults.push({ title: of, fault });
+    else if (schema !== undefined) convert(schema.path, of);
+  }
+  return faults;
+}
+
+function byPosition(left: DocumentProblem, right: DocumentProblem): number {
+  return left.line - right.line || left.column - right.column;
+}

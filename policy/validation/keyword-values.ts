@@ -1,0 +1,57 @@
+import type { OpenApiVersion } from './openapi-version.ts';
+
+type Check = (value: unknown) => boolean;
+
+const TYPES = new Set<unknown>(['string', 'number', 'integer', 'boolean', 'array', 'object', 'null']);
+
+const isNumber: Check = (value) => typeof value === 'number' && Number.isFinite(value);
+const isCount: Check = (value) => typeof value === 'number' && Number.isInteger(value) && value >= 0;
+const isBoolean: Check = (value) => typeof value === 'boolean';
+const isString: Check = (value) => typeof value === 'string';
+const isStrings: Check = (value) => Array.isArray(value) && value.every(isString);
+const isFilled: Check = (value) => Array.isArray(value) && value.length > 0;
+
+const number = [isNumber, 'a number'] as const;
+const count = [isCount, 'a whole number from 0'] as const;
+const text = [isString, 'a string'] as const;
+
+/** What the value of each keyword must be. Source: JSON Schema 2020-12, Validation §6. */
+const VALUES: { readonly [keyword: string]: readonly [Check, string] } = {
+  multipleOf: [(value) => typeof value === 'number' && value > 0, 'a number above 0'],
+  maximum: number,
+  minimum: number,
+  maxLength: count,
+  minLength: count,
+  maxItems: count,
+  minItems: count,
+  maxProperties: count,
+  minProperties: count,
+  maxContains: count,
+  minContains: count,
+  uniqueItems: [isBoolean, 'true or false'],
+  pattern: text,
+  format: text,
+  required: [isStrings, 'a list of names'],
+  enum: [isFilled, 'a list of at least one value'],
+};
+
+/** What is wrong with the value of a keyword, or undefined. */
+export function keywordComplaint(keyword: string, value: unknown, version: OpenApiVersion): string | undefined {
+  if (keyword === 'type') return typeComplaint(value, version);
+  const [check, expected] = valueRule(keyword, version) ?? [];
+  return check === undefined || check(value) ? undefined : `${keyword} must be ${expected}`;
+}
+
+function valueRule(keyword: string, version: OpenApiVersion): readonly [Check, string] | undefined {
+  if (keyword === 'exclusiveMaximum' || keyword === 'exclusiveMinimum') {
+    return version === '3.0' ? [isBoolean, 'true or false in OpenAPI 3.0'] : [isNumber, 'a number in OpenAPI 3.1'];
+  }
+  return Object.hasOwn(VALUES, keyword) ? VALUES[keyword] : undefined;
+}
+
+function typeComplaint(value: unknown, version: OpenApiVersion): string | undefined {
+  const names: readonly unknown[] = version === '3.1' && Array.isArray(value) ? value : [value];
+  // OpenAPI 3.0 §4.7.24: "null is not supported as a type".
+  const isKnown = names.length > 0 && names.every((name) => TYPES.has(name) && !(version === '3.0' && name === 'null'));
+  return isKnown ? undefined : `type ${JSON.stringify(value)} is not one of OpenAPI ${version}`;
+}
