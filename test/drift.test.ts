@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { CODES } from '#policy/error/codes.ts';
+import { CODES, type CodeEntry } from '#policy/error/codes.ts';
 import { PAGES } from '../scripts/reference/pages.ts';
 import { environment } from '../scripts/run-step.ts';
 
@@ -66,7 +66,8 @@ t.test('every code of the catalogue is used, and has a text for caller and opera
       .map((name) => readFileSync(join(root, folder, name), 'utf8')),
   );
   const all = files.join('\n');
-  for (const [code, entry] of Object.entries(CODES)) {
+  const catalogue: readonly [string, CodeEntry][] = Object.entries(CODES);
+  for (const [code, entry] of catalogue) {
     t.ok(all.includes(`'${code}'`), `${code} is used`);
     t.ok(entry.title !== '' && entry.meaning !== '' && entry.remedy !== '');
   }

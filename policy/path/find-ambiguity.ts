@@ -10,9 +10,9 @@ for (let code = 0; code < 128; code++) {
 }
 
 /**
- * Why two programs could read two paths, or undefined. A percent-encoded character that needs no encoding
- * (RFC 3986 §2.3) counts: `/%61dmin` would pass a rule about `/admin`. So does a character that must be
- * encoded and is not. One scan without allocation where nothing suspect is in it.
+ * Why two programs could read two paths, or undefined; of a path whose needless encodings were decoded before.
+ * A character that must be encoded and is not counts too. One scan without allocation where nothing suspect
+ * is in it.
  */
 export function ambiguityOf(path: string): string | undefined {
   let previous = 0;
@@ -40,8 +40,7 @@ function closerLook(path: string): string | undefined {
       continue;
     }
     const encoding = path.slice(index, index + 3);
-    const byte = /^%[0-9a-f]{2}$/i.test(encoding) ? Number.parseInt(encoding.slice(1), 16) : undefined;
-    if (byte === undefined) return `the path has a broken percent-encoding (${encoding})`;
+    const byte = Number.parseInt(encoding.slice(1), 16); // not broken: normalize-path.ts looked before it decoded
     const complaint = encodedComplaint(byte, encoding);
     if (complaint !== undefined) return complaint;
     bytes.push(byte);
@@ -54,9 +53,9 @@ function encodedComplaint(byte: number, encoding: string): string | undefined {
   if (byte === SLASH) return `the path has an encoded slash (${encoding})`;
   if (byte === 0x5c) return `the path has an encoded backslash (${encoding})`;
   if (byte === 0) return 'the path has an encoded NUL (%00)';
-  if (byte === DOT) return `the path has an encoded dot (${encoding})`;
-  if (!/[A-Za-z0-9\-_~]/.test(String.fromCharCode(byte))) return undefined;
-  return `the path encodes a character that needs no encoding (${encoding})`;
+  // what needs no encoding was decoded before: this one came of decoding itself
+  if (/[A-Za-z0-9\-._~]/.test(String.fromCharCode(byte))) return `the path has an encoded encoding (${encoding})`;
+  return undefined;
 }
 
 /** Encoded bytes must be UTF-8 in its shortest form, and `..%3B` is as good as `..;`. */

@@ -16,13 +16,16 @@ export function mergeSlashes(path: string): string {
 export function resolveBase(path: string): string | undefined {
   if (/%00/.test(path)) return undefined;
   if (!path.startsWith('/')) return path;
-  const plain = path
-    .replaceAll('\\', '/')
-    .replace(/%(2[de]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])/gi, (encoding) =>
-      String.fromCharCode(Number.parseInt(encoding.slice(1), 16)),
-    )
-    .replace(/[^\0-\x7f]+/g, (text) => encodeBytes(text));
+  const plain = decodeUnreserved(path.replaceAll('\\', '/')).replace(/[^\0-\x7f]+/g, (text) => encodeBytes(text));
   return plain.includes('/.') ? resolveDotSegments(plain) : plain;
+}
+
+/** RFC 3986 §6.2.2.2: characters that need no encoding are decoded; the result means the same to everybody. */
+export function decodeUnreserved(path: string): string {
+  if (!path.includes('%')) return path;
+  return path.replace(/%(2[de]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])/gi, (encoding) =>
+    String.fromCharCode(Number.parseInt(encoding.slice(1), 16)),
+  );
 }
 
 /** RFC 3986 §5.2.4. */

@@ -25,6 +25,8 @@ export class SchemaCompiler {
   constructor(version: OpenApiVersion) {
     const options: Options = {
       strict: false,
+      // `1e999` is read as Infinity, which is no number of JSON.
+      strictNumbers: true,
       allErrors: false,
       // Names such as `constructor` are properties only where the value has them.
       ownProperties: true,

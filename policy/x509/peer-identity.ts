@@ -1,12 +1,39 @@
 import type { X509Certificate } from 'node:crypto';
-import { identityOfCertificate } from '../identity/certificate-identity.ts';
-import type { SpiffeIdResult } from '../identity/spiffe-id.ts';
+import { parseSpiffeId, type SpiffeIdResult } from '../identity/spiffe-id.ts';
+
+const URI_PREFIX = 'URI:';
 
 /**
- * The SPIFFE ID of a leaf whose chain was verified already: it must have exactly one URI SAN and be no authority
- * (X509-SVID §2 and §4.1).
+ * The SPIFFE ID of a leaf whose chain was verified already: it must have exactly one URI SAN and be no
+ * authority; other names give no identity (X509-SVID §2, §4.1).
  */
 export function identityOfLeaf(certificate: X509Certificate): SpiffeIdResult {
-  if (certificate.ca) return { kind: 'invalid', reason: 'the certificate is of an authority, not of a workload' };
-  return identityOfCertificate(certificate.subjectAltName);
+  if (certificate.ca) return { kind: 'invalid', reason: 'the certificate is an authority, not a leaf' };
+  // node:crypto prints `URI:spiffe://…, DNS:…`, and values with special characters as JSON strings
+  const uris = splitNames(certificate.subjectAltName ?? '').filter((name) => name.startsWith(URI_PREFIX));
+  const [only] = uris;
+  if (only === undefined) return { kind: 'invalid', reason: 'the certificate has no URI SAN, so no SPIFFE ID' };
+  if (uris.length > 1)
+    return { kind: 'invalid', reason: `the certificate has ${uris.length} URI SANs; one is allowed` };
+  const value = only.slice(URI_PREFIX.length);
+  if (value.startsWith('"')) return { kind: 'invalid', reason: 'the URI SAN has characters that no SPIFFE ID has' };
+  return parseSpiffeId(value);
+}
+
+/** Splits at `, ` outside of quotes, so that a comma within a name cannot make two of it. */
+function splitNames(text: string): string[] {
+  const names: string[] = [];
+  let start = 0;
+  let isQuoted = false;
+  for (let index = 0; index < text.length; index++) {
+    const character = text[index];
+    if (isQuoted && character === '\\') index++;
+    else if (character === '"') isQuoted = !isQuoted;
+    else if (!isQuoted && character === ',' && text[index + 1] === ' ') {
+      names.push(text.slice(start, index));
+      start = index + 2;
+    }
+  }
+  if (start < text.length) names.push(text.slice(start));
+  return names;
 }

@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
-import { identityOfCertificate } from '#policy/identity/certificate-identity.ts';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
+import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
 import type { PeerTls } from '../http/dial.ts';
 import type { CredentialSource, Credentials } from './credentials.ts';
 
@@ -40,7 +40,7 @@ function contextOptions(credentials: Credentials): SecureContextOptions {
 
 function peerComplaint(certificate: X509Certificate | undefined, expected: SpiffeId): string | undefined {
   if (certificate === undefined) return 'the peer presented no certificate';
-  const result = identityOfCertificate(certificate.subjectAltName);
+  const result = identityOfLeaf(certificate);
   if (result.kind === 'invalid') return result.reason;
   return result.id.uri === expected.uri ? undefined : `proved ${result.id.uri}, expected ${expected.uri}`;
 }

@@ -1,6 +1,6 @@
 import type { TLSSocket } from 'node:tls';
 import { Refusal } from '#policy/error/refusal.ts';
-import { identityOfCertificate } from '#policy/identity/certificate-identity.ts';
+import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
 import type { VerifiedCertificate } from '../http/message.ts';
 
 /**
@@ -18,7 +18,7 @@ export function acceptConnection(socket: TLSSocket, trustDomain: string): Verifi
     const now = new Date().toUTCString();
     throw new Refusal('untrusted_certificate', `${String(socket.authorizationError)}: ${who}; clock here ${now}`);
   }
-  const result = identityOfCertificate(certificate.subjectAltName);
+  const result = identityOfLeaf(certificate);
   if (result.kind === 'invalid') throw new Refusal('invalid_spiffe_id', result.reason);
   if (result.id.trustDomain !== trustDomain) {
     throw new Refusal('foreign_trust_domain', `${result.id.uri} is not of trust domain ${trustDomain}`);

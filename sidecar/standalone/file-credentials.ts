@@ -1,8 +1,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { watchPath } from '#files/watch-path.ts';
-import { identityOfCertificate } from '#policy/identity/certificate-identity.ts';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
+import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
 import type { CredentialSource, Credentials } from '../identity/credentials.ts';
 
 export interface CredentialFiles {
@@ -53,7 +53,7 @@ async function readCredentials(files: CredentialFiles, expected: SpiffeId): Prom
   parsed(files.trustBundle, () => new X509Certificate(trustBundlePem));
   const key = parsed(files.privateKey, () => createPrivateKey(privateKeyPem));
   if (!leaf.checkPrivateKey(key)) throw new Error(`${files.privateKey} is not the key of ${files.certificate}`);
-  const identity = identityOfCertificate(leaf.subjectAltName);
+  const identity = identityOfLeaf(leaf);
   if (identity.kind === 'invalid') throw new Error(`${files.certificate}: ${identity.reason}`);
   if (identity.id.uri !== expected.uri) {
     throw new Error(`${files.certificate} is of ${identity.id.uri}; trustDomain and workload say ${expected.uri}`);

@@ -10,7 +10,10 @@ function shown(text: string): readonly string[] {
 }
 
 t.test('says nothing about a good document, in YAML or JSON', async (t) => {
-  const yaml = openApi('3.1.0', '  /a/{id}:\n    get: {parameters: [{name: id, in: path, required: true, schema: {type: string}}]}\n');
+  const yaml = openApi(
+    '3.1.0',
+    '  /a/{id}:\n    get: {parameters: [{name: id, in: path, required: true, schema: {type: string}}]}\n',
+  );
   t.same(shown(yaml), []);
   t.same(shown('{"openapi":"3.0.3","info":{"title":"t","version":"1"},"paths":{"/a":{"get":{}}}}'), []);
   t.same(shown('openapi: 3.1.0\ninfo: {title: t, version: "1"}\n'), [], 'paths are optional in 3.1');
@@ -31,17 +34,56 @@ t.test('tells the position of what makes a document unusable', async (t) => {
     ['braces', openApi('3.1.0', '  /a/{b: {}\n'), [/^4:3 error invalid_path/]],
     ['parameter twice', openApi('3.1.0', '  /{a}/{a}: {}\n'), [/error invalid_path .*twice/]],
     ['side by side', openApi('3.1.0', '  /{a}{b}: {}\n'), [/error invalid_path .*side by side/]],
-    ['ambiguous', openApi('3.1.0', '  /a/{x}: {}\n  /a/{y}: {}\n'), [/^5:3 error ambiguous_template \/a\/\{y\} matches the same paths as \/a\/\{x\}/]],
-    ['undeclared', openApi('3.1.0', '  /a/{x}:\n    get: {}\n'), [/^5:5 error undeclared_path_parameter path parameter x/]],
-    ['unused', openApi('3.1.0', '  /a:\n    get:\n      parameters: [{name: x, in: path, required: true, schema: {}}]\n'), [/^5:5 warning unused_path_parameter/]],
-    ['operationId', openApi('3.1.0', '  /a:\n    get: {operationId: x}\n    put: {operationId: x}\n'), [/^6:24 error duplicate_operation_id .* paths?.*|^6:24 error duplicate_operation_id operationId x is also that of \/a get/]],
+    [
+      'ambiguous',
+      openApi('3.1.0', '  /a/{x}: {}\n  /a/{y}: {}\n'),
+      [/^5:3 error ambiguous_template \/a\/\{y\} matches the same paths as \/a\/\{x\}/],
+    ],
+    [
+      'undeclared',
+      openApi('3.1.0', '  /a/{x}:\n    get: {}\n'),
+      [/^5:5 error undeclared_path_parameter path parameter x/],
+    ],
+    [
+      'unused',
+      openApi('3.1.0', '  /a:\n    get:\n      parameters: [{name: x, in: path, required: true, schema: {}}]\n'),
+      [/^5:5 warning unused_path_parameter/],
+    ],
+    [
+      'operationId',
+      openApi('3.1.0', '  /a:\n    get: {operationId: x}\n    put: {operationId: x}\n'),
+      [/^6:24 error duplicate_operation_id operationId x is also that of \/a get/],
+    ],
     ['method', openApi('3.1.0', '  /a:\n    GET: {}\n'), [/^5:5 error unknown_field unknown field GET/]],
-    ['parameter in', openApi('3.1.0', '  /a:\n    get:\n      parameters: [{name: x, in: body, schema: {}}]\n'), [/^6:20 error invalid_schema a parameter is in path/]],
-    ['parameter listed twice', openApi('3.1.0', '  /a:\n    get:\n      parameters: [{name: x, in: query, schema: {}}, {name: x, in: query, schema: {}}]\n'), [/^6:54 error invalid_schema parameter x in query twice/]],
-    ['broken parameter reference', openApi('3.1.0', '  /a:\n    parameters: [{$ref: "#/components/parameters/x"}]\n'), [/^5:25 error invalid_schema \$ref .* leads nowhere/]],
-    ['outside', openApi('3.1.0', '  /a: {$ref: "other.yaml#/a"}\n'), [/^4:14 error invalid_schema .*nothing is fetched/]],
+    [
+      'parameter in',
+      openApi('3.1.0', '  /a:\n    get:\n      parameters: [{name: x, in: body, schema: {}}]\n'),
+      [/^6:20 error invalid_schema a parameter is in path/],
+    ],
+    [
+      'parameter listed twice',
+      openApi(
+        '3.1.0',
+        '  /a:\n    get:\n      parameters: [{name: x, in: query, schema: {}}, {name: x, in: query, schema: {}}]\n',
+      ),
+      [/^6:54 error invalid_schema parameter x in query twice/],
+    ],
+    [
+      'broken parameter reference',
+      openApi('3.1.0', '  /a:\n    parameters: [{$ref: "#/components/parameters/x"}]\n'),
+      [/^5:25 error invalid_schema \$ref .* leads nowhere/],
+    ],
+    [
+      'outside',
+      openApi('3.1.0', '  /a: {$ref: "other.yaml#/a"}\n'),
+      [/^4:14 error invalid_schema .*nothing is fetched/],
+    ],
     ['circle', openApi('3.1.0', '  /a: {$ref: "#/paths/~1a"}\n'), [/more than 32 \$refs/]],
-    ['dialect', 'openapi: 3.1.0\njsonSchemaDialect: "http://json-schema.org/draft-07/schema#"\npaths: {}\n', [/^2:20 error unsupported_dialect/]],
+    [
+      'dialect',
+      'openapi: 3.1.0\njsonSchemaDialect: "http://json-schema.org/draft-07/schema#"\npaths: {}\n',
+      [/^2:20 error unsupported_dialect/],
+    ],
     ['server', 'openapi: 3.1.0\nservers: [{url: "http://[bad"}]\npaths: {}\n', [/^2:10 error invalid_server/]],
   ];
   for (const [name, text, wanted] of cases) {
@@ -52,12 +94,16 @@ t.test('tells the position of what makes a document unusable', async (t) => {
 });
 
 t.test('only warns of a schema that cannot be checked: its operation is refused, the others are not', async (t) => {
-  const body = (schema: string) => openApi('3.0.3', `  /a:\n    post:\n      requestBody: {content: {application/json: {schema: ${schema}}}}\n`);
+  const body = (schema: string) =>
+    openApi('3.0.3', `  /a:\n    post:\n      requestBody: {content: {application/json: {schema: ${schema}}}}\n`);
   const cases: readonly (readonly [string, RegExp])[] = [
-    ['{type: strin}', /^6:64 warning schema_unavailable POST \/a with application\/json is refused: type "strin" is not one/],
+    [
+      '{type: strin}',
+      /^6:65 warning schema_unavailable POST \/a with application\/json is refused: type "strin" is not one/,
+    ],
     ['{type: [string, "null"]}', /type .* is not one of OpenAPI 3.0/],
     ['{const: 3}', /keyword const is not of OpenAPI 3.0/],
-    ['{pattern: "a(?=b)"}', /^6:67 warning .*lookaround/],
+    ['{pattern: "a(?=b)"}', /^6:68 warning .*lookaround/],
     ['{$ref: "#/components/schemas/Missing"}', /leads nowhere/],
     ['{$ref: "http://elsewhere.example/schema.json"}', /nothing is fetched/],
     ['{maxLength: -1}', /maxLength must be a whole number/],

@@ -9,7 +9,16 @@ function matches(templates: readonly string[], path: string): readonly unknown[]
 }
 
 t.test('prefers literals to parameters, segment by segment', async (t) => {
-  const templates = ['/users/{id}', '/users/me', '/users/{id}/keys', '/users/me/{thing}', '/', '/files/{name}.json', '/files/{name}', '/{a}-{b}/x'];
+  const templates = [
+    '/users/{id}',
+    '/users/me',
+    '/users/{id}/keys',
+    '/users/me/{thing}',
+    '/',
+    '/files/{name}.json',
+    '/files/{name}',
+    '/{a}-{b}/x',
+  ];
   const cases: readonly (readonly [string, readonly string[] | undefined])[] = [
     ['/users/me', ['/users/me']],
     ['/users/7', ['/users/{id}', '7']],

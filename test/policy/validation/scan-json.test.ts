@@ -15,9 +15,36 @@ function parses(text: string): boolean {
 
 t.test('takes exactly what JSON.parse takes', async (t) => {
   const texts = [
-    ...['{}', '[]', '1', '-0', '-0.5e+3', '1E5', '"a\\u0041\\n\\/"', 'true', ' [1 , 2 ] ', '{"a":{"b":[{}]}}', '"\u2028"'],
+    ...[
+      '{}',
+      '[]',
+      '1',
+      '-0',
+      '-0.5e+3',
+      '1E5',
+      '"a\\u0041\\n\\/"',
+      'true',
+      ' [1 , 2 ] ',
+      '{"a":{"b":[{}]}}',
+      '"\u2028"',
+    ],
     ...['', ' ', '01', '-', '+1', '1.', '.5', '1e', '1e+', 'nul', 'True', 'NaN', '[1,]', '[,1]', '{"a":}', '{"a"}'],
-    ...['{a:1}', "{'a':1}", '{"a":1,}', '[1 2]', '{"a":1 "b":2}', '[', '{', ']', '}', '[}', '{]', '"a', '"\\x"', '"\\u12g4"'],
+    ...[
+      '{a:1}',
+      "{'a':1}",
+      '{"a":1,}',
+      '[1 2]',
+      '{"a":1 "b":2}',
+      '[',
+      '{',
+      ']',
+      '}',
+      '[}',
+      '{]',
+      '"a',
+      '"\\x"',
+      '"\\u12g4"',
+    ],
     ...['"\n"', '"\t"', '1 2', '{} x', '\ufeff{}', '/**/1', '[1]]', '\u00a01', 'nulll', '"\\', '{"a":1,,"b":2}'],
   ];
   const disagreements = texts.filter((text) => (scanJson(text, LIMITS) === undefined) !== parses(text));
@@ -26,9 +53,16 @@ t.test('takes exactly what JSON.parse takes', async (t) => {
 
 t.test('takes what JSON.stringify writes, and agrees with JSON.parse on damaged texts', async (t) => {
   fc.assert(
-    fc.property(fc.json({ maxDepth: 8 }), (text) => scanJson(text, { ...LIMITS, denyDuplicateKeys: false }) === undefined),
+    fc.property(
+      fc.json({ maxDepth: 8 }),
+      (text) => scanJson(text, { ...LIMITS, denyDuplicateKeys: false }) === undefined,
+    ),
   );
-  const damaged = fc.tuple(fc.json({ maxDepth: 4 }), fc.nat(), fc.constantFrom('', '"', '{', ']', ',', ':', '0', '\\', '\n'));
+  const damaged = fc.tuple(
+    fc.json({ maxDepth: 4 }),
+    fc.nat(),
+    fc.constantFrom('', '"', '{', ']', ',', ':', '0', '\\', '\n'),
+  );
   fc.assert(
     fc.property(damaged, ([text, at, insert]) => {
       const index = at % (text.length + 1);
@@ -63,9 +97,9 @@ t.test('finds duplicate keys, as their escapes decode, of one object only', asyn
 });
 
 t.test('refuses nesting beyond the limit, counting arrays and objects', async (t) => {
-  const nested = (depth: number) => '[{"a":'.repeat(depth / 2) + '1' + '}]'.repeat(depth / 2);
+  const nested = (depth: number) => `${'[{"a":'.repeat(depth / 2)}1${'}]'.repeat(depth / 2)}`;
   t.equal(scanJson(nested(64), LIMITS), undefined);
-  t.match(scanJson(nested(66), LIMITS), { reason: 'nested deeper than limits.jsonDepth 64', offset: 64 / 2 * 6 });
+  t.match(scanJson(nested(66), LIMITS), { reason: 'nested deeper than limits.jsonDepth 64', offset: (64 / 2) * 6 });
   t.match(scanJson('['.repeat(5_000_000), LIMITS), { offset: 64 });
   t.equal(scanJson('[]', { ...LIMITS, maxDepth: 1 }), undefined);
   t.match(scanJson('[[]]', { ...LIMITS, maxDepth: 1 }), { offset: 1 });

@@ -15,7 +15,13 @@ export function policyOf(spec: object, name = 'policy'): Resource<ApiValidationP
 }
 
 export function schemaOf(name: string, inline: string): Resource<ApiSchemaSpec> {
-  return { apiVersion: 'lateral.dev/v1alpha1', kind: 'APISchema', namespace: 'shop', name, spec: { openapi: { inline } } };
+  return {
+    apiVersion: 'lateral.dev/v1alpha1',
+    kind: 'APISchema',
+    namespace: 'shop',
+    name,
+    spec: { openapi: { inline } },
+  };
 }
 
 /** An OpenAPI document with these `paths` (and more, indented like it). */

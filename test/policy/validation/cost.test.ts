@@ -1,0 +1,93 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import t from 'tap';
+import { compileDocument } from '#policy/validation/compile-document.ts';
+import { instantiateValidators } from '#policy/validation/instantiate-validators.ts';
+import { codeOf, findings, openApi, validationOf } from './validation-of.ts';
+
+const body = (schema: string) => `  /b:\n    post: {requestBody: {content: {application/json: {schema: ${schema}}}}}\n`;
+
+/** Runs once cold, then tells how long the second run takes, in milliseconds. */
+function timed(step: () => void): number {
+  step();
+  const started = performance.now();
+  step();
+  return performance.now() - started;
+}
+
+t.test('a body of hostile content takes a bounded time, whatever the schema', async (t) => {
+  const components = `components:
+  schemas:
+    Both: {anyOf: [{type: object, required: [x], properties: {c: {$ref: "#/components/schemas/Both"}}}, {type: object, properties: {c: {$ref: "#/components/schemas/Both"}}, required: [y]}]}
+    Self: {$ref: "#/components/schemas/Self"}
+    Item: {type: object, properties: {a: {$ref: "#/components/schemas/Item"}}}
+`;
+  const nested = `${'{"x":1,"y":1,"c":'.repeat(60)}1${'}'.repeat(60)}`;
+  const objects = JSON.stringify(Array.from({ length: 80_000 }, (_, a) => ({ a })));
+  const numbers = `[${Array.from({ length: 150_000 }, (_, index) => index).join()}]`;
+  const cases: readonly (readonly [name: string, schema: string, body: string])[] = [
+    ['nested quantifiers', '{pattern: "^(a+)+$"}', `"${'a'.repeat(1_000_000)}!"`],
+    ['two quantifiers', '{pattern: "[a-z]+[a-z0-9]+$"}', `"${'a'.repeat(1_000_000)}!"`],
+    ['a wide pattern', '{pattern: "^(?:\\\\p{L}{1,1000})$"}', `"${'é'.repeat(500_000)}"`],
+    ['an email', '{format: email}', `"${'a'.repeat(1_000_000)}"`],
+    ['a hostname', '{format: hostname}', `"${'a-'.repeat(500_000)}"`],
+    ['a URI', '{format: uri}', `"http://${'a'.repeat(1_000_000)}"`],
+    ['unique objects', '{uniqueItems: true}', objects],
+    ['unique numbers', '{uniqueItems: true}', numbers],
+    ['alternatives in a recursive schema', '{$ref: "#/components/schemas/Both"}', nested],
+    ['a schema that is itself', '{$ref: "#/components/schemas/Self"}', '1'],
+    ['contains with references', '{contains: {$ref: "#/components/schemas/Item"}}', numbers],
+  ];
+  for (const [name, schema, text] of cases) {
+    const { validation, problems } = await validationOf(openApi('3.1.0', body(schema)) + components);
+    t.same(problems, []);
+    const buffer = Buffer.from(text);
+    const elapsedMs = timed(() => findings(validation, 'POST /b', { body: buffer }));
+    t.comment(`${name}, ${buffer.length} bytes: ${elapsedMs.toFixed(1)} ms, ${codeOf(validation, 'POST /b', { body: buffer })}`);
+    t.ok(elapsedMs < 2_000, `${name} took ${elapsedMs} ms`);
+  }
+});
+
+t.test('an ordinary request is judged in microseconds', async (t) => {
+  const schema =
+    '{type: object, required: [id, items], additionalProperties: false, properties: {id: {type: string, format: uuid}, items: {type: array, items: {$ref: "#/components/schemas/Item"}}}}';
+  const components =
+    'components: {schemas: {Item: {type: object, required: [sku], properties: {sku: {type: string, pattern: "^[a-z0-9-]{1,63}$"}, quantity: {type: integer, minimum: 1}, price: {type: number}}}}}\n';
+  const paths = `  /orders/{id}:
+    post:
+      parameters: [{name: id, in: path, required: true, schema: {type: string, format: uuid}}, {name: page, in: query, schema: {type: integer}}]
+      requestBody: {required: true, content: {application/json: {schema: ${schema}}}}
+`;
+  const { validation } = await validationOf(openApi('3.0.3', paths) + components);
+  const id = '6fa459ea-ee8a-3ca4-894e-db77e160355e';
+  const items = Array.from({ length: 20 }, (_, index) => ({ sku: `sku-${index}`, quantity: 1 + index, price: 12.5 }));
+  const bytes = Buffer.from(JSON.stringify({ id, items }));
+  const headers = ['host', 'orders.shop', 'content-type', 'application/json', 'accept', '*/*'];
+  const request = { method: 'POST', path: `/orders/${id}`, query: 'page=2', headers, hasBody: true, contentLength: bytes.length };
+  const rounds = 20_000;
+  const judge = () => {
+    const { findings: found, body: plan } = validation.judgeHead(request);
+    return found.length + (plan?.judge(bytes).length ?? 1);
+  };
+  for (let round = 0; round < rounds / 4; round++) judge();
+  t.equal(judge(), 0);
+  const started = performance.now();
+  for (let round = 0; round < rounds; round++) judge();
+  t.comment(`head and ${bytes.length} bytes of body: ${(((performance.now() - started) / rounds) * 1000).toFixed(1)} µs`);
+});
+
+t.test('instantiating many validators leaves the event loop free', async (t) => {
+  const paths = Array.from(
+    { length: 400 },
+    (_, index) =>
+      `  /p${index}:\n    post: {requestBody: {content: {application/json: {schema: {type: object, properties: {a${index}: {type: string, pattern: "^(a|b){1,20}$"}}}}}}}\n`,
+  );
+  const { units } = compileDocument(openApi('3.1.0', paths.join('')));
+  t.equal(units.length, 400);
+  await instantiateValidators(units.slice(0, 20));
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  await instantiateValidators(units);
+  delay.disable();
+  t.comment(`longest delay ${(delay.max / 1e6).toFixed(1)} ms`);
+  t.ok(delay.max / 1e6 < 100);
+});
