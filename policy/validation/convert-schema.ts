@@ -12,8 +12,8 @@ export const MAX_SCHEMA_DEPTH = 100;
 /** Keyword by which a schema that others refer to counts the work of validating (see work-budget.ts). */
 export const WORK_KEYWORD = 'x-lateral-work';
 
-/** Keyword by which a schema counts the work of carrying along the errors found so far. */
-export const WORK_OF_ERRORS_KEYWORD = 'x-lateral-work-of-errors';
+/** Keyword by which a schema counts the items it is tried on although others failed (`contains`). */
+export const ITEM_WORK_KEYWORD = 'x-lateral-item-work';
 
 interface Keywords {
   /** Kept as they are. */
@@ -156,12 +156,10 @@ export class SchemaConverter {
     return value;
   }
 
-  /** `contains` tries all items and keeps the errors of each; copying them must count where they come from other schemas. */
+  /** `contains` tries all items, and keeps an error of each that fails. */
   #contains(value: unknown, path: Path, depth: number, references: string[]): ConvertedSchema {
-    const count = references.length;
     const schema = this.#schema(value, path, depth + 1, references);
-    if (typeof schema === 'boolean' || references.length === count) return schema;
-    return { ...schema, [WORK_OF_ERRORS_KEYWORD]: true };
+    return typeof schema === 'boolean' ? schema : { ...schema, [ITEM_WORK_KEYWORD]: true };
   }
 
   #list(value: unknown, path: Path, depth: number, references: string[]): readonly ConvertedSchema[] {

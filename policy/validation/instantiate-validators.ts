@@ -1,9 +1,10 @@
 import equal from 'ajv/dist/runtime/equal.js';
 import ucs2length from 'ajv/dist/runtime/ucs2length.js';
 import { formats } from './formats.ts';
+import { joinErrors } from './join-errors.ts';
 import { compilePattern } from './pattern.ts';
 import { hasUniqueItems } from './unique-items.ts';
-import { countCall, countErrors } from './work-budget.ts';
+import { countCall, countItem } from './work-budget.ts';
 
 /** Tells whether a value is valid; after false, `errors` says why. */
 export interface Validator {
@@ -19,13 +20,14 @@ const MODULES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['ajv/dist/runtime/equal', { default: equal.default }],
   ['ajv/dist/runtime/ucs2length', { default: ucs2length.default }],
   ['lateral/formats', { formats }],
+  ['lateral/join-errors', { joinErrors }],
   ['lateral/pattern', { compilePattern }],
   ['lateral/unique-items', { hasUniqueItems }],
-  ['lateral/work-budget', { countCall, countErrors }],
+  ['lateral/work-budget', { countCall, countItem }],
 ]);
 
-/** After so many characters of source the event loop gets its turn: V8 reads them in about a millisecond. */
-const SLICE_CHARACTERS = 64 * 1024;
+/** After so many characters of source the event loop gets its turn: V8 reads them in about half a millisecond. */
+const SLICE_CHARACTERS = 32 * 1024;
 /** A pattern counts as so many characters: compiling one takes up to some milliseconds. */
 const PATTERN_CHARACTERS = 8 * 1024;
 

@@ -1,16 +1,15 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import names from 'ajv/dist/compile/names.js';
 import type AjvCore from 'ajv/dist/core.js';
 import { _, type Options } from 'ajv/dist/core.js';
 import standalone from 'ajv/dist/standalone/index.js';
 import draft04 from 'ajv-draft-04';
 import { isRecord } from '../schema/schema.ts';
-import { type ConvertedSchema, WORK_KEYWORD, WORK_OF_ERRORS_KEYWORD } from './convert-schema.ts';
+import { type ConvertedSchema, WORK_KEYWORD, ITEM_WORK_KEYWORD } from './convert-schema.ts';
 import { formats } from './formats.ts';
 import type { OpenApiVersion } from './openapi-version.ts';
 import { compilePattern } from './pattern.ts';
 import { hasUniqueItems } from './unique-items.ts';
-import { countCall, countErrors } from './work-budget.ts';
+import { countCall, countItem } from './work-budget.ts';
 
 /**
  * Tolerance of `multipleOf` in multiples: without one, 19.99 is no multiple of 0.01 in binary floating point.
@@ -59,8 +58,21 @@ export class SchemaCompiler {
       this.#ajv.addSchema(mutable(schema), name);
       this.#added.add(name);
     }
-    return standalone.default(this.#ajv, { ...exported });
+    return withJoinedErrors(standalone.default(this.#ajv, { ...exported }));
   }
+}
+
+/** How Ajv takes over the errors of a schema that another refers to. */
+const TAKEN_OVER = /vErrors = vErrors === null \? ([\w.]+)\.errors : vErrors\.concat\(\1\.errors\);/g;
+
+/**
+ * Has one error of each failed reference kept in place of all: with alternatives in a recursive schema they
+ * would double at each level of the body, and take all memory.
+ */
+function withJoinedErrors(source: string): string {
+  const joined = source.replace(TAKEN_OVER, 'vErrors = joinErrors(vErrors, $1.errors);');
+  if (joined.includes('vErrors.concat(')) throw new Error('unexpected form of generated code');
+  return `${joined}const joinErrors = require("lateral/join-errors").joinErrors;`;
 }
 
 function mutable(schema: ConvertedSchema): { [keyword: string]: unknown } | boolean {
@@ -68,6 +80,9 @@ function mutable(schema: ConvertedSchema): { [keyword: string]: unknown } | bool
 }
 
 function addKeywords(ajv: AjvCore.default): void {
+  // Work is counted before it is done: ahead of anyOf and its like, which come in the group without a type.
+  const before = ajv.RULES.rules.find(({ type }) => type === undefined)?.rules[0]?.keyword;
+  const first = before === undefined ? {} : { before };
   // Ajv's own compares each item with each: a body of 1 MiB could take minutes.
   ajv.removeKeyword('uniqueItems');
   ajv.addKeyword({
@@ -87,17 +102,19 @@ function addKeywords(ajv: AjvCore.default): void {
   ajv.addKeyword({
     keyword: WORK_KEYWORD,
     schemaType: 'boolean',
+    ...first,
     code({ gen }) {
       const count = gen.scopeValue('func', { ref: countCall, code: _`require("lateral/work-budget").countCall` });
       gen.code(_`${count}()`);
     },
   });
   ajv.addKeyword({
-    keyword: WORK_OF_ERRORS_KEYWORD,
+    keyword: ITEM_WORK_KEYWORD,
     schemaType: 'boolean',
+    ...first,
     code({ gen }) {
-      const count = gen.scopeValue('func', { ref: countErrors, code: _`require("lateral/work-budget").countErrors` });
-      gen.code(_`${count}(${names.default.errors})`);
+      const count = gen.scopeValue('func', { ref: countItem, code: _`require("lateral/work-budget").countItem` });
+      gen.code(_`${count}()`);
     },
   });
 }

@@ -5,6 +5,7 @@ import { createOfflineAuthorizer } from '#cli/offline/authorize-offline.ts';
 import { checkOfflineRequest, type OfflineRequest } from '#cli/offline/offline-request.ts';
 import { compileWorkloadPolicy } from '#policy/compile-workload-policy.ts';
 import { loadResources } from '#policy/load-resources.ts';
+import { normalizePath } from '#policy/path/normalize-path.ts';
 import { formatProblem } from '#policy/problem.ts';
 import { documentContext } from '#policy/schema/document-context.ts';
 import {
@@ -80,7 +81,10 @@ for (const name of readdirSync(FOLDER).sort()) {
       if (to.labels === undefined || decision.policy === null) continue;
       const workload = { ...to, labels: to.labels, serviceAccount: to.name };
       const policy = await compileWorkloadPolicy(index.select(workload), workload, MESH, nothingToGenerate);
-      const again = policy.authorizer.decide(authorizationRequest(reading.request));
+      const asked = authorizationRequest(reading.request);
+      const normalized = normalizePath(asked.path ?? '/', policy.defaults.pathNormalization);
+      const path = normalized.kind === 'normal' ? normalized.path : asked.path;
+      const again = policy.authorizer.decide({ ...asked, path });
       t.match(
         again,
         { policy: decision.policy, rule: decision.rule ?? undefined },
