@@ -42,7 +42,7 @@ const KEYWORDS_3_1: Keywords = {
   plain: new Set([...PLAIN, 'const', 'maxContains', 'minContains', 'dependentRequired']),
   schema: new Set([
     ...KEYWORDS_3_0.schema,
-    ...['if', 'then', 'else', 'contains', 'propertyNames', 'unevaluatedItems', 'unevaluatedProperties'],
+    ...['if', 'then', 'else', 'contains', 'propertyNames', 'unevaluatedProperties'],
   ]),
   schemaList: new Set([...KEYWORDS_3_0.schemaList, 'prefixItems']),
   schemaMap: new Set([...KEYWORDS_3_0.schemaMap, 'patternProperties', 'dependentSchemas']),
@@ -51,8 +51,12 @@ const KEYWORDS_3_1: Keywords = {
 /** What a 3.0 schema may hold besides: says nothing about what is valid. */
 const ANNOTATIONS_3_0 = new Set([
   ...['title', 'description', 'default', 'example', 'xml', 'externalDocs', 'deprecated', 'readOnly', 'writeOnly'],
-  ...['discriminator', 'nullable'],
+  // Not of 3.0, but common and without effect in later versions too.
+  ...['discriminator', 'nullable', 'examples', '$comment'],
 ]);
+
+/** Keywords of 2020-12 that Ajv does not apply as the specification says, or that are not carried over. */
+const NOT_IMPLEMENTED = new Set(['$dynamicRef', '$recursiveRef', 'unevaluatedItems']);
 
 /** Dialects of schemas that OpenAPI 3.1 documents may declare. */
 export const DIALECTS: ReadonlySet<unknown> = new Set([
@@ -147,6 +151,7 @@ export class SchemaConverter {
       else this.#refuseUnknown(keyword, content, at);
     }
     this.#tidy(converted, value, path);
+    if ('unevaluatedProperties' in converted) refuseHalfConditions(converted, path);
     return converted;
   }
 
@@ -172,6 +177,9 @@ export class SchemaConverter {
     const isByPattern = path.at(-1) === 'patternProperties';
     const entries = Object.entries(value).map(([name, schema]): [string, ConvertedSchema] => {
       if (isByPattern) checkPattern(name, [...path, name]);
+      // Ajv leaves this name out without a word.
+      else if (name === '__proto__')
+        throw new SchemaFault([...path, name], 'a property named __proto__ cannot be checked');
       return [name, this.#schema(schema, [...path, name], depth + 1, references)];
     });
     return Object.fromEntries(entries);
@@ -183,7 +191,7 @@ export class SchemaConverter {
       if (ANNOTATIONS_3_0.has(keyword) || keyword.startsWith('x-')) return;
       throw new SchemaFault(path, `keyword ${keyword} is not of OpenAPI 3.0 schemas`);
     }
-    if (keyword === '$dynamicRef' || keyword === '$recursiveRef') {
+    if (NOT_IMPLEMENTED.has(keyword)) {
       throw new SchemaFault(path, `${keyword} is not implemented in this version`);
     }
     if (keyword === '$schema' && !DIALECTS.has(String(value).replace(/#$/, ''))) {
@@ -219,6 +227,19 @@ export class SchemaConverter {
     if (required.length > 0) converted.required = required;
     else delete converted.required;
   }
+}
+
+/** Ajv does not see what an `if` without both `then` and `else` evaluates. */
+function refuseHalfConditions(value: unknown, path: Path): void {
+  if (Array.isArray(value)) for (const item of value) refuseHalfConditions(item, path);
+  if (!isRecord(value)) return;
+  if ('if' in value && !('then' in value && 'else' in value)) {
+    throw new SchemaFault(
+      path,
+      'unevaluatedProperties over an if without then and else is not implemented in this version',
+    );
+  }
+  for (const child of Object.values(value)) refuseHalfConditions(child, path);
 }
 
 function checkPattern(pattern: string, path: Path): void {

@@ -4,7 +4,7 @@ import { _, type Options } from 'ajv/dist/core.js';
 import standalone from 'ajv/dist/standalone/index.js';
 import draft04 from 'ajv-draft-04';
 import { isRecord } from '../schema/schema.ts';
-import { type ConvertedSchema, WORK_KEYWORD, ITEM_WORK_KEYWORD } from './convert-schema.ts';
+import { type ConvertedSchema, ITEM_WORK_KEYWORD, WORK_KEYWORD } from './convert-schema.ts';
 import { formats } from './formats.ts';
 import type { OpenApiVersion } from './openapi-version.ts';
 import { compilePattern } from './pattern.ts';

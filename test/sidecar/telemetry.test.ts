@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { readConfiguration } from '#policy/configuration/read-configuration.ts';
@@ -161,8 +161,12 @@ t.test('spans: server and client of each hop, identities and decision, sent at t
 });
 
 t.test('a collector that is away or hangs breaks no request and holds no program back', async (t) => {
-  const hanging = await listen(createServer((socket) => socket.resume()));
-  t.teardown(() => hanging.close());
+  const sockets: Socket[] = [];
+  const hanging = await listen(createServer((socket) => sockets.push(socket.resume())));
+  t.teardown(() => {
+    hanging.close();
+    for (const socket of sockets) socket.destroy();
+  });
   const [deadPort = 0] = await freePorts(1);
   const app = await startApp(t, (_request, response) => response.end());
   for (const collector of [portOf(hanging), deadPort]) {

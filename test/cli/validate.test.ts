@@ -1,0 +1,200 @@
+import { join } from 'node:path';
+import t from 'tap';
+import { UsageError } from '#cli/command.ts';
+import { validateCommand } from '#cli/commands/validate.ts';
+
+async function validate(...args: readonly string[]) {
+  let stdout = '';
+  let stderr = '';
+  const io = { stdout: (text: string) => (stdout += text), stderr: (text: string) => (stderr += text) };
+  const code = await validateCommand.run(args, io);
+  return { code, stdout, stderr };
+}
+
+const RESOURCES = `
+apiVersion: lateral.dev/v1alpha1
+kind: APISchema
+metadata: {name: orders, namespace: shop}
+spec: {openapi: {file: orders.openapi.yaml}}
+---
+apiVersion: lateral.dev/v1alpha1
+kind: APIValidationPolicy
+metadata: {name: orders, namespace: shop}
+spec: {selector: {matchLabels: {app: orders}}, schemaRefs: [orders], mode: Enforce, request: {unknownParameters: Report}}
+---
+apiVersion: lateral.dev/v1alpha1
+kind: MeshService
+metadata: {name: orders, namespace: shop}
+spec:
+  hosts: [orders]
+  ports: [{port: 80, protocol: http}]
+  endpoints: [{address: 127.0.0.1, port: 25006, serviceAccount: orders, labels: {app: orders}}]
+`;
+const DOCUMENT = `openapi: 3.1.0
+info: {title: orders, version: "1"}
+paths:
+  /orders:
+    get: {}
+    post:
+      requestBody:
+        required: true
+        content: {application/json: {schema: {type: object, required: [sku], properties: {sku: {type: string}}}}}
+`;
+const FILES = {
+  'a.yaml': RESOURCES,
+  'orders.openapi.yaml': DOCUMENT,
+  'good.json': '{"sku":"a"}',
+  'bad.json': '{"sku":1}',
+};
+const JSON_TYPE = ['--header', 'content-type: application/json'];
+
+t.test('prints the verdict with its details, and exits 0 for a refusal too', async (t) => {
+  const folder = t.testdir(FILES);
+  const common = ['--policies', folder, '--to', 'shop/orders:8080', ...JSON_TYPE];
+  const post = (file: string) => ['--request', 'POST /orders', '--body', join(folder, file)];
+  t.same(await validate(...common, ...post('good.json')), {
+    code: 0,
+    stdout: 'pass allowed: the request is as described\n',
+    stderr: '',
+  });
+  const bad = await validate(...common, ...post('bad.json'), '--json');
+  t.equal(bad.code, 0);
+  t.same(JSON.parse(bad.stdout), {
+    verdict: 'refuse',
+    code: 'invalid_body',
+    details: [{ in: 'body', pointer: '/sku', keyword: 'type', message: 'must be string' }],
+    reason: 'body /sku: must be string',
+  });
+  t.match(await validate(...common, '--request', 'GET /admin'), { stdout: /^refuse undocumented_path: / });
+  t.match(await validate(...common, '--request', 'GET /orders?x=1'), { stdout: /^audit unknown_parameter: / });
+  t.match(await validate(...common, '--label', 'app=other', '--request', 'GET /admin'), {
+    stdout: 'pass allowed: no APIValidationPolicy binds the workload\n',
+  });
+});
+
+t.test('a batch answers every line in order, whatever is in it', async (t) => {
+  const to = { namespace: 'shop', name: 'orders', port: 8080 };
+  const headers = { 'content-type': 'application/json' };
+  const lines: readonly (readonly [object | string, object])[] = [
+    [
+      { to, path: '/orders' },
+      { verdict: 'pass', code: 'allowed', details: [] },
+    ],
+    [
+      { to, method: 'POST', path: '/orders', headers, body: '{"sku":"a"}' },
+      { verdict: 'pass', code: 'allowed' },
+    ],
+    [
+      { to, method: 'POST', path: '/orders', headers, bodyBase64: 'eyJza3UiOjF9' },
+      { verdict: 'refuse', code: 'invalid_body' },
+    ],
+    [
+      { to, method: 'POST', path: '/orders', headers, body: '' },
+      { verdict: 'refuse', code: 'missing_body' },
+    ],
+    [
+      { to, method: 'POST', path: '/orders', headers, body: '{' },
+      { verdict: 'refuse', code: 'malformed_body' },
+    ],
+    [
+      { to, method: 'POST', path: '/orders', headers, body: 'x'.repeat(1024 * 1024 + 1) },
+      { verdict: 'refuse', code: 'body_too_large' },
+    ],
+    [
+      { to, method: 'DELETE', path: '/orders' },
+      { verdict: 'refuse', code: 'undocumented_method' },
+    ],
+    [
+      { to, path: '/orders/../admin' },
+      { verdict: 'refuse', code: 'ambiguous_path' },
+    ],
+    [
+      { to, path: '/orders?x=1' },
+      { verdict: 'audit', code: 'unknown_parameter', details: [{ in: 'query', pointer: '/x' }] },
+    ],
+    [
+      { to, path: '/orders', from: 'spiffe://x' },
+      { verdict: 'refuse', code: 'invalid_spiffe_id' },
+    ],
+    [
+      { to, protocol: 'tcp' },
+      { verdict: 'pass', code: 'allowed' },
+    ],
+    [
+      { to, path: '/orders', response: { status: 200 } },
+      { verdict: 'refuse', code: 'invalid_request', reason: /responses are not validated/ },
+    ],
+    [
+      { to, body: 1 },
+      { verdict: 'refuse', code: 'invalid_request' },
+    ],
+    [
+      { to, bodyBase64: '!' },
+      { verdict: 'refuse', code: 'invalid_request' },
+    ],
+    ['{broken', { verdict: 'refuse', code: 'invalid_request' }],
+    [{ path: '/' }, { verdict: 'refuse', code: 'invalid_request', reason: /missing field to/ }],
+    [
+      { to: { ...to, labels: { app: 'other' } }, path: '/nope' },
+      { verdict: 'pass', code: 'allowed' },
+    ],
+  ];
+  const text = lines.map(([line]) => (typeof line === 'string' ? line : JSON.stringify(line))).join('\n');
+  const folder = t.testdir({ ...FILES, 'batch.jsonl': `${text}\n` });
+  const { code, stdout } = await validate('--policies', folder, '--batch', join(folder, 'batch.jsonl'));
+  t.equal(code, 0);
+  const answers = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line): unknown => JSON.parse(line));
+  t.equal(answers.length, lines.length);
+  for (const [index, [, wanted]] of lines.entries()) t.match(answers[index], wanted, `line ${index + 1}`);
+});
+
+t.test('the mesh in Audit refuses nothing', async (t) => {
+  const defaults = `
+apiVersion: lateral.dev/v1alpha1
+kind: MeshDefaults
+metadata: {name: default, namespace: lateral-system}
+spec: {mode: Audit}
+`;
+  const folder = t.testdir({ ...FILES, 'defaults.yaml': defaults });
+  const result = await validate('--policies', folder, '--to', 'shop/orders', '--request', 'GET /admin');
+  t.match(result, { code: 0, stdout: /^audit undocumented_path: / });
+});
+
+t.test('says which operations cannot be checked', async (t) => {
+  const broken = DOCUMENT.replace('sku: {type: string}', 'sku: {pattern: "(?=a)"}');
+  const folder = t.testdir({ ...FILES, 'orders.openapi.yaml': broken });
+  const common = ['--policies', folder, '--to', 'shop/orders', ...JSON_TYPE, '--request', 'POST /orders'];
+  const result = await validate(...common, '--body', join(folder, 'good.json'));
+  t.match(result.stdout, /^refuse schema_unavailable: /);
+  t.match(result.stderr, /^warning: APISchema shop\/orders: POST \/orders with application\/json: .*lookaround/);
+});
+
+t.test('broken policies decide nothing', async (t) => {
+  const folder = t.testdir({ ...FILES, 'b.yaml': 'apiVersion: lateral.dev/v1alpha1\nkind: APISchema\n' });
+  const result = await validate('--policies', folder, '--to', 'shop/orders', '--request', 'GET /orders');
+  t.match(result, { code: 1, stdout: '', stderr: /b\.yaml:\d+:\d+: error / });
+});
+
+t.test('wrong usage is told', async (t) => {
+  const folder = t.testdir(FILES);
+  const to = ['--policies', folder, '--to', 'shop/orders'];
+  const cases: readonly (readonly [readonly string[], RegExp])[] = [
+    [[], /--policies PATH is missing/],
+    [['--policies', folder], /--to NAMESPACE\/WORKLOAD is missing/],
+    [to, /--request 'METHOD PATH' is missing/],
+    [[...to, '--request', 'GET'], /expected 'METHOD PATH'/],
+    [[...to, '--request', 'GET /', '--body', join(folder, 'absent')], /--body .*ENOENT/],
+    [[...to, '--request', 'GET /', '--claims', '{}'], /claims play no part/],
+    [[...to, '--batch', 'x'], /--batch takes the place/],
+    [['--nope'], /--nope/],
+    [['extra'], /unexpected argument extra/],
+  ];
+  for (const [args, message] of cases) {
+    const error: unknown = await validate(...args).catch((caught: unknown) => caught);
+    t.ok(error instanceof UsageError);
+    t.match(error, { message });
+  }
+});
