@@ -1,6 +1,21 @@
 import type { IncomingMessage } from 'node:http';
 import type { BodyConsumer, IncomingBody } from './message.ts';
 
+/** Framing of a message, from its raw headers: building node's header object costs more than the rest of the codec. */
+function framingOf(rawHeaders: readonly string[]): {
+  readonly isPresent: boolean;
+  readonly declaredLength: number | undefined;
+} {
+  let declaredLength: number | undefined;
+  let isChunked = false;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? '';
+    if (name.length === 14 && name.toLowerCase() === 'content-length') declaredLength = Number(rawHeaders[index + 1]);
+    else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') isChunked = true;
+  }
+  return { isPresent: isChunked || (declaredLength ?? 0) > 0, declaredLength };
+}
+
 /** The body of a node:http message (request or response) as an IncomingBody. */
 export class NodeIncomingBody implements IncomingBody {
   readonly isPresent: boolean;
@@ -12,9 +27,9 @@ export class NodeIncomingBody implements IncomingBody {
   constructor(message: IncomingMessage, beforeStart?: () => void) {
     this.#message = message;
     this.#beforeStart = beforeStart;
-    const length = message.headers['content-length'];
-    this.declaredLength = length === undefined ? undefined : Number(length);
-    this.isPresent = message.headers['transfer-encoding'] !== undefined || (this.declaredLength ?? 0) > 0;
+    const { isPresent, declaredLength } = framingOf(message.rawHeaders);
+    this.isPresent = isPresent;
+    this.declaredLength = declaredLength;
   }
 
   start(consumer: BodyConsumer): void {

@@ -223,8 +223,8 @@ class NodeServerRequest implements ServerRequest {
     this.isUpgrade = takeOver !== undefined;
     this.#response = response;
     this.#takeOver = takeOver;
-    message.on('error', () => {}); // told through `close` of the response
-    response.on('error', () => {});
+    message.on('error', ignore); // told through `close` of the response
+    response.on('error', ignore);
     response.on('close', () => {
       if (!response.writableFinished) this.onAbandoned?.(new Error('the caller closed the connection'));
     });
@@ -250,6 +250,8 @@ class NodeServerRequest implements ServerRequest {
     this.#response.destroy();
   }
 }
+
+function ignore(): void {}
 
 function asFields(headers: readonly string[]): http.OutgoingHttpHeaders {
   const fields: http.OutgoingHttpHeaders = {};

@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { headerValue } from '#policy/http/flat-headers.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Recorder } from '../exchange/record.ts';
+import { isoTime } from './iso-time.ts';
 import type { LogWriter } from './log-writer.ts';
 import { isSecretName, redactQuery } from './redact.ts';
 
@@ -28,7 +29,7 @@ export class AccessLog implements Recorder {
     const query = exchange.query === '' ? '' : `?${redactQuery(exchange.query)}`;
     const source = exchange.source?.uri;
     this.#writer.write(
-      `{"time":"${new Date(exchange.startedAtMs).toISOString()}","direction":"${exchange.direction}","decision":"${exchange.decision}",` +
+      `{"time":"${isoTime(exchange.startedAtMs)}","direction":"${exchange.direction}","decision":"${exchange.decision}",` +
         `"decisionId":"${exchange.decisionId}","code":"${exchange.code}","method":${quoted(server.head.method)},` +
         `"host":${quoted(exchange.host ?? headerValue(server.head.headers, 'host') ?? '')},` +
         `"path":${quoted((exchange.path ?? pathOf(server.head.target)) + query)},"status":${exchange.status},` +
