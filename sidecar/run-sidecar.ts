@@ -5,8 +5,8 @@ import { openAdmin } from './admin/open-admin.ts';
 import { type SidecarConfiguration, splitHostPort } from './configuration/sidecar-configuration.ts';
 import type { Recorder } from './exchange/record.ts';
 import { StallWatch } from './exchange/stall-watch.ts';
-import type { NodeServer } from './http/node-server.ts';
-import { UndiciUpstream } from './http/undici-upstream.ts';
+import type { Http1Server } from './http/h1/server.ts';
+import { Http1Upstream } from './http/h1/upstream.ts';
 import { TlsContexts } from './identity/tls-contexts.ts';
 import { inboundListener } from './inbound/inbound-listener.ts';
 import { outboundListener } from './outbound/outbound-listener.ts';
@@ -66,12 +66,12 @@ export async function runSidecar(
   };
   const shared = { policy: inForce, sampleRatio, watch, recorders };
 
-  const listeners: { readonly server: NodeServer; readonly port: number; readonly address: string }[] = [];
-  const upstreams: UndiciUpstream[] = [];
+  const listeners: { readonly server: Http1Server; readonly port: number; readonly address: string }[] = [];
+  const upstreams: Http1Upstream[] = [];
   for (const { port, address = LOOPBACK, app } of configuration.inbound) {
     const target = splitHostPort(app);
     if (target === undefined) throw new Error(`${app} is not HOST:PORT`);
-    const upstream = new UndiciUpstream(target.host, target.port, undefined);
+    const upstream = new Http1Upstream(target.host, target.port, undefined);
     upstreams.push(upstream);
     const inbound = {
       ...shared,
@@ -84,7 +84,7 @@ export async function runSidecar(
     listeners.push({ server, port, address });
   }
   const pools = new PeerPools(
-    (address, port, tls) => new UndiciUpstream(address, port, tls),
+    (address, port, tls) => new Http1Upstream(address, port, tls),
     (endpoint) => contexts.peer(endpoint.identity),
   );
   if (configuration.outbound !== undefined) {

@@ -114,6 +114,7 @@ function join(exchange: Exchange, caller: Duplex, upstream: Duplex): Promise<voi
     });
     from.on('error', end);
     from.on('close', () => end(undefined));
+    from.resume();
   };
   pass(caller, upstream, (bytes) => {
     exchange.bytesIn += bytes;

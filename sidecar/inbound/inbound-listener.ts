@@ -1,6 +1,6 @@
 import { randomHex } from '../exchange/random-hex.ts';
 import { answerOf } from '../exchange/refuse.ts';
-import { NodeServer } from '../http/node-server.ts';
+import { Http1Server } from '../http/h1/server.ts';
 import type { TlsContexts } from '../identity/tls-contexts.ts';
 import { logEvent } from '../operational-log.ts';
 import type { ConnectionRecorder } from '../telemetry/connection-recorder.ts';
@@ -13,8 +13,8 @@ export function inboundListener(
   contexts: TlsContexts,
   trustDomain: string,
   refusals: ConnectionRecorder,
-): NodeServer {
-  return new NodeServer(
+): Http1Server {
+  return new Http1Server(
     {
       onRequest: (request) => {
         serveInbound(request, inbound).catch((error: unknown) => logEvent('pipeline_failed', { error: String(error) }));

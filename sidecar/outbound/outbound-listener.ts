@@ -1,13 +1,13 @@
 import { randomHex } from '../exchange/random-hex.ts';
 import { answerOf } from '../exchange/refuse.ts';
-import { NodeServer } from '../http/node-server.ts';
+import { Http1Server } from '../http/h1/server.ts';
 import { logEvent } from '../operational-log.ts';
 import type { ConnectionRecorder } from '../telemetry/connection-recorder.ts';
 import { type Outbound, serveOutbound } from './outbound.ts';
 
 /** The listener for the app's own calls: plaintext on loopback, then the outbound pipeline. */
-export function outboundListener(outbound: Outbound, refusals: ConnectionRecorder): NodeServer {
-  return new NodeServer(
+export function outboundListener(outbound: Outbound, refusals: ConnectionRecorder): Http1Server {
+  return new Http1Server(
     {
       onRequest: (request) => {
         serveOutbound(request, outbound).catch((error: unknown) =>

@@ -6,8 +6,8 @@ import { selectSnapshot } from '#policy/snapshot/select-snapshot.ts';
 import { generateValidators } from '#policy/validation/generate-validators.ts';
 import { answerOf } from '#sidecar/exchange/refuse.ts';
 import { STALL_LIMITS_MS, StallWatch } from '#sidecar/exchange/stall-watch.ts';
-import { NodeServer } from '#sidecar/http/node-server.ts';
-import { UndiciUpstream } from '#sidecar/http/undici-upstream.ts';
+import { Http1Server } from '#sidecar/http/h1/server.ts';
+import { Http1Upstream } from '#sidecar/http/h1/upstream.ts';
 import { serveInbound } from '#sidecar/inbound/inbound.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
 import { exchangeBytes } from '../../support/raw-http.ts';
@@ -34,9 +34,9 @@ async function shortTempered(t: Test, app: net.Server): Promise<{ port: number; 
     'caller-drain': LIMIT_MS,
   };
   const watch = new StallWatch(limits, 50);
-  const upstream = new UndiciUpstream('127.0.0.1', portOf(app), undefined);
+  const upstream = new Http1Upstream('127.0.0.1', portOf(app), undefined);
   const codes: string[] = [];
-  const server = new NodeServer(
+  const server = new Http1Server(
     {
       onRequest: (request) =>
         void serveInbound(request, {

@@ -1,0 +1,321 @@
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { Refusal } from '#policy/error/refusal.ts';
+import type { BodyConsumer, IncomingBody, OutgoingRequest, UpstreamResponse } from '../message.ts';
+import { UpstreamFailure } from '../message.ts';
+import type { BodySink } from './body-decoder.ts';
+import { ProtocolError } from './protocol-error.ts';
+import { type ParsedResponse, ResponseParser } from './response-parser.ts';
+
+/** Head and a body up to this size leave in one buffer. */
+const MAX_JOINED_BYTES = 16_384;
+
+/** What the pool hears of a connection. */
+export interface ClientEvents {
+  /** The exchange has ended and the connection may carry another. `keepAliveSeconds`: what the server offered. */
+  onFree(connection: ClientConnection, keepAliveSeconds: number | undefined): void;
+  onClosed(connection: ClientConnection): void;
+}
+
+/** One connection to an app or a peer: one exchange at a time, strictly in order. */
+export class ClientConnection implements BodySink {
+  readonly #socket: Socket;
+  readonly #events: ClientEvents;
+  readonly #parser: ResponseParser;
+  #exchange: ClientExchange | undefined;
+  readonly #listeners = {
+    data: (bytes: Buffer) => this.#feed(bytes),
+    drain: () => this.#exchange?.drained(),
+    end: () => this.#ended(),
+    error: (error: Error) => this.#broke(error.message),
+  };
+  /** Monotonic: from then on it must not be used again. */
+  idleUntil = 0;
+
+  constructor(socket: Socket, events: ClientEvents) {
+    this.#socket = socket;
+    this.#events = events;
+    this.#parser = new ResponseParser((response) => this.#head(response), this);
+    for (const [event, listener] of Object.entries(this.#listeners)) socket.on(event, listener);
+    socket.on('close', () => {
+      this.#broke('the connection ended before the answer');
+      this.#events.onClosed(this);
+    });
+  }
+
+  /** False once the other side has begun to close: it must not be sent another request. */
+  get isUsable(): boolean {
+    const socket = this.#socket;
+    return !socket.destroyed && socket.writable && !socket.readableEnded;
+  }
+
+  /** Begins an exchange; the response comes through it. */
+  send(exchange: ClientExchange): void {
+    this.#exchange = exchange;
+    this.#parser.reset(exchange.request.head.method);
+    exchange.begin(this.#socket);
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  // BodySink: the response's body, from the parser
+  onChunk(chunk: Buffer): void {
+    this.#exchange?.deliver(chunk);
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    const exchange = this.#exchange;
+    if (exchange === undefined) return;
+    this.#exchange = undefined;
+    if (exchange.isReusable && exchange.isSent) {
+      this.#socket.resume();
+      this.#events.onFree(this, exchange.keepAliveSeconds);
+    } else this.#socket.destroy();
+    exchange.finish(trailers);
+  }
+
+  #feed(bytes: Buffer): void {
+    try {
+      const stoppedAt = this.#parser.push(bytes, 0);
+      if (stoppedAt < bytes.length) this.#exchange?.leftOver(bytes.subarray(stoppedAt));
+      else this.#exchange?.fedWhole();
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#exchange?.fail(
+        new UpstreamFailure(error instanceof ProtocolError ? 'malformed' : 'closed', message, false),
+      );
+      this.#exchange = undefined;
+      this.#socket.destroy();
+    }
+  }
+
+  /** `#exchange` is let go on a switch: the connection is no longer HTTP's. */
+  #head(response: ParsedResponse): void {
+    const exchange = this.#exchange;
+    if (exchange === undefined) return;
+    if (response.head.status !== 101) {
+      exchange.head(response);
+      return;
+    }
+    if (!exchange.request.isUpgrade) throw new ProtocolError('101 without a request to switch (RFC 9110 §15.2.2)');
+    const socket = this.#socket;
+    for (const [event, listener] of Object.entries(this.#listeners)) socket.off(event, listener);
+    socket.on('error', () => socket.destroy());
+    socket.pause();
+    exchange.switched(response, socket);
+  }
+
+  #ended(): void {
+    if (this.#exchange !== undefined && this.#parser.endOfInput()) return; // close-delimited: a good end
+    if (this.#parser.isInHead) {
+      this.#exchange?.fail(new UpstreamFailure('malformed', 'the connection ended within a header block', false));
+      this.#exchange = undefined;
+    }
+    this.#broke('the connection ended before the answer was complete');
+    this.#socket.destroy();
+  }
+
+  #broke(message: string): void {
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    exchange?.fail(new UpstreamFailure('closed', message, false));
+  }
+}
+
+/** One request and its response on a connection. */
+export class ClientExchange implements IncomingBody {
+  readonly request: OutgoingRequest;
+  readonly response: Promise<UpstreamResponse>;
+  isPresent = true;
+  declaredLength: number | undefined;
+  isReusable = false;
+  /** The whole request was handed to the socket. */
+  isSent = false;
+  keepAliveSeconds: number | undefined;
+  readonly #resolve: (response: UpstreamResponse) => void;
+  readonly #reject: (failure: Error) => void;
+  #socket: Socket | undefined;
+  #hasHead = false;
+  #consumer: BodyConsumer | undefined;
+  /** Body that came with the head, until its reader has its turn: the socket is paused meanwhile. */
+  #early: Buffer[] = [];
+  #outcome: readonly string[] | Error | undefined;
+  #cancelled: Error | undefined;
+  #switch: Socket | undefined;
+
+  constructor(request: OutgoingRequest) {
+    this.request = request;
+    const { promise, resolve, reject } = Promise.withResolvers<UpstreamResponse>();
+    this.response = promise;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  /** Writes the request. */
+  begin(socket: Socket): void {
+    this.#socket = socket;
+    const { body } = this.request;
+    if (body === null) {
+      socket.write(this.#headText(undefined), 'latin1');
+      this.isSent = true;
+    } else if (Buffer.isBuffer(body)) {
+      this.#sendBuffered(socket, body);
+    } else this.#sendStream(socket, body);
+  }
+
+  head(parsed: ParsedResponse): void {
+    if (parsed.head.status < 200) {
+      if (parsed.head.status !== 100) this.request.onInformation(parsed.head);
+      return;
+    }
+    this.#hasHead = true;
+    this.isReusable = parsed.isReusable;
+    this.keepAliveSeconds = parsed.block.keepAliveSeconds;
+    this.declaredLength = parsed.declaredLength;
+    this.isPresent = parsed.hasBody;
+    this.#resolve({ head: parsed.head, body: this, switched: undefined });
+  }
+
+  switched(parsed: ParsedResponse, socket: Socket): void {
+    this.#hasHead = true;
+    this.#switch = socket;
+    this.#resolve({ head: parsed.head, body: this, switched: socket satisfies Duplex });
+  }
+
+  /** Bytes behind a 101: the first of the other protocol. */
+  leftOver(bytes: Buffer): void {
+    this.#switch?.unshift(bytes);
+  }
+
+  deliver(chunk: Buffer): void {
+    if (this.#consumer !== undefined) this.#consumer.onChunk(chunk);
+    else this.#early.push(chunk);
+  }
+
+  /** A read of the socket was parsed whole: without a reader nothing more is read. */
+  fedWhole(): void {
+    if (this.#hasHead && this.#consumer === undefined && this.#outcome === undefined) this.#socket?.pause();
+  }
+
+  finish(trailers: readonly string[]): void {
+    this.#settle(trailers);
+  }
+
+  fail(error: Error): void {
+    if (!this.#hasHead)
+      this.#reject(
+        this.#cancelled === undefined ? error : new UpstreamFailure('cancelled', this.#cancelled.message, false),
+      );
+    else this.#settle(error);
+  }
+
+  start(consumer: BodyConsumer): void {
+    this.#consumer = consumer;
+    const early = this.#early;
+    this.#early = [];
+    this.resume();
+    for (const chunk of early) consumer.onChunk(chunk);
+    if (this.#outcome !== undefined) this.#settle(this.#outcome);
+  }
+
+  pause(): void {
+    if (this.#outcome === undefined) this.#socket?.pause();
+  }
+
+  resume(): void {
+    if (this.#outcome === undefined) this.#socket?.resume();
+  }
+
+  get isCancelled(): boolean {
+    return this.#cancelled !== undefined;
+  }
+
+  cancel(error?: Error): void {
+    this.#cancelled = error ?? new Error('not wanted any more');
+    if (this.#outcome !== undefined) return; // the connection is another's by now
+    if (this.#socket === undefined) this.#reject(new UpstreamFailure('cancelled', this.#cancelled.message, true));
+    this.#consumer = undefined;
+    this.#early = [];
+    this.#socket?.destroy();
+  }
+
+  drained(): void {
+    if (Buffer.isBuffer(this.request.body)) return;
+    this.request.body?.resume();
+  }
+
+  #settle(outcome: readonly string[] | Error): void {
+    this.#outcome ??= outcome;
+    const consumer = this.#consumer;
+    if (consumer === undefined) return;
+    this.#consumer = undefined;
+    if (outcome instanceof Error) consumer.onError(outcome);
+    else consumer.onEnd(outcome);
+  }
+
+  #headText(framing: string | undefined): string {
+    const { method, target, headers } = this.request.head;
+    let text = `${method} ${target} HTTP/1.1\r\n`;
+    for (let index = 0; index < headers.length; index += 2) text += `${headers[index]}: ${headers[index + 1]}\r\n`;
+    return framing === undefined ? `${text}\r\n` : `${text}${framing}\r\n\r\n`;
+  }
+
+  #sendBuffered(socket: Socket, body: Buffer): void {
+    // a buffered body may have come in chunks: its length is known now
+    const hasLength = hasContentLength(this.request.head.headers);
+    const head = this.#headText(hasLength ? undefined : `content-length: ${body.length}`);
+    if (body.length <= MAX_JOINED_BYTES) {
+      const joined = Buffer.allocUnsafe(head.length + body.length);
+      joined.write(head, 0, 'latin1');
+      body.copy(joined, head.length);
+      socket.write(joined);
+    } else {
+      socket.cork();
+      socket.write(head, 'latin1');
+      socket.write(body);
+      socket.uncork();
+    }
+    this.isSent = true;
+  }
+
+  #sendStream(socket: Socket, body: IncomingBody): void {
+    const isChunked = body.declaredLength === undefined;
+    socket.write(this.#headText(isChunked ? 'transfer-encoding: chunked' : undefined), 'latin1');
+    body.start({
+      onChunk: (chunk) => {
+        this.request.onBodyProgress(chunk.length);
+        if (socket.destroyed || chunk.length === 0) return;
+        if (isChunked) {
+          socket.cork();
+          socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1');
+          socket.write(chunk);
+          if (!socket.write('\r\n', 'latin1')) body.pause();
+          socket.uncork();
+        } else if (!socket.write(chunk)) body.pause();
+      },
+      onEnd: (trailers) => {
+        this.request.onBodyEnd();
+        this.isSent = true;
+        if (!isChunked) return;
+        let text = '0\r\n';
+        for (let index = 0; index < trailers.length; index += 2)
+          text += `${trailers[index]}: ${trailers[index + 1]}\r\n`;
+        socket.write(`${text}\r\n`, 'latin1');
+      },
+      onError: (error) => {
+        // the caller's fault is told as it is; the app sees its request break off
+        this.fail(error instanceof Refusal ? error : new UpstreamFailure('cancelled', error.message, false));
+        socket.destroy();
+      },
+    });
+  }
+}
+
+function hasContentLength(headers: readonly string[]): boolean {
+  for (let index = 0; index < headers.length; index += 2) {
+    if (headers[index]?.length === 14 && headers[index]?.toLowerCase() === 'content-length') return true;
+  }
+  return false;
+}

@@ -1,0 +1,337 @@
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { Refusal } from '#policy/error/refusal.ts';
+import type { BodyConsumer, Caller, IncomingBody, OutgoingBody, ResponseHead, ServerRequest } from '../message.ts';
+import { serializeHead } from '../serialize-head.ts';
+import type { BodySink } from './body-decoder.ts';
+import { ProtocolError } from './protocol-error.ts';
+import { type ParsedRequest, RequestParser } from './request-parser.ts';
+import { ResponseWriter } from './response-writer.ts';
+
+/** After its last response a connection is read (and nothing kept) for this long, so that the caller gets to see it. */
+const LINGER_MS = 1_000;
+
+/** A response the codec sends by itself, for bytes that never became a request. */
+export interface ImmediateResponse {
+  readonly head: ResponseHead;
+  readonly body: Buffer;
+}
+
+export interface ConnectionHandlers {
+  onRequest(request: ServerRequest): void;
+  /** Bytes that are no request: what to answer, if anything. */
+  onUnreadable(caller: Caller, refusal: Refusal): ImmediateResponse | undefined;
+  onClosed(connection: ServerConnection): void;
+}
+
+/** One caller's connection: requests in order, one at a time; reads no further than it is asked to. */
+export class ServerConnection implements BodySink {
+  readonly #socket: Socket;
+  readonly #caller: Caller;
+  readonly #handlers: ConnectionHandlers;
+  readonly #parser: RequestParser;
+  readonly #listeners = {
+    data: (bytes: Buffer) => this.#feed(bytes, 0),
+    drain: () => this.#request?.drained(),
+    end: () => this.#sawEnd(),
+    error: (error: Error) => this.#callerLeft(error.message),
+  };
+  /** Bytes that came behind the request under way. */
+  #rest: Buffer | undefined;
+  #request: Http1Request | undefined;
+  #isClosing = false;
+  #isDraining = false;
+  /** The request under way turned out to be unreadable: nothing more is read. */
+  #isBroken = false;
+  /** Monotonic: when the state of now began (idle, in a header block, busy). */
+  #since = performance.now();
+
+  constructor(socket: Socket, caller: Caller, handlers: ConnectionHandlers) {
+    this.#socket = socket;
+    this.#caller = caller;
+    this.#handlers = handlers;
+    this.#parser = new RequestParser((request) => this.#begin(request), this);
+    for (const [event, listener] of Object.entries(this.#listeners)) socket.on(event, listener);
+    socket.on('close', () => {
+      this.#callerLeft('the connection ended');
+      this.#handlers.onClosed(this);
+    });
+  }
+
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  /** What the connection waits for, and since when (monotonic ms). */
+  get state(): { readonly kind: 'idle' | 'head' | 'busy'; readonly since: number } {
+    if (this.#request !== undefined || this.#isClosing) return { kind: 'busy', since: this.#since };
+    return { kind: this.#parser.isInHead ? 'head' : 'idle', since: this.#since };
+  }
+
+  /** Ends the connection now if idle, else after the response under way. */
+  drain(): void {
+    this.#isDraining = true;
+    if (this.#request === undefined) this.#close();
+  }
+
+  /** Answers what is no request, and ends. */
+  refuse(refusal: Refusal): void {
+    const answer = this.#handlers.onUnreadable(this.#caller, refusal);
+    if (answer !== undefined && this.#socket.writable) {
+      const headers = [...answer.head.headers, 'connection', 'close'];
+      this.#socket.write(Buffer.concat([serializeHead({ ...answer.head, headers }), answer.body]));
+    }
+    this.#close();
+  }
+
+  // BodySink: the request's body, from the parser
+  onChunk(chunk: Buffer): void {
+    this.#request?.incoming.deliver(chunk);
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    this.#request?.incoming.finish(trailers);
+  }
+
+  #feed(bytes: Buffer, offset: number): void {
+    if (this.#isClosing || this.#isBroken) return;
+    const wasInHead = this.#parser.isInHead;
+    try {
+      const stoppedAt = this.#parser.push(bytes, offset);
+      if (stoppedAt < bytes.length) {
+        this.#rest =
+          this.#rest === undefined ? bytes.subarray(stoppedAt) : Buffer.concat([this.#rest, bytes.subarray(stoppedAt)]);
+        this.#socket.pause(); // pipelined: read when its turn has come
+      } else if (this.#parser.isInHead && !wasInHead) this.#since = performance.now();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** With a request under way that is a caller who will not read the answer; else what was written still leaves. */
+  #sawEnd(): void {
+    if (this.#request !== undefined) this.#callerLeft('the caller closed the connection');
+    else this.#close();
+  }
+
+  #begin(parsed: ParsedRequest): void {
+    this.#since = performance.now();
+    const request = new Http1Request(parsed, this.#caller, this.#socket, this.#isDraining, {
+      onEnd: (isClosing) => this.#ended(isClosing),
+      onAbort: () => this.#socket.destroy(),
+      takeOver: () => this.#takeOver(),
+    });
+    this.#request = request;
+    this.#handlers.onRequest(request);
+  }
+
+  #ended(isClosing: boolean): void {
+    const mustClose = isClosing || this.#isDraining || this.#isBroken || this.#parser.isInBody;
+    this.#request = undefined;
+    this.#since = performance.now();
+    if (mustClose) {
+      this.#close();
+      return;
+    }
+    this.#parser.next();
+    const rest = this.#rest;
+    this.#rest = undefined;
+    if (rest !== undefined) this.#feed(rest, 0);
+    if (this.#rest === undefined) this.#socket.resume();
+  }
+
+  #fail(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    const refusal = new Refusal(error instanceof ProtocolError ? error.code : 'internal_error', reason, limitOf(error));
+    if (this.#request === undefined) {
+      this.refuse(refusal);
+      return;
+    }
+    // in the body of a request that is under way: its reader learns of it and refuses
+    this.#isBroken = true;
+    this.#request.incoming.fail(refusal);
+  }
+
+  #callerLeft(message: string): void {
+    const request = this.#request;
+    this.#request = undefined;
+    if (request !== undefined) {
+      request.incoming.fail(new Error(message));
+      request.onAbandoned?.(new Error(message));
+    }
+    if (!this.#socket.destroyed) this.#socket.destroy();
+  }
+
+  #close(): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    const socket = this.#socket;
+    socket.end();
+    socket.resume();
+    setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  }
+
+  #takeOver(): Duplex {
+    const socket = this.#socket;
+    for (const [event, listener] of Object.entries(this.#listeners)) socket.off(event, listener);
+    socket.on('error', () => socket.destroy());
+    this.#request = undefined;
+    this.#isClosing = true;
+    socket.pause();
+    if (this.#rest !== undefined) socket.unshift(this.#rest);
+    return socket;
+  }
+}
+
+function limitOf(error: unknown): { limit?: string } {
+  const isTooLarge = error instanceof ProtocolError && error.code === 'header_block_too_large';
+  return isTooLarge ? { limit: /max\w+ \d+/.exec(error.message)?.[0] ?? '' } : {};
+}
+
+/** The body of a request, handed on as its consumer takes it. */
+class Http1Body implements IncomingBody {
+  readonly isPresent: boolean;
+  readonly declaredLength: number | undefined;
+  readonly #socket: Socket;
+  readonly #beforeStart: (() => void) | undefined;
+  #consumer: BodyConsumer | undefined;
+  /** What came with the head, before the consumer did: the socket is paused meanwhile, so one read of it. */
+  #early: Buffer[] = [];
+  #outcome: readonly string[] | Error | undefined;
+  #isCancelled = false;
+
+  constructor(parsed: ParsedRequest, socket: Socket, beforeStart: (() => void) | undefined) {
+    this.isPresent = parsed.hasBody;
+    this.declaredLength = parsed.block.contentLength;
+    this.#socket = socket;
+    this.#beforeStart = beforeStart;
+  }
+
+  start(consumer: BodyConsumer): void {
+    this.#beforeStart?.();
+    this.#consumer = consumer;
+    const early = this.#early;
+    this.#early = [];
+    this.#socket.resume();
+    for (const chunk of early) consumer.onChunk(chunk);
+    if (this.#outcome !== undefined) this.#settle(this.#outcome);
+  }
+
+  deliver(chunk: Buffer): void {
+    if (this.#isCancelled) return;
+    if (this.#consumer !== undefined) {
+      this.#consumer.onChunk(chunk);
+      return;
+    }
+    this.#early.push(chunk);
+    this.#socket.pause();
+  }
+
+  finish(trailers: readonly string[]): void {
+    this.#settle(trailers);
+  }
+
+  fail(error: Error): void {
+    this.#settle(error);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  cancel(): void {
+    this.#isCancelled = true;
+    this.#early = [];
+    this.#consumer = undefined;
+    this.#socket.resume();
+  }
+
+  #settle(outcome: readonly string[] | Error): void {
+    const consumer = this.#consumer;
+    if (consumer === undefined) {
+      this.#outcome ??= outcome;
+      return;
+    }
+    this.#consumer = undefined;
+    this.#isCancelled = true;
+    if (outcome instanceof Error) consumer.onError(outcome);
+    else consumer.onEnd(outcome);
+  }
+}
+
+interface RequestEvents {
+  onEnd(isClosing: boolean): void;
+  onAbort(): void;
+  takeOver(): Duplex;
+}
+
+const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
+
+class Http1Request implements ServerRequest {
+  readonly head: ServerRequest['head'];
+  readonly body: IncomingBody;
+  readonly incoming: Http1Body;
+  readonly caller: Caller;
+  readonly isUpgrade: boolean;
+  onAbandoned: ((error: Error) => void) | undefined = undefined;
+  readonly #socket: Socket;
+  readonly #isClosing: boolean;
+  readonly #events: RequestEvents;
+  #writer: ResponseWriter | undefined;
+
+  constructor(parsed: ParsedRequest, caller: Caller, socket: Socket, isDraining: boolean, events: RequestEvents) {
+    const { head, block } = parsed;
+    this.head = head;
+    this.caller = caller;
+    this.#socket = socket;
+    this.#events = events;
+    this.#isClosing = isDraining || block.isClose || (head.version === '1.0' && !block.isKeepAlive);
+    const wantsContinue = block.expectsContinue && parsed.hasBody && head.version === '1.1';
+    this.incoming = new Http1Body(parsed, socket, wantsContinue ? () => this.#continue() : undefined);
+    this.body = this.incoming;
+    // an upgrade to HTTP/2 is not taken (RFC 9113 §3.1 has no such thing any more): the request is served as it is
+    this.isUpgrade = block.isUpgrade && !parsed.hasBody && upgradeTo(head.headers) !== 'h2c';
+  }
+
+  inform(head: ResponseHead): void {
+    if (this.#writer === undefined && this.head.version === '1.1') this.#socket.write(serializeHead(head));
+  }
+
+  respond(head: ResponseHead): OutgoingBody {
+    const situation = {
+      method: this.head.method,
+      version: this.head.version === '1.0' ? ('1.0' as const) : ('1.1' as const),
+      isClosing: this.#isClosing,
+    };
+    this.#writer = new ResponseWriter(this.#socket, head, situation, this.#events);
+    return this.#writer;
+  }
+
+  switchProtocols(head: ResponseHead): Duplex {
+    this.#socket.write(serializeHead(head));
+    return this.#events.takeOver();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  drained(): void {
+    this.#writer?.onDrain?.();
+  }
+
+  #continue(): void {
+    if (this.#writer === undefined) this.#socket.write(CONTINUE);
+  }
+}
+
+function upgradeTo(headers: readonly string[]): string {
+  for (let index = 0; index < headers.length; index += 2) {
+    if (headers[index]?.toLowerCase() === 'upgrade') return headers[index + 1]?.toLowerCase() ?? '';
+  }
+  return '';
+}
