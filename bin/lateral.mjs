@@ -26,5 +26,6 @@ if (Number(process.versions.node.split('.')[0]) < MIN_NODE_MAJOR) {
     stdout: (text) => process.stdout.write(text),
     stderr: (text) => process.stderr.write(text),
   };
-  process.exitCode = await main(process.argv.slice(2), io, version);
+  // what a failed start left open (ports, retries) must not keep the program alive
+  process.exit(await main(process.argv.slice(2), io, version));
 }

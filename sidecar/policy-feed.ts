@@ -23,6 +23,7 @@ export async function openPolicyFeed(
   baseDirectory: string,
   workload: Workload,
   mesh: Mesh,
+  onRefused: (reasons: readonly string[]) => void,
 ): Promise<PolicyFeed> {
   const inFolder = (path: string) => resolve(baseDirectory, path);
   const { controlPlane, standalone, stateDirectory } = configuration;
@@ -51,8 +52,12 @@ export async function openPolicyFeed(
   };
   const own = spiffeId(mesh.trustDomain, workload.namespace, workload.serviceAccount);
   const credentials = await watchCredentialFiles(files, own, (message) => logEvent('credentials_refused', { message }));
-  const source = new StandaloneSource(inFolder(policies), workload, mesh, (message) =>
-    logEvent('policy_problem', { message }),
+  const source = new StandaloneSource(
+    inFolder(policies),
+    workload,
+    mesh,
+    (message) => logEvent('policy_problem', { message }),
+    onRefused,
   );
   return {
     credentials,

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { resolve } from 'node:path';
 import { Refusal } from '#policy/error/refusal.ts';
 import type { Mesh, Workload } from '#policy/workload-policy.ts';
@@ -45,11 +46,12 @@ export async function runSidecar(
   const watch = new StallWatch();
   const metrics = new Metrics();
   const { accessLog, otlp, sampleRatio } = configuration.telemetry;
-  const log =
-    accessLog === 'off' ? undefined : new LogWriter(accessLog === 'stdout' ? 1 : resolve(baseDirectory, accessLog));
+  const log = openLog(accessLog, baseDirectory);
   let isReady = false;
   const admin = await openAdmin(configuration, policy, metrics, () => isReady, onDrainRequested);
-  const feed = await openPolicyFeed(configuration, baseDirectory, workload, mesh);
+  const feed = await openPolicyFeed(configuration, baseDirectory, workload, mesh, (reasons) =>
+    policy.noteRefused(reasons),
+  );
   await feed.policies.start((snapshot) => policy.apply(snapshot));
 
   const identity = feed.credentials.current().identity;
@@ -83,18 +85,24 @@ export async function runSidecar(
     feed.credentials.onRenewal(() => server.renew(contexts.server()));
     listeners.push({ server, port, address });
   }
+  const ownPorts = new Set(
+    [...configuration.inbound, ...(configuration.outbound === undefined ? [] : [configuration.outbound])].map(
+      ({ port }) => port,
+    ),
+  );
+  // by the connection itself: a name or a spelling of the address cannot hide where it went (AllowAny)
+  const isOwnListener = (socket: Socket) =>
+    ownPorts.has(socket.remotePort ?? 0) && socket.remoteAddress === socket.localAddress;
   const pools = new PeerPools(
-    (address, port, tls) => new Http1Upstream(address, port, tls),
+    (address, port, tls) => new Http1Upstream(address, port, tls, tls === undefined ? isOwnListener : undefined),
     (endpoint) => contexts.peer(endpoint.identity),
   );
   if (configuration.outbound !== undefined) {
     const { port, address = LOOPBACK } = configuration.outbound;
-    const isOwnListener = (host: string, to: number) =>
-      to === port && (host === address || host === 'localhost' || host === '::1');
-    const server = outboundListener({ ...shared, pools, ownIdentity: identity, isOwnListener }, refusals);
+    const server = outboundListener({ ...shared, pools, ownIdentity: identity }, refusals);
     listeners.push({ server, port, address });
   }
-  for (const gauge of sidecarGauges(feed.credentials, policy, watch, log)) metrics.add(gauge);
+  for (const gauge of sidecarGauges(feed.credentials, policy, watch, log, spans)) metrics.add(gauge);
   for (const { server, port, address } of listeners) {
     await server.open(port, address).catch((error: unknown) => {
       throw new Error(`cannot listen on ${address}:${port}: ${error instanceof Error ? error.message : String(error)}`);
@@ -105,7 +113,7 @@ export async function runSidecar(
   const stopOnce = async () => {
     isReady = false;
     const deadline = setTimeout(() => {
-      watch.giveUpAll(new Refusal('client_gone', `the sidecar stopped; drainTimeoutMs ${DRAIN_TIMEOUT_MS} is over`));
+      watch.giveUpAll(new Refusal('draining', `the sidecar stopped; drainTimeoutMs ${DRAIN_TIMEOUT_MS} is over`));
       for (const { server } of listeners) server.destroy();
     }, DRAIN_TIMEOUT_MS);
     await Promise.all(listeners.map(({ server }) => server.drain()));
@@ -123,6 +131,15 @@ export async function runSidecar(
     return stopping;
   };
   return { ready: readyLine(configuration, identity.uri, policy), stop };
+}
+
+function openLog(accessLog: string, baseDirectory: string): LogWriter | undefined {
+  if (accessLog === 'off') return undefined;
+  try {
+    return new LogWriter(accessLog === 'stdout' ? 1 : resolve(baseDirectory, accessLog));
+  } catch (error) {
+    throw new Error(`telemetry.accessLog: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 async function openSpanExporter(url: string, workload: Workload) {

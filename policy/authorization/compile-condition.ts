@@ -1,4 +1,5 @@
 import type { FlatHeaders } from '../http/flat-headers.ts';
+import { isSecretName } from '../http/is-secret-name.ts';
 import type { AuthorizationCondition } from '../resource/kinds/authorization-rule.ts';
 import { type ConditionKey, parseConditionKey } from '../resource/kinds/condition-key.ts';
 import { type Attribute, type Clause, negativeClause, positiveClause } from './clause.ts';
@@ -6,9 +7,6 @@ import { compileIpBlocks } from './compile-ip-blocks.ts';
 import { compilePorts, OPERATION } from './compile-operation.ts';
 import { compileGlobs, compilePatterns, type MatchesValue } from './compile-patterns.ts';
 import { compileServiceAccounts, isGiven, SOURCE } from './compile-source.ts';
-
-/** Headers whose values never appear in logs or decisions. */
-const SECRET_HEADER = /auth|cookie|token|secret|passw|key|session|credential|signature/;
 
 /** Compiles a condition of `when`: both of its clauses must be satisfied. */
 export function compileCondition(condition: AuthorizationCondition, namespace: string): readonly Clause[] {
@@ -76,7 +74,7 @@ function headerAttribute(lowerName: string): Attribute {
     field: lowerName,
     isHttp: true,
     absent: 'the request has no such header',
-    isSecret: SECRET_HEADER.test(lowerName) && !isAuthority,
+    isSecret: isSecretName(lowerName) && !isAuthority,
     read: (request) => {
       if (isAuthority) return request.host;
       return lowerName === ':method' ? request.method : joinedValue(request.headers, lowerName);

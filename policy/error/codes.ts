@@ -262,6 +262,14 @@ export const CODES = {
     meaning: 'A bound of the sidecar is reached (requests in flight, memory for buffered bodies).',
     remedy: 'The log names the bound.',
   },
+  draining: {
+    family: 'unavailable',
+    status: 503,
+    grpcStatus: GRPC.unavailable,
+    title: 'Service unavailable',
+    meaning: 'The sidecar was told to stop and the request had not ended when the drain was over.',
+    remedy: 'Nothing, if it is rare; else the app takes longer than the drain.',
+  },
   no_policy: {
     family: 'unavailable',
     status: 503,

@@ -42,7 +42,8 @@ export function compileServices(
   function resolveParsed(text: string): Service | undefined {
     const authority = parseAuthority(text.toLowerCase());
     if (authority === undefined) return undefined;
-    const { host, port = DEFAULT_PORT } = authority;
+    const { port = DEFAULT_PORT } = authority;
+    const host = authority.host.endsWith('.') ? authority.host.slice(0, -1) : authority.host; // the root's dot
     const exact = withPort.get(`${host} ${port}`);
     if (exact !== undefined) return exact;
     const found = withoutPort.get(host);

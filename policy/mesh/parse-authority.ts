@@ -21,6 +21,7 @@ export function parseAuthority(authority: string): Authority | undefined {
 
 function withPort(host: string, rest: string): Authority | undefined {
   if (rest === '') return { host, port: undefined };
+  if (rest === ':') return { host, port: undefined }; // RFC 3986 §3.2.3: an empty port is no port
   const digits = rest.slice(1);
   if (!rest.startsWith(':') || !/^[0-9]{1,5}$/.test(digits)) return undefined;
   const port = Number(digits);

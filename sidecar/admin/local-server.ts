@@ -56,6 +56,11 @@ async function answer(request: http.IncomingMessage, loopbackOnly: boolean, rout
   if (loopbackOnly && !isLoopbackHost(request.headers.host ?? '')) {
     return text(403, 'this server answers to loopback names only');
   }
+  // a browser says where a request comes from: no web page has business here
+  const site = request.headers['sec-fetch-site'];
+  if (request.headers.origin !== undefined || (site !== undefined && site !== 'none')) {
+    return text(403, 'this server does not answer to web pages');
+  }
   const path = (request.url ?? '').split('?', 1)[0] ?? '';
   const route = routes[`${request.method} ${path}`] ?? (request.method === 'HEAD' ? routes[`GET ${path}`] : undefined);
   try {

@@ -1,13 +1,16 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import { normalizePath } from '#policy/path/normalize-path.ts';
+import { endToEndHeaders } from '../http/hop-by-hop.ts';
 import type { Accepted, Exchange } from './exchange.ts';
+import { REPLACED } from './request-headers.ts';
 
 /** Bytes that never stand in a host (RFC 3986 §3.2.2) and would let two readers see two hosts. */
 const NOT_IN_HOST = /[\s/?#@\\,<>"{}|^`]/;
 
 /**
- * First stage of both directions: reads host, path and query, once, for every later stage.
+ * First stage of both directions: reads host, path, query and end-to-end headers, once, for every later stage: what
+ * policy judges is what is sent on.
  * Refuses: malformed_request, ambiguous_path.
  */
 export function accept(exchange: Exchange): Accepted {
@@ -23,7 +26,12 @@ export function accept(exchange: Exchange): Accepted {
   if (normalized.kind === 'ambiguous') {
     throw new Refusal('ambiguous_path', `${normalized.reason} (MeshDefaults.pathNormalization: Refuse)`);
   }
-  return Object.assign(exchange, { host, path: normalized.path, query });
+  return Object.assign(exchange, {
+    host,
+    path: normalized.path,
+    query,
+    headers: endToEndHeaders(head.headers, REPLACED),
+  });
 }
 
 /** RFC 9112 §3.2: exactly one Host, and a valid one; HTTP/1.0 may have none. */

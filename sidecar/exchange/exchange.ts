@@ -44,6 +44,8 @@ export class Exchange {
   host: string | undefined = undefined;
   path: string | undefined = undefined;
   query = '';
+  /** End-to-end fields, without those of this hop and those no caller may set: what every later stage sees. */
+  headers: string[] = [];
   // identify
   source: SpiffeId | null | undefined = undefined;
   // route, resolve: where it goes, for logs

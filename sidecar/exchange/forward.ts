@@ -32,6 +32,7 @@ export async function forward(exchange: Sendable, upstream: Upstream, headers: s
     },
     body: exchange.outgoingBody,
     isUpgrade: server.isUpgrade,
+    expectsContinue: server.expectsContinue,
     onInformation: (head) => server.inform(head),
     onBodyProgress: (bytes) => {
       exchange.bytesIn += bytes;
@@ -44,7 +45,7 @@ export async function forward(exchange: Sendable, upstream: Upstream, headers: s
     return { exchange, response: await attempt(exchange, upstream, request) };
   } catch (error) {
     const mayRepeat = request.body === null && IDEMPOTENT.has(server.head.method) && exchange.givenUp === undefined;
-    if (!(error instanceof UpstreamFailure && error.kind === 'closed' && mayRepeat)) throw refusalOf(error);
+    if (!(error instanceof UpstreamFailure && error.wasKept && mayRepeat)) throw refusalOf(error);
     return {
       exchange,
       response: await attempt(exchange, upstream, request).catch((again) => Promise.reject(refusalOf(again))),
@@ -73,6 +74,7 @@ async function attempt(exchange: Sendable, upstream: Upstream, request: Outgoing
 export function refusalOf(error: unknown): unknown {
   if (!(error instanceof UpstreamFailure)) return error;
   if (error.kind === 'identity') return new Refusal('upstream_identity_mismatch', error.message, {}, { cause: error });
+  if (error.kind === 'loop') return new Refusal('loop_detected', error.message, {}, { cause: error });
   if (error.kind === 'malformed') return new Refusal('upstream_malformed', error.message, {}, { cause: error });
   return new Refusal('upstream_unavailable', error.message, {}, { cause: error });
 }

@@ -1,8 +1,17 @@
-import { ALLOWED, type Code, codeEntry } from '#policy/error/codes.ts';
+import { type Code, codeEntry } from '#policy/error/codes.ts';
 import { Refusal } from '#policy/error/refusal.ts';
 import { headerValue } from '#policy/http/flat-headers.ts';
 import type { ResponseHead } from '../http/message.ts';
 import type { Exchange } from './exchange.ts';
+
+/** Codes of what went wrong after the request was let through. */
+const NOT_DECISIONS: ReadonlySet<Code> = new Set([
+  'upstream_unavailable',
+  'upstream_timeout',
+  'upstream_malformed',
+  'client_gone',
+  'draining',
+]);
 
 /**
  * The one place where a refusal becomes an answer. The caller gets status, title and code (RFC 9457),
@@ -10,12 +19,15 @@ import type { Exchange } from './exchange.ts';
  */
 export function refuse(exchange: Exchange, error: unknown): void {
   const refusal = asRefusal(error);
-  exchange.decision = 'deny';
+  // an app that is away is not a decision: what policy said stays said
+  if (!NOT_DECISIONS.has(refusal.code)) exchange.decision = 'deny';
   exchange.refusal = refusal;
   exchange.code = refusal.code;
   exchange.reason = refusal.reason;
-  exchange.policyName = refusal.facts.policy;
-  exchange.rule = refusal.facts.rule;
+  if (refusal.facts.policy !== undefined) {
+    exchange.policyName = refusal.facts.policy;
+    exchange.rule = refusal.facts.rule;
+  }
   if (exchange.isAnswered || codeEntry(refusal.code).status === 0) {
     exchange.server.destroy();
     return;
@@ -72,9 +84,4 @@ function asRefusal(error: unknown): Refusal {
 
 function isGrpc(exchange: Exchange): boolean {
   return headerValue(exchange.server.head.headers, 'content-type')?.startsWith('application/grpc') === true;
-}
-
-/** True for codes that stand for a refusal (and not for an allowed request). */
-export function isRefusalCode(code: Code | typeof ALLOWED): code is Code {
-  return code !== ALLOWED;
 }

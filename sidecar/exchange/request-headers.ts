@@ -1,34 +1,36 @@
 import { headerValue } from '#policy/http/flat-headers.ts';
-import { endToEndHeaders } from '../http/hop-by-hop.ts';
 import { traceparentOf } from '../telemetry/trace-context.ts';
-import type { Exchange } from './exchange.ts';
+import type { Accepted } from './exchange.ts';
 import { randomHex } from './random-hex.ts';
 
-/** Replaced or removed at every hop: a caller's own value is never passed through. */
-const REPLACED: ReadonlySet<string> = new Set([
+/** Set anew or removed at every hop: a caller's own value is never passed through, and no policy sees it. */
+export const REPLACED: ReadonlySet<string> = new Set([
   'x-forwarded-client-cert',
   'traceparent',
   'tracestate',
-  'expect', // this hop has answered it (RFC 9110 §10.1.1)
+  'expect', // asked again where this hop waits for the answer (RFC 9110 §10.1.1)
 ]);
-const REPLACED_AND_ID: ReadonlySet<string> = new Set([...REPLACED, 'x-request-id']);
 
 /**
- * The headers as they go on: end-to-end ones in their order and case, then ours: traceparent and
- * tracestate of this hop, x-request-id where there was none, and `clientCertificate` (inbound only)
- * as x-forwarded-client-cert.
+ * The headers as they go on: the end-to-end ones in their order and case, then ours: traceparent and tracestate of
+ * this hop, x-request-id where there was none, and `clientCertificate` (inbound only) as x-forwarded-client-cert.
  */
-export function requestHeaders(exchange: Exchange, clientCertificate: string | undefined): string[] {
-  const { head, isUpgrade } = exchange.server;
-  const requestId = headerValue(head.headers, 'x-request-id');
-  const hasSoundId = requestId !== undefined && requestId !== '' && !requestId.includes(', ');
-  const headers = endToEndHeaders(head.headers, hasSoundId ? REPLACED : REPLACED_AND_ID);
-  if (isUpgrade) headers.push('connection', 'Upgrade', 'upgrade', headerValue(head.headers, 'upgrade') ?? '');
-  if (!hasSoundId) headers.push('x-request-id', randomUuid());
-  headers.push('traceparent', traceparentOf(exchange.trace));
-  if (exchange.trace.traceState !== undefined) headers.push('tracestate', exchange.trace.traceState);
+export function requestHeaders(exchange: Accepted, clientCertificate: string | undefined): string[] {
+  const { server, trace } = exchange;
+  const requestId = headerValue(exchange.headers, 'x-request-id');
+  const isSound = requestId !== undefined && requestId !== '' && !requestId.includes(', ');
+  const headers =
+    isSound || requestId === undefined ? [...exchange.headers] : without(exchange.headers, 'x-request-id');
+  if (server.isUpgrade) headers.push('connection', 'Upgrade', 'upgrade', 'websocket');
+  if (!isSound) headers.push('x-request-id', randomUuid());
+  headers.push('traceparent', traceparentOf(trace));
+  if (trace.traceState !== undefined) headers.push('tracestate', trace.traceState);
   if (clientCertificate !== undefined) headers.push('x-forwarded-client-cert', clientCertificate);
   return headers;
+}
+
+function without(headers: readonly string[], lowerName: string): string[] {
+  return headers.filter((_, index) => headers[index - (index % 2)]?.toLowerCase() !== lowerName);
 }
 
 /** RFC 9562 §5.4: random, with version and variant set. */

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { Refusal } from '#policy/error/refusal.ts';
 import { type FlatHeaders, headerValue } from '#policy/http/flat-headers.ts';
-import { endToEndHeaders } from '../http/hop-by-hop.ts';
+import { endToEndHeaders, endToEndTrailers } from '../http/hop-by-hop.ts';
 import type { BodyConsumer, IncomingBody, OutgoingBody } from '../http/message.ts';
 import type { Exchange } from './exchange.ts';
 import type { Answered } from './forward.ts';
@@ -73,7 +73,7 @@ class Pump implements BodyConsumer {
   }
 
   onEnd(trailers: FlatHeaders): void {
-    this.#outgoing.end(trailers);
+    this.#outgoing.end(endToEndTrailers(trailers));
     this.#resolve();
   }
 

@@ -14,10 +14,19 @@ export interface PeerTls {
   complaint(certificate: X509Certificate | undefined): string | undefined;
 }
 
+/** Says whether a plaintext connection has come back to this very process's listeners. */
+export type IsOwnListener = (socket: net.Socket) => boolean;
+
 type Dialled = (error: UpstreamFailure | null, socket: net.Socket | null) => void;
 
 /** Opens a connection to an app (plaintext) or a peer (mutual TLS 1.3); calls back once. */
-export function dial(address: string, port: number, peer: PeerTls | undefined, callback: Dialled): void {
+export function dial(
+  address: string,
+  port: number,
+  peer: PeerTls | undefined,
+  callback: Dialled,
+  isOwnListener?: IsOwnListener,
+): void {
   const where = `${address}:${port}`;
   let isOver = false;
   const socket =
@@ -60,6 +69,10 @@ export function dial(address: string, port: number, peer: PeerTls | undefined, c
   socket.on('error', onError);
   socket.once(peer === undefined ? 'connect' : 'secureConnect', () => {
     socket.setNoDelay(true);
+    if (isOwnListener?.(socket) === true) {
+      finish(new UpstreamFailure('loop', `${where} is this sidecar`, true));
+      return;
+    }
     const complaint =
       peer !== undefined && socket instanceof tls.TLSSocket
         ? peer.complaint(socket.getPeerX509Certificate())

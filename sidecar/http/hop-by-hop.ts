@@ -10,6 +10,7 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'te',
   'transfer-encoding',
   'upgrade',
+  'http2-settings',
 ]);
 
 /** Longest hop-by-hop name: longer names need no look-up. */
@@ -54,4 +55,26 @@ function nominatedByConnection(headers: FlatHeaders): string[] | undefined {
     .split(',')
     .map((name) => name.trim())
     .filter((name) => !NEVER_NOMINATED.has(name));
+}
+
+/** What this hop vouches for in a header block has no business in a trailer section, where nobody looks at it. */
+const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
+  ...HOP_BY_HOP,
+  'cookie',
+  'set-cookie',
+  'expect',
+  'forwarded',
+  'tracestate',
+  'traceparent',
+  'x-forwarded-client-cert',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-request-id',
+]);
+
+/** The trailers that go on (RFC 9110 §6.5.1); framing and routing fields were refused by the parser. */
+export function endToEndTrailers(trailers: FlatHeaders): FlatHeaders {
+  if (trailers.length === 0) return trailers;
+  return trailers.filter((_, index) => !NOT_IN_TRAILERS.has(trailers[index - (index % 2)]?.toLowerCase() ?? ''));
 }

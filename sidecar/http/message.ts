@@ -73,7 +73,9 @@ export interface ServerRequest {
   readonly head: RequestHead;
   readonly body: IncomingBody;
   readonly caller: Caller;
-  /** True when the caller asks to switch protocols (`connection: upgrade`). */
+  /** True when the caller holds its body back until it is asked for (RFC 9110 §10.1.1); `body.start` asks. */
+  readonly expectsContinue: boolean;
+  /** True when the caller asks to switch to WebSocket. */
   readonly isUpgrade: boolean;
   /** Sends an interim response (1xx other than 101). */
   inform(head: ResponseHead): void;
@@ -93,6 +95,8 @@ export interface OutgoingRequest {
   /** `null`: no body. A buffer has been read and judged before. */
   readonly body: IncomingBody | Buffer | null;
   readonly isUpgrade: boolean;
+  /** Ask the other side before a streamed body is sent. */
+  readonly expectsContinue: boolean;
   /** Interim responses (1xx other than 100 and 101). */
   readonly onInformation: (head: ResponseHead) => void;
   /** Bytes of request body sent so far; called at each chunk. */
@@ -124,13 +128,16 @@ export interface Upstream {
 
 /** Why an exchange with an upstream failed. `isUnsent`: not one byte of it left, so it may go elsewhere. */
 export class UpstreamFailure extends Error {
-  readonly kind: 'unreachable' | 'identity' | 'closed' | 'malformed' | 'cancelled';
+  readonly kind: 'unreachable' | 'identity' | 'loop' | 'closed' | 'malformed' | 'cancelled';
   readonly isUnsent: boolean;
+  /** A kept connection was closed under the request before a byte of an answer: the race that a repetition mends. */
+  readonly wasKept: boolean;
 
-  constructor(kind: UpstreamFailure['kind'], message: string, isUnsent: boolean) {
+  constructor(kind: UpstreamFailure['kind'], message: string, isUnsent: boolean, wasKept = false) {
     super(message);
     this.name = 'UpstreamFailure';
     this.kind = kind;
     this.isUnsent = isUnsent;
+    this.wasKept = wasKept;
   }
 }

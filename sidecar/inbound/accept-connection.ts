@@ -15,8 +15,17 @@ export function acceptConnection(socket: TLSSocket, trustDomain: string): Verifi
   if (!socket.authorized) {
     const { subject, issuer, validFrom, validTo } = certificate;
     const who = `subject "${oneLine(subject)}", issuer "${oneLine(issuer)}", valid ${validFrom} to ${validTo}`;
-    const now = new Date().toUTCString();
-    throw new Refusal('untrusted_certificate', `${String(socket.authorizationError)}: ${who}; clock here ${now}`);
+    const clock = new Date().toUTCString();
+    throw new Refusal('untrusted_certificate', `${String(socket.authorizationError)}: ${who}; clock here ${clock}`);
+  }
+  const now = Date.now();
+  // a resumed session brings the verdict of its first handshake along, not the certificate's validity of today
+  if (now < certificate.validFromDate.getTime() || now > certificate.validToDate.getTime()) {
+    const validity = `valid ${certificate.validFrom} to ${certificate.validTo}`;
+    throw new Refusal(
+      'untrusted_certificate',
+      `resumed outside of its validity: ${validity}; clock here ${new Date(now).toUTCString()}`,
+    );
   }
   const result = identityOfLeaf(certificate);
   if (result.kind === 'invalid') throw new Refusal('invalid_spiffe_id', result.reason);

@@ -13,7 +13,7 @@ export function authorize(exchange: Routed): Permitted {
     method: head.method,
     path: exchange.path,
     host: exchange.host,
-    headers: head.headers,
+    headers: exchange.headers,
     port: exchange.port,
     sourceIp: caller.address,
   });

@@ -44,7 +44,7 @@ export async function serveInbound(server: ServerRequest, inbound: Inbound): Pro
     const routed = route(identified, inbound.app, inbound.ownIdentity);
     const permitted = authorize(routed);
     const validated = await validate(permitted);
-    const headers = requestHeaders(exchange, clientCertificate(exchange, inbound.ownIdentity));
+    const headers = requestHeaders(validated, clientCertificate(exchange, inbound.ownIdentity));
     const answered = await forward(validated, inbound.upstream, headers);
     await respond(answered);
   } catch (error) {

@@ -23,7 +23,7 @@ export async function validate(exchange: Permitted): Promise<Validated> {
     method: server.head.method,
     path: exchange.path,
     query: exchange.query,
-    headers: server.head.headers,
+    headers: exchange.headers,
     hasBody: body !== null,
     contentLength: server.body.declaredLength,
   });

@@ -20,11 +20,8 @@ export async function originate(
   target: Destination,
   pools: PeerPools,
   headers: string[],
-  isOwnListener: (address: string, port: number) => boolean,
 ): Promise<Answered> {
   if (target.kind === 'external') {
-    if (isOwnListener(target.address, target.port))
-      throw new Refusal('loop_detected', `${target.address}:${target.port} is this sidecar`);
     exchange.port = target.port;
     const peer = pools.external(target.address, target.port);
     return counted(peer.load, () => forward(exchange, peer.upstream, headers));

@@ -23,7 +23,6 @@ export interface Outbound {
   readonly sampleRatio: number;
   readonly watch: StallWatch;
   readonly recorders: readonly Recorder[];
-  isOwnListener(address: string, port: number): boolean;
 }
 
 /** A request of the app, on its way to another workload. Each line is a stage; `refuse` is the one exit. */
@@ -35,8 +34,8 @@ export async function serveOutbound(server: ServerRequest, outbound: Outbound): 
     outbound.watch.add(exchange);
     const accepted = accept(exchange);
     const resolved = resolve(accepted, outbound.ownIdentity);
-    const headers = requestHeaders(exchange, undefined);
-    const answered = await originate(resolved, resolved.target, outbound.pools, headers, outbound.isOwnListener);
+    const headers = requestHeaders(resolved, undefined);
+    const answered = await originate(resolved, resolved.target, outbound.pools, headers);
     await respond(answered);
   } catch (error) {
     refuse(exchange, error);

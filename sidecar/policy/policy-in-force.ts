@@ -32,13 +32,18 @@ export class PolicyInForce {
     return this.#snapshot;
   }
 
+  /** Records that a new version could not even be read; the one in force stays. */
+  noteRefused(reasons: readonly string[]): void {
+    this.refused++;
+    this.lastReasons = reasons;
+  }
+
   /** Compiles beside the running traffic and swaps at the end; throws SnapshotRefused and changes nothing. */
   async apply(snapshot: Snapshot): Promise<void> {
     try {
       this.#policy = await compileWorkloadPolicy(snapshot, this.#workload, this.#mesh, generateInWorker);
     } catch (error) {
-      this.refused++;
-      this.lastReasons = error instanceof SnapshotError ? error.reasons : [String(error)];
+      this.noteRefused(error instanceof SnapshotError ? error.reasons : [String(error)]);
       throw new SnapshotRefused(this.lastReasons);
     }
     this.#snapshot = snapshot;

@@ -12,11 +12,20 @@ export class StandaloneSource implements PolicySource {
   readonly #workload: Workload;
   readonly #mesh: Mesh;
   readonly #onProblem: (message: string) => void;
+  readonly #onRefused: (reasons: readonly string[]) => void;
   #endWatch: (() => void) | undefined;
   #isReading = false;
   #isStale = false;
 
-  constructor(path: string, workload: Workload, mesh: Mesh, onProblem: (message: string) => void) {
+  /** `onRefused`: a change could not be put in force. `onProblem`: each error and warning, in one line. */
+  constructor(
+    path: string,
+    workload: Workload,
+    mesh: Mesh,
+    onProblem: (message: string) => void,
+    onRefused: (reasons: readonly string[]) => void,
+  ) {
+    this.#onRefused = onRefused;
     this.#path = path;
     this.#workload = workload;
     this.#mesh = mesh;
@@ -25,8 +34,14 @@ export class StandaloneSource implements PolicySource {
 
   /** Rejects when the folder as it is at the start cannot be put in force. */
   async start(apply: ApplySnapshot): Promise<void> {
-    await this.#readInto(apply);
-    this.#endWatch = watchPath(this.#path, () => void this.#follow(apply));
+    this.#isReading = true;
+    this.#endWatch = watchPath(this.#path, () => void this.#follow(apply)); // first: no change in between is missed
+    try {
+      await this.#readInto(apply);
+    } finally {
+      this.#isReading = false;
+    }
+    if (this.#isStale) void this.#follow(apply);
   }
 
   close(): void {
@@ -52,7 +67,10 @@ export class StandaloneSource implements PolicySource {
     const set = loadResources(folder.files, folder.readDocument, this.#mesh);
     const problems = [...folder.problems, ...set.problems];
     const errors = problems.filter((problem) => problem.severity === 'error').map(formatProblem);
-    if (errors.length > 0) throw new SnapshotRefused(errors);
+    if (errors.length > 0) {
+      this.#onRefused(errors);
+      throw new SnapshotRefused(errors);
+    }
     for (const warning of problems) this.#onProblem(formatProblem(warning));
     await apply(selectSnapshot(set.resources, this.#workload, this.#mesh));
   }

@@ -1,10 +1,11 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { headerValue } from '#policy/http/flat-headers.ts';
+import { isSecretName } from '#policy/http/is-secret-name.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Recorder } from '../exchange/record.ts';
 import { isoTime } from './iso-time.ts';
 import type { LogWriter } from './log-writer.ts';
-import { isSecretName, redactQuery } from './redact.ts';
+import { redactQuery } from './redact.ts';
 
 /** Longest path and reason in a line, so that a caller cannot fill the disk with one request. */
 const MAX_FIELD_LENGTH = 4_096;
@@ -46,7 +47,7 @@ export class AccessLog implements Recorder {
     if (names.length === 0) return '{}';
     const values: { [name: string]: string } = {};
     for (const name of names) {
-      const value = headerValue(exchange.server.head.headers, name);
+      const value = headerValue(exchange.headers, name);
       if (value !== undefined) values[name] = isSecretName(name) ? this.#hash(value) : value.slice(0, MAX_FIELD_LENGTH);
     }
     return JSON.stringify({ headers: values });
@@ -57,14 +58,19 @@ export class AccessLog implements Recorder {
   }
 }
 
-/** Milliseconds by stage, as a JSON object. */
+/** Milliseconds by stage, as a JSON object; a stage that ran twice (another endpoint) is counted together. */
 export function stagesOf(exchange: Exchange, endedAt: number): string {
   const { stageNames, stageStarts } = exchange;
   let text = '{';
   for (let index = 0; index < stageNames.length; index++) {
-    const start = stageStarts[index] ?? endedAt;
-    const end = stageStarts[index + 1] ?? endedAt;
-    text += `${index === 0 ? '' : ','}"${stageNames[index]}":${rounded(end - start)}`;
+    const name = stageNames[index];
+    if (stageNames.indexOf(name ?? 'accept') !== index) continue;
+    let milliseconds = 0;
+    for (let again = index; again < stageNames.length; again++) {
+      if (stageNames[again] === name)
+        milliseconds += (stageStarts[again + 1] ?? endedAt) - (stageStarts[again] ?? endedAt);
+    }
+    text += `${index === 0 ? '' : ','}"${name}":${rounded(milliseconds)}`;
   }
   return `${text}}`;
 }
@@ -73,7 +79,7 @@ function decisionOf(exchange: Exchange): string {
   let text = '';
   if (exchange.policyName !== undefined) text += `,"policy":${quoted(exchange.policyName)}`;
   if (exchange.rule !== undefined) text += `,"rule":${exchange.rule}`;
-  if (exchange.decision !== 'allow') text += `,"reason":${quoted(exchange.reason)}`;
+  if (exchange.code !== 'allowed') text += `,"reason":${quoted(exchange.reason)}`;
   return text;
 }
 

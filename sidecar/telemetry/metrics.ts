@@ -35,8 +35,7 @@ export class Metrics implements Recorder {
   record(exchange: Exchange, endedAt: number): void {
     const { direction, decision, code, status } = exchange;
     increment(this.#requests, `direction="${direction}",decision="${decision}",status="${status}"`);
-    if (decision !== 'allow')
-      increment(this.#refusals, `direction="${direction}",decision="${decision}",code="${code}"`);
+    if (code !== 'allowed') increment(this.#refusals, `direction="${direction}",decision="${decision}",code="${code}"`);
     const seconds = (endedAt - exchange.startedAt) / 1_000;
     const histogram = this.#durations[direction];
     const bucket = DURATION_BUCKETS_S.findIndex((bound) => seconds <= bound);

@@ -10,6 +10,7 @@ export function sidecarGauges(
   policy: PolicyInForce,
   watch: StallWatch,
   log: LogWriter | undefined,
+  spans: { readonly lost: number } | undefined,
 ): Gauge[] {
   const value = (name: string, help: string, type: Gauge['type'], read: () => number): Gauge => ({
     name,
@@ -50,6 +51,7 @@ export function sidecarGauges(
       'counter',
       () => log?.dropped ?? 0,
     ),
+    value('lateral_spans_lost_total', 'Spans the collector did not take.', 'counter', () => spans?.lost ?? 0),
     value('process_resident_memory_bytes', 'Resident memory.', 'gauge', () => process.memoryUsage.rss()),
     value('process_cpu_seconds_total', 'Processor time, user and system.', 'counter', () => {
       const { user, system } = process.cpuUsage();

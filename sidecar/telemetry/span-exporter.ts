@@ -7,8 +7,6 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api';
-import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-grpc';
-import { CompressionAlgorithm } from '@opentelemetry/otlp-exporter-base';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { AlwaysOnSampler, BatchSpanProcessor, type IdGenerator, TracerProvider } from '@opentelemetry/sdk-trace';
 import {
@@ -26,6 +24,7 @@ import {
 import type { Workload } from '#policy/workload-policy.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Recorder } from '../exchange/record.ts';
+import { ReconnectingExporter } from './reconnecting-exporter.ts';
 
 /** Spans waiting for the collector; further ones are dropped. */
 const MAX_QUEUED_SPANS = 4_096;
@@ -54,12 +53,14 @@ class ChosenIds implements IdGenerator {
  * OTLP over gRPC in the background: tracing costs a request nothing but the header.
  */
 export class SpanExporter implements Recorder {
+  readonly #exporter: ReconnectingExporter;
   readonly #provider: TracerProvider;
   readonly #tracer: Tracer;
   readonly #ids = new ChosenIds();
 
   /** `url`: `http://HOST:PORT` or `https://HOST:PORT`. */
   constructor(url: string, workload: Workload) {
+    this.#exporter = new ReconnectingExporter(url, EXPORT_TIMEOUT_MS);
     this.#provider = new TracerProvider({
       sampler: new AlwaysOnSampler(), // the decision was made at the head of the trace: trace-context.ts
       idGenerator: this.#ids,
@@ -70,11 +71,7 @@ export class SpanExporter implements Recorder {
       }),
       spanProcessors: [
         new BatchSpanProcessor({
-          exporter: new OTLPTraceExporter({
-            url,
-            compression: CompressionAlgorithm.NONE,
-            timeoutMillis: EXPORT_TIMEOUT_MS,
-          }),
+          exporter: this.#exporter,
           maxQueueSize: MAX_QUEUED_SPANS,
           maxExportBatchSize: MAX_BATCH_SPANS,
           scheduledDelayMillis: EXPORT_DELAY_MS,
@@ -83,6 +80,11 @@ export class SpanExporter implements Recorder {
       ],
     });
     this.#tracer = this.#provider.getTracer('lateral');
+  }
+
+  /** Spans the collector did not take. */
+  get lost(): number {
+    return this.#exporter.lost;
   }
 
   record(exchange: Exchange, endedAt: number): void {
@@ -131,8 +133,8 @@ export class SpanExporter implements Recorder {
     );
     // HTTP semantic conventions: 4xx is the caller's fault, an error on the client's side only
     if (exchange.status >= (side === 'server' ? 500 : 400) || exchange.status === 0) {
-      span.setStatus({ code: SpanStatusCode.ERROR, message: exchange.decision === 'allow' ? '' : exchange.reason });
-      span.setAttribute(ATTR_ERROR_TYPE, exchange.decision === 'allow' ? String(exchange.status) : exchange.code);
+      span.setStatus({ code: SpanStatusCode.ERROR, message: exchange.code === 'allowed' ? '' : exchange.reason });
+      span.setAttribute(ATTR_ERROR_TYPE, exchange.code === 'allowed' ? String(exchange.status) : exchange.code);
     }
     span.end(wallClock(endedAt));
   }
@@ -156,7 +158,7 @@ function serverAttributes(exchange: Exchange, endedAt: number): Attributes {
   if (exchange.route !== undefined) attributes[ATTR_HTTP_ROUTE] = exchange.route;
   if (exchange.policyName !== undefined) attributes['lateral.policy'] = exchange.policyName;
   if (exchange.rule !== undefined) attributes['lateral.rule'] = exchange.rule;
-  if (exchange.decision !== 'allow') attributes['lateral.reason'] = exchange.reason;
+  if (exchange.code !== 'allowed') attributes['lateral.reason'] = exchange.reason;
   for (const [index, name] of exchange.stageNames.entries()) {
     const start = exchange.stageStarts[index] ?? endedAt;
     attributes[`lateral.stage.${name}_ms`] = (exchange.stageStarts[index + 1] ?? endedAt) - start;

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Refusal } from '#policy/error/refusal.ts';
+import { endToEndTrailers } from '../hop-by-hop.ts';
 import type { BodyConsumer, IncomingBody, OutgoingRequest, UpstreamResponse } from '../message.ts';
 import { UpstreamFailure } from '../message.ts';
 import type { BodySink } from './body-decoder.ts';
@@ -9,6 +10,9 @@ import { type ParsedResponse, ResponseParser } from './response-parser.ts';
 
 /** Head and a body up to this size leave in one buffer. */
 const MAX_JOINED_BYTES = 16_384;
+
+/** A body held back for 100 (Continue) is sent without it after this. */
+const CONTINUE_TIMEOUT_MS = 1_000;
 
 /** What the pool hears of a connection. */
 export interface ClientEvents {
@@ -23,6 +27,9 @@ export class ClientConnection implements BodySink {
   readonly #events: ClientEvents;
   readonly #parser: ResponseParser;
   #exchange: ClientExchange | undefined;
+  /** Exchanges that ended well before this one: the connection was kept. */
+  #served = 0;
+  #hasAnswerBegun = false;
   readonly #listeners = {
     data: (bytes: Buffer) => this.#feed(bytes),
     drain: () => this.#exchange?.drained(),
@@ -52,6 +59,7 @@ export class ClientConnection implements BodySink {
   /** Begins an exchange; the response comes through it. */
   send(exchange: ClientExchange): void {
     this.#exchange = exchange;
+    this.#hasAnswerBegun = false;
     this.#parser.reset(exchange.request.head.method);
     exchange.begin(this.#socket);
   }
@@ -69,6 +77,7 @@ export class ClientConnection implements BodySink {
     const exchange = this.#exchange;
     if (exchange === undefined) return;
     this.#exchange = undefined;
+    this.#served++;
     if (exchange.isReusable && exchange.isSent) {
       this.#socket.resume();
       this.#events.onFree(this, exchange.keepAliveSeconds);
@@ -77,6 +86,7 @@ export class ClientConnection implements BodySink {
   }
 
   #feed(bytes: Buffer): void {
+    this.#hasAnswerBegun = true;
     try {
       const stoppedAt = this.#parser.push(bytes, 0);
       if (stoppedAt < bytes.length) this.#exchange?.leftOver(bytes.subarray(stoppedAt));
@@ -120,7 +130,7 @@ export class ClientConnection implements BodySink {
   #broke(message: string): void {
     const exchange = this.#exchange;
     this.#exchange = undefined;
-    exchange?.fail(new UpstreamFailure('closed', message, false));
+    exchange?.fail(new UpstreamFailure('closed', message, false, this.#served > 0 && !this.#hasAnswerBegun));
   }
 }
 
@@ -144,6 +154,8 @@ export class ClientExchange implements IncomingBody {
   #outcome: readonly string[] | Error | undefined;
   #cancelled: Error | undefined;
   #switch: Socket | undefined;
+  /** Begins to send a body that was held back for 100 (Continue). */
+  #goOn: () => void = () => {};
 
   constructor(request: OutgoingRequest) {
     this.request = request;
@@ -167,6 +179,7 @@ export class ClientExchange implements IncomingBody {
 
   head(parsed: ParsedResponse): void {
     if (parsed.head.status < 200) {
+      if (parsed.head.status === 100) this.#goOn();
       if (parsed.head.status !== 100) this.request.onInformation(parsed.head);
       return;
     }
@@ -281,8 +294,22 @@ export class ClientExchange implements IncomingBody {
   }
 
   #sendStream(socket: Socket, body: IncomingBody): void {
+    const lines: string[] = [];
+    if (body.declaredLength === undefined) lines.push('transfer-encoding: chunked');
+    if (this.request.expectsContinue) lines.push('expect: 100-continue');
+    socket.write(this.#headText(lines.length === 0 ? undefined : lines.join('\r\n')), 'latin1');
+    this.#goOn = () => {
+      clearTimeout(timer);
+      this.#goOn = () => {};
+      if (!this.#hasHead && !socket.destroyed) this.#sendBody(socket, body);
+    };
+    // RFC 9110 §10.1.1: a server may not know the expectation; it is not waited for without end
+    const timer = this.request.expectsContinue ? setTimeout(() => this.#goOn(), CONTINUE_TIMEOUT_MS) : undefined;
+    if (timer === undefined) this.#goOn();
+  }
+
+  #sendBody(socket: Socket, body: IncomingBody): void {
     const isChunked = body.declaredLength === undefined;
-    socket.write(this.#headText(isChunked ? 'transfer-encoding: chunked' : undefined), 'latin1');
     body.start({
       onChunk: (chunk) => {
         this.request.onBodyProgress(chunk.length);
@@ -295,7 +322,8 @@ export class ClientExchange implements IncomingBody {
           socket.uncork();
         } else if (!socket.write(chunk)) body.pause();
       },
-      onEnd: (trailers) => {
+      onEnd: (received) => {
+        const trailers = endToEndTrailers(received);
         this.request.onBodyEnd();
         this.isSent = true;
         if (!isChunked) return;

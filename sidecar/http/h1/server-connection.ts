@@ -9,7 +9,7 @@ import { type ParsedRequest, RequestParser } from './request-parser.ts';
 import { ResponseWriter } from './response-writer.ts';
 
 /** After its last response a connection is read (and nothing kept) for this long, so that the caller gets to see it. */
-const LINGER_MS = 1_000;
+const LINGER_MS = 3_000;
 
 /** A response the codec sends by itself, for bytes that never became a request. */
 export interface ImmediateResponse {
@@ -116,10 +116,11 @@ export class ServerConnection implements BodySink {
 
   #begin(parsed: ParsedRequest): void {
     this.#since = performance.now();
-    const request = new Http1Request(parsed, this.#caller, this.#socket, this.#isDraining, {
+    const request = new Http1Request(parsed, this.#caller, this.#socket, {
       onEnd: (isClosing) => this.#ended(isClosing),
       onAbort: () => this.#socket.destroy(),
       takeOver: () => this.#takeOver(),
+      isDraining: () => this.#isDraining,
     });
     this.#request = request;
     this.#handlers.onRequest(request);
@@ -267,6 +268,7 @@ interface RequestEvents {
   onEnd(isClosing: boolean): void;
   onAbort(): void;
   takeOver(): Duplex;
+  isDraining(): boolean;
 }
 
 const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
@@ -277,24 +279,26 @@ class Http1Request implements ServerRequest {
   readonly incoming: Http1Body;
   readonly caller: Caller;
   readonly isUpgrade: boolean;
+  readonly expectsContinue: boolean;
   onAbandoned: ((error: Error) => void) | undefined = undefined;
   readonly #socket: Socket;
   readonly #isClosing: boolean;
   readonly #events: RequestEvents;
   #writer: ResponseWriter | undefined;
 
-  constructor(parsed: ParsedRequest, caller: Caller, socket: Socket, isDraining: boolean, events: RequestEvents) {
+  constructor(parsed: ParsedRequest, caller: Caller, socket: Socket, events: RequestEvents) {
     const { head, block } = parsed;
     this.head = head;
     this.caller = caller;
     this.#socket = socket;
     this.#events = events;
-    this.#isClosing = isDraining || block.isClose || (head.version === '1.0' && !block.isKeepAlive);
+    this.#isClosing = block.isClose || (head.version === '1.0' && !block.isKeepAlive);
     const wantsContinue = block.expectsContinue && parsed.hasBody && head.version === '1.1';
+    this.expectsContinue = wantsContinue;
     this.incoming = new Http1Body(parsed, socket, wantsContinue ? () => this.#continue() : undefined);
     this.body = this.incoming;
-    // an upgrade to HTTP/2 is not taken (RFC 9113 §3.1 has no such thing any more): the request is served as it is
-    this.isUpgrade = block.isUpgrade && !parsed.hasBody && upgradeTo(head.headers) !== 'h2c';
+    // only WebSocket: behind another protocol (h2c) requests would pass that nobody decides on
+    this.isUpgrade = block.isUpgrade && !parsed.hasBody && upgradeTo(head.headers) === 'websocket';
   }
 
   inform(head: ResponseHead): void {
@@ -305,7 +309,7 @@ class Http1Request implements ServerRequest {
     const situation = {
       method: this.head.method,
       version: this.head.version === '1.0' ? ('1.0' as const) : ('1.1' as const),
-      isClosing: this.#isClosing,
+      isClosing: this.#isClosing || this.#events.isDraining(),
     };
     this.#writer = new ResponseWriter(this.#socket, head, situation, this.#events);
     return this.#writer;

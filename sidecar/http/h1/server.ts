@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto';
 import net from 'node:net';
 import tls, { type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { Refusal } from '#policy/error/refusal.ts';
@@ -31,6 +32,8 @@ export class Http1Server {
   readonly #server: net.Server | tls.Server;
   readonly #handlers: ServerHandlers;
   readonly #connections = new Set<ServerConnection>();
+  /** Every accepted socket, also those whose TLS handshake is not complete. */
+  readonly #sockets = new Set<net.Socket>();
   readonly #timer: NodeJS.Timeout;
 
   constructor(handlers: ServerHandlers, secure: SecureContextOptions | undefined) {
@@ -44,6 +47,7 @@ export class Http1Server {
         {
           ...secure,
           minVersion: 'TLSv1.3',
+          secureOptions: constants.SSL_OP_NO_TICKET, // no session outlives the trust it was made under
           requestCert: true,
           rejectUnauthorized: false, // `verify` decides, so that the reason is known and logged
           ALPNProtocols: ['http/1.1'],
@@ -59,13 +63,18 @@ export class Http1Server {
       });
     }
     this.#server.maxConnections = MAX_CONNECTIONS;
+    this.#server.on('connection', (socket: net.Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
     this.#timer = setInterval(() => this.#sweep(performance.now()), TIMEOUT_CHECK_INTERVAL_MS);
     this.#timer.unref();
   }
 
   /** Serves new connections by these certificates; open ones go on. */
   renew(secure: SecureContextOptions): void {
-    if (this.#server instanceof tls.Server) this.#server.setSecureContext({ ...secure, minVersion: 'TLSv1.3' });
+    if (this.#server instanceof tls.Server)
+      this.#server.setSecureContext({ ...secure, minVersion: 'TLSv1.3', secureOptions: constants.SSL_OP_NO_TICKET });
   }
 
   /** Resolves to the port that is bound. */
@@ -96,6 +105,7 @@ export class Http1Server {
     this.#server.close();
     clearInterval(this.#timer);
     for (const { socket } of this.#connections) socket.destroy();
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   #admit(socket: TLSSocket): void {

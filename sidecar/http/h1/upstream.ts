@@ -1,4 +1,4 @@
-import { dial, type PeerTls } from '../dial.ts';
+import { dial, type IsOwnListener, type PeerTls } from '../dial.ts';
 import type { OutgoingRequest, Upstream, UpstreamExchange } from '../message.ts';
 import { UpstreamFailure } from '../message.ts';
 import { ClientConnection, ClientExchange } from './client-connection.ts';
@@ -20,6 +20,7 @@ export class Http1Upstream implements Upstream {
   readonly #address: string;
   readonly #port: number;
   readonly #peer: PeerTls | undefined;
+  readonly #isOwnListener: IsOwnListener | undefined;
   readonly #idleTimeoutMs: number;
   /** Last in, first out: the connection least likely to be closed meanwhile. */
   readonly #idle: ClientConnection[] = [];
@@ -29,7 +30,8 @@ export class Http1Upstream implements Upstream {
   #isClosed = false;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(address: string, port: number, peer: PeerTls | undefined) {
+  constructor(address: string, port: number, peer: PeerTls | undefined, isOwnListener?: IsOwnListener) {
+    this.#isOwnListener = isOwnListener;
     this.#address = address;
     this.#port = port;
     this.#peer = peer;
@@ -70,20 +72,26 @@ export class Http1Upstream implements Upstream {
 
   #dial(): void {
     this.#dialling++;
-    dial(this.#address, this.#port, this.#peer, (failure, socket) => {
-      this.#dialling--;
-      if (socket === null) {
-        // those that wait meant this connection: one fails for each that could not be made
-        this.#waiting.shift()?.fail(failure ?? new UpstreamFailure('unreachable', 'no connection', true));
-        return;
-      }
-      const connection = new ClientConnection(socket, {
-        onFree: (freed, keepAliveSeconds) => this.#freed(freed, keepAliveSeconds),
-        onClosed: (closed) => this.#closed(closed),
-      });
-      this.#open.add(connection);
-      this.#freed(connection, undefined);
-    });
+    dial(
+      this.#address,
+      this.#port,
+      this.#peer,
+      (failure, socket) => {
+        this.#dialling--;
+        if (socket === null) {
+          // those that wait meant this connection: one fails for each that could not be made
+          this.#waiting.shift()?.fail(failure ?? new UpstreamFailure('unreachable', 'no connection', true));
+          return;
+        }
+        const connection = new ClientConnection(socket, {
+          onFree: (freed, keepAliveSeconds) => this.#freed(freed, keepAliveSeconds),
+          onClosed: (closed) => this.#closed(closed),
+        });
+        this.#open.add(connection);
+        this.#freed(connection, undefined);
+      },
+      this.#isOwnListener,
+    );
   }
 
   #freed(connection: ClientConnection, keepAliveSeconds: number | undefined): void {
