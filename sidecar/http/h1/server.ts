@@ -13,6 +13,8 @@ export const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 const TIMEOUT_CHECK_INTERVAL_MS = 1_000;
 /** A caller that connects has this long for its TLS handshake. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** A resumed TLS session brings along the verdict of its first handshake, which trust may have overtaken meanwhile. */
+const NO_RESUMPTION = constants.SSL_OP_NO_TICKET;
 /** Open connections a listener; further ones are closed at once. */
 export const MAX_CONNECTIONS = 16_384;
 const BACKLOG = 4_096;
@@ -47,7 +49,7 @@ export class Http1Server {
         {
           ...secure,
           minVersion: 'TLSv1.3',
-          secureOptions: constants.SSL_OP_NO_TICKET, // no session outlives the trust it was made under
+          secureOptions: NO_RESUMPTION,
           requestCert: true,
           rejectUnauthorized: false, // `verify` decides, so that the reason is known and logged
           ALPNProtocols: ['http/1.1'],
@@ -74,7 +76,7 @@ export class Http1Server {
   /** Serves new connections by these certificates; open ones go on. */
   renew(secure: SecureContextOptions): void {
     if (this.#server instanceof tls.Server)
-      this.#server.setSecureContext({ ...secure, minVersion: 'TLSv1.3', secureOptions: constants.SSL_OP_NO_TICKET });
+      this.#server.setSecureContext({ ...secure, minVersion: 'TLSv1.3', secureOptions: NO_RESUMPTION });
   }
 
   /** Resolves to the port that is bound. */
