@@ -12,6 +12,7 @@ import { TlsContexts } from './identity/tls-contexts.ts';
 import { inboundListener } from './inbound/inbound-listener.ts';
 import { outboundListener } from './outbound/outbound-listener.ts';
 import { PeerPools } from './outbound/peer-pools.ts';
+import { endSpareWorker, startSpareWorker } from './policy/generate-in-worker.ts';
 import { PolicyInForce } from './policy/policy-in-force.ts';
 import { openPolicyFeed } from './policy-feed.ts';
 import { AccessLog } from './telemetry/access-log.ts';
@@ -49,10 +50,12 @@ export async function runSidecar(
   const log = openLog(accessLog, baseDirectory);
   let isReady = false;
   const admin = await openAdmin(configuration, policy, metrics, () => isReady, onDrainRequested);
+  if (configuration.inbound.length > 0) startSpareWorker(); // only inbound validates
   const feed = await openPolicyFeed(configuration, baseDirectory, workload, mesh, (reasons) =>
     policy.noteRefused(reasons),
   );
   await feed.policies.start((snapshot) => policy.apply(snapshot));
+  endSpareWorker();
 
   const identity = feed.credentials.current().identity;
   const spans = otlp === undefined ? undefined : await openSpanExporter(otlp, workload);
