@@ -1,0 +1,51 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const lateral = join(root, 'bin/lateral.mjs');
+const pages = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'CHANGELOG.md',
+  ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`),
+];
+
+t.test('the commands of the README run', async (t) => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8').replaceAll('\\\n', ' ');
+  const commands = [...readme.matchAll(/^npx lateral ((?:--help|check|authz).*)$/gm)].map((match) => match[1] ?? '');
+  t.equal(commands.length, 3);
+  for (const command of commands) {
+    const args = [...command.matchAll(/'([^']*)'|(\S+)/g)].map((match) => match[1] ?? match[2] ?? '');
+    const { status, stderr } = spawnSync(process.execPath, [lateral, ...args], { cwd: root, encoding: 'utf8' });
+    t.equal(status, 0, `${command}\n${stderr}`);
+  }
+});
+
+t.test('every link of a page leads somewhere', async (t) => {
+  for (const page of pages) {
+    const text = readFileSync(join(root, page), 'utf8');
+    for (const match of text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)) {
+      t.ok(existsSync(join(root, dirname(page), match[1] ?? '')), `${page}: ${match[1]}`);
+    }
+  }
+});
+
+t.test('every limit that ARCHITECTURE.md names is in the code, with that value', async (t) => {
+  const sources = ['sidecar', 'policy', 'control-plane'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => readFileSync(join(root, folder, name), 'utf8')),
+  );
+  const all = sources.join('\n');
+  const architecture = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8');
+  const named = [...architecture.matchAll(/`([A-Z][A-Z_]+_(?:MS|BYTES))`(?: (\d+) s)?/g)];
+  t.ok(named.length >= 5);
+  for (const [, name = '', seconds] of named) {
+    const value = new RegExp(`\\b${name} = ([^;]+);`).exec(all)?.[1]?.replaceAll('_', '');
+    t.ok(value, name);
+    if (seconds !== undefined) t.equal(Number(value), Number(seconds) * 1_000, name);
+  }
+});
