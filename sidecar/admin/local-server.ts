@@ -11,9 +11,9 @@ export interface LocalAnswer {
 }
 
 /** Requests to these servers are small; anything slower or larger is not a friend. */
-const HEADER_TIMEOUT_MS = 5_000;
-const MAX_HEADER_BYTES = 8_192;
-const MAX_CONNECTIONS = 256;
+const LOCAL_HEADER_TIMEOUT_MS = 5_000;
+const MAX_LOCAL_HEADER_BYTES = 8_192;
+const MAX_LOCAL_CONNECTIONS = 256;
 
 export interface LocalServer {
   readonly port: number;
@@ -29,7 +29,7 @@ export async function openLocalServer(
   routes: Routes,
 ): Promise<LocalServer> {
   const server = http.createServer(
-    { headersTimeout: HEADER_TIMEOUT_MS, maxHeaderSize: MAX_HEADER_BYTES },
+    { headersTimeout: LOCAL_HEADER_TIMEOUT_MS, maxHeaderSize: MAX_LOCAL_HEADER_BYTES },
     (request, response) => {
       void answer(request, where.loopbackOnly, routes).then(({ status, contentType, body }) => {
         response.writeHead(status, { 'content-type': contentType, 'cache-control': 'no-store' });
@@ -37,7 +37,7 @@ export async function openLocalServer(
       });
     },
   );
-  server.maxConnections = MAX_CONNECTIONS;
+  server.maxConnections = MAX_LOCAL_CONNECTIONS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(where.port, where.address, resolve);
