@@ -1,10 +1,14 @@
 import { Refusal } from '#policy/error/refusal.ts';
+import { endToEndHeaders } from '../http/hop-by-hop.ts';
 import type { OutgoingRequest, Upstream, UpstreamResponse } from '../http/message.ts';
 import { UpstreamFailure } from '../http/message.ts';
 import type { Sendable } from './exchange.ts';
 
 /** Methods that may be sent again when a connection ended under them. Source: RFC 9110 §9.2.2. */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+/** An interim response has no body to frame (RFC 9110 §8.6). */
+const FRAMING: ReadonlySet<string> = new Set(['content-length']);
 
 /** The response head has arrived; its body is still to be passed on. */
 export interface Answered {
@@ -33,12 +37,17 @@ export async function forward(exchange: Sendable, upstream: Upstream, headers: s
     body: exchange.outgoingBody,
     isUpgrade: server.isUpgrade,
     expectsContinue: server.expectsContinue,
-    onInformation: (head) => server.inform(head),
+    onInformation: (head) => server.inform({ ...head, headers: endToEndHeaders(head.headers, FRAMING) }),
     onBodyProgress: (bytes) => {
       exchange.bytesIn += bytes;
       exchange.progressedAt = performance.now();
     },
-    onBodyEnd: () => exchange.waitFor('upstream-head'),
+    onBodyBlocked: (isBlocked) => {
+      if (!exchange.isAnswered) exchange.waitFor(isBlocked ? 'upstream-head' : 'caller-body');
+    },
+    onBodyEnd: () => {
+      if (!exchange.isAnswered) exchange.waitFor('upstream-head');
+    },
   };
   exchange.sentAt = performance.now();
   try {
@@ -57,8 +66,7 @@ export async function forward(exchange: Sendable, upstream: Upstream, headers: s
 
 async function attempt(exchange: Sendable, upstream: Upstream, request: OutgoingRequest): Promise<UpstreamResponse> {
   if (exchange.givenUp !== undefined) throw exchange.givenUp;
-  const { body } = request;
-  exchange.waitFor(body === null || Buffer.isBuffer(body) ? 'upstream-head' : 'caller-body');
+  exchange.waitFor('upstream-head');
   const flight = upstream.send(request);
   exchange.onGivenUp = (refusal) => flight.cancel(refusal);
   try {

@@ -91,17 +91,17 @@ class Pump implements BodyConsumer {
   }
 }
 
-/** Joins two connections byte for byte, half-close kept, until both directions have ended. */
+/** Joins two connections byte for byte, half-close kept, until both have ended. */
 function join(exchange: Exchange, caller: Duplex, upstream: Duplex): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let open = 2;
-  const end = (error: Error | undefined) => {
+  const breakOff = (error: Error) => {
     caller.destroy();
     upstream.destroy();
-    if (error === undefined) resolve();
-    else reject(exchange.givenUp ?? new Refusal('client_gone', `the switched connection broke off: ${error.message}`));
+    reject(exchange.givenUp ?? new Refusal('client_gone', `the switched connection broke off: ${error.message}`));
   };
   const pass = (from: Duplex, to: Duplex, count: (bytes: number) => void) => {
+    let hasEnded = false;
     from.on('data', (chunk: Buffer) => {
       count(chunk.length);
       exchange.waitFor('switched');
@@ -109,11 +109,14 @@ function join(exchange: Exchange, caller: Duplex, upstream: Duplex): Promise<voi
     });
     to.on('drain', () => from.resume());
     from.on('end', () => {
+      hasEnded = true;
       to.end();
-      if (--open === 0) end(undefined);
     });
-    from.on('error', end);
-    from.on('close', () => end(undefined));
+    from.on('error', breakOff);
+    from.on('close', () => {
+      if (!hasEnded) breakOff(new Error('one side closed'));
+      else if (--open === 0) resolve();
+    });
     from.resume();
   };
   pass(caller, upstream, (bytes) => {
@@ -123,7 +126,7 @@ function join(exchange: Exchange, caller: Duplex, upstream: Duplex): Promise<voi
     exchange.bytesOut += bytes;
   });
   exchange.waitFor('switched');
-  exchange.onGivenUp = end;
-  if (exchange.givenUp !== undefined) end(exchange.givenUp);
+  exchange.onGivenUp = breakOff;
+  if (exchange.givenUp !== undefined) breakOff(exchange.givenUp);
   return promise;
 }

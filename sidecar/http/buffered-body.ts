@@ -30,6 +30,8 @@ class Collector implements BodyConsumer, IncomingBody {
   #chunks: Buffer[] = [];
   #size = 0;
   #isOverflown = false;
+  /** How the body ended, where that was known before its reader came. */
+  #outcome: readonly string[] | Error | undefined;
   #consumer: BodyConsumer | undefined;
 
   constructor(
@@ -63,23 +65,28 @@ class Collector implements BodyConsumer, IncomingBody {
 
   onEnd(trailers: readonly string[]): void {
     if (this.#consumer !== undefined) this.#consumer.onEnd(trailers);
-    else
-      this.#resolve({
-        isWhole: true,
-        bytes: this.#chunks.length === 1 ? (this.#chunks[0] ?? EMPTY) : Buffer.concat(this.#chunks),
-      });
+    else if (this.#isOverflown) this.#outcome = trailers;
+    else {
+      const [only] = this.#chunks;
+      const bytes = this.#chunks.length === 1 && only !== undefined ? only : Buffer.concat(this.#chunks);
+      this.#resolve({ isWhole: true, bytes });
+    }
   }
 
   onError(error: Error): void {
     if (this.#consumer !== undefined) this.#consumer.onError(error);
+    else if (this.#isOverflown) this.#outcome = error;
     else this.#reject(error);
   }
 
   start(consumer: BodyConsumer): void {
     this.#consumer = consumer;
-    for (const chunk of this.#chunks) consumer.onChunk(chunk);
+    const chunks = this.#chunks;
     this.#chunks = [];
-    this.#source.resume();
+    for (const chunk of chunks) consumer.onChunk(chunk);
+    if (this.#outcome instanceof Error) consumer.onError(this.#outcome);
+    else if (this.#outcome !== undefined) consumer.onEnd(this.#outcome);
+    else this.#source.resume();
   }
 
   pause(): void {
@@ -95,5 +102,3 @@ class Collector implements BodyConsumer, IncomingBody {
     this.#source.cancel();
   }
 }
-
-const EMPTY = Buffer.alloc(0);

@@ -31,16 +31,8 @@ export function dial(
   let isOver = false;
   const socket =
     peer === undefined
-      ? net.connect({ host: address, port, noDelay: true })
-      : tls.connect({
-          host: address,
-          port,
-          secureContext: peer.context(),
-          minVersion: 'TLSv1.3',
-          ALPNProtocols: ['http/1.1'],
-          rejectUnauthorized: true,
-          checkServerIdentity: () => undefined, // the name is a SPIFFE ID: `complaint` below judges it
-        });
+      ? net.connect({ host: address, port, noDelay: true, allowHalfOpen: true })
+      : tls.connect(tlsOptions(address, port, peer));
   const finish = (failure: UpstreamFailure | null) => {
     if (isOver) return;
     isOver = true;
@@ -79,4 +71,18 @@ export function dial(
         : undefined;
     finish(complaint === undefined ? null : new UpstreamFailure('identity', `${where}: ${complaint}`, true));
   });
+}
+
+/** `allowHalfOpen` is read by node, and missing in its types. */
+function tlsOptions(address: string, port: number, peer: PeerTls): tls.ConnectionOptions & { allowHalfOpen: boolean } {
+  return {
+    host: address,
+    port,
+    secureContext: peer.context(),
+    minVersion: 'TLSv1.3',
+    allowHalfOpen: true,
+    ALPNProtocols: ['http/1.1'],
+    rejectUnauthorized: true,
+    checkServerIdentity: () => undefined, // the name is a SPIFFE ID: `complaint` below judges it
+  };
 }

@@ -101,6 +101,8 @@ export interface OutgoingRequest {
   readonly onInformation: (head: ResponseHead) => void;
   /** Bytes of request body sent so far; called at each chunk. */
   readonly onBodyProgress: (bytes: number) => void;
+  /** True: the other side does not take more for now; false: it is the caller's turn to send. */
+  readonly onBodyBlocked: (isBlocked: boolean) => void;
   /** The whole request body has been taken. */
   readonly onBodyEnd: () => void;
 }

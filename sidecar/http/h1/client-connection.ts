@@ -27,6 +27,8 @@ export class ClientConnection implements BodySink {
   readonly #events: ClientEvents;
   readonly #parser: ResponseParser;
   #exchange: ClientExchange | undefined;
+  /** The exchange whose response has just ended, until the read it came with is looked through. */
+  #finished: { readonly exchange: ClientExchange; readonly trailers: readonly string[] } | undefined;
   /** Exchanges that ended well before this one: the connection was kept. */
   #served = 0;
   #hasAnswerBegun = false;
@@ -74,22 +76,16 @@ export class ClientConnection implements BodySink {
   }
 
   onEnd(trailers: readonly string[]): void {
-    const exchange = this.#exchange;
-    if (exchange === undefined) return;
+    if (this.#exchange !== undefined) this.#finished = { exchange: this.#exchange, trailers };
     this.#exchange = undefined;
-    this.#served++;
-    if (exchange.isReusable && exchange.isSent) {
-      this.#socket.resume();
-      this.#events.onFree(this, exchange.keepAliveSeconds);
-    } else this.#socket.destroy();
-    exchange.finish(trailers);
   }
 
   #feed(bytes: Buffer): void {
     this.#hasAnswerBegun = true;
     try {
       const stoppedAt = this.#parser.push(bytes, 0);
-      if (stoppedAt < bytes.length) this.#exchange?.leftOver(bytes.subarray(stoppedAt));
+      if (this.#finished !== undefined) this.#release(stoppedAt === bytes.length);
+      else if (stoppedAt < bytes.length) this.#exchange?.leftOver(bytes.subarray(stoppedAt));
       else this.#exchange?.fedWhole();
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
@@ -99,6 +95,23 @@ export class ClientConnection implements BodySink {
       this.#exchange = undefined;
       this.#socket.destroy();
     }
+  }
+
+  /**
+   * Lets the ended exchange go, after the parser has returned: were the connection used again within it, surplus bytes
+   * behind this answer would be read as the next caller's. `isClean`: there were none.
+   */
+  #release(isClean: boolean): void {
+    const finished = this.#finished;
+    if (finished === undefined) return;
+    this.#finished = undefined;
+    this.#served++;
+    const { exchange, trailers } = finished;
+    if (isClean && exchange.isReusable && exchange.isSent) {
+      this.#socket.resume();
+      this.#events.onFree(this, exchange.keepAliveSeconds);
+    } else this.#socket.destroy();
+    exchange.finish(trailers);
   }
 
   /** `#exchange` is let go on a switch: the connection is no longer HTTP's. */
@@ -118,7 +131,10 @@ export class ClientConnection implements BodySink {
   }
 
   #ended(): void {
-    if (this.#exchange !== undefined && this.#parser.endOfInput()) return; // close-delimited: a good end
+    if (this.#exchange !== undefined && this.#parser.endOfInput()) {
+      this.#release(false); // close-delimited: a good end
+      return;
+    }
     if (this.#parser.isInHead) {
       this.#exchange?.fail(new UpstreamFailure('malformed', 'the connection ended within a header block', false));
       this.#exchange = undefined;
@@ -255,8 +271,10 @@ export class ClientExchange implements IncomingBody {
   }
 
   drained(): void {
-    if (Buffer.isBuffer(this.request.body)) return;
-    this.request.body?.resume();
+    const { body } = this.request;
+    if (body === null || Buffer.isBuffer(body) || this.isSent) return;
+    this.request.onBodyBlocked(false);
+    body.resume();
   }
 
   #settle(outcome: readonly string[] | Error): void {
@@ -308,7 +326,13 @@ export class ClientExchange implements IncomingBody {
     if (timer === undefined) this.#goOn();
   }
 
+  #block(body: IncomingBody): void {
+    body.pause();
+    this.request.onBodyBlocked(true);
+  }
+
   #sendBody(socket: Socket, body: IncomingBody): void {
+    this.request.onBodyBlocked(false);
     const isChunked = body.declaredLength === undefined;
     body.start({
       onChunk: (chunk) => {
@@ -318,9 +342,9 @@ export class ClientExchange implements IncomingBody {
           socket.cork();
           socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1');
           socket.write(chunk);
-          if (!socket.write('\r\n', 'latin1')) body.pause();
+          if (!socket.write('\r\n', 'latin1')) this.#block(body);
           socket.uncork();
-        } else if (!socket.write(chunk)) body.pause();
+        } else if (!socket.write(chunk)) this.#block(body);
       },
       onEnd: (received) => {
         const trailers = endToEndTrailers(received);

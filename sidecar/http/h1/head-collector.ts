@@ -9,9 +9,10 @@ const END = Buffer.from('\r\n\r\n');
 export class HeadCollector {
   #pending: Buffer | undefined;
 
-  /** True while a header block has begun and not ended. */
+  /** True while a header block has begun and not ended; an empty line alone (RFC 9112 §2.2) begins none. */
   get hasBegun(): boolean {
-    return this.#pending !== undefined;
+    const pending = this.#pending;
+    return pending !== undefined && !(pending.length <= 2 && pending[0] === 0x0d);
   }
 
   /**
@@ -41,7 +42,7 @@ export class HeadCollector {
   }
 
   #keep(bytes: Buffer): void {
-    if (bytes.length > MAX_HEADER_BYTES) throw tooLarge();
+    if (bytes.length > MAX_HEADER_BYTES + END.length - 1) throw tooLarge(); // all but the last byte of its end may be here
     // a sender that ends lines with a bare LF would never be seen to end its block
     const lineFeed = bytes.indexOf(0x0a);
     if (lineFeed !== -1 && bytes[lineFeed - 1] !== 0x0d)

@@ -49,16 +49,20 @@ export class ResponseParser {
     while (at < bytes.length) {
       if (this.#body !== undefined) {
         if (this.#body.isDone) throw new ProtocolError('data after the end of the response (RFC 9112 §9.2)');
-        at = this.#body.push(bytes, at);
-        continue;
+        return this.#body.push(bytes, at);
       }
       if (!this.#isExpecting) throw new ProtocolError('data before a request was sent (RFC 9112 §9.2)');
       const found = this.#head.push(bytes, at);
       if (found === undefined) return bytes.length;
       at = found.next;
       if (this.#read(found.text) === 101) return at;
+      if (this.#isEnded()) return at;
     }
     return at;
+  }
+
+  #isEnded(): boolean {
+    return this.#body?.isDone === true;
   }
 
   /** True while a header block has begun and not ended. */

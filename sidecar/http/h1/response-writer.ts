@@ -20,7 +20,8 @@ export interface WriterSituation {
 export interface WriterEvents {
   /** The last byte was handed to the socket; `isClosing`: nothing may follow on this connection. */
   onEnd(isClosing: boolean): void;
-  onAbort(): void;
+  /** `isReset`: the answer has no other end than that of the connection. */
+  onAbort(isReset: boolean): void;
 }
 
 /**
@@ -55,8 +56,10 @@ export class ResponseWriter implements OutgoingBody {
         isClosing ||= value === 'close';
         continue; // written below, once
       }
-      if (name.length === 14 && name.toLowerCase() === 'content-length') length = Number(value);
-      else if (name.length === 4 && name.toLowerCase() === 'date') hasDate = true;
+      if (name.length === 14 && name.toLowerCase() === 'content-length') {
+        if (head.status === 204) continue; // RFC 9110 §8.6
+        length = Number(value);
+      } else if (name.length === 4 && name.toLowerCase() === 'date') hasDate = true;
       text += `${name}: ${value}\r\n`;
     }
     this.#framing = isBodiless ? 'none' : length !== undefined ? 'length' : version === '1.1' ? 'chunked' : 'close';
@@ -90,7 +93,7 @@ export class ResponseWriter implements OutgoingBody {
     if (this.#isEnded) return;
     this.#isEnded = true;
     if (this.#framing === 'length' && this.#left !== 0) {
-      this.#events.onAbort(); // fewer or more bytes than declared: the next response would be misread
+      this.#events.onAbort(false); // fewer or more bytes than declared: the next response would be misread
       return;
     }
     let text = this.#head ?? '';
@@ -107,7 +110,7 @@ export class ResponseWriter implements OutgoingBody {
   abort(_error: Error): void {
     this.#isEnded = true;
     this.#head = undefined;
-    this.#events.onAbort();
+    this.#events.onAbort(this.#framing === 'close');
   }
 
   #takePrefix(size: number): string {

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { Refusal } from '#policy/error/refusal.ts';
 import type { BodyConsumer, Caller, IncomingBody, OutgoingBody, ResponseHead, ServerRequest } from '../message.ts';
 import { serializeHead } from '../serialize-head.ts';
@@ -10,6 +11,8 @@ import { ResponseWriter } from './response-writer.ts';
 
 /** After its last response a connection is read (and nothing kept) for this long, so that the caller gets to see it. */
 const LINGER_MS = 3_000;
+/** The last response has this long to be taken by a slow reader; the same as `caller-drain` of stall-watch.ts. */
+const FLUSH_TIMEOUT_MS = 30_000;
 
 /** A response the codec sends by itself, for bytes that never became a request. */
 export interface ImmediateResponse {
@@ -43,6 +46,7 @@ export class ServerConnection implements BodySink {
   #isDraining = false;
   /** The request under way turned out to be unreadable: nothing more is read. */
   #isBroken = false;
+  #isFeeding = false;
   /** Monotonic: when the state of now began (idle, in a header block, busy). */
   #since = performance.now();
 
@@ -93,19 +97,25 @@ export class ServerConnection implements BodySink {
     this.#request?.incoming.finish(trailers);
   }
 
+  /** Reads requests as long as each is answered at once; what comes behind one under way is kept. */
   #feed(bytes: Buffer, offset: number): void {
     if (this.#isClosing || this.#isBroken) return;
     const wasInHead = this.#parser.isInHead;
+    let at = offset;
+    this.#isFeeding = true;
     try {
-      const stoppedAt = this.#parser.push(bytes, offset);
-      if (stoppedAt < bytes.length) {
-        this.#rest =
-          this.#rest === undefined ? bytes.subarray(stoppedAt) : Buffer.concat([this.#rest, bytes.subarray(stoppedAt)]);
-        this.#socket.pause(); // pipelined: read when its turn has come
-      } else if (this.#parser.isInHead && !wasInHead) this.#since = performance.now();
+      do at = this.#parser.push(bytes, at);
+      while (at < bytes.length && this.#request === undefined && !this.#isClosing);
     } catch (error) {
       this.#fail(error);
     }
+    this.#isFeeding = false;
+    if (this.#isClosing || this.#isBroken) return;
+    if (at < bytes.length) {
+      const rest = bytes.subarray(at);
+      this.#rest = this.#rest === undefined ? rest : Buffer.concat([this.#rest, rest]);
+      this.#socket.pause(); // pipelined: read when its turn has come
+    } else if (this.#parser.isInHead && !wasInHead) this.#since = performance.now();
   }
 
   /** With a request under way that is a caller who will not read the answer; else what was written still leaves. */
@@ -118,7 +128,7 @@ export class ServerConnection implements BodySink {
     this.#since = performance.now();
     const request = new Http1Request(parsed, this.#caller, this.#socket, {
       onEnd: (isClosing) => this.#ended(isClosing),
-      onAbort: () => this.#socket.destroy(),
+      onAbort: (isReset) => this.#abort(isReset),
       takeOver: () => this.#takeOver(),
       isDraining: () => this.#isDraining,
     });
@@ -135,10 +145,17 @@ export class ServerConnection implements BodySink {
       return;
     }
     this.#parser.next();
+    if (this.#isFeeding) return; // the loop there goes on
     const rest = this.#rest;
     this.#rest = undefined;
     if (rest !== undefined) this.#feed(rest, 0);
     if (this.#rest === undefined) this.#socket.resume();
+  }
+
+  /** `isReset`: the end of the connection would look like the end of the answer, so it must not be a clean one. */
+  #abort(isReset: boolean): void {
+    if (isReset && !(this.#socket instanceof TLSSocket)) this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
   }
 
   #fail(error: unknown): void {
@@ -157,8 +174,8 @@ export class ServerConnection implements BodySink {
     const request = this.#request;
     this.#request = undefined;
     if (request !== undefined) {
+      request.onAbandoned?.(new Error(message)); // first: that is the reason, not the body that breaks off with it
       request.incoming.fail(new Error(message));
-      request.onAbandoned?.(new Error(message));
     }
     if (!this.#socket.destroyed) this.#socket.destroy();
   }
@@ -167,9 +184,17 @@ export class ServerConnection implements BodySink {
     if (this.#isClosing) return;
     this.#isClosing = true;
     const socket = this.#socket;
-    socket.end();
     socket.resume();
-    setTimeout(() => socket.destroy(), LINGER_MS).unref();
+    const unflushed = setTimeout(() => socket.destroy(), FLUSH_TIMEOUT_MS);
+    let linger: NodeJS.Timeout | undefined;
+    socket.end(() => {
+      clearTimeout(unflushed);
+      linger = setTimeout(() => socket.destroy(), LINGER_MS);
+    });
+    socket.once('close', () => {
+      clearTimeout(unflushed);
+      clearTimeout(linger);
+    });
   }
 
   #takeOver(): Duplex {
@@ -266,7 +291,7 @@ class Http1Body implements IncomingBody {
 
 interface RequestEvents {
   onEnd(isClosing: boolean): void;
-  onAbort(): void;
+  onAbort(isReset: boolean): void;
   takeOver(): Duplex;
   isDraining(): boolean;
 }
@@ -285,6 +310,7 @@ class Http1Request implements ServerRequest {
   readonly #isClosing: boolean;
   readonly #events: RequestEvents;
   #writer: ResponseWriter | undefined;
+  #hasContinued = false;
 
   constructor(parsed: ParsedRequest, caller: Caller, socket: Socket, events: RequestEvents) {
     const { head, block } = parsed;
@@ -309,7 +335,8 @@ class Http1Request implements ServerRequest {
     const situation = {
       method: this.head.method,
       version: this.head.version === '1.0' ? ('1.0' as const) : ('1.1' as const),
-      isClosing: this.#isClosing || this.#events.isDraining(),
+      // a caller that was not told to send its body may send it all the same, or not: nobody can know what comes next
+      isClosing: this.#isClosing || this.#events.isDraining() || (this.expectsContinue && !this.#hasContinued),
     };
     this.#writer = new ResponseWriter(this.#socket, head, situation, this.#events);
     return this.#writer;
@@ -329,6 +356,7 @@ class Http1Request implements ServerRequest {
   }
 
   #continue(): void {
+    this.#hasContinued = true;
     if (this.#writer === undefined) this.#socket.write(CONTINUE);
   }
 }

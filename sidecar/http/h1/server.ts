@@ -55,6 +55,7 @@ export class Http1Server {
           ALPNProtocols: ['http/1.1'],
           handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
           noDelay: true,
+          allowHalfOpen: true,
         },
         (socket) => this.#admit(socket),
       );

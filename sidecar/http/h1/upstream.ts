@@ -80,7 +80,8 @@ export class Http1Upstream implements Upstream {
         this.#dialling--;
         if (socket === null) {
           // those that wait meant this connection: one fails for each that could not be made
-          this.#waiting.shift()?.fail(failure ?? new UpstreamFailure('unreachable', 'no connection', true));
+          this.#takeWaiting()?.fail(failure ?? new UpstreamFailure('unreachable', 'no connection', true));
+          this.#dialForWaiting();
           return;
         }
         const connection = new ClientConnection(socket, {
@@ -95,8 +96,8 @@ export class Http1Upstream implements Upstream {
   }
 
   #freed(connection: ClientConnection, keepAliveSeconds: number | undefined): void {
-    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
-      if (next.isCancelled) continue;
+    const next = this.#takeWaiting();
+    if (next !== undefined) {
       connection.send(next);
       return;
     }
@@ -110,12 +111,23 @@ export class Http1Upstream implements Upstream {
     this.#idle.push(connection);
   }
 
+  /** The next request that still wants a connection. */
+  #takeWaiting(): ClientExchange | undefined {
+    let next = this.#waiting.shift();
+    while (next?.isCancelled === true) next = this.#waiting.shift();
+    return next;
+  }
+
+  #dialForWaiting(): void {
+    const hasRoom = this.#open.size + this.#dialling < MAX_CONNECTIONS_PER_ENDPOINT;
+    if (this.#waiting.length > this.#dialling && hasRoom) this.#dial();
+  }
+
   #closed(connection: ClientConnection): void {
     this.#open.delete(connection);
     const index = this.#idle.indexOf(connection);
     if (index !== -1) this.#idle.splice(index, 1);
-    if (this.#waiting.length > this.#dialling && this.#open.size + this.#dialling < MAX_CONNECTIONS_PER_ENDPOINT)
-      this.#dial();
+    this.#dialForWaiting();
   }
 
   #sweep(now: number): void {

@@ -20,7 +20,9 @@ function read(pieces: readonly Buffer[], method = 'GET', ends = true): string[] 
   try {
     for (const piece of pieces) {
       const stoppedAt = parser.push(piece, 0);
-      if (stoppedAt < piece.length) events.push(`rest ${piece.toString('latin1', stoppedAt)}`);
+      if (stoppedAt === piece.length) continue;
+      if (events.at(-1)?.startsWith('101')) events.push(`rest ${piece.toString('latin1', stoppedAt)}`);
+      else parser.push(piece, stoppedAt);
     }
     if (ends && !parser.endOfInput()) events.push('broken off');
   } catch (error) {
