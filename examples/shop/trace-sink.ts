@@ -22,8 +22,8 @@ export interface TraceSink {
   close(): void;
 }
 
-/** Takes OTLP over gRPC on loopback, in place of a collector, and keeps the spans. */
-export async function openTraceSink(): Promise<TraceSink> {
+/** Takes OTLP over gRPC on loopback, in place of a collector, and keeps the spans. `wantedPort` 0: any free one. */
+export async function openTraceSink(wantedPort = 0): Promise<TraceSink> {
   const spans: SeenSpan[] = [];
   const server = new Server();
   const identity = (bytes: Buffer) => bytes;
@@ -47,7 +47,7 @@ export async function openTraceSink(): Promise<TraceSink> {
     },
   );
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+    server.bindAsync(`127.0.0.1:${wantedPort}`, ServerCredentials.createInsecure(), (error, bound) =>
       error === null ? resolve(bound) : reject(error),
     );
   });

@@ -116,3 +116,29 @@ t.test('the policy folder of a standalone sidecar is followed; a broken file cha
   t.equal(await becomes(200), 200);
   t.ok((await readFile(file, 'utf8')).length > 0);
 });
+
+t.test('told to stop before it could serve, a sidecar ends at once with 0', async (t) => {
+  const directory = t.testdir({ token: 'lateral.none.none' });
+  const [control = 0, inbound = 0, admin = 0, metrics = 0] = await freePorts(4);
+  await writeFile(join(directory, 'ca.pem'), new TestAuthority().rootPem);
+  await writeFile(
+    join(directory, 'sidecar.yaml'),
+    `apiVersion: lateral.dev/v1alpha1
+kind: SidecarConfig
+workload: {name: server-1, namespace: test, serviceAccount: server}
+controlPlane: {address: "127.0.0.1:${control}", trustBundle: ca.pem, tokenFile: token}
+inbound: [{port: ${inbound}, app: "127.0.0.1:1"}]
+admin: {port: ${admin}}
+metrics: {port: ${metrics}}
+`,
+  );
+  const child = spawn(process.execPath, [lateral, 'sidecar', '--config', join(directory, 'sidecar.yaml')]);
+  const ended = new Promise((resolve) => child.on('exit', resolve));
+  await new Promise((resolve) => createInterface({ input: child.stderr }).once('line', resolve));
+  t.equal((await fetch(`http://127.0.0.1:${metrics}/readyz`)).status, 503);
+  await t.rejects(fetch(`http://127.0.0.1:${inbound}/`), 'the traffic port is not open yet');
+  const toldAt = performance.now();
+  child.kill('SIGTERM');
+  t.equal(await ended, 0);
+  t.ok(performance.now() - toldAt < 2_000);
+});

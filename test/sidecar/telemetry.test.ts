@@ -180,3 +180,20 @@ t.test('a collector that is away or hangs breaks no request and holds no program
     t.ok(performance.now() - startedAt < 8_000);
   }
 });
+
+t.test('a collector that comes back gets spans again within the promised 5 s', async (t) => {
+  const [collectorPort = 0] = await freePorts(1);
+  const app = await startApp(t, (_request, response) => response.end());
+  const { port, sidecar } = await startExporting(t, collectorPort);
+  const headers = { host: `127.0.0.1:${app.port}`, traceparent: SAMPLED };
+  await ask(port, { headers });
+  await new Promise((resolve) => setTimeout(resolve, 6_500)); // the first batch is given up
+  const sink = await openTraceSink(collectorPort);
+  t.teardown(() => sink.close());
+  await ask(port, { path: '/back', headers });
+  const deadline = Date.now() + 5_000;
+  const isThere = () => sink.spans.some(({ attributes }) => attributes['url.path'] === '/back');
+  while (!isThere() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 100));
+  t.ok(isThere());
+  await sidecar.stop();
+});
