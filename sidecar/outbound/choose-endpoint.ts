@@ -27,11 +27,26 @@ export function chooseEndpoint(
   const [only] = untried;
   if (untried.length <= 1) return only;
   const isReachable = (endpoint: Endpoint) => loadOf(endpoint).unreachableUntil <= now;
-  const candidates = untried.every(isReachable) ? untried : untried.filter(isReachable);
-  const pool = candidates.length === 0 ? untried : candidates;
-  const first = Math.floor(random() * pool.length);
-  const second = pool.length === 1 ? first : (first + 1 + Math.floor(random() * (pool.length - 1))) % pool.length;
-  const [left, right] = [pool[first], pool[second]];
+  const drawn = drawTwo(untried, random);
+  // all are looked at only when one of the two was just unreachable
+  const [left, right] = drawn.every(isReachable) ? drawn : drawTwo(reachableOf(untried, isReachable), random);
   if (left === undefined || right === undefined) return left ?? right;
   return loadOf(left).inFlight <= loadOf(right).inFlight ? left : right;
+}
+
+/** Those that are reachable, or all where none is. */
+function reachableOf(
+  endpoints: readonly Endpoint[],
+  isReachable: (endpoint: Endpoint) => boolean,
+): readonly Endpoint[] {
+  const reachable = endpoints.filter(isReachable);
+  return reachable.length === 0 ? endpoints : reachable;
+}
+
+/** Two different ones at random, each pair as likely; the same twice where there is one. */
+function drawTwo(endpoints: readonly Endpoint[], random: () => number): Endpoint[] {
+  const first = Math.floor(random() * endpoints.length);
+  const step = 1 + Math.floor(random() * (endpoints.length - 1));
+  const second = endpoints.length === 1 ? first : (first + step) % endpoints.length;
+  return [endpoints[first], endpoints[second]].filter((endpoint) => endpoint !== undefined);
 }

@@ -34,7 +34,7 @@ export async function originate(
   );
   while (tried.length < MAX_ENDPOINTS_TRIED) {
     exchange.enter('choose');
-    const endpoint = chooseEndpoint(endpoints, (one) => pools.of(one).load, tried, performance.now(), Math.random);
+    const endpoint = chooseEndpoint(endpoints, (one) => pools.loadOf(one), tried, performance.now(), Math.random);
     if (endpoint === undefined) break;
     exchange.port = endpoint.port;
     exchange.destination = endpoint.identity.uri;

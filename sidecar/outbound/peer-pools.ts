@@ -7,6 +7,9 @@ import type { EndpointLoad } from './choose-endpoint.ts';
 const IDLE_POOL_MS = 300_000;
 const SWEEP_INTERVAL_MS = 30_000;
 
+/** An endpoint that no request went to yet. */
+const UNUSED: EndpointLoad = Object.freeze({ inFlight: 0, unreachableUntil: 0 });
+
 interface Peer {
   readonly upstream: Upstream;
   readonly load: EndpointLoad;
@@ -19,6 +22,8 @@ export type MakeUpstream = (address: string, port: number, tls: PeerTls | undefi
 /** The connections to every endpoint in use, by address and the identity that must answer there. */
 export class PeerPools {
   readonly #peers = new Map<string, Peer>();
+  /** The same by endpoint, without making a key for each request; emptied when a pool is closed. */
+  #byEndpoint = new WeakMap<Endpoint, Peer>();
   readonly #make: MakeUpstream;
   readonly #tlsFor: (endpoint: Endpoint) => PeerTls;
   readonly #timer: NodeJS.Timeout;
@@ -30,9 +35,21 @@ export class PeerPools {
     this.#timer.unref();
   }
 
+  /** The pool of an endpoint that is about to be used; made at first use. */
   of(endpoint: Endpoint): Peer {
-    const key = `${endpoint.address}|${endpoint.port}|${endpoint.identity.uri}`;
-    return this.#get(key, () => this.#make(endpoint.address, endpoint.port, this.#tlsFor(endpoint)));
+    const known = this.#byEndpoint.get(endpoint);
+    if (known !== undefined) {
+      known.usedAt = performance.now();
+      return known;
+    }
+    const made = this.#get(keyOf(endpoint), () => this.#make(endpoint.address, endpoint.port, this.#tlsFor(endpoint)));
+    this.#byEndpoint.set(endpoint, made);
+    return made;
+  }
+
+  /** What the choice is made by; looking at an endpoint opens no pool for it and keeps none alive. */
+  loadOf(endpoint: Endpoint): EndpointLoad {
+    return (this.#byEndpoint.get(endpoint) ?? this.#peers.get(keyOf(endpoint)))?.load ?? UNUSED;
   }
 
   external(address: string, port: number): Peer {
@@ -59,7 +76,12 @@ export class PeerPools {
     for (const [key, peer] of this.#peers) {
       if (peer.load.inFlight > 0 || now - peer.usedAt < IDLE_POOL_MS) continue;
       this.#peers.delete(key);
+      this.#byEndpoint = new WeakMap();
       peer.upstream.close();
     }
   }
+}
+
+function keyOf({ address, port, identity }: Endpoint): string {
+  return `${address}|${port}|${identity.uri}`;
 }
