@@ -1,31 +1,15 @@
-import { type Command, type CommandIo, UsageError } from '../command.ts';
+import { type Command, UsageError } from '../command.ts';
 import { createOfflineAuthorizer, type OfflineDecision, refused } from '../offline/authorize-offline.ts';
 import { loadSoundPolicies } from '../offline/load-policies.ts';
-import { MESH_HELP, MESH_OPTIONS, meshOf } from '../offline/mesh-options.ts';
-import { checkOfflineRequest, DEFAULT_PORT, readOfflineRequest } from '../offline/offline-request.ts';
+import { MESH_HELP, meshOf } from '../offline/mesh-options.ts';
+import { DEFAULT_PORT, type OfflineRequestReading } from '../offline/offline-request.ts';
 import { parseOptions } from '../offline/parse-options.ts';
-import { MAX_LINE_BYTES, readLines } from '../offline/read-lines.ts';
-import { parseHeaders, parseLabels, parseRequestLine, parseTarget } from '../offline/workload-option.ts';
+import { checkedRequest, describedRequest, REQUEST_OPTIONS } from '../offline/request-options.ts';
+import { runBatch } from '../offline/run-batch.ts';
 
-const OPTIONS = {
-  policies: { type: 'string' },
-  to: { type: 'string' },
-  label: { type: 'string', multiple: true },
-  request: { type: 'string' },
-  from: { type: 'string' },
-  header: { type: 'string', multiple: true },
-  'source-ip': { type: 'string' },
-  claims: { type: 'string' },
-  batch: { type: 'string' },
-  json: { type: 'boolean', default: false },
-  ...MESH_OPTIONS,
-} as const;
+const OPTIONS = { ...REQUEST_OPTIONS, 'source-ip': { type: 'string' } } as const;
 
 type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>['values'];
-type OfflineAuthorizer = ReturnType<typeof createOfflineAuthorizer>;
-
-/** Output of a batch is written in pieces of about this length. */
-const WRITE_LENGTH = 65_536;
 
 export const authzCommand: Command = {
   name: 'authz',
@@ -76,46 +60,17 @@ Example:
       loaded.sourced.map(({ any }) => any),
       mesh,
     );
-    if (values.batch !== undefined) await runBatch(values.batch, authorizer, io);
-    else if (single !== undefined) io.stdout(`${format(decideOne(single, authorizer), values.json)}\n`);
+    if (values.batch !== undefined) {
+      const decide = (reading: OfflineRequestReading) =>
+        reading.kind === 'broken' ? refused('invalid_request', reading.reason) : authorizer.decide(reading.request);
+      await runBatch(values.batch, decide, io);
+    } else io.stdout(`${format(authorizer.decide(checkedRequest(single)), values.json)}\n`);
     return 0;
   },
 };
 
-/** The request that the options describe, in the form of a batch line. */
-function singleRequest(values: Values): unknown {
-  if (values.to === undefined) throw new UsageError('--to NAMESPACE/WORKLOAD is missing');
-  if (values.request === undefined) throw new UsageError("--request 'METHOD PATH' is missing");
-  return {
-    to: { ...parseTarget(values.to), labels: parseLabels(values.label) },
-    ...parseRequestLine(values.request),
-    headers: parseHeaders(values.header),
-    from: values.from,
-    sourceIp: values['source-ip'],
-  };
-}
-
-function decideOne(single: unknown, authorizer: OfflineAuthorizer): OfflineDecision {
-  const reading = checkOfflineRequest(single);
-  if (reading.kind === 'broken') throw new UsageError(reading.reason);
-  return authorizer.decide(reading.request);
-}
-
-async function runBatch(file: string, authorizer: OfflineAuthorizer, io: CommandIo): Promise<void> {
-  let held = '';
-  for await (const { text } of readLines(file)) {
-    held += `${JSON.stringify(decideLine(text, authorizer))}\n`;
-    if (held.length < WRITE_LENGTH) continue;
-    io.stdout(held);
-    held = '';
-  }
-  io.stdout(held);
-}
-
-function decideLine(text: string | undefined, authorizer: OfflineAuthorizer): OfflineDecision {
-  if (text === undefined) return refused('invalid_request', `a line of more than ${MAX_LINE_BYTES} bytes`);
-  const reading = readOfflineRequest(text);
-  return reading.kind === 'broken' ? refused('invalid_request', reading.reason) : authorizer.decide(reading.request);
+function singleRequest(values: Values): object {
+  return { ...describedRequest(values), sourceIp: values['source-ip'] };
 }
 
 function format(decision: OfflineDecision, isJson: boolean): string {

@@ -1,33 +1,17 @@
 import { readFile, stat } from 'node:fs/promises';
 import { MAX_BODY_BYTES } from '#policy/resource/kinds/api-validation-policy.ts';
-import { type Command, type CommandIo, UsageError } from '../command.ts';
+import { type Command, UsageError } from '../command.ts';
 import { loadSoundPolicies } from '../offline/load-policies.ts';
-import { MESH_HELP, MESH_OPTIONS, meshOf } from '../offline/mesh-options.ts';
-import { checkOfflineRequest, DEFAULT_PORT, readOfflineRequest } from '../offline/offline-request.ts';
+import { MESH_HELP, meshOf } from '../offline/mesh-options.ts';
+import { DEFAULT_PORT, type OfflineRequestReading } from '../offline/offline-request.ts';
 import { parseOptions } from '../offline/parse-options.ts';
-import { MAX_LINE_BYTES, readLines } from '../offline/read-lines.ts';
+import { checkedRequest, describedRequest, REQUEST_OPTIONS } from '../offline/request-options.ts';
+import { runBatch } from '../offline/run-batch.ts';
 import { createOfflineValidator, type OfflineVerdict, verdictOf } from '../offline/validate-offline.ts';
-import { parseHeaders, parseLabels, parseRequestLine, parseTarget } from '../offline/workload-option.ts';
 
-const OPTIONS = {
-  policies: { type: 'string' },
-  to: { type: 'string' },
-  label: { type: 'string', multiple: true },
-  request: { type: 'string' },
-  from: { type: 'string' },
-  header: { type: 'string', multiple: true },
-  body: { type: 'string' },
-  claims: { type: 'string' },
-  batch: { type: 'string' },
-  json: { type: 'boolean', default: false },
-  ...MESH_OPTIONS,
-} as const;
+const OPTIONS = { ...REQUEST_OPTIONS, body: { type: 'string' } } as const;
 
 type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>['values'];
-type OfflineValidator = ReturnType<typeof createOfflineValidator>;
-
-/** Output of a batch is written in pieces of about this length. */
-const WRITE_LENGTH = 65_536;
 
 export const validateCommand: Command = {
   name: 'validate',
@@ -76,23 +60,18 @@ Example:
     const loaded = await loadSoundPolicies(values.policies, mesh, io);
     if (loaded === undefined) return 1;
     const validator = createOfflineValidator(loaded, mesh, (problem) => io.stderr(`warning: ${problem}\n`));
-    if (values.batch !== undefined) await runBatch(values.batch, validator, io);
-    else io.stdout(`${format(await judgeOne(single, validator), values.json)}\n`);
+    if (values.batch !== undefined) {
+      const judge = (reading: OfflineRequestReading) =>
+        reading.kind === 'broken' ? verdictOf('invalid_request', reading.reason) : validator.judge(reading.request);
+      await runBatch(values.batch, judge, io);
+    } else io.stdout(`${format(await validator.judge(checkedRequest(single)), values.json)}\n`);
     return 0;
   },
 };
 
-/** The request that the options describe, in the form of a batch line. */
-async function singleRequest(values: Values): Promise<unknown> {
-  if (values.to === undefined) throw new UsageError('--to NAMESPACE/WORKLOAD is missing');
-  if (values.request === undefined) throw new UsageError("--request 'METHOD PATH' is missing");
-  return {
-    to: { ...parseTarget(values.to), labels: parseLabels(values.label) },
-    ...parseRequestLine(values.request),
-    headers: parseHeaders(values.header),
-    from: values.from,
-    bodyBase64: values.body === undefined ? undefined : await readBody(values.body),
-  };
+async function singleRequest(values: Values): Promise<object> {
+  const described = describedRequest(values);
+  return { ...described, bodyBase64: values.body === undefined ? undefined : await readBody(values.body) };
 }
 
 async function readBody(file: string): Promise<string> {
@@ -104,30 +83,6 @@ async function readBody(file: string): Promise<string> {
   } catch (error) {
     throw new UsageError(`--body ${file}: ${error instanceof Error ? error.message : String(error)}`);
   }
-}
-
-function judgeOne(single: unknown, validator: OfflineValidator): Promise<OfflineVerdict> {
-  const reading = checkOfflineRequest(single);
-  if (reading.kind === 'broken') throw new UsageError(reading.reason);
-  return validator.judge(reading.request);
-}
-
-async function runBatch(file: string, validator: OfflineValidator, io: CommandIo): Promise<void> {
-  let held = '';
-  for await (const { text } of readLines(file)) {
-    held += `${JSON.stringify(await judgeLine(text, validator))}\n`;
-    if (held.length < WRITE_LENGTH) continue;
-    io.stdout(held);
-    held = '';
-  }
-  io.stdout(held);
-}
-
-async function judgeLine(text: string | undefined, validator: OfflineValidator): Promise<OfflineVerdict> {
-  if (text === undefined) return verdictOf('invalid_request', `a line of more than ${MAX_LINE_BYTES} bytes`);
-  const reading = readOfflineRequest(text);
-  if (reading.kind === 'broken') return verdictOf('invalid_request', reading.reason);
-  return validator.judge(reading.request);
 }
 
 function format(verdict: OfflineVerdict, isJson: boolean): string {

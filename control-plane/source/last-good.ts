@@ -1,4 +1,4 @@
-import { readBoundedFile } from '#files/read-bounded-file.ts';
+import { readJsonFile } from '#files/read-json-file.ts';
 import { writeFileAtomically } from '#files/write-file-atomically.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import { isRecord } from '#policy/schema/schema.ts';
@@ -22,14 +22,7 @@ export interface LastGood {
 
 /** The stored set; undefined when there is none, or it is another mesh's, or another version wrote it. */
 export async function readLastGood(path: string, mesh: Mesh): Promise<LastGood | undefined> {
-  const file = await readBoundedFile(path, MAX_LAST_GOOD_BYTES);
-  if (file === undefined) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(file.text);
-  } catch {
-    return undefined;
-  }
+  const value = await readJsonFile(path, MAX_LAST_GOOD_BYTES);
   if (!isRecord(value) || value.format !== FORMAT || typeof value.savedAt !== 'string') return undefined;
   if (value.trustDomain !== mesh.trustDomain || value.rootNamespace !== mesh.rootNamespace) return undefined;
   const { resources } = value;

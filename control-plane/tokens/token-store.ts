@@ -1,6 +1,7 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isMissing, readBoundedFile } from '#files/read-bounded-file.ts';
+import { isMissing } from '#files/read-bounded-file.ts';
+import { readJsonFile } from '#files/read-json-file.ts';
 import { writeFileAtomically } from '#files/write-file-atomically.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import {
@@ -112,14 +113,7 @@ interface TokenRecord extends TokenGrant {
 }
 
 async function readRecord(path: string): Promise<TokenRecord | undefined> {
-  const file = await readBoundedFile(path, MAX_TOKEN_FILE_BYTES);
-  if (file === undefined) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(file.text);
-  } catch {
-    return undefined;
-  }
+  const value = await readJsonFile(path, MAX_TOKEN_FILE_BYTES);
   return isTokenRecord(value) ? value : undefined;
 }
 

@@ -1,4 +1,4 @@
-import type { FlatHeaders } from '../http/flat-headers.ts';
+import { headerValue } from '../http/flat-headers.ts';
 import { isSecretName } from '../http/is-secret-name.ts';
 import type { AuthorizationCondition } from '../resource/kinds/authorization-rule.ts';
 import { type ConditionKey, parseConditionKey } from '../resource/kinds/condition-key.ts';
@@ -7,6 +7,9 @@ import { compileIpBlocks } from './compile-ip-blocks.ts';
 import { compilePorts, OPERATION } from './compile-operation.ts';
 import { compileGlobs, compilePatterns, type MatchesValue } from './compile-patterns.ts';
 import { compileServiceAccounts, isGiven, SOURCE } from './compile-source.ts';
+
+/** How Envoy's header matchers, and so Istio's policies, see several fields of one name. */
+const ENVOY_SEPARATOR = ',';
 
 /** Compiles a condition of `when`: both of its clauses must be satisfied. */
 export function compileCondition(condition: AuthorizationCondition, namespace: string): readonly Clause[] {
@@ -77,20 +80,7 @@ function headerAttribute(lowerName: string): Attribute {
     isSecret: isSecretName(lowerName) && !isAuthority,
     read: (request) => {
       if (isAuthority) return request.host;
-      return lowerName === ':method' ? request.method : joinedValue(request.headers, lowerName);
+      return lowerName === ':method' ? request.method : headerValue(request.headers, lowerName, ENVOY_SEPARATOR);
     },
   };
-}
-
-/** Fields of one name joined by a bare comma: what Envoy's header matchers, and so Istio's policies, see. */
-function joinedValue(headers: FlatHeaders, lowerName: string): string | undefined {
-  let found: string | undefined;
-  for (let index = 0; index < headers.length; index += 2) {
-    const name = headers[index];
-    if (name === undefined || name.length !== lowerName.length) continue;
-    if (name !== lowerName && name.toLowerCase() !== lowerName) continue;
-    const value = headers[index + 1] ?? '';
-    found = found === undefined ? value : `${found},${value}`;
-  }
-  return found;
 }

@@ -5,22 +5,17 @@
 export type FlatHeaders = readonly string[];
 
 /**
- * The value of a header, several fields of one name joined by `, ` (RFC 9110 §5.3), or undefined.
+ * The value of a header, several fields of one name joined by `separator` (default `, `, RFC 9110 §5.3), or undefined.
  * `lowerName` must be lower case.
  */
-export function headerValue(headers: FlatHeaders, lowerName: string): string | undefined {
+export function headerValue(headers: FlatHeaders, lowerName: string, separator = ', '): string | undefined {
   let found: string | undefined;
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index];
     if (name === undefined || name.length !== lowerName.length) continue;
     if (name !== lowerName && name.toLowerCase() !== lowerName) continue;
     const value = headers[index + 1] ?? '';
-    found = found === undefined ? value : `${found}, ${value}`;
+    found = found === undefined ? value : found + separator + value;
   }
   return found;
-}
-
-/** True when the header is there, whatever its value. */
-export function hasHeader(headers: FlatHeaders, lowerName: string): boolean {
-  return headerValue(headers, lowerName) !== undefined;
 }

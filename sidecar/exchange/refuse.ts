@@ -1,7 +1,7 @@
 import { type Code, codeEntry } from '#policy/error/codes.ts';
 import { Refusal } from '#policy/error/refusal.ts';
 import { headerValue } from '#policy/http/flat-headers.ts';
-import type { ResponseHead } from '../http/message.ts';
+import type { ImmediateResponse } from '../http/message.ts';
 import type { Exchange } from './exchange.ts';
 
 /** Codes of what went wrong after the request was let through. */
@@ -44,13 +44,8 @@ export function refuse(exchange: Exchange, error: unknown): void {
   outgoing.end([]);
 }
 
-export interface RefusalAnswer {
-  readonly head: ResponseHead;
-  readonly body: Buffer;
-}
-
 /** The answer to a refusal, also for bytes that never became an exchange. */
-export function answerOf(refusal: Refusal, decisionId: string, isGrpcCall: boolean): RefusalAnswer {
+export function answerOf(refusal: Refusal, decisionId: string, isGrpcCall: boolean): ImmediateResponse {
   const { status, grpcStatus, title } = codeEntry(refusal.code);
   if (isGrpcCall) {
     // gRPC over HTTP/2 "Trailers-Only": status in the head, HTTP status always 200

@@ -22,6 +22,12 @@ export interface ResponseHead {
   readonly headers: FlatHeaders;
 }
 
+/** A response that is whole from the start: a refusal, also of bytes that never became a request. */
+export interface ImmediateResponse {
+  readonly head: ResponseHead;
+  readonly body: Buffer;
+}
+
 /** Takes an incoming body. Never called again after `onEnd` or `onError`. */
 export interface BodyConsumer {
   onChunk(chunk: Buffer): void;

@@ -1,9 +1,11 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Refusal } from '#policy/error/refusal.ts';
+import { headerValue } from '#policy/http/flat-headers.ts';
 import { endToEndTrailers } from '../hop-by-hop.ts';
 import type { BodyConsumer, IncomingBody, OutgoingRequest, UpstreamResponse } from '../message.ts';
 import { UpstreamFailure } from '../message.ts';
+import { fieldLines } from '../serialize-head.ts';
 import type { BodySink } from './body-decoder.ts';
 import { ProtocolError } from './protocol-error.ts';
 import { type ParsedResponse, ResponseParser } from './response-parser.ts';
@@ -196,7 +198,7 @@ export class ClientExchange implements IncomingBody {
   head(parsed: ParsedResponse): void {
     if (parsed.head.status < 200) {
       if (parsed.head.status === 100) this.#goOn();
-      if (parsed.head.status !== 100) this.request.onInformation(parsed.head);
+      else this.request.onInformation(parsed.head);
       return;
     }
     this.#hasHead = true;
@@ -288,14 +290,13 @@ export class ClientExchange implements IncomingBody {
 
   #headText(framing: string | undefined): string {
     const { method, target, headers } = this.request.head;
-    let text = `${method} ${target} HTTP/1.1\r\n`;
-    for (let index = 0; index < headers.length; index += 2) text += `${headers[index]}: ${headers[index + 1]}\r\n`;
+    const text = `${method} ${target} HTTP/1.1\r\n${fieldLines(headers)}`;
     return framing === undefined ? `${text}\r\n` : `${text}${framing}\r\n\r\n`;
   }
 
   #sendBuffered(socket: Socket, body: Buffer): void {
     // a buffered body may have come in chunks: its length is known now
-    const hasLength = hasContentLength(this.request.head.headers);
+    const hasLength = headerValue(this.request.head.headers, 'content-length') !== undefined;
     const head = this.#headText(hasLength ? undefined : `content-length: ${body.length}`);
     if (body.length <= MAX_JOINED_BYTES) {
       const joined = Buffer.allocUnsafe(head.length + body.length);
@@ -347,14 +348,10 @@ export class ClientExchange implements IncomingBody {
         } else if (!socket.write(chunk)) this.#block(body);
       },
       onEnd: (received) => {
-        const trailers = endToEndTrailers(received);
         this.request.onBodyEnd();
         this.isSent = true;
         if (!isChunked) return;
-        let text = '0\r\n';
-        for (let index = 0; index < trailers.length; index += 2)
-          text += `${trailers[index]}: ${trailers[index + 1]}\r\n`;
-        socket.write(`${text}\r\n`, 'latin1');
+        socket.write(`0\r\n${fieldLines(endToEndTrailers(received))}\r\n`, 'latin1');
       },
       onError: (error) => {
         // the caller's fault is told as it is; the app sees its request break off
@@ -363,11 +360,4 @@ export class ClientExchange implements IncomingBody {
       },
     });
   }
-}
-
-function hasContentLength(headers: readonly string[]): boolean {
-  for (let index = 0; index < headers.length; index += 2) {
-    if (headers[index]?.length === 14 && headers[index]?.toLowerCase() === 'content-length') return true;
-  }
-  return false;
 }

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { OutgoingBody, ResponseHead } from '../message.ts';
+import { fieldLines } from '../serialize-head.ts';
 
 /** How the end of a response is told (RFC 9112 §6.3). */
 type Framing = 'none' | 'length' | 'chunked' | 'close';
@@ -99,9 +100,7 @@ export class ResponseWriter implements OutgoingBody {
     let text = this.#head ?? '';
     this.#head = undefined;
     if (this.#framing === 'chunked') {
-      text += '0\r\n';
-      for (let index = 0; index < trailers.length; index += 2) text += `${trailers[index]}: ${trailers[index + 1]}\r\n`;
-      text += '\r\n';
+      text += `0\r\n${fieldLines(trailers)}\r\n`;
     }
     if (text !== '') this.#socket.write(text, 'latin1');
     this.#events.onEnd(this.#isClosing);

@@ -2,7 +2,16 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { Refusal } from '#policy/error/refusal.ts';
-import type { BodyConsumer, Caller, IncomingBody, OutgoingBody, ResponseHead, ServerRequest } from '../message.ts';
+import { headerValue } from '#policy/http/flat-headers.ts';
+import type {
+  BodyConsumer,
+  Caller,
+  ImmediateResponse,
+  IncomingBody,
+  OutgoingBody,
+  ResponseHead,
+  ServerRequest,
+} from '../message.ts';
 import { serializeHead } from '../serialize-head.ts';
 import type { BodySink } from './body-decoder.ts';
 import { ProtocolError } from './protocol-error.ts';
@@ -13,12 +22,6 @@ import { ResponseWriter } from './response-writer.ts';
 const LINGER_MS = 3_000;
 /** The last response has this long to be taken by a slow reader; the same as `caller-drain` of stall-watch.ts. */
 const FLUSH_TIMEOUT_MS = 30_000;
-
-/** A response the codec sends by itself, for bytes that never became a request. */
-export interface ImmediateResponse {
-  readonly head: ResponseHead;
-  readonly body: Buffer;
-}
 
 export interface ConnectionHandlers {
   onRequest(request: ServerRequest): void;
@@ -324,7 +327,8 @@ class Http1Request implements ServerRequest {
     this.incoming = new Http1Body(parsed, socket, wantsContinue ? () => this.#continue() : undefined);
     this.body = this.incoming;
     // only WebSocket: behind another protocol (h2c) requests would pass that nobody decides on
-    this.isUpgrade = block.isUpgrade && !parsed.hasBody && upgradeTo(head.headers) === 'websocket';
+    this.isUpgrade =
+      block.isUpgrade && !parsed.hasBody && headerValue(head.headers, 'upgrade')?.toLowerCase() === 'websocket';
   }
 
   inform(head: ResponseHead): void {
@@ -359,11 +363,4 @@ class Http1Request implements ServerRequest {
     this.#hasContinued = true;
     if (this.#writer === undefined) this.#socket.write(CONTINUE);
   }
-}
-
-function upgradeTo(headers: readonly string[]): string {
-  for (let index = 0; index < headers.length; index += 2) {
-    if (headers[index]?.toLowerCase() === 'upgrade') return headers[index + 1]?.toLowerCase() ?? '';
-  }
-  return '';
 }

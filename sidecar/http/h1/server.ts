@@ -2,8 +2,8 @@ import { constants } from 'node:crypto';
 import net from 'node:net';
 import tls, { type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { Refusal } from '#policy/error/refusal.ts';
-import type { Caller, ServerRequest, VerifiedCertificate } from '../message.ts';
-import { type ImmediateResponse, ServerConnection } from './server-connection.ts';
+import type { Caller, ImmediateResponse, ServerRequest, VerifiedCertificate } from '../message.ts';
+import { ServerConnection } from './server-connection.ts';
 
 /** From the first byte of a request to the end of its header block; more is 408. */
 export const HEADER_TIMEOUT_MS = 10_000;
