@@ -1,6 +1,7 @@
 import { compileAuthorizer } from './authorization/compile-authorizer.ts';
 import { referredHeaders } from './authorization/referred-headers.ts';
 import { compileServices } from './mesh/compile-services.ts';
+import { compileMtlsModes } from './mtls/compile-mtls-modes.ts';
 import type { Resource } from './resource/kind.ts';
 import type { ApiSchemaSpec } from './resource/kinds/api-schema.ts';
 import type { ApiValidationPolicySpec } from './resource/kinds/api-validation-policy.ts';
@@ -14,7 +15,10 @@ import type { Mesh, RequestValidation, Workload, WorkloadPolicy } from './worklo
 
 /** The law for one workload, and what of it could not be compiled as it was meant. */
 export interface CompiledWorkloadPolicy extends WorkloadPolicy {
-  /** One line a fault of an API description: the operations concerned refuse every request. */
+  /**
+   * One line a fault of an API description (the operations concerned refuse every request), or a policy that another
+   * keeps from being in force.
+   */
   readonly problems: readonly string[];
 }
 
@@ -31,6 +35,8 @@ export async function compileWorkloadPolicy(
   const resources = readDocuments(snapshot.resources, mesh).map(({ any }) => any);
   const defaults = effectiveDefaults(resources.find((any) => any.type === 'MeshDefaults')?.resource.spec);
   const authorization = resources.flatMap((any) => (any.type === 'AuthorizationPolicy' ? [any.resource] : []));
+  const peerAuthentication = resources.flatMap((any) => (any.type === 'PeerAuthentication' ? [any.resource] : []));
+  const mtls = compileMtlsModes(peerAuthentication, workload, mesh, defaults.mtlsMode);
   const services = resources.flatMap((any) => (any.type === 'MeshService' ? [any.resource] : []));
   const policies = resources.flatMap((any) => (any.type === 'APIValidationPolicy' ? [any.resource] : []));
   const binding = policies.filter(({ namespace, spec }) =>
@@ -42,10 +48,11 @@ export async function compileWorkloadPolicy(
     version: snapshot.version,
     defaults,
     authorizer: compileAuthorizer(authorization, workload, mesh, defaults),
+    mtlsMode: mtls.mtlsMode,
     validation,
     services: compileServices(services, workload, mesh),
     referredHeaders: referredHeaders(authorization),
-    problems,
+    problems: [...problems, ...mtls.problems],
   };
 }
 

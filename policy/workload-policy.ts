@@ -21,11 +21,16 @@ export interface Mesh {
 /** How ambiguous paths are treated; `Refuse` answers 400, the others are Istio's. */
 export type PathNormalization = 'Refuse' | 'NONE' | 'BASE' | 'MERGE_SLASHES' | 'DECODE_AND_MERGE_SLASHES';
 
+/** STRICT: mutual TLS alone; PERMISSIVE: plaintext as well, whose callers have no identity. */
+export type MtlsMode = 'STRICT' | 'PERMISSIVE';
+
 /** MeshDefaults in force: the resource, or its defaults. */
 export interface EffectiveDefaults {
   readonly authorizationDefault: 'Deny' | 'Allow';
   /** Audit: nothing is refused by policy; what would have been is recorded. */
   readonly mode: 'Enforce' | 'Audit';
+  /** Mutual TLS where no PeerAuthentication says otherwise. */
+  readonly mtlsMode: MtlsMode;
   readonly outbound: 'RegistryOnly' | 'AllowAny';
   readonly pathNormalization: PathNormalization;
 }
@@ -39,6 +44,8 @@ export interface WorkloadPolicy {
   readonly version: string;
   readonly defaults: EffectiveDefaults;
   readonly authorizer: Authorizer;
+  /** How callers of this port of the app must prove themselves. */
+  mtlsMode(appPort: number): MtlsMode;
   /** Absent: no APIValidationPolicy binds the workload. */
   readonly validation: RequestValidation | undefined;
   readonly services: ServiceRegistry;
@@ -129,6 +136,10 @@ export interface BodyPlan {
 
 /** Request validation of one workload; pure, compiled once a version. */
 export interface RequestValidation {
+  /** NAMESPACE/NAME of the policy in force. */
+  readonly policy: string;
+  /** False: it is in Audit mode, and refuses nothing. */
+  readonly isEnforced: boolean;
   judgeHead(request: RequestParts): HeadJudgement;
 }
 

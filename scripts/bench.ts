@@ -1,197 +1,100 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import http from 'node:http';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { freePorts } from '../test/support/free-ports.ts';
-import { envoyPair } from './bench/envoy-pair.ts';
-import { cpuSeconds, load, privateMegabytes } from './bench/load.ts';
-import { answers, type Ground, installed, lateralPair, makeCertificates, nginxPair, type Pair } from './bench/pairs.ts';
+import { fileURLToPath } from 'node:url';
+import { makeCertificates } from './bench/certificates.ts';
+import { freePorts } from './bench/free-ports.ts';
+import { buildLoader } from './bench/loader.ts';
+import { MEASURES } from './bench/measures/all.ts';
+import { HELP, type Options, readOptions, UsageError } from './bench/options.ts';
+import { Processes } from './bench/processes.ts';
+import { tableOf, verdictsOf } from './bench/report.ts';
+import type { Row } from './bench/rows.ts';
+import { runMeasure } from './bench/run-measure.ts';
+import { lookAround } from './bench/surroundings.ts';
+import { judge } from './bench/targets.ts';
 
-const HELP = `Usage: npm run bench -- [--connections 1,32,128] [--seconds 4] [--rounds 3] [--json FILE]
+/** Exit codes: 0 all was measured, 1 something failed, 2 wrong usage, 130 and 143 ended by a signal. */
+const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+/** Load average of the minute before, above which the machine had something else to do. */
+const BUSY_LOAD = 0.5;
+const otlpSink = fileURLToPath(new URL('./bench/otlp-sink.ts', import.meta.url));
 
-A pair of Lateral's sidecars beside pairs of Envoy and nginx (where "envoy" and "nginx" are on the PATH), in one run, in
-turn: mutual TLS 1.3, ten rules (nginx: none), an access log, 1 kB answers. Driven by wrk where it is on the PATH.
-Absolute figures change from machine to machine: read the ratios. Figures of CPU and memory need Linux.
-`;
-
-/** Medians over the rounds. */
-interface Row {
-  readonly connections: number;
-  readonly pair: string;
-  readonly requestsPerSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly cpuMicrosecondsOut: number;
-  readonly cpuMicrosecondsIn: number;
-  readonly megabytesOut: number;
-  readonly megabytesIn: number;
-  readonly errors: number;
+try {
+  const options = readOptions(process.argv.slice(2));
+  if (options === undefined) process.stdout.write(HELP);
+  else process.exitCode = await bench(options);
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  process.stderr.write(`bench: ${error.message}; --help says more\n`);
+  process.exitCode = 2;
 }
 
-const { values } = parseArgs({
-  options: {
-    connections: { type: 'string', default: '1,32,128' },
-    seconds: { type: 'string', default: '4' },
-    rounds: { type: 'string', default: '3' },
-    json: { type: 'string' },
-    help: { type: 'boolean' },
-  },
-});
-if (values.help === true) process.stdout.write(HELP);
-else await bench(values.connections.split(',').map(Number), Number(values.seconds), Number(values.rounds), values.json);
-
-async function bench(
-  counts: readonly number[],
-  seconds: number,
-  rounds: number,
-  json: string | undefined,
-): Promise<void> {
+async function bench(options: Options): Promise<number> {
   const directory = await mkdtemp(join(tmpdir(), 'lateral-bench-'));
-  const children: ChildProcess[] = [];
-  const start = (program: string, args: readonly string[]) => {
-    const child = spawn(program, args, { stdio: 'ignore' });
-    children.push(child);
-    return child;
-  };
-  try {
-    await makeCertificates(directory);
-    const appPort = await startApp(directory, start);
-    const pairs = await startPairs({ directory, appPort, start });
-    for (const { port } of pairs) await load(port, 8, 2); // warm: code compiled, connections made
-    const rows: Row[] = [];
-    for (const connections of counts) {
-      const samples = new Map<string, Row[]>();
-      for (let round = 0; round < rounds; round++) {
-        for (const pair of pairs) {
-          const sample = await measure(pair, connections, seconds);
-          samples.set(pair.name, [...(samples.get(pair.name) ?? []), sample]);
-        }
-      }
-      for (const all of samples.values()) rows.push(medianOf(all));
-    }
-    print(rows);
-    if (json !== undefined) await writeFile(json, `${JSON.stringify(rows, null, 1)}\n`);
-  } finally {
-    for (const child of children) child.kill('SIGTERM');
-    await Promise.all(
-      children.map((child) => (child.exitCode === null && child.signalCode === null ? once(child, 'exit') : undefined)),
-    );
+  const processes = new Processes(directory);
+  const leave = async () => {
+    await processes.stopForGood();
     await rm(directory, { recursive: true, force: true });
-  }
-}
-
-/** nginx where it is installed, else a Node server in this process. */
-async function startApp(directory: string, start: Ground['start']): Promise<number> {
-  const [port = 0] = await freePorts(1);
-  const nginx = installed('nginx');
-  if (nginx === undefined) {
-    const body = 'x'.repeat(1_024);
-    http
-      .createServer((_request, response) => response.end(body))
-      .listen(port, '127.0.0.1')
-      .unref();
-    return port;
-  }
-  await writeFile(join(directory, '1k'), 'x'.repeat(1_024));
-  await writeFile(
-    join(directory, 'app.conf'),
-    `user root; worker_processes 1; daemon off; pid ${directory}/app.pid; error_log ${directory}/app.err;
-events { worker_connections 4096; }
-http { access_log off; keepalive_requests 100000000; keepalive_timeout 600s; server { listen 127.0.0.1:${port}; location / { root ${directory}; } } }
-`,
-  );
-  start(nginx, ['-c', join(directory, 'app.conf')]);
-  await answers(port);
-  return port;
-}
-
-async function startPairs(ground: Ground): Promise<Pair[]> {
-  const pairs: Pair[] = [{ name: 'direct', port: ground.appPort, client: undefined, server: undefined }];
-  const nginx = installed('nginx');
-  const envoy = installed('envoy');
-  if (nginx !== undefined) pairs.push(await nginxPair(ground, nginx));
-  if (envoy !== undefined) pairs.push(await envoyPair(ground, envoy));
-  for (const [name, found] of [
-    ['nginx', nginx],
-    ['envoy', envoy],
-    ['wrk', installed('wrk')],
-  ] as const) {
-    if (found === undefined) process.stdout.write(`${name} is not on the PATH: left out\n`);
-  }
-  pairs.push(await lateralPair(ground));
-  return pairs;
-}
-
-async function measure({ name, port, client, server }: Pair, connections: number, seconds: number): Promise<Row> {
-  process.stderr.write(`${name} at ${connections} connections …\n`);
-  const before = [cpuSeconds(client?.pid), cpuSeconds(server?.pid)] as const;
-  const { requests, perSecond, p50Ms, p99Ms, errors } = await load(port, connections, seconds);
-  const perRequest = (used: number) => (used / Math.max(requests, 1)) * 1e6;
-  return {
-    connections,
-    pair: name,
-    requestsPerSecond: perSecond,
-    p50Ms,
-    p99Ms,
-    cpuMicrosecondsOut: perRequest(cpuSeconds(client?.pid) - before[0]),
-    cpuMicrosecondsIn: perRequest(cpuSeconds(server?.pid) - before[1]),
-    megabytesOut: privateMegabytes(client?.pid),
-    megabytesIn: privateMegabytes(server?.pid),
-    errors,
   };
-}
-
-function medianOf(samples: readonly Row[]): Row {
-  const [first] = samples;
-  if (first === undefined) throw new Error('no sample');
-  const median = (read: (row: Row) => number) =>
-    samples.map(read).sort((left, right) => left - right)[Math.floor(samples.length / 2)] ?? 0;
-  return {
-    connections: first.connections,
-    pair: first.pair,
-    requestsPerSecond: median((row) => row.requestsPerSecond),
-    p50Ms: median((row) => row.p50Ms),
-    p99Ms: median((row) => row.p99Ms),
-    cpuMicrosecondsOut: median((row) => row.cpuMicrosecondsOut),
-    cpuMicrosecondsIn: median((row) => row.cpuMicrosecondsIn),
-    megabytesOut: median((row) => row.megabytesOut),
-    megabytesIn: median((row) => row.megabytesIn),
-    errors: samples.reduce((sum, row) => sum + row.errors, 0),
-  };
-}
-
-function print(rows: readonly Row[]): void {
-  const line = (cells: readonly (string | number)[]) =>
-    `${cells.map((cell, index) => (index === 1 ? String(cell).padEnd(8) : String(cell).padStart(10))).join(' ')}\n`;
-  process.stdout.write(
-    line(['conns', 'pair', 'req/s', 'p50 ms', 'p99 ms', 'us/req out', 'us/req in', 'MB out', 'MB in', 'errors']),
-  );
-  for (const row of rows) {
-    const numbers = [
-      row.p50Ms.toFixed(2),
-      row.p99Ms.toFixed(2),
-      row.cpuMicrosecondsOut.toFixed(1),
-      row.cpuMicrosecondsIn.toFixed(1),
-      row.megabytesOut.toFixed(1),
-      row.megabytesIn.toFixed(1),
-      row.errors,
-    ];
-    process.stdout.write(line([row.connections, row.pair, row.requestsPerSecond.toFixed(0), ...numbers]));
+  for (const [signal, code] of Object.entries(SIGNALS)) {
+    process.once(signal, () => leave().finally(() => process.exit(code)));
   }
-  for (const own of rows.filter(({ pair }) => pair === 'lateral')) {
-    for (const other of rows) {
-      if (other.connections !== own.connections || other.pair === 'lateral' || other.pair === 'direct') continue;
-      const rate = (own.requestsPerSecond / other.requestsPerSecond).toFixed(2);
-      const cpu = (
-        (own.cpuMicrosecondsOut + own.cpuMicrosecondsIn) /
-        (other.cpuMicrosecondsOut + other.cpuMicrosecondsIn)
-      ).toFixed(2);
-      process.stdout.write(
-        `${own.connections} connections: lateral / ${other.pair}: requests/s x${rate}, CPU per request x${cpu}, p99 x${(own.p99Ms / other.p99Ms).toFixed(2)}\n`,
-      );
+  try {
+    return await measureAll(options, processes, directory);
+  } catch (error) {
+    if (!processes.isStopped) throw error;
+    return 1; // the signal's own exit code comes before this one
+  } finally {
+    await leave();
+  }
+}
+
+async function measureAll(options: Options, processes: Processes, directory: string): Promise<number> {
+  const surroundings = await lookAround(processes);
+  const { programs } = surroundings;
+  process.stdout.write(`${surroundings.date}, ${surroundings.cpus}, kernel ${surroundings.kernel}\n`);
+  if (surroundings.loadBefore > BUSY_LOAD) {
+    const load = surroundings.loadBefore.toFixed(1);
+    process.stdout.write(`the machine was busy before (load ${load}): these figures are worth little\n`);
+  }
+  for (const [program, version] of Object.entries(programs)) {
+    process.stdout.write(version === null ? absence(program) : `${program} ${version}\n`);
+  }
+  const certificates = join(directory, 'certificates');
+  await mkdir(certificates);
+  await makeCertificates(certificates);
+  const built = await buildLoader(processes);
+  const loader = 'program' in built ? built : undefined;
+  const reason = 'program' in built ? '' : built.reason;
+  const [sinkPort = 0] = await freePorts(1);
+  await processes.serve(process.execPath, [otlpSink, String(sinkPort)], sinkPort);
+  const tools = { options, processes, loader, certificates };
+  const rows: Row[] = [];
+  for (const measure of options.what.flatMap((what) => MEASURES[what])) {
+    if (measure.needsLoader && loader === undefined) {
+      process.stdout.write(`\n${measure.title}\nleft out: it needs the loader, and ${reason}\n`);
+      continue;
     }
+    const measured = await runMeasure(measure, tools, directory, sinkPort);
+    process.stdout.write(tableOf(measure, measured));
+    rows.push(...measured);
   }
+  const targets = judge(rows);
+  process.stdout.write(verdictsOf(targets));
+  if (options.json !== undefined) {
+    const result = { command: process.argv.slice(2), ...surroundings, loader: reason || 'built', rows, targets };
+    await writeFile(options.json, `${JSON.stringify(result, null, 1)}\n`);
+  }
+  return rows.some(({ failure }) => failure !== undefined) ? 1 : 0;
+}
+
+function absence(program: string): string {
+  const means: { readonly [program: string]: string } = {
+    nginx: 'no pair of it, and Node is the app',
+    envoy: 'no pair of it',
+    wrk: 'Node drives the closed loops, and limits them',
+    go: 'no loader: grpc, bodies of 100 MB, rate, handshakes and idle are left out',
+  };
+  return `${program} is not on the PATH: ${means[program]}\n`;
 }

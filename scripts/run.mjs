@@ -24,6 +24,8 @@ if (!Object.hasOwn(TASKS, task)) {
   process.exit(2);
 }
 install();
+const { build } = await import('./build.mjs'); // only now: it needs what is installed
+await build();
 const child = spawnSync(node, [`${root}${TASKS[task]}`, ...args], { stdio: 'inherit', cwd: root });
 process.exit(child.status ?? 1);
 

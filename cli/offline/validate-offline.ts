@@ -68,7 +68,7 @@ export function createOfflineValidator(
 }
 
 function judge(request: OfflineRequest, body: Buffer, { validation, defaults }: WorkloadPolicy): OfflineVerdict {
-  if (request.protocol === 'tcp') return passed('a TCP connection is not validated');
+  if (request.protocol === 'tcp') return judgeTcp(validation, defaults);
   const target = request.path ?? '/';
   const question = target.indexOf('?');
   const path = normalizePath(question < 0 ? target : target.slice(0, question), defaults.pathNormalization);
@@ -86,6 +86,14 @@ function judge(request: OfflineRequest, body: Buffer, { validation, defaults }: 
   if (finding === undefined) return passed('the request is as described');
   const { code, reason, facts } = finding;
   return { verdict: refused === undefined ? 'audit' : 'refuse', code, details: facts.details ?? [], reason };
+}
+
+/** As authorize-tcp.ts of the sidecar: what is to be validated and cannot be is refused. */
+function judgeTcp(validation: RequestValidation | undefined, { mode }: WorkloadPolicy['defaults']): OfflineVerdict {
+  if (validation === undefined) return passed('no APIValidationPolicy binds the workload');
+  const verdict = validation.isEnforced && mode === 'Enforce' ? 'refuse' : 'audit';
+  const reason = `the connection is not HTTP, and APIValidationPolicy ${validation.policy} binds the workload`;
+  return { verdict, code: 'tcp_not_validated', details: [], reason };
 }
 
 interface WholeRequest {

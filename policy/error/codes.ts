@@ -32,8 +32,17 @@ export const CODES = {
     status: 400,
     grpcStatus: GRPC.internal,
     title: 'Malformed request',
-    meaning: 'The request is not valid HTTP, or can be read in more than one way.',
-    remedy: 'Look at the reason in the log: it names the rule of RFC 9112 that was broken.',
+    meaning: 'The request is not valid HTTP.',
+    remedy: 'Look at the reason in the log: it names the rule that was broken.',
+  },
+  ambiguous_framing: {
+    family: 'malformed',
+    status: 400,
+    grpcStatus: GRPC.internal,
+    title: 'Malformed request',
+    meaning:
+      'Two programs could read the end of the message, or of one of its lines, in two places (Content-Length with Transfer-Encoding, odd lengths or chunk sizes, folded lines, bare CR or LF): request smuggling, or a broken sender.',
+    remedy: 'The reason in the log names the rule that was broken. Find out who sends this: no common client does.',
   },
   ambiguous_path: {
     family: 'malformed',
@@ -49,7 +58,7 @@ export const CODES = {
     status: 431,
     grpcStatus: GRPC.resourceExhausted,
     title: 'Request header fields too large',
-    meaning: 'The header block exceeds maxHeaderBytes.',
+    meaning: 'The header block exceeds maxHeaderBytes or maxHeaderFields, or the trailer section maxTrailerBytes.',
     remedy: 'Send smaller headers (cookies are the usual cause).',
   },
   request_timeout: {
@@ -99,6 +108,40 @@ export const CODES = {
     title: 'TLS handshake failed',
     meaning: 'The caller did not speak TLS 1.3, spoke plaintext, or broke the handshake off.',
     remedy: 'Put the caller behind a sidecar, or exclude the port.',
+  },
+  unrecognized_protocol: {
+    family: 'connection',
+    status: 0,
+    grpcStatus: GRPC.internal,
+    title: 'Unrecognized protocol',
+    meaning: 'On a PERMISSIVE port the caller spoke neither TLS nor HTTP, or nothing in time.',
+    remedy: 'Declare the port `protocol: tcp` (or `auto`) if the app does not speak HTTP.',
+  },
+  late_protocol: {
+    family: 'connection',
+    status: 0,
+    grpcStatus: GRPC.internal,
+    title: 'Protocol not detected in time',
+    meaning:
+      'On a port of `protocol: auto` the caller said nothing in time, was served as TCP, and then began HTTP or TLS: what was decided was not about that.',
+    remedy: 'Declare the port `protocol: http` (or `grpc`, `tcp`), or send the request when the connection is open.',
+  },
+  tcp_not_validated: {
+    family: 'connection',
+    status: 0,
+    grpcStatus: GRPC.permissionDenied,
+    title: 'Not HTTP',
+    meaning:
+      'An APIValidationPolicy in Enforce mode binds the workload, and the connection is not HTTP: nothing of it could be validated.',
+    remedy: 'Speak HTTP on this port, or leave the workload out of the selector of the policy.',
+  },
+  idle_timeout: {
+    family: 'connection',
+    status: 0,
+    grpcStatus: GRPC.deadlineExceeded,
+    title: 'Connection idle',
+    meaning: 'Neither side of a TCP connection said anything for the limit.',
+    remedy: 'The log names the limit. Use keep-alive messages of the protocol.',
   },
   authorization_denied: {
     family: 'refused',

@@ -1,5 +1,6 @@
 import { compileClauses } from '../authorization/compile-rule.ts';
 import { contradictions } from '../authorization/find-contradictions.ts';
+import { supersededPeerAuthentications } from '../mtls/find-superseded.ts';
 import type { Problem } from '../problem.ts';
 import type { Mesh } from '../workload-policy.ts';
 import type { Resource } from './kind.ts';
@@ -19,7 +20,7 @@ export function analyseResourceSet(all: readonly SourcedResource[], mesh: Mesh):
     problems.push(...unknownPrincipals(sourced, sourced.any.resource, workloads, mesh));
     problems.push(...denialOfTcp(sourced, sourced.any.resource, all, mesh));
   }
-  return [...problems, ...contradictions(all)];
+  return [...problems, ...contradictions(all), ...supersededPeerAuthentications(all, mesh)];
 }
 
 interface KnownWorkload {

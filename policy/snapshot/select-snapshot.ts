@@ -70,11 +70,11 @@ export function indexResources(resources: readonly ResourceDocument[], mesh: Mes
   return { select };
 }
 
-/** PeerAuthentication changes nothing in this version (every sidecar is STRICT), and so does not travel. */
 function bindingPolicy({ any, source }: ReadDocument): BindingPolicy | undefined {
   if (any.type === 'AuthorizationPolicy' && isForSidecars(any.resource.spec)) {
     return { source, selector: any.resource.spec.selector, schemaKeys: [] };
   }
+  if (any.type === 'PeerAuthentication') return { source, selector: any.resource.spec.selector, schemaKeys: [] };
   if (any.type !== 'APIValidationPolicy') return undefined;
   const { namespace, spec } = any.resource;
   const schemaKeys = spec.schemaRefs.map((name) => resourceKey('APISchema', namespace, name));

@@ -37,6 +37,14 @@ export class RequestValidator implements RequestValidation {
     this.#settings = settings;
   }
 
+  get policy(): string {
+    return this.#settings.policy;
+  }
+
+  get isEnforced(): boolean {
+    return this.#settings.isEnforced;
+  }
+
   judgeHead(request: RequestParts): HeadJudgement {
     const match = this.#router.match(request.path);
     if (match === undefined) return this.#undocumented('undocumented_path', 'no document has this path', undefined, {});

@@ -45,7 +45,10 @@ const inboundListener = object({
   address: optional(address),
   app: required(described(hostPort, 'The app behind this listener. Its port is what policies call the port.')),
   protocol: defaulted(
-    choice(['auto', 'http'], { planned: ['grpc', 'tcp'], description: 'What the app speaks.' }),
+    choice(['auto', 'http', 'grpc', 'tcp'], {
+      description:
+        'What the app speaks. tcp: bytes are passed on, under the rules that need no HTTP. auto: HTTP where the connection begins so, else as tcp.',
+    }),
     'auto' as const,
   ),
 });

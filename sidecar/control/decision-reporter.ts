@@ -6,7 +6,9 @@ import {
   type ReportRequest,
 } from '#proto/gen/lateral/v1/observation.ts';
 import type { Exchange } from '../exchange/exchange.ts';
+import type { Passage } from '../exchange/passage.ts';
 import type { Recorder } from '../exchange/record.ts';
+import type { TcpPassage } from '../exchange/tcp-passage.ts';
 
 /** Decisions that wait to be sent; more are dropped, and their number is reported. */
 export const MAX_BUFFERED_DECISIONS = 1_000;
@@ -35,10 +37,29 @@ export class DecisionReporter implements Recorder {
 
   /** Every exchange is counted; those that were refused, or would have been, are reported one by one. */
   record(exchange: Exchange): void {
-    const { direction, decision, code } = exchange;
-    const peer = (direction === 'inbound' ? exchange.source?.uri : exchange.destination) ?? '';
+    this.#count(exchange);
+    if (exchange.decision === 'allow') return;
+    this.report({
+      ...decisionOf(exchange),
+      method: exchange.server.head.method,
+      host: exchange.host ?? '',
+      path: (exchange.path ?? '').slice(0, MAX_TEXT_LENGTH),
+      status: exchange.status,
+      traceId: exchange.trace.traceId,
+    });
+  }
+
+  /** The same for TCP connections, which have nothing of HTTP. */
+  recordTcp(passage: TcpPassage): void {
+    this.#count(passage);
+    if (passage.decision === 'allow') return;
+    this.report({ ...decisionOf(passage), method: '', host: '', path: '', status: 0, traceId: '' });
+  }
+
+  #count(passage: Passage): void {
+    const { direction, decision, code } = passage;
+    const peer = (direction === 'inbound' ? passage.source?.uri : passage.destination) ?? '';
     this.count({ direction, peer, decision, code });
-    if (decision !== 'allow') this.report(decisionRecordOf(exchange));
   }
 
   report(decision: DecisionRecord): void {
@@ -111,22 +132,19 @@ export class DecisionReporter implements Recorder {
   }
 }
 
-function decisionRecordOf(exchange: Exchange): DecisionRecord {
+type DecisionOfPassage = Omit<DecisionRecord, 'method' | 'host' | 'path' | 'status' | 'traceId'>;
+
+function decisionOf(passage: Passage): DecisionOfPassage {
   return {
-    decisionId: exchange.decisionId,
-    timeMs: exchange.startedAtMs,
-    direction: exchange.direction,
-    decision: exchange.decision,
-    code: exchange.code,
-    method: exchange.server.head.method,
-    host: exchange.host ?? '',
-    path: (exchange.path ?? '').slice(0, MAX_TEXT_LENGTH),
-    status: exchange.status,
-    source: exchange.source?.uri ?? '',
-    destination: exchange.destination ?? '',
-    policy: exchange.policyName ?? '',
-    rule: exchange.rule ?? -1,
-    reason: exchange.reason.slice(0, MAX_TEXT_LENGTH),
-    traceId: exchange.trace.traceId,
+    decisionId: passage.decisionId,
+    timeMs: passage.startedAtMs,
+    direction: passage.direction,
+    decision: passage.decision,
+    code: passage.code,
+    source: passage.source?.uri ?? '',
+    destination: passage.destination ?? '',
+    policy: passage.policyName ?? '',
+    rule: passage.rule ?? -1,
+    reason: passage.reason.slice(0, MAX_TEXT_LENGTH),
   };
 }

@@ -1,17 +1,7 @@
-import { type Code, codeEntry } from '#policy/error/codes.ts';
+import { codeEntry } from '#policy/error/codes.ts';
 import { Refusal } from '#policy/error/refusal.ts';
-import { headerValue } from '#policy/http/flat-headers.ts';
 import type { ImmediateResponse } from '../http/message.ts';
 import type { Exchange } from './exchange.ts';
-
-/** Codes of what went wrong after the request was let through. */
-const NOT_DECISIONS: ReadonlySet<Code> = new Set([
-  'upstream_unavailable',
-  'upstream_timeout',
-  'upstream_malformed',
-  'client_gone',
-  'draining',
-]);
 
 /**
  * The one place where a refusal becomes an answer. The caller gets status, title and code (RFC 9457),
@@ -19,20 +9,12 @@ const NOT_DECISIONS: ReadonlySet<Code> = new Set([
  */
 export function refuse(exchange: Exchange, error: unknown): void {
   const refusal = asRefusal(error);
-  // an app that is away is not a decision: what policy said stays said
-  if (!NOT_DECISIONS.has(refusal.code)) exchange.decision = 'deny';
-  exchange.refusal = refusal;
-  exchange.code = refusal.code;
-  exchange.reason = refusal.reason;
-  if (refusal.facts.policy !== undefined) {
-    exchange.policyName = refusal.facts.policy;
-    exchange.rule = refusal.facts.rule;
-  }
+  exchange.fail(refusal);
   if (exchange.isAnswered || codeEntry(refusal.code).status === 0) {
     exchange.server.destroy();
     return;
   }
-  const answer = answerOf(refusal, exchange.decisionId, isGrpc(exchange));
+  const answer = answerOf(refusal, exchange.decisionId, exchange.isGrpc);
   exchange.status = answer.head.status;
   exchange.isAnswered = true;
   exchange.bytesOut = answer.body.length;
@@ -71,12 +53,9 @@ export function answerOf(refusal: Refusal, decisionId: string, isGrpcCall: boole
   return { head: { status, reason: '', headers }, body };
 }
 
-function asRefusal(error: unknown): Refusal {
+/** What is no refusal is a fault of ours. */
+export function asRefusal(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
   const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return new Refusal('internal_error', detail);
-}
-
-function isGrpc(exchange: Exchange): boolean {
-  return headerValue(exchange.server.head.headers, 'content-type')?.startsWith('application/grpc') === true;
 }

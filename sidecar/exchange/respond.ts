@@ -1,10 +1,10 @@
-import type { Duplex } from 'node:stream';
 import { Refusal } from '#policy/error/refusal.ts';
 import { type FlatHeaders, headerValue } from '#policy/http/flat-headers.ts';
 import { endToEndHeaders, endToEndTrailers } from '../http/hop-by-hop.ts';
 import type { BodyConsumer, IncomingBody, OutgoingBody } from '../http/message.ts';
 import type { Exchange } from './exchange.ts';
 import type { Answered } from './forward.ts';
+import { joinStreams } from './join-streams.ts';
 
 const NO_DROPS: ReadonlySet<string> = new Set();
 
@@ -20,7 +20,8 @@ export async function respond({ exchange, response }: Answered): Promise<void> {
   if (switched !== undefined) {
     const headers = endToEndHeaders(head.headers, NO_DROPS);
     headers.push('connection', 'Upgrade', 'upgrade', headerValue(head.headers, 'upgrade') ?? '');
-    await join(exchange, exchange.server.switchProtocols({ ...head, headers }), switched);
+    exchange.waitFor('switched');
+    await joinStreams(exchange, exchange.server.switchProtocols({ ...head, headers }), switched);
     return;
   }
   const outgoing = exchange.server.respond({ ...head, headers: endToEndHeaders(head.headers, NO_DROPS) });
@@ -89,44 +90,4 @@ class Pump implements BodyConsumer {
     this.#outgoing.abort(refusal);
     this.#reject(refusal);
   }
-}
-
-/** Joins two connections byte for byte, half-close kept, until both have ended. */
-function join(exchange: Exchange, caller: Duplex, upstream: Duplex): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  let open = 2;
-  const breakOff = (error: Error) => {
-    caller.destroy();
-    upstream.destroy();
-    reject(exchange.givenUp ?? new Refusal('client_gone', `the switched connection broke off: ${error.message}`));
-  };
-  const pass = (from: Duplex, to: Duplex, count: (bytes: number) => void) => {
-    let hasEnded = false;
-    from.on('data', (chunk: Buffer) => {
-      count(chunk.length);
-      exchange.waitFor('switched');
-      if (!to.write(chunk)) from.pause();
-    });
-    to.on('drain', () => from.resume());
-    from.on('end', () => {
-      hasEnded = true;
-      to.end();
-    });
-    from.on('error', breakOff);
-    from.on('close', () => {
-      if (!hasEnded) breakOff(new Error('one side closed'));
-      else if (--open === 0) resolve();
-    });
-    from.resume();
-  };
-  pass(caller, upstream, (bytes) => {
-    exchange.bytesIn += bytes;
-  });
-  pass(upstream, caller, (bytes) => {
-    exchange.bytesOut += bytes;
-  });
-  exchange.waitFor('switched');
-  exchange.onGivenUp = breakOff;
-  if (exchange.givenUp !== undefined) breakOff(exchange.givenUp);
-  return promise;
 }

@@ -1,7 +1,7 @@
 import { Refusal } from '#policy/error/refusal.ts';
-import type { Exchange, WaitingFor } from './exchange.ts';
+import type { Passage, WaitingFor } from './passage.ts';
 
-/** How long an exchange may wait without progress, by whom it waits for. */
+/** How long a passage may wait without progress, by whom it waits for. */
 export const STALL_LIMITS_MS: { readonly [W in WaitingFor]: number } = {
   /** The caller goes on with its request body. */
   'caller-body': 30_000,
@@ -13,12 +13,22 @@ export const STALL_LIMITS_MS: { readonly [W in WaitingFor]: number } = {
   'caller-drain': 30_000,
   /** Either side of a switched connection (WebSocket) says something. */
   switched: 3_600_000,
+  /** Either side of a TCP connection says something. The same as Envoy's default. */
+  tcp: 3_600_000,
 };
+
+/**
+ * The same for a gRPC call, whoever it waits for: its streams rest as long as they like, and PING tells whether the other side
+ * lives.
+ */
+export const GRPC_IDLE_LIMIT_MS = 3_600_000;
+/** A call whose deadline (`grpc-timeout`) is over gets this long to end by itself: its caller ends it first. */
+const DEADLINE_GRACE_MS = 500;
 
 /** How often exchanges are looked at: limits are kept to this precision. */
 const SWEEP_INTERVAL_MS = 500;
 
-/** Exchanges in flight at once, both directions; further ones are `overloaded`. */
+/** Exchanges and TCP connections in flight at once, both directions; further ones are `overloaded`. */
 export const MAX_EXCHANGES = 20_000;
 
 /**
@@ -26,9 +36,10 @@ export const MAX_EXCHANGES = 20_000;
  * progress for longer than its limit is given up with the code that says who was too slow.
  */
 export class StallWatch {
-  readonly #exchanges = new Set<Exchange>();
+  readonly #exchanges = new Set<Passage>();
   readonly #limits: typeof STALL_LIMITS_MS;
   readonly #timer: NodeJS.Timeout;
+  #onEmpty: (() => void)[] = [];
 
   constructor(limits: typeof STALL_LIMITS_MS = STALL_LIMITS_MS, intervalMs = SWEEP_INTERVAL_MS) {
     this.#limits = limits;
@@ -41,15 +52,22 @@ export class StallWatch {
   }
 
   /** Refuses with `overloaded` when the sidecar already has as many exchanges as it may. */
-  add(exchange: Exchange): void {
+  add(exchange: Passage): void {
     if (this.#exchanges.size >= MAX_EXCHANGES) {
       throw new Refusal('overloaded', `exchanges in flight exceed maxExchanges ${MAX_EXCHANGES}`);
     }
     this.#exchanges.add(exchange);
   }
 
-  delete(exchange: Exchange): void {
+  delete(exchange: Passage): void {
     this.#exchanges.delete(exchange);
+    if (this.#exchanges.size === 0 && this.#onEmpty.length > 0)
+      for (const resolve of this.#onEmpty.splice(0)) resolve();
+  }
+
+  /** Resolves when nothing is in flight any more. */
+  async whenEmpty(): Promise<void> {
+    if (this.#exchanges.size > 0) await new Promise<void>((resolve) => this.#onEmpty.push(resolve));
   }
 
   /** Ends every exchange still in flight. */
@@ -63,10 +81,15 @@ export class StallWatch {
 
   #sweep(now: number): void {
     for (const exchange of this.#exchanges) {
-      const limitMs = this.#limits[exchange.waitingFor];
+      if (now > exchange.deadlineAt + DEADLINE_GRACE_MS) exchange.giveUp(pastDeadline());
+      const limitMs = exchange.isGrpc ? GRPC_IDLE_LIMIT_MS : this.#limits[exchange.waitingFor];
       if (now - exchange.progressedAt > limitMs) exchange.giveUp(stalled(exchange.waitingFor, limitMs));
     }
   }
+}
+
+function pastDeadline(): Refusal {
+  return new Refusal('upstream_timeout', 'the deadline of the call (grpc-timeout) is over');
 }
 
 function stalled(whom: WaitingFor, limitMs: number): Refusal {
@@ -81,5 +104,7 @@ function stalled(whom: WaitingFor, limitMs: number): Refusal {
       return new Refusal('upstream_timeout', `no progress of the answer for ${limitMs} ms`);
     case 'switched':
       return new Refusal('upstream_timeout', `no byte on the switched connection for ${limitMs} ms`);
+    case 'tcp':
+      return new Refusal('idle_timeout', `no byte in either direction for ${limitMs} ms`);
   }
 }

@@ -19,20 +19,24 @@ export type IsOwnListener = (socket: net.Socket) => boolean;
 
 type Dialled = (error: UpstreamFailure | null, socket: net.Socket | null) => void;
 
-/** Opens a connection to an app (plaintext) or a peer (mutual TLS 1.3); calls back once. */
+/**
+ * Opens a connection to an app (plaintext) or a peer (mutual TLS 1.3); calls back once. `protocols`: what is offered by ALPN
+ * (RFC 7301), best first.
+ */
 export function dial(
   address: string,
   port: number,
   peer: PeerTls | undefined,
   callback: Dialled,
   isOwnListener?: IsOwnListener,
+  protocols: readonly string[] = ['http/1.1'],
 ): void {
   const where = `${address}:${port}`;
   let isOver = false;
   const socket =
     peer === undefined
       ? net.connect({ host: address, port, noDelay: true, allowHalfOpen: true })
-      : tls.connect(tlsOptions(address, port, peer));
+      : tls.connect(tlsOptions(address, port, peer, protocols));
   const finish = (failure: UpstreamFailure | null) => {
     if (isOver) return;
     isOver = true;
@@ -74,14 +78,19 @@ export function dial(
 }
 
 /** `allowHalfOpen` is read by node, and missing in its types. */
-function tlsOptions(address: string, port: number, peer: PeerTls): tls.ConnectionOptions & { allowHalfOpen: boolean } {
+function tlsOptions(
+  address: string,
+  port: number,
+  peer: PeerTls,
+  protocols: readonly string[],
+): tls.ConnectionOptions & { allowHalfOpen: boolean } {
   return {
     host: address,
     port,
     secureContext: peer.context(),
     minVersion: 'TLSv1.3',
     allowHalfOpen: true,
-    ALPNProtocols: ['http/1.1'],
+    ALPNProtocols: [...protocols],
     rejectUnauthorized: true,
     checkServerIdentity: () => undefined, // the name is a SPIFFE ID: `complaint` below judges it
   };

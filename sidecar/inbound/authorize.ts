@@ -1,5 +1,7 @@
 import { Refusal } from '#policy/error/refusal.ts';
+import type { AuthorizationDecision } from '#policy/workload-policy.ts';
 import type { Permitted, Routed } from '../exchange/exchange.ts';
+import type { Passage } from '../exchange/passage.ts';
 
 /**
  * Decides whether the caller may make this request. Refuses: authorization_denied,
@@ -17,12 +19,17 @@ export function authorize(exchange: Routed): Permitted {
     port: exchange.port,
     sourceIp: caller.address,
   });
-  exchange.policyName = decision.policy;
-  exchange.rule = decision.rule;
-  exchange.reason = decision.reason;
-  if (decision.kind === 'allow') return Object.assign(exchange, { permitted: true as const });
-  const facts = { policy: decision.policy, rule: decision.rule };
-  if (exchange.policy.defaults.mode === 'Enforce') throw new Refusal(decision.code, decision.reason, facts);
-  exchange.audit({ code: decision.code, reason: decision.reason, facts });
+  settleDecision(exchange, decision);
   return Object.assign(exchange, { permitted: true as const });
+}
+
+/** Records a decision; a denial throws in Enforce mode and is let pass, recorded, in Audit. */
+export function settleDecision(passage: Passage, decision: AuthorizationDecision): void {
+  passage.policyName = decision.policy;
+  passage.rule = decision.rule;
+  passage.reason = decision.reason;
+  if (decision.kind === 'allow') return;
+  const facts = { policy: decision.policy, rule: decision.rule };
+  if (passage.policy.defaults.mode === 'Enforce') throw new Refusal(decision.code, decision.reason, facts);
+  passage.audit({ code: decision.code, reason: decision.reason, facts });
 }

@@ -1,40 +1,53 @@
 import { randomHex } from '../exchange/random-hex.ts';
 import { answerOf } from '../exchange/refuse.ts';
-import { Http1Server } from '../http/h1/server.ts';
 import type { TlsContexts } from '../identity/tls-contexts.ts';
+import { Listener } from '../listener/listener.ts';
+import type { PortProtocol } from '../listener/questions.ts';
 import { logEvent } from '../operational-log.ts';
 import type { ConnectionRecorder } from '../telemetry/connection-recorder.ts';
 import { acceptConnection } from './accept-connection.ts';
 import { type Inbound, serveInbound } from './inbound.ts';
+import { serveInboundTcp } from './inbound-tcp.ts';
 
-/** A listener for other workloads: TLS 1.3 with a client certificate, then the inbound pipeline. */
+/**
+ * A listener for other workloads: TLS 1.3 with a client certificate (and plaintext, where policy is PERMISSIVE for the
+ * app's port), then the pipeline of HTTP or that of TCP.
+ */
 export function inboundListener(
+  protocol: PortProtocol,
   inbound: Inbound,
   contexts: TlsContexts,
   trustDomain: string,
   refusals: ConnectionRecorder,
-): Http1Server {
-  return new Http1Server(
+): Listener {
+  const { port } = inbound.app;
+  const failed = (error: unknown) => logEvent('pipeline_failed', { error: String(error) });
+  return new Listener(
     {
       onRequest: (request) => {
-        serveInbound(request, inbound).catch((error: unknown) => logEvent('pipeline_failed', { error: String(error) }));
+        serveInbound(request, inbound).catch(failed);
       },
       onUnreadable: (caller, refusal) => {
         const decisionId = randomHex(8);
-        refusals.recordUnreadable('inbound', decisionId, caller, refusal, inbound.app.port);
+        refusals.recordUnreadable('inbound', decisionId, caller, refusal, port);
         return answerOf(refusal, decisionId, false);
       },
+    },
+    {
+      protocol,
+      context: contexts.server(),
       verify: (socket) => acceptConnection(socket, trustDomain),
+      mode: () => inbound.policy().mtlsMode(port),
+      onTcp: (connection) => {
+        serveInboundTcp(connection, inbound).catch((error: unknown) => {
+          connection.socket.destroy();
+          failed(error);
+        });
+      },
       onRefusedConnection: (address, refusal) => {
-        refusals.recordUnreadable(
-          'inbound',
-          randomHex(8),
-          { address, port: 0, certificate: undefined },
-          refusal,
-          inbound.app.port,
-        );
+        const caller = { address, port: 0, certificate: undefined };
+        refusals.recordUnreadable('inbound', randomHex(8), caller, refusal, port);
       },
     },
-    contexts.server(),
   );
 }

@@ -9,6 +9,8 @@ export const GENERATE_TIMEOUT_MS = 30_000;
 export const MAX_CACHED_CHARACTERS = 32 * 1024 * 1024;
 /** Heap of the worker. A document that needs more is refused. */
 const WORKER_LIMITS = { maxOldGenerationSizeMb: 512, maxYoungGenerationSizeMb: 64, stackSizeMb: 4 };
+/** Beside this file, and beside this file's bundle (scripts/build.mjs). */
+const WORKER_PROGRAM = import.meta.url.endsWith('.ts') ? './validator-worker.ts' : './validator-worker.mjs';
 /** What a document counts in the cache besides its sources. */
 const ENTRY_CHARACTERS = 4096;
 
@@ -88,7 +90,7 @@ function takeWorker(maxHeapMb: number): Worker {
 }
 
 function makeWorker(maxHeapMb: number): Worker {
-  return new Worker(new URL('./validator-worker.ts', import.meta.url), {
+  return new Worker(new URL(WORKER_PROGRAM, import.meta.url), {
     resourceLimits: { ...WORKER_LIMITS, maxOldGenerationSizeMb: maxHeapMb },
   });
 }

@@ -2,7 +2,9 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { headerValue } from '#policy/http/flat-headers.ts';
 import { isSecretName } from '#policy/http/is-secret-name.ts';
 import type { Exchange } from '../exchange/exchange.ts';
+import type { Passage } from '../exchange/passage.ts';
 import type { Recorder } from '../exchange/record.ts';
+import type { TcpPassage } from '../exchange/tcp-passage.ts';
 import { isoTime } from './iso-time.ts';
 import type { LogWriter } from './log-writer.ts';
 import { redactQuery } from './redact.ts';
@@ -13,7 +15,7 @@ const MAX_FIELD_LENGTH = 4_096;
 const SECRET_HASH_LENGTH = 16;
 
 /**
- * One JSON object a line for each request and each refused connection. Never logged: authorization
+ * One JSON object a line for each request, TCP connection and refused connection. Never logged: authorization
  * headers, cookies, API keys, bodies; what a policy refers to of them is hashed with a key that lives
  * and dies with the process.
  */
@@ -42,6 +44,19 @@ export class AccessLog implements Recorder {
     );
   }
 
+  /** No trace: nobody can carry one on. */
+  recordTcp(passage: TcpPassage, endedAt: number): void {
+    const source = passage.source?.uri;
+    this.#writer.write(
+      `{"time":"${isoTime(passage.startedAtMs)}","direction":"${passage.direction}","decision":"${passage.decision}",` +
+        `"decisionId":"${passage.decisionId}","code":"${passage.code}","method":null,"host":null,"path":null,"status":0,` +
+        `"source":${source === undefined ? 'null' : quoted(source)},"destination":${quoted(passage.destination ?? '')},` +
+        `"port":${passage.port},"sourceIp":${quoted(passage.connection.caller.address)},` +
+        `"bytesIn":${passage.bytesIn},"bytesOut":${passage.bytesOut},"durationMs":${rounded(endedAt - passage.startedAt)},` +
+        `"traceId":null,"stages":${stagesOf(passage, endedAt)},"inputs":{}${decisionOf(passage)}}\n`,
+    );
+  }
+
   #inputsOf(exchange: Exchange): string {
     const names = exchange.policy.referredHeaders;
     if (names.length === 0) return '{}';
@@ -59,8 +74,7 @@ export class AccessLog implements Recorder {
 }
 
 /** Milliseconds by stage, as a JSON object; a stage that ran twice (another endpoint) is counted together. */
-export function stagesOf(exchange: Exchange, endedAt: number): string {
-  const { stageNames, stageStarts } = exchange;
+export function stagesOf({ stageNames, stageStarts }: Passage, endedAt: number): string {
   let text = '{';
   for (let index = 0; index < stageNames.length; index++) {
     const name = stageNames[index];
@@ -75,7 +89,7 @@ export function stagesOf(exchange: Exchange, endedAt: number): string {
   return `${text}}`;
 }
 
-function decisionOf(exchange: Exchange): string {
+function decisionOf(exchange: Passage): string {
   let text = '';
   if (exchange.policyName !== undefined) text += `,"policy":${quoted(exchange.policyName)}`;
   if (exchange.rule !== undefined) text += `,"rule":${exchange.rule}`;

@@ -1,6 +1,6 @@
 import { codeEntry } from '#policy/error/codes.ts';
 import type { Refusal } from '#policy/error/refusal.ts';
-import type { Direction } from '../exchange/exchange.ts';
+import type { Direction } from '../exchange/passage.ts';
 import type { Caller } from '../http/message.ts';
 import type { LogWriter } from './log-writer.ts';
 import type { Metrics } from './metrics.ts';

@@ -16,6 +16,7 @@ export class LogWriter {
   #pending: string[] = [];
   #pendingBytes = 0;
   #isWriting = false;
+  #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
   #idle: (() => void)[] = [];
   dropped = 0;
@@ -28,7 +29,7 @@ export class LogWriter {
 
   /** `line` ends with a newline. */
   write(line: string): void {
-    if (this.#pendingBytes + line.length > MAX_PENDING_LOG_BYTES) {
+    if (this.#isClosed || this.#pendingBytes + line.length > MAX_PENDING_LOG_BYTES) {
       this.dropped++;
       return;
     }
@@ -42,6 +43,7 @@ export class LogWriter {
   async close(): Promise<void> {
     this.#flush();
     if (this.#isWriting || this.#pending.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    this.#isClosed = true; // the number of the descriptor may be another file's soon
     if (this.#ownsFd) fs.closeSync(this.#fd);
   }
 

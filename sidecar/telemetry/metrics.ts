@@ -1,5 +1,6 @@
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Recorder } from '../exchange/record.ts';
+import type { TcpPassage } from '../exchange/tcp-passage.ts';
 
 /** Upper bounds of the duration histogram, seconds. */
 const DURATION_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -25,6 +26,8 @@ interface Histogram {
 export class Metrics implements Recorder {
   readonly #requests = new Map<string, number>();
   readonly #refusals = new Map<string, number>();
+  readonly #tcpConnections = new Map<string, number>();
+  readonly #tcpBytes = { received: 0, sent: 0 };
   readonly #durations = { inbound: emptyHistogram(), outbound: emptyHistogram() };
   readonly #gauges: Gauge[] = [];
 
@@ -42,6 +45,13 @@ export class Metrics implements Recorder {
     if (bucket !== -1) histogram.counts[bucket] = (histogram.counts[bucket] ?? 0) + 1;
     histogram.sum += seconds;
     histogram.count++;
+  }
+
+  recordTcp({ direction, decision, code, bytesIn, bytesOut }: TcpPassage): void {
+    increment(this.#tcpConnections, `direction="${direction}",decision="${decision}"`);
+    if (code !== 'allowed') increment(this.#refusals, `direction="${direction}",decision="${decision}",code="${code}"`);
+    this.#tcpBytes.received += bytesIn;
+    this.#tcpBytes.sent += bytesOut;
   }
 
   /** A connection that was closed before a request. */
@@ -68,6 +78,15 @@ export class Metrics implements Recorder {
       'histogram',
     );
     text += printHistogram('inbound', this.#durations.inbound) + printHistogram('outbound', this.#durations.outbound);
+    text += header(
+      'lateral_tcp_connections_total',
+      'TCP connections that ended, by direction and decision.',
+      'counter',
+    );
+    for (const [labels, value] of this.#tcpConnections) text += `lateral_tcp_connections_total{${labels}} ${value}\n`;
+    text += header('lateral_tcp_bytes_total', 'Bytes of ended TCP connections, from and to the caller.', 'counter');
+    for (const [kind, value] of Object.entries(this.#tcpBytes))
+      text += `lateral_tcp_bytes_total{direction="inbound",kind="${kind}"} ${value}\n`;
     for (const gauge of this.#gauges) {
       text += header(gauge.name, gauge.help, gauge.type);
       for (const [labels, value] of gauge.read()) text += `${gauge.name}${labels} ${value}\n`;

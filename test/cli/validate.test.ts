@@ -118,6 +118,10 @@ t.test('a batch answers every line in order, whatever is in it', async (t) => {
     ],
     [
       { to, protocol: 'tcp' },
+      { verdict: 'refuse', code: 'tcp_not_validated' },
+    ],
+    [
+      { to: { ...to, labels: { app: 'other' } }, protocol: 'tcp' },
       { verdict: 'pass', code: 'allowed' },
     ],
     [

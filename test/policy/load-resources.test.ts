@@ -194,10 +194,10 @@ t.test('each kind of slip has its position and says what to write', (t) => {
       ],
     ],
     [
-      'PERMISSIVE',
-      'apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p, namespace: shop}\nspec: {mtls: {mode: PERMISSIVE}}\n',
+      'DISABLE',
+      'apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p, namespace: shop}\nspec: {mtls: {mode: DISABLE}}\n',
       [
-        '4:21: error not_implemented spec.mtls.mode: PERMISSIVE is not implemented in this version; use STRICT or UNSET',
+        '4:21: error not_implemented spec.mtls.mode: DISABLE is not implemented in this version; use STRICT or PERMISSIVE or UNSET',
       ],
     ],
     [

@@ -163,7 +163,7 @@ t.test('unreadable requests get a code, a record and the end of the connection',
     ['GET / HTTP/1.1\r\n\r\n', /^HTTP\/1\.1 400 [\s\S]*malformed_request/],
     [
       'POST / HTTP/1.1\r\nHost: server.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
-      /^HTTP\/1\.1 400 [\s\S]*malformed_request/,
+      /^HTTP\/1\.1 400 [\s\S]*ambiguous_framing/,
     ],
     ['GET /a/../b HTTP/1.1\r\nHost: server.test\r\nConnection: close\r\n\r\n', /^HTTP\/1\.1 400 [\s\S]*ambiguous_path/],
     ['GET /a#b HTTP/1.1\r\nHost: server.test\r\nConnection: close\r\n\r\n', /^HTTP\/1\.1 400 [\s\S]*malformed_request/],

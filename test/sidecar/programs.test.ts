@@ -84,14 +84,16 @@ t.test('a configuration with faults: each with its position, exit 1', async (t) 
     'sidecar.yaml': `apiVersion: lateral.dev/v1alpha1
 kind: SidecarConfig
 workload: {name: a, namespace: test, serviceAcount: server}
-inbound: [{port: 99999, app: "8080", protocol: tcp}]
+inbound: [{port: 99999, app: "8080", protocol: udp}]
+interception: redirect
 `,
   });
   const { code, stderr } = await run('sidecar', '--config', join(directory, 'sidecar.yaml'));
   t.equal(code, 1);
   t.match(stderr, /sidecar\.yaml:3:38: error unknown_field .*did you mean serviceAccount\?/);
   t.match(stderr, /sidecar\.yaml:4:18: error invalid_value .*99999/);
-  t.match(stderr, /sidecar\.yaml:4:\d+: error not_implemented .*tcp/);
+  t.match(stderr, /sidecar\.yaml:4:\d+: error invalid_type .*udp/);
+  t.match(stderr, /sidecar\.yaml:5:\d+: error not_implemented .*redirect/);
 });
 
 t.test('the policy folder of a standalone sidecar is followed; a broken file changes nothing', async (t) => {

@@ -22,7 +22,10 @@ const meshDefaultsSpec = object({
   mtls: optional(
     object({
       mode: defaulted(
-        choice(['STRICT'], { planned: ['PERMISSIVE', 'DISABLE'], description: 'Mutual TLS mode.' }),
+        choice(['STRICT', 'PERMISSIVE'], {
+          planned: ['DISABLE'],
+          description: 'Where no PeerAuthentication says otherwise. PERMISSIVE: plaintext as well.',
+        }),
         'STRICT',
       ),
     }),
@@ -59,6 +62,7 @@ export function effectiveDefaults(spec: MeshDefaultsSpec | undefined): Effective
   return {
     authorizationDefault: spec?.authorization?.default ?? 'Deny',
     mode: spec?.mode ?? 'Enforce',
+    mtlsMode: spec?.mtls?.mode ?? 'STRICT',
     outbound: spec?.outbound ?? 'RegistryOnly',
     pathNormalization: spec?.pathNormalization ?? 'Refuse',
   };

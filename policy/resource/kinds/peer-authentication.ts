@@ -10,11 +10,18 @@ import {
 } from '../../schema/schema.ts';
 import type { ResourceKind } from '../kind.ts';
 import { portComplaint } from './value-complaints.ts';
-import { workloadSelector } from './workload-selector.ts';
+import { hasLabels, workloadSelector } from './workload-selector.ts';
 
 const mutualTls = object({
-  mode: optional(choice(['STRICT', 'UNSET'], { planned: ['PERMISSIVE', 'DISABLE'], description: 'Mutual TLS mode.' })),
+  mode: optional(
+    choice(['STRICT', 'PERMISSIVE', 'UNSET'], {
+      planned: ['DISABLE'],
+      description:
+        'STRICT: mutual TLS alone. PERMISSIVE: plaintext as well, whose callers have no identity. UNSET: as the level above says.',
+    }),
+  ),
 });
+export type MutualTlsMode = Infer<typeof mutualTls>;
 
 const peerAuthenticationSpec = object({
   selector: optional(workloadSelector),
@@ -24,17 +31,20 @@ const peerAuthenticationSpec = object({
 
 export type PeerAuthenticationSpec = Infer<typeof peerAuthenticationSpec>;
 
-/** Every sidecar is STRICT in this version, so that the modes accepted here change nothing. */
+/** PeerAuthentication: mutual TLS, or plaintext beside it. What the levels amount to: policy/mtls. */
 export const peerAuthenticationKind: ResourceKind<PeerAuthenticationSpec> = {
   kind: 'PeerAuthentication',
   plural: 'peerauthentications',
   apiVersions: ['security.istio.io/v1', 'security.istio.io/v1beta1', 'lateral.dev/v1alpha1'],
   spec: peerAuthenticationSpec,
   description: 'Says how callers must prove themselves to the workloads it binds.',
-  check({ spec }, _mesh, context) {
-    const hasLabels = Object.keys(spec.selector?.matchLabels ?? {}).length > 0;
-    if (spec.portLevelMtls !== undefined && !hasLabels) {
+  check({ namespace, spec }, mesh, context) {
+    if (spec.portLevelMtls !== undefined && !hasLabels(spec.selector)) {
       context.fail(['spec', 'portLevelMtls'], 'invalid_value', 'portLevelMtls needs a selector with labels', 'key');
+    }
+    if (namespace === mesh.rootNamespace && hasLabels(spec.selector)) {
+      const message = `with a selector in the root namespace ${namespace} it binds no workload, as in Istio: leave the selector out (mesh-wide), or move it to the namespace of the workload`;
+      context.warn(['spec', 'selector'], 'invalid_value', message, 'key');
     }
   },
 };

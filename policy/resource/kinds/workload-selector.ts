@@ -18,6 +18,11 @@ export type WorkloadSelector = Infer<typeof workloadSelector>;
 /** Labels as MeshService endpoints and workloads carry them. */
 export const labels: Schema<{ readonly [key: string]: string }> = map(string({ minLength: 0, maxLength: 63 }));
 
+/** False where the selector is absent or empty, and so selects everything. */
+export function hasLabels(selector: WorkloadSelector | undefined): boolean {
+  return Object.keys(selector?.matchLabels ?? {}).length > 0;
+}
+
 /** True when a policy of this namespace with this selector binds the workload. Source: Istio, WorkloadSelector. */
 export function selects(
   policyNamespace: string,

@@ -1,8 +1,11 @@
 import type { Code } from '#policy/error/codes.ts';
 
-/** Bytes that are not HTTP/1.1 as RFC 9112 writes it, or that two readers could read in two ways. */
+/**
+ * Bytes that are not HTTP/1.1 as RFC 9112 writes it. `ambiguous_framing`: two readers could see the message, or one of
+ * its lines, end in two places; that is what request smuggling is made of.
+ */
 export class ProtocolError extends Error {
-  readonly code: Extract<Code, 'malformed_request' | 'header_block_too_large'>;
+  readonly code: Extract<Code, 'malformed_request' | 'ambiguous_framing' | 'header_block_too_large'>;
 
   constructor(message: string, code: ProtocolError['code'] = 'malformed_request') {
     const limit = Error.stackTraceLimit;
@@ -12,4 +15,9 @@ export class ProtocolError extends Error {
     this.name = 'ProtocolError';
     this.code = code;
   }
+}
+
+/** Where the reason is that two readers could see two ends. */
+export function ambiguous(message: string): ProtocolError {
+  return new ProtocolError(message, 'ambiguous_framing');
 }

@@ -1,8 +1,10 @@
 import type { RequestHead } from '../message.ts';
-import { type BodyDecoder, type BodySink, ChunkedDecoder, LengthDecoder } from './body-decoder.ts';
-import { HeadCollector } from './head-collector.ts';
-import { checkCharacters, type HeaderBlock, readHeaderBlock } from './header-block.ts';
-import { ProtocolError } from './protocol-error.ts';
+import { type BodyDecoder, type BodySink, LengthDecoder } from './body-decoder.ts';
+import { CR, LF } from './character-classes.ts';
+import { ChunkedDecoder } from './chunked-decoder.ts';
+import { checkLineEnds, HeadCollector } from './head-collector.ts';
+import { type HeaderBlock, readHeaderBlock } from './header-block.ts';
+import { ambiguous } from './protocol-error.ts';
 import { readRequestLine } from './start-line.ts';
 
 /** A request as it is read; its body follows through `sink`. */
@@ -48,28 +50,35 @@ export class RequestParser {
   push(bytes: Buffer, offset: number): number {
     if (this.#body !== undefined) return this.#body.isDone ? offset : this.#body.push(bytes, offset);
     if (!this.#isBetween) return offset;
-    const found = this.#head.push(bytes, offset);
-    if (found === undefined) return bytes.length;
+    const next = this.#head.push(bytes, offset);
+    if (next === -1) return bytes.length;
     this.#isBetween = false;
-    this.#onRequest(this.#read(found.text));
-    return this.#pushBody(bytes, found.next);
+    this.#onRequest(this.#read());
+    return this.#pushBody(bytes, next);
   }
 
   #pushBody(bytes: Buffer, offset: number): number {
     return this.#body === undefined ? offset : this.#body.push(bytes, offset);
   }
 
-  #read(text: string): ParsedRequest {
-    checkCharacters(text);
-    // RFC 9112 §2.2: one empty line before a request line is ignored
-    const start = text.startsWith('\r\n') ? 2 : 0;
-    const lineEnd = text.indexOf('\r\n', start);
-    const { method, target, version } = readRequestLine(text.slice(start, Math.max(start, lineEnd)));
-    const block = readHeaderBlock(text, lineEnd + 2);
-    if (block.isChunked && version === '1.0') throw new ProtocolError('Transfer-Encoding on HTTP/1.0 (RFC 9112 §6.1)');
-    const hasBody = block.isChunked || (block.contentLength ?? 0) > 0;
-    if (block.isChunked) this.#body = new ChunkedDecoder(this.#sink);
-    else if (hasBody) this.#body = new LengthDecoder(block.contentLength ?? 0, this.#sink);
-    return { head: { method, target, headers: block.headers, version }, block, hasBody };
+  #read(): ParsedRequest {
+    const collected = this.#head;
+    try {
+      // RFC 9112 §2.2: one empty line before a request line is ignored
+      const { bytes, start } = collected;
+      const hasEmptyLine = bytes[start] === CR && bytes[start + 1] === LF;
+      const { method, target, version, next } = readRequestLine(collected, hasEmptyLine ? start + 2 : start);
+      const block = readHeaderBlock(collected, next);
+      if (block.isChunked && version === '1.0') throw ambiguous('Transfer-Encoding on HTTP/1.0 (RFC 9112 §6.1)');
+      const hasBody = block.isChunked || (block.contentLength ?? 0) > 0;
+      if (block.isChunked) this.#body = new ChunkedDecoder(this.#sink);
+      else if (hasBody) this.#body = new LengthDecoder(block.contentLength ?? 0, this.#sink);
+      return { head: { method, target, headers: block.headers, version }, block, hasBody };
+    } catch (error) {
+      checkLineEnds(collected.bytes, collected.start, collected.start, collected.end);
+      throw error;
+    } finally {
+      collected.release();
+    }
   }
 }

@@ -1,9 +1,10 @@
 import type { ResponseHead } from '../message.ts';
-import { type BodyDecoder, type BodySink, ChunkedDecoder, CloseDecoder, LengthDecoder } from './body-decoder.ts';
-import { HeadCollector } from './head-collector.ts';
-import { checkCharacters, type HeaderBlock, readHeaderBlock } from './header-block.ts';
-import { ProtocolError } from './protocol-error.ts';
-import { readStatusLine } from './start-line.ts';
+import { type BodyDecoder, type BodySink, CloseDecoder, LengthDecoder } from './body-decoder.ts';
+import { ChunkedDecoder } from './chunked-decoder.ts';
+import { checkLineEnds, HeadCollector } from './head-collector.ts';
+import { type HeaderBlock, readHeaderBlock } from './header-block.ts';
+import { ambiguous, ProtocolError } from './protocol-error.ts';
+import { readStatusLine, type StatusLine } from './start-line.ts';
 
 export interface ParsedResponse {
   readonly head: ResponseHead;
@@ -52,10 +53,11 @@ export class ResponseParser {
         return this.#body.push(bytes, at);
       }
       if (!this.#isExpecting) throw new ProtocolError('data before a request was sent (RFC 9112 §9.2)');
-      const found = this.#head.push(bytes, at);
-      if (found === undefined) return bytes.length;
-      at = found.next;
-      if (this.#read(found.text) === 101) return at;
+      const next = this.#head.push(bytes, at);
+      if (next === -1) return bytes.length;
+      at = next;
+      const { line, block } = this.#read();
+      if (this.#take(line, block) === 101) return at;
       if (this.#isEnded()) return at;
     }
     return at;
@@ -75,12 +77,24 @@ export class ResponseParser {
     return this.#body?.endOfInput() ?? false;
   }
 
-  #read(text: string): number {
-    checkCharacters(text);
-    const lineEnd = text.indexOf('\r\n');
-    const { status, reason, version } = readStatusLine(text.slice(0, lineEnd));
-    const block = readHeaderBlock(text, lineEnd + 2);
-    if (block.isChunked && version === '1.0') throw new ProtocolError('Transfer-Encoding on HTTP/1.0 (RFC 9112 §6.1)');
+  #read(): { readonly line: StatusLine; readonly block: HeaderBlock } {
+    const collected = this.#head;
+    try {
+      const line = readStatusLine(collected);
+      const block = readHeaderBlock(collected, line.next);
+      if (block.isChunked && line.version === '1.0') throw ambiguous('Transfer-Encoding on HTTP/1.0 (RFC 9112 §6.1)');
+      if (line.status < 200 && (block.isChunked || hasLength(block)))
+        throw ambiguous(`an interim response ${line.status} that declares a body (RFC 9112 §6.1, RFC 9110 §8.6)`);
+      return { line, block };
+    } catch (error) {
+      checkLineEnds(collected.bytes, collected.start, collected.start, collected.end);
+      throw error;
+    } finally {
+      collected.release();
+    }
+  }
+
+  #take({ status, reason, version }: StatusLine, block: HeaderBlock): number {
     const head = { status, reason, headers: block.headers };
     if (status < 200) {
       this.#interim++;
@@ -103,11 +117,16 @@ export class ResponseParser {
       block,
       declaredLength,
       hasBody: !isBodiless && declaredLength !== 0,
-      isReusable: isDelimited && isPersistent,
+      // a server that declares a body where none may be could also send it: behind a 204 nothing else is read
+      isReusable: isDelimited && isPersistent && !(status === 204 && (block.isChunked || hasLength(block))),
     });
     if (isBodiless || declaredLength === 0) this.#body.push(EMPTY, 0);
     return status;
   }
+}
+
+function hasLength(block: HeaderBlock): boolean {
+  return block.contentLength !== undefined && block.contentLength > 0;
 }
 
 const EMPTY = Buffer.alloc(0);

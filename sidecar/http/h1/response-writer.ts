@@ -84,7 +84,16 @@ export class ResponseWriter implements OutgoingBody {
 
   write(chunk: Buffer): boolean {
     if (this.#isEnded || this.#framing === 'none' || chunk.length === 0) return true;
-    if (this.#framing === 'length') this.#left -= chunk.length;
+    if (this.#framing === 'length') {
+      this.#left -= chunk.length;
+      if (this.#left < 0) {
+        // bytes beyond the declared length would be read as the next response
+        this.#isEnded = true;
+        this.#head = undefined;
+        this.#events.onAbort(false);
+        return true;
+      }
+    }
     const prefix = this.#takePrefix(chunk.length);
     const suffix = this.#framing === 'chunked' ? CHUNK_END : '';
     return this.#send(prefix, chunk, suffix);
@@ -94,7 +103,7 @@ export class ResponseWriter implements OutgoingBody {
     if (this.#isEnded) return;
     this.#isEnded = true;
     if (this.#framing === 'length' && this.#left !== 0) {
-      this.#events.onAbort(false); // fewer or more bytes than declared: the next response would be misread
+      this.#events.onAbort(false); // fewer bytes than declared: the next response would be misread
       return;
     }
     let text = this.#head ?? '';

@@ -3,16 +3,9 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { Refusal } from '#policy/error/refusal.ts';
 import { headerValue } from '#policy/http/flat-headers.ts';
-import type {
-  BodyConsumer,
-  Caller,
-  ImmediateResponse,
-  IncomingBody,
-  OutgoingBody,
-  ResponseHead,
-  ServerRequest,
-} from '../message.ts';
+import type { BodyConsumer, Caller, IncomingBody, OutgoingBody, ResponseHead, ServerRequest } from '../message.ts';
 import { serializeHead } from '../serialize-head.ts';
+import type { ConnectionHandlers, ServedConnection } from '../served-connection.ts';
 import type { BodySink } from './body-decoder.ts';
 import { ProtocolError } from './protocol-error.ts';
 import { type ParsedRequest, RequestParser } from './request-parser.ts';
@@ -23,15 +16,8 @@ const LINGER_MS = 3_000;
 /** The last response has this long to be taken by a slow reader; the same as `caller-drain` of stall-watch.ts. */
 const FLUSH_TIMEOUT_MS = 30_000;
 
-export interface ConnectionHandlers {
-  onRequest(request: ServerRequest): void;
-  /** Bytes that are no request: what to answer, if anything. */
-  onUnreadable(caller: Caller, refusal: Refusal): ImmediateResponse | undefined;
-  onClosed(connection: ServerConnection): void;
-}
-
 /** One caller's connection: requests in order, one at a time; reads no further than it is asked to. */
-export class ServerConnection implements BodySink {
+export class Http1ServerConnection implements ServedConnection, BodySink {
   readonly #socket: Socket;
   readonly #caller: Caller;
   readonly #handlers: ConnectionHandlers;
@@ -53,7 +39,8 @@ export class ServerConnection implements BodySink {
   /** Monotonic: when the state of now began (idle, in a header block, busy). */
   #since = performance.now();
 
-  constructor(socket: Socket, caller: Caller, handlers: ConnectionHandlers) {
+  /** `initialBytes`: what was read to find out what the caller speaks. */
+  constructor(socket: Socket, caller: Caller, handlers: ConnectionHandlers, initialBytes?: Buffer) {
     this.#socket = socket;
     this.#caller = caller;
     this.#handlers = handlers;
@@ -63,6 +50,9 @@ export class ServerConnection implements BodySink {
       this.#callerLeft('the connection ended');
       this.#handlers.onClosed(this);
     });
+    if (initialBytes === undefined) return;
+    this.#feed(initialBytes, 0);
+    if (socket.readableEnded) this.#sawEnd();
   }
 
   get socket(): Socket {

@@ -75,6 +75,7 @@ t.test('a snapshot holds what binds the workload, what that names, and what all 
       'AuthorizationPolicy/shop/orders',
       'MeshDefaults/lateral-system/default',
       'MeshService/other/orders',
+      'PeerAuthentication/shop/strict',
     ],
   );
   t.same(
@@ -84,6 +85,7 @@ t.test('a snapshot holds what binds the workload, what that names, and what all 
       'AuthorizationPolicy/shop/all',
       'MeshDefaults/lateral-system/default',
       'MeshService/other/orders',
+      'PeerAuthentication/shop/strict',
     ],
   );
   t.end();

@@ -1,0 +1,26 @@
+// The flags of V8 that `lateral sidecar` runs with. Plain JavaScript, for any Node from 20.
+
+/**
+ * A small young generation, collected often and quickly: a proxy keeps little and throws away much. It works at the
+ * start of a process only, not by v8.setFlagsFromString. Figures: docs/performance.md.
+ */
+const SIDECAR_FLAGS = ['--max-semi-space-size=2'];
+/** The major version of Node whose V8 is known to take OWN_FLAGS: an unknown flag is a program that does not start. */
+const FLAGS_MAJOR = 26;
+/** Garbage that got old is collected at half as much again as lives, not at four times; two compilers do, not three. */
+const OWN_FLAGS = ['--heap-growing-percent=50', '--no-maglev'];
+
+/** Those flags that neither the command line of Node (`execArgv`) nor NODE_OPTIONS sets: what a user says wins. */
+export function missingSidecarFlags(nodeMajor, execArgv, nodeOptions = '') {
+  const given = new Set([...execArgv, ...nodeOptions.split(/\s+/)].map(nameOf));
+  const flags = nodeMajor === FLAGS_MAJOR ? [...SIDECAR_FLAGS, ...OWN_FLAGS] : SIDECAR_FLAGS;
+  return flags.filter((flag) => !given.has(nameOf(flag)));
+}
+
+/** `--max_semi_space_size=1` and `--max-semi-space-size=2` set the same, so do `--maglev` and `--no-maglev`. */
+function nameOf(flag) {
+  return flag
+    .split('=', 1)[0]
+    .replaceAll('_', '-')
+    .replace(/^--no-/, '--');
+}

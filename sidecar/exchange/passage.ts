@@ -1,0 +1,125 @@
+import type { Code } from '#policy/error/codes.ts';
+import type { Refusal } from '#policy/error/refusal.ts';
+import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
+import type { Finding, WorkloadPolicy } from '#policy/workload-policy.ts';
+import { randomHex } from './random-hex.ts';
+
+export type Direction = 'inbound' | 'outbound';
+
+/** Stages in the order they run; the names in logs, spans and metrics. */
+export type StageName =
+  | 'accept'
+  | 'identify'
+  | 'route'
+  | 'authorize'
+  | 'validate'
+  | 'resolve'
+  | 'choose'
+  | 'originate'
+  | 'connect'
+  | 'forward'
+  | 'respond'
+  | 'join';
+
+/** Whom a passage waits for; each has a limit in stall-watch.ts. */
+export type WaitingFor = 'caller-body' | 'upstream-head' | 'upstream-body' | 'caller-drain' | 'switched' | 'tcp';
+
+/**
+ * What passes the sidecar and is decided on, as far as an HTTP exchange and a TCP connection are alike: who, under
+ * which law, how it was decided, how far it got.
+ */
+export class Passage {
+  readonly direction: Direction;
+  /** The law for this passage, to its end. */
+  readonly policy: WorkloadPolicy;
+  readonly decisionId: string = randomHex(8);
+  /** Milliseconds since the epoch. */
+  readonly startedAtMs: number = Date.now();
+  /** Monotonic milliseconds. */
+  readonly startedAt: number = performance.now();
+
+  // identify
+  source: SpiffeId | null | undefined = undefined;
+  // route, resolve: where it goes, for logs
+  destination: string | undefined = undefined;
+  port = 0;
+
+  // the decision
+  decision: 'allow' | 'deny' | 'audit' = 'allow';
+  code: Code | 'allowed' = 'allowed';
+  policyName: string | undefined = undefined;
+  rule: number | undefined = undefined;
+  reason = '';
+  refusal: Refusal | undefined = undefined;
+
+  // progress
+  bytesIn = 0;
+  bytesOut = 0;
+  /** Monotonic milliseconds: when its caller will not wait any longer; infinite: it does not say. */
+  deadlineAt = Number.POSITIVE_INFINITY;
+  /** A gRPC call: its streams may rest. */
+  isGrpc = false;
+  waitingFor: WaitingFor = 'caller-body';
+  progressedAt: number = this.startedAt;
+  /** Why the passage is being ended from outside (stall, caller gone, drain). */
+  givenUp: Refusal | undefined = undefined;
+  /** Set by the stage that waits; ends the wait. */
+  onGivenUp: ((refusal: Refusal) => void) | undefined = undefined;
+
+  readonly stageNames: StageName[] = [];
+  readonly stageStarts: number[] = [];
+
+  constructor(direction: Direction, policy: WorkloadPolicy) {
+    this.direction = direction;
+    this.policy = policy;
+  }
+
+  /** Notes that a stage begins (and the one before it ends). */
+  enter(stage: StageName): void {
+    this.stageNames.push(stage);
+    this.stageStarts.push(performance.now());
+  }
+
+  waitFor(whom: WaitingFor): void {
+    this.waitingFor = whom;
+    this.progressedAt = performance.now();
+  }
+
+  /** Ends the passage from outside the pipeline; the stage that waits throws the refusal. */
+  giveUp(refusal: Refusal): void {
+    if (this.givenUp !== undefined) return;
+    this.givenUp = refusal;
+    this.onGivenUp?.(refusal);
+  }
+
+  /** Records what policy would have refused and lets the passage go on. */
+  audit(finding: Pick<Finding, 'code' | 'reason' | 'facts'>): void {
+    if (this.decision === 'audit') return; // the first finding is the one that would have refused
+    this.decision = 'audit';
+    this.code = finding.code;
+    this.reason = finding.reason;
+    this.policyName = finding.facts.policy;
+    this.rule = finding.facts.rule;
+  }
+
+  /** Records what ended the passage. A refusal is a decision; an app that is away is none: what policy said stays said. */
+  fail(refusal: Refusal): void {
+    if (!NOT_DECISIONS.has(refusal.code)) this.decision = 'deny';
+    this.refusal = refusal;
+    this.code = refusal.code;
+    this.reason = refusal.reason;
+    if (refusal.facts.policy === undefined) return;
+    this.policyName = refusal.facts.policy;
+    this.rule = refusal.facts.rule;
+  }
+}
+
+/** Codes of what went wrong after policy had let it through. */
+const NOT_DECISIONS: ReadonlySet<Code> = new Set([
+  'upstream_unavailable',
+  'upstream_timeout',
+  'upstream_malformed',
+  'client_gone',
+  'idle_timeout',
+  'draining',
+]);

@@ -1,0 +1,23 @@
+import type { Socket } from 'node:net';
+import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
+import type { WorkloadPolicy } from '#policy/workload-policy.ts';
+import type { TcpConnection } from '../listener/tcp-connection.ts';
+import { Passage } from './passage.ts';
+
+/** One TCP connection on its way through the sidecar. Stages narrow its type, as they do with an Exchange. */
+export class TcpPassage extends Passage {
+  readonly connection: TcpConnection;
+
+  constructor(connection: TcpConnection, policy: WorkloadPolicy) {
+    super('inbound', policy);
+    this.connection = connection;
+    this.waitingFor = 'tcp';
+  }
+}
+
+/** The caller's identity is proven, or known to be absent; it is known where the connection goes. */
+export type IdentifiedTcp = TcpPassage & { readonly source: SpiffeId | null; readonly destination: string };
+/** The caller may connect. */
+export type PermittedTcp = IdentifiedTcp & { readonly permitted: true };
+/** The app has been reached. */
+export type ConnectedTcp = PermittedTcp & { readonly app: Socket };

@@ -1,0 +1,65 @@
+import type { FlatHeaders } from '#policy/http/flat-headers.ts';
+
+/** What has to be known of a field name; looked up once a field. */
+export interface NameRule {
+  /** As HTTP/2 wants it (RFC 9113 §8.2.1). */
+  readonly lower: string;
+  readonly isToken: boolean;
+  /** Ends at this hop, and is not said in HTTP/2 (RFC 9113 §8.2.2). */
+  readonly isConnectionSpecific: boolean;
+}
+
+/** Names whose rule is kept; further ones, and longer ones, are looked at each time. */
+const MAX_KNOWN_NAMES = 1_024;
+const MAX_KNOWN_NAME_LENGTH = 64;
+/** RFC 9110 §5.6.2. */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'upgrade',
+]);
+/** RFC 9113 §8.2.1 and RFC 9110 §5.5: no controls but tab, no space or tab at either end. */
+const VALUE = /^(?![ \t])[\t\x20-\x7e\x80-\xff]*(?<![ \t])$/;
+
+const known = new Map<string, NameRule>();
+
+export function nameRule(name: string): NameRule {
+  const found = known.get(name);
+  if (found !== undefined) return found;
+  const lower = name.toLowerCase();
+  const rule = { lower, isToken: TOKEN.test(name), isConnectionSpecific: CONNECTION_SPECIFIC.has(lower) };
+  // a copy: the name may be a slice, which would keep the whole header block
+  if (known.size < MAX_KNOWN_NAMES && name.length <= MAX_KNOWN_NAME_LENGTH)
+    known.set(Buffer.from(name, 'latin1').toString('latin1'), rule);
+  return rule;
+}
+
+/**
+ * What is wrong with fields from `start` on, which are no pseudo-header fields; undefined: nothing. `isCased`: names may have
+ * upper case (between Lateral sidecars).
+ */
+export function fieldComplaint(fields: FlatHeaders, start: number, isCased: boolean): string | undefined {
+  for (let index = start; index < fields.length; index += 2) {
+    const name = fields[index] ?? '';
+    const rule = nameRule(name);
+    if (!rule.isToken) {
+      return name.startsWith(':')
+        ? `pseudo-header field ${JSON.stringify(name.slice(0, 60))} in the wrong place (RFC 9113 §8.3)`
+        : `field name ${JSON.stringify(name.slice(0, 60))} is not a token (RFC 9113 §8.2.1)`;
+    }
+    if (!isCased && rule.lower !== name) return `field name ${name.slice(0, 60)} in upper case (RFC 9113 §8.2.1)`;
+    if (rule.isConnectionSpecific) return `connection-specific field ${name} (RFC 9113 §8.2.2)`;
+    const value = fields[index + 1] ?? '';
+    if (!isValue(value)) return `value of ${name} has a forbidden character (RFC 9113 §8.2.1)`;
+    if (rule.lower === 'te' && value.toLowerCase() !== 'trailers') return `te other than trailers (RFC 9113 §8.2.2)`;
+  }
+  return undefined;
+}
+
+/** True for what a field value may be. */
+export function isValue(value: string): boolean {
+  return value === '' || VALUE.test(value);
+}

@@ -1,0 +1,158 @@
+import type { Socket } from 'node:net';
+import { type Flushable, flushAtEndOfTurn } from '../end-of-turn.ts';
+import { SETTINGS_TIMEOUT } from './frame.ts';
+import type { Http2Session } from './http2-session.ts';
+import { OutputBuffer } from './output-buffer.ts';
+
+/** The other side acknowledges our SETTINGS within this (RFC 9113 §6.5.3). */
+export const SETTINGS_ACK_TIMEOUT_MS = 10_000;
+/** With requests under way, a connection that is silent for this long is asked whether it lives. */
+export const PING_INTERVAL_MS = 20_000;
+/** It answers within this, or is given up. */
+export const PING_TIMEOUT_MS = 10_000;
+/** Output of which not one byte was taken for this long: the connection ends. */
+export const WRITE_STALL_TIMEOUT_MS = 30_000;
+/** Bytes in the socket's own queue from which on bodies wait. */
+const SOCKET_HIGH_WATER_BYTES = 262_144;
+/** Output that only a peer can cause who has us answer and does not read: the connection ends. */
+export const MAX_OUTPUT_BYTES = 16_777_216;
+/** Time for the last frames to leave. */
+const CLOSE_TIMEOUT_MS = 3_000;
+const TICK_INTERVAL_MS = 1_000;
+
+/** Between a session and its socket: writes once a turn, and keeps the connection's waits within their limits. */
+export class Http2Transport implements Flushable {
+  readonly #socket: Socket;
+  readonly #session: Http2Session;
+  readonly #onLost: (reason: string) => void;
+  #isScheduled = false;
+  #isClosing = false;
+  #heardAt = performance.now();
+  /** 0: no PING is under way. */
+  #pingedAt = 0;
+  readonly #openedAt = performance.now();
+  #progressedAt = 0;
+  #progress = 0;
+
+  constructor(socket: Socket, session: Http2Session, onLost: (reason: string) => void) {
+    this.#socket = socket;
+    this.#session = session;
+    this.#onLost = onLost;
+    socket.on('data', (bytes: Buffer) => {
+      const now = performance.now();
+      this.#heardAt = now;
+      this.#session.receive(bytes, now);
+    });
+    socket.on('drain', () => this.#session.setCongested(false));
+    socket.on('end', () => this.#lost('the other side ended the connection'));
+    socket.on('error', (error: Error) => this.#lost(error.message));
+    socket.on('close', () => this.#lost('the connection ended'));
+    live.add(this);
+    startTicking();
+  }
+
+  schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    flushAtEndOfTurn(this);
+  }
+
+  flush(): void {
+    this.#isScheduled = false;
+    const pieces = this.#session.output.take();
+    const socket = this.#socket;
+    if (pieces.length === 0 || !socket.writable) return;
+    const wasIdle = socket.writableLength === 0;
+    const [first] = pieces;
+    if (pieces.length === 1 && first !== undefined) socket.write(first);
+    else {
+      socket.cork();
+      for (const piece of pieces) socket.write(piece);
+      socket.uncork();
+    }
+    // a write that nothing stood before was encrypted, or sent, as it was made
+    if (wasIdle && ('encrypted' in socket || socket.writableLength === 0)) OutputBuffer.recycle(pieces);
+    const waiting = socket.writableLength;
+    if (waiting > SOCKET_HIGH_WATER_BYTES) {
+      this.#session.setCongested(true);
+      if (waiting > MAX_OUTPUT_BYTES) this.destroy(`output exceeds maxOutputBytes ${MAX_OUTPUT_BYTES}`);
+    } else if (!this.#session.isCongested) this.#session.setCongested(false);
+  }
+
+  pingAcknowledged(): void {
+    this.#pingedAt = 0;
+  }
+
+  /** Lets what was written leave, then closes. */
+  close(): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    this.flush();
+    const socket = this.#socket;
+    const timer = setTimeout(() => socket.destroy(), CLOSE_TIMEOUT_MS);
+    socket.once('close', () => clearTimeout(timer));
+    socket.end(() => {
+      // what the other side still sends is read and not kept, so that it gets to see our last frames
+      socket.resume();
+    });
+  }
+
+  destroy(reason: string): void {
+    this.#lost(reason);
+  }
+
+  /** Looks at the waits of this connection. */
+  tick(now: number): void {
+    const session = this.#session;
+    const socket = this.#socket;
+    if (session.isUnacknowledged && now - this.#openedAt > SETTINGS_ACK_TIMEOUT_MS) {
+      session.goaway(
+        SETTINGS_TIMEOUT,
+        `SETTINGS not acknowledged within settingsAckTimeoutMs ${SETTINGS_ACK_TIMEOUT_MS}`,
+      );
+      this.flush();
+      this.destroy(`SETTINGS not acknowledged within settingsAckTimeoutMs ${SETTINGS_ACK_TIMEOUT_MS}`);
+      return;
+    }
+    const progress = socket.bytesWritten - socket.writableLength;
+    if (socket.writableLength === 0 || progress !== this.#progress) {
+      this.#progress = progress;
+      this.#progressedAt = now;
+    } else if (now - this.#progressedAt > WRITE_STALL_TIMEOUT_MS) {
+      this.destroy(`no byte taken for writeStallTimeoutMs ${WRITE_STALL_TIMEOUT_MS}`);
+      return;
+    }
+    if (this.#pingedAt > 0) {
+      if (this.#heardAt > this.#pingedAt) this.#pingedAt = 0;
+      else if (now - this.#pingedAt > PING_TIMEOUT_MS)
+        this.destroy(`no sign of life within pingTimeoutMs ${PING_TIMEOUT_MS}`);
+    } else if (session.streams.size > 0 && now - this.#heardAt > PING_INTERVAL_MS) {
+      this.#pingedAt = now;
+      session.ping();
+    }
+  }
+
+  #lost(reason: string): void {
+    if (!live.delete(this)) return;
+    this.#session.abandon(reason);
+    this.#onLost(reason);
+    const socket = this.#socket;
+    if (!this.#isClosing) socket.destroy();
+  }
+}
+
+/** Every connection of HTTP/2, for the one timer that looks at them. */
+const live = new Set<Http2Transport>();
+let ticking: NodeJS.Timeout | undefined;
+
+function startTicking(): void {
+  if (ticking !== undefined) return;
+  ticking = setInterval(() => {
+    const now = performance.now();
+    for (const transport of live) transport.tick(now);
+    if (live.size > 0) return;
+    clearInterval(ticking);
+    ticking = undefined;
+  }, TICK_INTERVAL_MS);
+  ticking.unref();
+}

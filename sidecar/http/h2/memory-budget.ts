@@ -1,0 +1,19 @@
+/** Received bodies that wait for their reader, all connections of the process together. */
+export const MAX_WAITING_BYTES = 128 * 1_024 * 1_024;
+
+/** A count of bytes shared by all connections; above the limit nobody is given more. */
+export class MemoryBudget {
+  readonly limitBytes: number;
+  usedBytes = 0;
+
+  constructor(limitBytes = MAX_WAITING_BYTES) {
+    this.limitBytes = limitBytes;
+  }
+
+  get isExhausted(): boolean {
+    return this.usedBytes > this.limitBytes;
+  }
+}
+
+/** The one that connections of this process share. */
+export const processBudget = new MemoryBudget();

@@ -1,0 +1,143 @@
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { Refusal } from '#policy/error/refusal.ts';
+import type { Caller, ImmediateResponse } from '../message.ts';
+import type { ConnectionHandlers, ServedConnection } from '../served-connection.ts';
+import { ENHANCE_YOUR_CALM, NO_ERROR } from './frame.ts';
+import type { Http2Error } from './http2-error.ts';
+import { Http2Session, type SessionEvents } from './http2-session.ts';
+import type { Http2Stream, StreamOwner } from './http2-stream.ts';
+import { Http2Transport } from './http2-transport.ts';
+import { processBudget } from './memory-budget.ts';
+import { readRequest } from './request-fields.ts';
+import { Http2Request } from './server-request.ts';
+
+/** Between the first GOAWAY of a drain and the second: until the caller has seen the first, at most this. */
+const GOAWAY_GRACE_MS = 1_000;
+
+/** One caller's connection of HTTP/2: many requests at once. */
+export class Http2ServerConnection implements ServedConnection, SessionEvents {
+  readonly socket: Socket;
+  readonly #caller: Caller;
+  readonly #handlers: ConnectionHandlers;
+  readonly #session: Http2Session;
+  readonly #transport: Http2Transport;
+  #isDraining = false;
+  #isClosing = false;
+  /** Monotonic: when the last stream ended, and when the header block began that is not complete. */
+  #idleSince = performance.now();
+  #headSince = this.#idleSince;
+  #isInHead = true;
+
+  /** `initialBytes`: what was read to find out what the caller speaks. */
+  constructor(socket: Socket, caller: Caller, handlers: ConnectionHandlers, initialBytes?: Buffer) {
+    this.socket = socket;
+    this.#caller = caller;
+    this.#handlers = handlers;
+    this.#session = new Http2Session(true, socket instanceof TLSSocket ? 'https' : 'http', this, processBudget);
+    this.#transport = new Http2Transport(socket, this.#session, () => this.#handlers.onClosed(this));
+    this.#transport.schedule();
+    if (initialBytes !== undefined) this.#session.receive(initialBytes, performance.now());
+  }
+
+  get state(): ServedConnection['state'] {
+    if (this.#session.isInHead) {
+      if (!this.#isInHead) this.#headSince = performance.now();
+      this.#isInHead = true;
+      return { kind: 'head', since: this.#headSince };
+    }
+    this.#isInHead = false;
+    if (this.#session.streams.size > 0 || this.#isClosing) return { kind: 'busy', since: this.#idleSince };
+    return { kind: 'idle', since: this.#idleSince };
+  }
+
+  /** GOAWAY in two steps (RFC 9113 §6.8), so that requests that are under way are not lost. */
+  drain(): void {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    this.#session.announceGoaway();
+    this.#session.ping();
+    const timer = setTimeout(() => this.#goAway(), GOAWAY_GRACE_MS);
+    this.socket.once('close', () => clearTimeout(timer));
+  }
+
+  refuse(refusal: Refusal): void {
+    this.#handlers.onUnreadable(this.#caller, refusal);
+    this.#session.goaway(ENHANCE_YOUR_CALM, refusal.code);
+    this.#close();
+  }
+
+  // SessionEvents
+
+  onRequest(stream: Http2Stream, fields: string[]): void {
+    const read = readRequest(fields, this.#session.isCased);
+    if (typeof read === 'string') {
+      this.#session.refuseMalformed(stream, read);
+      return;
+    }
+    if (stream.isRemoteEnded && (read.contentLength ?? 0) > 0) {
+      this.#session.refuseMalformed(stream, 'less DATA than content-length says (RFC 9113 §8.1.1)');
+      return;
+    }
+    stream.declaredLength = read.contentLength;
+    const request = new Http2Request(stream, read, this.#caller, this.#session);
+    stream.owner = request;
+    this.#handlers.onRequest(request);
+  }
+
+  onTooLarge(stream: Http2Stream, reason: string): void {
+    const refusal = new Refusal('header_block_too_large', `the header list exceeds ${reason}`, { limit: reason });
+    stream.owner = NOBODY;
+    const answer: ImmediateResponse | undefined = this.#handlers.onUnreadable(this.#caller, refusal);
+    if (answer === undefined) return;
+    this.#session.respond(stream, answer.head);
+    stream.write(answer.body);
+    stream.end([]);
+  }
+
+  onMalformed(reason: string): void {
+    this.#handlers.onUnreadable(this.#caller, new Refusal('malformed_request', reason));
+  }
+
+  onOutput(): void {
+    this.#transport?.schedule();
+  }
+
+  onStreamClosed(): void {
+    if (this.#session.streams.size > 0) return;
+    this.#idleSince = performance.now();
+    if (this.#session.isGoingAway) this.#close();
+  }
+
+  onReady(): void {}
+
+  onGoaway(): void {
+    if (this.#session.streams.size === 0) this.#close();
+  }
+
+  onPingAcknowledged(): void {
+    this.#transport.pingAcknowledged();
+    if (this.#isDraining) this.#goAway();
+  }
+
+  onFatal(error: Http2Error): void {
+    this.#handlers.onUnreadable(this.#caller, new Refusal('malformed_request', error.message));
+    this.#close();
+    this.#session.abandon(error.message);
+  }
+
+  #goAway(): void {
+    if (this.#session.isGoingAway) return;
+    this.#session.goaway(NO_ERROR, '');
+    if (this.#session.streams.size === 0) this.#close();
+  }
+
+  #close(): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    this.#transport.close();
+  }
+}
+
+/** Owns a stream that is answered at once. */
+const NOBODY: StreamOwner = { onHead: () => {}, onRemoteEnd: () => {}, onReset: () => {} };

@@ -1,0 +1,6 @@
+import type { FuzzTarget } from './fuzz-target.ts';
+import { h1Request } from './h1-request.ts';
+import { h1Response } from './h1-response.ts';
+
+/** All of them: `npm run fuzz -- --target NAME`. */
+export const TARGETS: readonly FuzzTarget[] = [h1Request, h1Response];
