@@ -74,7 +74,7 @@ export const CODES = {
     status: 0,
     grpcStatus: GRPC.unauthenticated,
     title: 'Client certificate required',
-    meaning: 'The caller completed TLS without a certificate; the mesh is STRICT.',
+    meaning: 'The caller completed TLS without a certificate.',
     remedy: 'Put the caller behind a sidecar of its own.',
   },
   untrusted_certificate: {

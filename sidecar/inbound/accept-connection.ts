@@ -10,8 +10,7 @@ import type { VerifiedCertificate } from '../http/message.ts';
  */
 export function acceptConnection(socket: TLSSocket, trustDomain: string): VerifiedCertificate {
   const certificate = socket.getPeerX509Certificate();
-  if (certificate === undefined)
-    throw new Refusal('no_client_certificate', 'the caller presented no certificate (STRICT)');
+  if (certificate === undefined) throw new Refusal('no_client_certificate', 'the caller presented no certificate');
   if (!socket.authorized) {
     const { subject, issuer, validFrom, validTo } = certificate;
     const who = `subject "${oneLine(subject)}", issuer "${oneLine(issuer)}", valid ${validFrom} to ${validTo}`;

@@ -1,8 +1,8 @@
 import type { Accepted, Identified } from '../exchange/exchange.ts';
 
 /**
- * Names the caller by the certificate that its connection proved at accept; the connection was
- * refused there if it proved none (STRICT), so this stage has no refusal of its own.
+ * Names the caller by the certificate that its connection proved at accept; in plaintext (PERMISSIVE) it has none, and
+ * so no identity. What had to be refused was refused there: this stage has no refusal of its own.
  */
 export function identify(exchange: Accepted): Identified {
   exchange.enter('identify');
