@@ -4,6 +4,7 @@ import {
   defaulted,
   described,
   type Infer,
+  integer,
   list,
   map,
   number,
@@ -14,6 +15,9 @@ import {
   required,
   string,
 } from '#policy/schema/schema.ts';
+
+/** Most worker threads of one sidecar. */
+export const MAX_CONCURRENCY = 64;
 
 const trustDomain = string({
   maxLength: 255,
@@ -96,6 +100,15 @@ export const sidecarConfigurationSchema = refined(
       object({ port: required(port('Where the app sends its calls, in plaintext.')), address: optional(address) }),
     ),
     interception: defaulted(choice(['none'], { planned: ['redirect'] }), 'none' as const),
+    concurrency: defaulted(
+      integer({
+        minimum: 1,
+        maximum: MAX_CONCURRENCY,
+        description:
+          'Worker threads that share the traffic listeners (SO_REUSEPORT; Linux). 1: no thread besides the main one.',
+      }),
+      1,
+    ),
     admin: defaulted(object({ port: defaulted(port(), 15000), address: optional(address) }), {
       port: 15000,
       address: undefined,

@@ -1,6 +1,6 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import { endToEndHeaders } from '../http/hop-by-hop.ts';
-import type { OutgoingRequest, Upstream, UpstreamResponse } from '../http/message.ts';
+import type { OutgoingRequest, RequestHead, ResponseHead, Upstream, UpstreamResponse } from '../http/message.ts';
 import { UpstreamFailure } from '../http/message.ts';
 import type { Sendable } from './exchange.ts';
 
@@ -24,31 +24,7 @@ export interface Answered {
 export async function forward(exchange: Sendable, upstream: Upstream, headers: string[]): Promise<Answered> {
   exchange.enter('forward');
   const { server } = exchange;
-  const request: OutgoingRequest = {
-    head: {
-      method: server.head.method,
-      target:
-        exchange.query === '' && !server.head.target.endsWith('?')
-          ? exchange.path
-          : `${exchange.path}?${exchange.query}`,
-      headers,
-      version: server.head.version,
-    },
-    body: exchange.outgoingBody,
-    isUpgrade: server.isUpgrade,
-    expectsContinue: server.expectsContinue,
-    onInformation: (head) => server.inform({ ...head, headers: endToEndHeaders(head.headers, FRAMING) }),
-    onBodyProgress: (bytes) => {
-      exchange.bytesIn += bytes;
-      exchange.progressedAt = performance.now();
-    },
-    onBodyBlocked: (isBlocked) => {
-      if (!exchange.isAnswered) exchange.waitFor(isBlocked ? 'upstream-head' : 'caller-body');
-    },
-    onBodyEnd: () => {
-      if (!exchange.isAnswered) exchange.waitFor('upstream-head');
-    },
-  };
+  const request = new ForwardedRequest(exchange, headers);
   exchange.sentAt = performance.now();
   try {
     return { exchange, response: await attempt(exchange, upstream, request) };
@@ -85,4 +61,40 @@ export function refusalOf(error: unknown): unknown {
   if (error.kind === 'loop') return new Refusal('loop_detected', error.message, {}, { cause: error });
   if (error.kind === 'malformed') return new Refusal('upstream_malformed', error.message, {}, { cause: error });
   return new Refusal('upstream_unavailable', error.message, {}, { cause: error });
+}
+
+/** The request as it goes on, and what its codec tells of it on the way. */
+class ForwardedRequest implements OutgoingRequest {
+  readonly head: RequestHead;
+  readonly body: OutgoingRequest['body'];
+  readonly isUpgrade: boolean;
+  readonly expectsContinue: boolean;
+  readonly #exchange: Sendable;
+
+  constructor(exchange: Sendable, headers: string[]) {
+    const { server, path, query } = exchange;
+    this.#exchange = exchange;
+    const target = query === '' && !server.head.target.endsWith('?') ? path : `${path}?${query}`;
+    this.head = { method: server.head.method, target, headers, version: server.head.version };
+    this.body = exchange.outgoingBody;
+    this.isUpgrade = server.isUpgrade;
+    this.expectsContinue = server.expectsContinue;
+  }
+
+  onInformation(head: ResponseHead): void {
+    this.#exchange.server.inform({ ...head, headers: endToEndHeaders(head.headers, FRAMING) });
+  }
+
+  onBodyProgress(bytes: number): void {
+    this.#exchange.bytesIn += bytes;
+    this.#exchange.progressedAt = performance.now();
+  }
+
+  onBodyBlocked(isBlocked: boolean): void {
+    if (!this.#exchange.isAnswered) this.#exchange.waitFor(isBlocked ? 'upstream-head' : 'caller-body');
+  }
+
+  onBodyEnd(): void {
+    if (!this.#exchange.isAnswered) this.#exchange.waitFor('upstream-head');
+  }
 }

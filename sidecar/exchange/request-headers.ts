@@ -19,14 +19,13 @@ export function requestHeaders(exchange: Accepted, clientCertificate: string | u
   const { server, trace } = exchange;
   const requestId = headerValue(exchange.headers, 'x-request-id');
   const isSound = requestId !== undefined && requestId !== '' && !requestId.includes(', ');
-  const headers =
-    isSound || requestId === undefined ? [...exchange.headers] : without(exchange.headers, 'x-request-id');
-  if (server.isUpgrade) headers.push('connection', 'Upgrade', 'upgrade', 'websocket');
-  if (!isSound) headers.push('x-request-id', randomUuid());
-  headers.push('traceparent', traceparentOf(trace));
-  if (trace.traceState !== undefined) headers.push('tracestate', trace.traceState);
-  if (clientCertificate !== undefined) headers.push('x-forwarded-client-cert', clientCertificate);
-  return headers;
+  const kept = isSound || requestId === undefined ? exchange.headers : without(exchange.headers, 'x-request-id');
+  const added = ['traceparent', traceparentOf(trace)];
+  if (!isSound) added.push('x-request-id', randomUuid());
+  if (server.isUpgrade) added.push('connection', 'Upgrade', 'upgrade', 'websocket');
+  if (trace.traceState !== undefined) added.push('tracestate', trace.traceState);
+  if (clientCertificate !== undefined) added.push('x-forwarded-client-cert', clientCertificate);
+  return kept.concat(added); // one array of the right size
 }
 
 function without(headers: readonly string[], lowerName: string): string[] {

@@ -1,39 +1,27 @@
 import { type FlatHeaders, headerValue } from '#policy/http/flat-headers.ts';
-
-/** Fields that end at each hop. Source: RFC 9110 §7.6.1, RFC 9112; Keep-Alive and Proxy-Connection by usage. */
-const HOP_BY_HOP: ReadonlySet<string> = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'transfer-encoding',
-  'upgrade',
-  'http2-settings',
-]);
-
-/** Longest hop-by-hop name: longer names need no look-up. */
-const MAX_HOP_BY_HOP_LENGTH = 19;
+import { nameRule } from './name-rule.ts';
 
 /**
  * The fields that go on to the next hop, in their order and case: without hop-by-hop ones, those that
- * Connection names, and those that `drops` names (lower case). `te: trailers` is kept, as gRPC needs it.
+ * Connection names, and those that `drops` names (lower case; an underscore in a field's name counts as a dash there,
+ * since to some apps it is one). `te: trailers` is kept, as gRPC needs it.
  */
 export function endToEndHeaders(headers: FlatHeaders, drops: ReadonlySet<string>): string[] {
   const nominated = nominatedByConnection(headers);
-  const kept: string[] = [];
+  const kept = headers.slice();
+  let end = 0;
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index] ?? '';
     const value = headers[index + 1] ?? '';
-    const lower = name.toLowerCase();
-    if (lower.length <= MAX_HOP_BY_HOP_LENGTH && HOP_BY_HOP.has(lower)) {
-      if (lower === 'te' && value.toLowerCase() === 'trailers') kept.push(name, value);
-      continue;
-    }
-    if (drops.has(lower) || nominated?.includes(lower) === true) continue;
-    kept.push(name, value);
+    const { lower, dashed, isHopByHop } = nameRule(name);
+    if (isHopByHop && (lower !== 'te' || value.toLowerCase() !== 'trailers')) continue;
+    if (drops.has(lower) || (dashed !== undefined && drops.has(dashed))) continue;
+    if (nominated?.includes(lower) === true && !isHopByHop) continue;
+    kept[end] = name;
+    kept[end + 1] = value;
+    end += 2;
   }
+  kept.length = end;
   return kept;
 }
 
@@ -59,7 +47,6 @@ function nominatedByConnection(headers: FlatHeaders): string[] | undefined {
 
 /** What this hop vouches for in a header block has no business in a trailer section, where nobody looks at it. */
 const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
-  ...HOP_BY_HOP,
   'cookie',
   'set-cookie',
   'expect',
@@ -76,5 +63,8 @@ const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
 /** The trailers that go on (RFC 9110 §6.5.1); framing and routing fields were refused by the parser. */
 export function endToEndTrailers(trailers: FlatHeaders): FlatHeaders {
   if (trailers.length === 0) return trailers;
-  return trailers.filter((_, index) => !NOT_IN_TRAILERS.has(trailers[index - (index % 2)]?.toLowerCase() ?? ''));
+  return trailers.filter((_, index) => {
+    const { lower, dashed, isHopByHop } = nameRule(trailers[index - (index % 2)] ?? '');
+    return !isHopByHop && !NOT_IN_TRAILERS.has(dashed ?? lower);
+  });
 }

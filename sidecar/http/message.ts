@@ -104,13 +104,13 @@ export interface OutgoingRequest {
   /** Ask the other side before a streamed body is sent. */
   readonly expectsContinue: boolean;
   /** Interim responses (1xx other than 100 and 101). */
-  readonly onInformation: (head: ResponseHead) => void;
+  onInformation(head: ResponseHead): void;
   /** Bytes of request body sent so far; called at each chunk. */
-  readonly onBodyProgress: (bytes: number) => void;
+  onBodyProgress(bytes: number): void;
   /** True: the other side does not take more for now; false: it is the caller's turn to send. */
-  readonly onBodyBlocked: (isBlocked: boolean) => void;
+  onBodyBlocked(isBlocked: boolean): void;
   /** The whole request body has been taken. */
-  readonly onBodyEnd: () => void;
+  onBodyEnd(): void;
 }
 
 export interface UpstreamResponse {

@@ -84,11 +84,11 @@ export class Listener {
     this.#acceptor?.renew(context);
   }
 
-  /** Resolves to the port that is bound. */
-  open(port: number, address: string): Promise<number> {
+  /** Resolves to the port that is bound. `isShared`: other threads listen on it too, and the kernel deals connections out. */
+  open(port: number, address: string, isShared = false): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen({ port, host: address, backlog: BACKLOG }, () => {
+      this.#server.listen({ port, host: address, backlog: BACKLOG, reusePort: isShared }, () => {
         this.#server.off('error', reject);
         const bound = this.#server.address();
         resolve(typeof bound === 'object' && bound !== null ? bound.port : port);

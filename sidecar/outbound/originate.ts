@@ -28,10 +28,7 @@ export async function originate(
   }
   const { endpoints } = target.service;
   const tried: Endpoint[] = [];
-  let lastFailure: unknown = new Refusal(
-    'no_endpoint',
-    `${target.service.namespace}/${target.service.name} has no endpoint`,
-  );
+  let lastFailure: unknown;
   while (tried.length < MAX_ENDPOINTS_TRIED) {
     exchange.enter('choose');
     const endpoint = chooseEndpoint(endpoints, (one) => pools.loadOf(one), tried, performance.now(), Math.random);
@@ -48,7 +45,8 @@ export async function originate(
       lastFailure = error;
     }
   }
-  throw lastFailure;
+  const { namespace, name } = target.service;
+  throw lastFailure ?? new Refusal('no_endpoint', `${namespace}/${name} has no endpoint`);
 }
 
 /** True when not one byte of the request can have reached the endpoint. */

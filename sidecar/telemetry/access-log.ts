@@ -6,6 +6,7 @@ import type { Passage } from '../exchange/passage.ts';
 import type { Recorder } from '../exchange/record.ts';
 import type { TcpPassage } from '../exchange/tcp-passage.ts';
 import { isoTime } from './iso-time.ts';
+import type { LogLines } from './log-lines.ts';
 import type { LogWriter } from './log-writer.ts';
 import { redactQuery } from './redact.ts';
 
@@ -28,33 +29,46 @@ export class AccessLog implements Recorder {
   }
 
   record(exchange: Exchange, endedAt: number): void {
+    const line = this.#writer.begin();
+    if (line === undefined) return;
     const { server, trace } = exchange;
-    const query = exchange.query === '' ? '' : `?${redactQuery(exchange.query)}`;
-    const source = exchange.source?.uri;
-    this.#writer.write(
-      `{"time":"${isoTime(exchange.startedAtMs)}","direction":"${exchange.direction}","decision":"${exchange.decision}",` +
-        `"decisionId":"${exchange.decisionId}","code":"${exchange.code}","method":${quoted(server.head.method)},` +
-        `"host":${quoted(exchange.host ?? headerValue(server.head.headers, 'host') ?? '')},` +
-        `"path":${quoted((exchange.path ?? pathOf(server.head.target)) + query)},"status":${exchange.status},` +
-        `"source":${source === undefined ? 'null' : quoted(source)},"destination":${quoted(exchange.destination ?? '')},` +
-        `"port":${exchange.port},"sourceIp":${quoted(server.caller.address)},` +
-        `"bytesIn":${exchange.bytesIn},"bytesOut":${exchange.bytesOut},"durationMs":${rounded(endedAt - exchange.startedAt)},` +
-        `"traceId":"${trace.traceId}","stages":${stagesOf(exchange, endedAt)},"inputs":${this.#inputsOf(exchange)}` +
-        `${decisionOf(exchange)}}\n`,
-    );
+    const path = exchange.path ?? pathOf(server.head.target);
+    writeWhatAndWhy(line, exchange);
+    line.latin1(',"method":');
+    line.quoted(server.head.method);
+    line.latin1(',"host":');
+    line.quoted(shortened(exchange.host ?? headerValue(server.head.headers, 'host') ?? ''));
+    line.latin1(',"path":');
+    line.quoted(shortened(exchange.query === '' ? path : `${path}?${redactQuery(exchange.query)}`));
+    line.latin1(',"status":');
+    line.integer(exchange.status);
+    writeWho(line, exchange, server.caller.address);
+    writeFigures(line, exchange, endedAt);
+    line.latin1(',"traceId":"');
+    line.latin1(trace.traceId);
+    line.latin1('","stages":');
+    writeStages(line, exchange, endedAt);
+    line.latin1(',"inputs":');
+    line.text(this.#inputsOf(exchange));
+    writeDecision(line, exchange);
+    line.latin1('}\n');
+    this.#writer.commit();
   }
 
   /** No trace: nobody can carry one on. */
   recordTcp(passage: TcpPassage, endedAt: number): void {
-    const source = passage.source?.uri;
-    this.#writer.write(
-      `{"time":"${isoTime(passage.startedAtMs)}","direction":"${passage.direction}","decision":"${passage.decision}",` +
-        `"decisionId":"${passage.decisionId}","code":"${passage.code}","method":null,"host":null,"path":null,"status":0,` +
-        `"source":${source === undefined ? 'null' : quoted(source)},"destination":${quoted(passage.destination ?? '')},` +
-        `"port":${passage.port},"sourceIp":${quoted(passage.connection.caller.address)},` +
-        `"bytesIn":${passage.bytesIn},"bytesOut":${passage.bytesOut},"durationMs":${rounded(endedAt - passage.startedAt)},` +
-        `"traceId":null,"stages":${stagesOf(passage, endedAt)},"inputs":{}${decisionOf(passage)}}\n`,
-    );
+    const line = this.#writer.begin();
+    if (line === undefined) return;
+    writeWhatAndWhy(line, passage);
+    line.latin1(',"method":null,"host":null,"path":null,"status":0');
+    writeWho(line, passage, passage.connection.caller.address);
+    writeFigures(line, passage, endedAt);
+    line.latin1(',"traceId":null,"stages":');
+    writeStages(line, passage, endedAt);
+    line.latin1(',"inputs":{}');
+    writeDecision(line, passage);
+    line.latin1('}\n');
+    this.#writer.commit();
   }
 
   #inputsOf(exchange: Exchange): string {
@@ -73,28 +87,73 @@ export class AccessLog implements Recorder {
   }
 }
 
-/** Milliseconds by stage, as a JSON object; a stage that ran twice (another endpoint) is counted together. */
-export function stagesOf({ stageNames, stageStarts }: Passage, endedAt: number): string {
-  let text = '{';
+function writeWhatAndWhy(line: LogLines, passage: Passage): void {
+  line.latin1('{"time":"');
+  line.latin1(isoTime(passage.startedAtMs));
+  line.latin1('","direction":"');
+  line.latin1(passage.direction);
+  line.latin1('","decision":"');
+  line.latin1(passage.decision);
+  line.latin1('","decisionId":"');
+  line.latin1(passage.decisionId);
+  line.latin1('","code":"');
+  line.latin1(passage.code);
+  line.latin1('"');
+}
+
+function writeWho(line: LogLines, passage: Passage, sourceIp: string): void {
+  const source = passage.source?.uri;
+  line.latin1(',"source":');
+  if (source === undefined) line.latin1('null');
+  else line.quoted(source);
+  line.latin1(',"destination":');
+  line.quoted(shortened(passage.destination ?? ''));
+  line.latin1(',"port":');
+  line.integer(passage.port);
+  line.latin1(',"sourceIp":');
+  line.quoted(sourceIp);
+}
+
+function writeFigures(line: LogLines, passage: Passage, endedAt: number): void {
+  line.latin1(',"bytesIn":');
+  line.integer(passage.bytesIn);
+  line.latin1(',"bytesOut":');
+  line.integer(passage.bytesOut);
+  line.latin1(',"durationMs":');
+  line.milliseconds(endedAt - passage.startedAt);
+}
+
+/** Milliseconds by stage; a stage that ran twice (another endpoint) is counted together. */
+function writeStages(line: LogLines, { stageNames, stageStarts }: Passage, endedAt: number): void {
+  line.latin1('{');
   for (let index = 0; index < stageNames.length; index++) {
-    const name = stageNames[index];
-    if (stageNames.indexOf(name ?? 'accept') !== index) continue;
+    const name = stageNames[index] ?? 'accept';
+    if (stageNames.indexOf(name) !== index) continue;
     let milliseconds = 0;
     for (let again = index; again < stageNames.length; again++) {
       if (stageNames[again] === name)
         milliseconds += (stageStarts[again + 1] ?? endedAt) - (stageStarts[again] ?? endedAt);
     }
-    text += `${index === 0 ? '' : ','}"${name}":${rounded(milliseconds)}`;
+    line.latin1(index === 0 ? '"' : ',"');
+    line.latin1(name);
+    line.latin1('":');
+    line.milliseconds(milliseconds);
   }
-  return `${text}}`;
+  line.latin1('}');
 }
 
-function decisionOf(exchange: Passage): string {
-  let text = '';
-  if (exchange.policyName !== undefined) text += `,"policy":${quoted(exchange.policyName)}`;
-  if (exchange.rule !== undefined) text += `,"rule":${exchange.rule}`;
-  if (exchange.code !== 'allowed') text += `,"reason":${quoted(exchange.reason)}`;
-  return text;
+function writeDecision(line: LogLines, passage: Passage): void {
+  if (passage.policyName !== undefined) {
+    line.latin1(',"policy":');
+    line.quoted(shortened(passage.policyName));
+  }
+  if (passage.rule !== undefined) {
+    line.latin1(',"rule":');
+    line.integer(passage.rule);
+  }
+  if (passage.code === 'allowed') return;
+  line.latin1(',"reason":');
+  line.quoted(shortened(passage.reason));
 }
 
 function pathOf(target: string): string {
@@ -102,10 +161,6 @@ function pathOf(target: string): string {
   return mark === -1 ? target : target.slice(0, mark);
 }
 
-function quoted(text: string): string {
-  return JSON.stringify(text.length > MAX_FIELD_LENGTH ? `${text.slice(0, MAX_FIELD_LENGTH)}…` : text);
-}
-
-function rounded(milliseconds: number): number {
-  return Math.round(milliseconds * 1_000) / 1_000;
+function shortened(text: string): string {
+  return text.length > MAX_FIELD_LENGTH ? `${text.slice(0, MAX_FIELD_LENGTH)}…` : text;
 }

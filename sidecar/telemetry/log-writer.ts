@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { LogLines } from './log-lines.ts';
 
 /** Lines waiting for a slow disk or reader; beyond it lines are dropped and counted. */
 export const MAX_PENDING_LOG_BYTES = 8 * 1024 * 1024;
@@ -13,8 +14,9 @@ const RETRY_DELAY_MS = 10;
 export class LogWriter {
   readonly #fd: number;
   readonly #ownsFd: boolean;
-  #pending: string[] = [];
-  #pendingBytes = 0;
+  /** Gathers lines while `#written` is being written; then they change places. */
+  #pending = new LogLines();
+  #written = new LogLines();
   #isWriting = false;
   #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
@@ -27,22 +29,31 @@ export class LogWriter {
     this.#fd = typeof target === 'string' ? fs.openSync(target, 'a', 0o640) : target;
   }
 
+  /** Where the next line goes, which ends with a newline; then `commit`. Undefined: there is no room, and it counts as dropped. */
+  begin(): LogLines | undefined {
+    if (!this.#isClosed && this.#pending.end < MAX_PENDING_LOG_BYTES) return this.#pending;
+    this.dropped++;
+    return undefined;
+  }
+
+  /** The line is complete. */
+  commit(): void {
+    if (this.#pending.end >= FLUSH_BYTES) this.#flush();
+    else this.#timer ??= setTimeout(() => this.#flush(), FLUSH_DELAY_MS);
+  }
+
   /** `line` ends with a newline. */
   write(line: string): void {
-    if (this.#isClosed || this.#pendingBytes + line.length > MAX_PENDING_LOG_BYTES) {
-      this.dropped++;
-      return;
-    }
-    this.#pending.push(line);
-    this.#pendingBytes += line.length;
-    if (this.#pendingBytes >= FLUSH_BYTES) this.#flush();
-    else this.#timer ??= setTimeout(() => this.#flush(), FLUSH_DELAY_MS);
+    const lines = this.begin();
+    if (lines === undefined) return;
+    lines.text(line);
+    this.commit();
   }
 
   /** Resolves once all lines are written. */
   async close(): Promise<void> {
     this.#flush();
-    if (this.#isWriting || this.#pending.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    if (this.#isWriting || this.#pending.end > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
     this.#isClosed = true; // the number of the descriptor may be another file's soon
     if (this.#ownsFd) fs.closeSync(this.#fd);
   }
@@ -51,30 +62,31 @@ export class LogWriter {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#isWriting) return;
-    if (this.#pending.length === 0) {
+    if (this.#pending.end === 0) {
       for (const resolve of this.#idle.splice(0)) resolve();
       return;
     }
-    const bytes = Buffer.from(this.#pending.join(''));
-    this.#pending = [];
-    this.#pendingBytes = 0;
+    const lines = this.#pending;
+    this.#pending = this.#written;
+    this.#pending.reset();
+    this.#written = lines;
     this.#isWriting = true;
-    this.#writeFrom(bytes, 0);
+    this.#writeFrom(lines, 0);
   }
 
-  #writeFrom(bytes: Buffer, offset: number): void {
-    fs.write(this.#fd, bytes, offset, bytes.length - offset, null, (error, written) => {
+  #writeFrom(lines: LogLines, offset: number): void {
+    fs.write(this.#fd, lines.bytes, offset, lines.end - offset, null, (error, written) => {
       if (error?.code === 'EAGAIN') {
-        setTimeout(() => this.#writeFrom(bytes, offset), RETRY_DELAY_MS);
+        setTimeout(() => this.#writeFrom(lines, offset), RETRY_DELAY_MS);
         return;
       }
-      if (error === null && offset + written < bytes.length) {
-        this.#writeFrom(bytes, offset + written);
+      if (error === null && offset + written < lines.end) {
+        this.#writeFrom(lines, offset + written);
         return;
       }
       if (error !== null) this.dropped++; // disk full, reader gone: requests go on without a log
       this.#isWriting = false;
-      if (this.#pending.length > 0 || this.#idle.length > 0) this.#flush();
+      if (this.#pending.end > 0 || this.#idle.length > 0) this.#flush();
     });
   }
 }

@@ -7,11 +7,9 @@ import type { BodyConsumer, IncomingBody, OutgoingRequest, UpstreamResponse } fr
 import { UpstreamFailure } from '../message.ts';
 import { fieldLines } from '../serialize-head.ts';
 import type { BodySink } from './body-decoder.ts';
+import { MAX_JOINED_BYTES, message } from './message-bytes.ts';
 import { ProtocolError } from './protocol-error.ts';
 import { type ParsedResponse, ResponseParser } from './response-parser.ts';
-
-/** Head and a body up to this size leave in one buffer. */
-const MAX_JOINED_BYTES = 16_384;
 
 /** A body held back for 100 (Continue) is sent without it after this. */
 const CONTINUE_TIMEOUT_MS = 1_000;
@@ -188,7 +186,8 @@ export class ClientExchange implements IncomingBody {
     this.#socket = socket;
     const { body } = this.request;
     if (body === null) {
-      socket.write(this.#headText(undefined), 'latin1');
+      this.#writeHead(undefined);
+      message.send(socket);
       this.isSent = true;
     } else if (Buffer.isBuffer(body)) {
       this.#sendBuffered(socket, body);
@@ -288,24 +287,31 @@ export class ClientExchange implements IncomingBody {
     else consumer.onEnd(outcome);
   }
 
-  #headText(framing: string | undefined): string {
+  /** `framing`: further field lines, without the last CRLF. */
+  #writeHead(framing: string | undefined): void {
     const { method, target, headers } = this.request.head;
-    const text = `${method} ${target} HTTP/1.1\r\n${fieldLines(headers)}`;
-    return framing === undefined ? `${text}\r\n` : `${text}${framing}\r\n\r\n`;
+    message.latin1(method);
+    message.latin1(' ');
+    message.latin1(target);
+    message.latin1(' HTTP/1.1\r\n');
+    message.fields(headers);
+    if (framing !== undefined) {
+      message.latin1(framing);
+      message.latin1('\r\n');
+    }
+    message.latin1('\r\n');
   }
 
   #sendBuffered(socket: Socket, body: Buffer): void {
     // a buffered body may have come in chunks: its length is known now
     const hasLength = headerValue(this.request.head.headers, 'content-length') !== undefined;
-    const head = this.#headText(hasLength ? undefined : `content-length: ${body.length}`);
+    this.#writeHead(hasLength ? undefined : `content-length: ${body.length}`);
     if (body.length <= MAX_JOINED_BYTES) {
-      const joined = Buffer.allocUnsafe(head.length + body.length);
-      joined.write(head, 0, 'latin1');
-      body.copy(joined, head.length);
-      socket.write(joined);
+      message.copy(body);
+      message.send(socket);
     } else {
       socket.cork();
-      socket.write(head, 'latin1');
+      message.send(socket);
       socket.write(body);
       socket.uncork();
     }
@@ -316,7 +322,8 @@ export class ClientExchange implements IncomingBody {
     const lines: string[] = [];
     if (body.declaredLength === undefined) lines.push('transfer-encoding: chunked');
     if (this.request.expectsContinue) lines.push('expect: 100-continue');
-    socket.write(this.#headText(lines.length === 0 ? undefined : lines.join('\r\n')), 'latin1');
+    this.#writeHead(lines.length === 0 ? undefined : lines.join('\r\n'));
+    message.send(socket);
     this.#goOn = () => {
       clearTimeout(timer);
       this.#goOn = () => {};

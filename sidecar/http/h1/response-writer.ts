@@ -1,14 +1,13 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import type { FlatHeaders } from '#policy/http/flat-headers.ts';
+import { type Flushable, flushAtEndOfTurn } from '../end-of-turn.ts';
 import type { OutgoingBody, ResponseHead } from '../message.ts';
-import { fieldLines } from '../serialize-head.ts';
+import { nameRule } from '../name-rule.ts';
+import { MAX_JOINED_BYTES, message } from './message-bytes.ts';
 
 /** How the end of a response is told (RFC 9112 §6.3). */
 type Framing = 'none' | 'length' | 'chunked' | 'close';
-
-/** Head and a body up to this size leave in one buffer. */
-const MAX_JOINED_BYTES = 16_384;
-const CHUNK_END = '\r\n';
 
 export interface WriterSituation {
   readonly method: string;
@@ -26,60 +25,53 @@ export interface WriterEvents {
 }
 
 /**
- * Writes one response as HTTP/1.1. The head waits for the first chunk, so that a small response is one write, but
- * not beyond the turn of the event loop.
+ * Writes one response as HTTP/1.1. The head waits for the first chunk, so that a small response is one write, and the
+ * pieces of a large one leave together; but nothing waits beyond the turn of the event loop.
  */
-export class ResponseWriter implements OutgoingBody {
+export class ResponseWriter implements OutgoingBody, Flushable {
   onDrain: (() => void) | undefined = undefined;
   readonly #socket: Socket;
   readonly #events: WriterEvents;
   readonly #framing: Framing;
   readonly #isClosing: boolean;
+  readonly #version: '1.0' | '1.1';
   /** Declared bytes still to come. */
   #left = 0;
-  #head: string | undefined;
+  /** Not sent yet. */
+  #head: ResponseHead | undefined;
+  #hasDate = false;
   #isEnded = false;
+  #isCorked = false;
 
   constructor(socket: Socket, head: ResponseHead, situation: WriterSituation, events: WriterEvents) {
     this.#socket = socket;
     this.#events = events;
-    const { method, version } = situation;
-    const isBodiless = method === 'HEAD' || head.status === 204 || head.status === 304;
-    const reason = head.reason === '' ? (STATUS_CODES[head.status] ?? '') : head.reason;
-    let text = `HTTP/1.1 ${head.status} ${reason}\r\n`;
+    this.#head = head;
+    this.#version = situation.version;
+    const isBodiless = situation.method === 'HEAD' || head.status === 204 || head.status === 304;
     let length: number | undefined;
-    let hasDate = false;
     let isClosing = situation.isClosing;
     for (let index = 0; index < head.headers.length; index += 2) {
-      const name = head.headers[index] ?? '';
+      const { lower } = nameRule(head.headers[index] ?? '');
       const value = head.headers[index + 1] ?? '';
-      if (name.length === 10 && name.toLowerCase() === 'connection') {
-        isClosing ||= value === 'close';
-        continue; // written below, once
-      }
-      if (name.length === 14 && name.toLowerCase() === 'content-length') {
-        if (head.status === 204) continue; // RFC 9110 §8.6
-        length = Number(value);
-      } else if (name.length === 4 && name.toLowerCase() === 'date') hasDate = true;
-      text += `${name}: ${value}\r\n`;
+      if (lower === 'content-length') length = head.status === 204 ? undefined : Number(value);
+      else if (lower === 'connection') isClosing ||= value === 'close';
+      else if (lower === 'date') this.#hasDate = true;
     }
-    this.#framing = isBodiless ? 'none' : length !== undefined ? 'length' : version === '1.1' ? 'chunked' : 'close';
+    const isChunked = length === undefined && this.#version === '1.1';
+    this.#framing = isBodiless ? 'none' : length !== undefined ? 'length' : isChunked ? 'chunked' : 'close';
     this.#left = length ?? 0;
     this.#isClosing = isClosing || this.#framing === 'close';
-    if (this.#framing === 'chunked') text += 'transfer-encoding: chunked\r\n';
-    if (!hasDate) text += `date: ${dateNow()}\r\n`;
-    if (this.#isClosing) text += 'connection: close\r\n';
-    else if (version === '1.0') text += 'connection: keep-alive\r\n';
-    this.#head = `${text}\r\n`;
     flushAtEndOfTurn(this);
   }
 
-  /** Sends the head by itself: an event stream's head must not wait for its first event. */
-  flushHead(): void {
-    if (this.#head === undefined) return;
-    const head = this.#head;
-    this.#head = undefined;
-    this.#socket.write(head, 'latin1');
+  /** Sends what waits: an event stream's head must not wait for its first event. */
+  flush(): void {
+    if (this.#head !== undefined) {
+      this.#writeHead();
+      message.send(this.#socket);
+    }
+    this.#uncork();
   }
 
   write(chunk: Buffer): boolean {
@@ -93,70 +85,94 @@ export class ResponseWriter implements OutgoingBody {
         this.#events.onAbort(false);
         return true;
       }
-    }
-    const prefix = this.#takePrefix(chunk.length);
-    const suffix = this.#framing === 'chunked' ? CHUNK_END : '';
-    return this.#send(prefix, chunk, suffix);
+      if (this.#left > 0) this.#cork();
+    } else this.#cork(); // the end may come in the same turn
+    return this.#send(chunk);
   }
 
-  end(trailers: readonly string[]): void {
+  end(trailers: FlatHeaders): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
     if (this.#framing === 'length' && this.#left !== 0) {
+      this.#uncork();
       this.#events.onAbort(false); // fewer bytes than declared: the next response would be misread
       return;
     }
-    let text = this.#head ?? '';
-    this.#head = undefined;
+    this.#writeHead();
     if (this.#framing === 'chunked') {
-      text += `0\r\n${fieldLines(trailers)}\r\n`;
+      message.latin1('0\r\n');
+      message.fields(trailers);
+      message.latin1('\r\n');
     }
-    if (text !== '') this.#socket.write(text, 'latin1');
+    if (message.end > 0) message.send(this.#socket);
+    this.#uncork();
     this.#events.onEnd(this.#isClosing);
   }
 
   abort(_error: Error): void {
     this.#isEnded = true;
     this.#head = undefined;
+    this.#uncork();
     this.#events.onAbort(this.#framing === 'close');
   }
 
-  #takePrefix(size: number): string {
-    let prefix = this.#head ?? '';
-    this.#head = undefined;
-    if (this.#framing === 'chunked') prefix += `${size.toString(16)}\r\n`;
-    return prefix;
-  }
-
-  #send(prefix: string, chunk: Buffer, suffix: string): boolean {
+  #send(chunk: Buffer): boolean {
     const socket = this.#socket;
-    if (prefix === '' && suffix === '') return socket.write(chunk);
-    if (chunk.length <= MAX_JOINED_BYTES) {
-      const joined = Buffer.allocUnsafe(prefix.length + chunk.length + suffix.length);
-      joined.write(prefix, 0, 'latin1');
-      chunk.copy(joined, prefix.length);
-      joined.write(suffix, prefix.length + chunk.length, 'latin1');
-      return socket.write(joined);
+    const isChunked = this.#framing === 'chunked';
+    this.#writeHead();
+    if (isChunked) {
+      message.latin1(chunk.length.toString(16));
+      message.latin1('\r\n');
     }
-    socket.cork();
-    socket.write(prefix, 'latin1');
+    if (chunk.length <= MAX_JOINED_BYTES && (isChunked || message.end > 0)) {
+      message.copy(chunk);
+      if (isChunked) message.latin1('\r\n');
+      return message.send(socket);
+    }
+    if (message.end === 0) return socket.write(chunk);
+    this.#cork();
+    message.send(socket);
     const isWritable = socket.write(chunk);
-    if (suffix !== '') socket.write(suffix, 'latin1');
-    socket.uncork();
+    if (isChunked) socket.write('\r\n', 'latin1');
     return isWritable;
   }
-}
 
-/** Responses whose head was set in this turn of the event loop: one callback for all of them. */
-let unflushed: ResponseWriter[] = [];
+  /** More of this response comes: what there is of it leaves at the end of the turn. */
+  #cork(): void {
+    if (this.#isCorked) return;
+    this.#isCorked = true;
+    this.#socket.cork();
+    flushAtEndOfTurn(this);
+  }
 
-function flushAtEndOfTurn(writer: ResponseWriter): void {
-  if (unflushed.push(writer) > 1) return;
-  setImmediate(() => {
-    const writers = unflushed;
-    unflushed = [];
-    for (const each of writers) each.flushHead();
-  });
+  #uncork(): void {
+    if (!this.#isCorked) return;
+    this.#isCorked = false;
+    this.#socket.uncork();
+  }
+
+  #writeHead(): void {
+    const head = this.#head;
+    if (head === undefined) return;
+    this.#head = undefined;
+    const { status, headers } = head;
+    message.latin1('HTTP/1.1 ');
+    message.integer(status);
+    message.latin1(' ');
+    message.latin1(head.reason === '' ? (STATUS_CODES[status] ?? '') : head.reason);
+    message.latin1('\r\n');
+    for (let index = 0; index < headers.length; index += 2) {
+      const name = headers[index] ?? '';
+      const { lower } = nameRule(name);
+      if (lower === 'connection' || (status === 204 && lower === 'content-length')) continue; // RFC 9110 §8.6
+      message.field(name, headers[index + 1] ?? '');
+    }
+    if (this.#framing === 'chunked') message.latin1('transfer-encoding: chunked\r\n');
+    if (!this.#hasDate) message.field('date', dateNow());
+    if (this.#isClosing) message.latin1('connection: close\r\n');
+    else if (this.#version === '1.0') message.latin1('connection: keep-alive\r\n');
+    message.latin1('\r\n');
+  }
 }
 
 let dateSecond = 0;

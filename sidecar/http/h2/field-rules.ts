@@ -1,41 +1,8 @@
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
+import { nameRule } from '../name-rule.ts';
 
-/** What has to be known of a field name; looked up once a field. */
-export interface NameRule {
-  /** As HTTP/2 wants it (RFC 9113 §8.2.1). */
-  readonly lower: string;
-  readonly isToken: boolean;
-  /** Ends at this hop, and is not said in HTTP/2 (RFC 9113 §8.2.2). */
-  readonly isConnectionSpecific: boolean;
-}
-
-/** Names whose rule is kept; further ones, and longer ones, are looked at each time. */
-const MAX_KNOWN_NAMES = 1_024;
-const MAX_KNOWN_NAME_LENGTH = 64;
-/** RFC 9110 §5.6.2. */
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'transfer-encoding',
-  'upgrade',
-]);
 /** RFC 9113 §8.2.1 and RFC 9110 §5.5: no controls but tab, no space or tab at either end. */
 const VALUE = /^(?![ \t])[\t\x20-\x7e\x80-\xff]*(?<![ \t])$/;
-
-const known = new Map<string, NameRule>();
-
-export function nameRule(name: string): NameRule {
-  const found = known.get(name);
-  if (found !== undefined) return found;
-  const lower = name.toLowerCase();
-  const rule = { lower, isToken: TOKEN.test(name), isConnectionSpecific: CONNECTION_SPECIFIC.has(lower) };
-  // a copy: the name may be a slice, which would keep the whole header block
-  if (known.size < MAX_KNOWN_NAMES && name.length <= MAX_KNOWN_NAME_LENGTH)
-    known.set(Buffer.from(name, 'latin1').toString('latin1'), rule);
-  return rule;
-}
 
 /**
  * What is wrong with fields from `start` on, which are no pseudo-header fields; undefined: nothing. `isCased`: names may have

@@ -1,5 +1,5 @@
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
-import { nameRule } from './field-rules.ts';
+import { nameRule } from '../name-rule.ts';
 import {
   CONTINUATION,
   DATA,

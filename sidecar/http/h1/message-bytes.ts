@@ -1,0 +1,47 @@
+import type { Socket } from 'node:net';
+import type { FlatHeaders } from '#policy/http/flat-headers.ts';
+import { ByteText } from '../../byte-text.ts';
+
+const INITIAL_BYTES = 65_536;
+/** Bodies up to this size leave in one piece with their head. */
+export const MAX_JOINED_BYTES = 16_384;
+
+/** What the socket cannot take at once is copied up to this size; for more it is given the memory itself. */
+const MAX_COPIED_BYTES = 32_768;
+
+/** A message on its way into a socket: written here, sent at once, and the memory used again for the next. */
+export class MessageBytes extends ByteText {
+  constructor() {
+    super(INITIAL_BYTES);
+  }
+
+  /** Field lines (RFC 9112 §5). */
+  fields(fields: FlatHeaders): void {
+    for (let index = 0; index < fields.length; index += 2) this.field(fields[index] ?? '', fields[index + 1] ?? '');
+  }
+
+  field(name: string, value: string): void {
+    this.latin1(name);
+    this.latin1(': ');
+    this.latin1(value);
+    this.latin1('\r\n');
+  }
+
+  /** Hands everything to the socket; false: it has enough for now. */
+  send(socket: Socket): boolean {
+    const mayBeTakenAtOnce = socket.writableLength === 0 && socket.writableCorked === 0;
+    if (!mayBeTakenAtOnce && this.end <= MAX_COPIED_BYTES) {
+      const copy = Buffer.from(this.bytes.subarray(0, this.end));
+      this.reset();
+      return socket.write(copy);
+    }
+    const isWritable = socket.write(this.bytes.subarray(0, this.end));
+    // what nothing stood before is encrypted as it is written, or sent; else the socket keeps it until it can
+    if (mayBeTakenAtOnce && ('encrypted' in socket || socket.writableLength === 0)) this.reset();
+    else this.replace();
+    return isWritable;
+  }
+}
+
+/** Used by everything that writes HTTP/1.1, which is done with it before anything else runs. */
+export const message = new MessageBytes();
