@@ -7,8 +7,11 @@
 const SIDECAR_FLAGS = ['--max-semi-space-size=2'];
 /** The major version of Node whose V8 is known to take OWN_FLAGS: an unknown flag is a program that does not start. */
 const FLAGS_MAJOR = 26;
-/** Garbage that got old is collected at half as much again as lives, not at four times; two compilers do, not three. */
-const OWN_FLAGS = ['--heap-growing-percent=50', '--no-maglev'];
+/**
+ * Garbage that got old is collected at twice what lives, not at four times; two compilers do, not three; and a small young
+ * generation is collected sooner by one thread than it takes to wake others.
+ */
+const OWN_FLAGS = ['--heap-growing-percent=100', '--no-maglev', '--no-parallel-scavenge'];
 
 /** Those flags that neither the command line of Node (`execArgv`) nor NODE_OPTIONS sets: what a user says wins. */
 export function missingSidecarFlags(nodeMajor, execArgv, nodeOptions = '') {

@@ -46,7 +46,11 @@ export async function build() {
     const { build: bundle } = await import('esbuild');
     const { outputFiles, metafile } = await bundle({
       absWorkingDir: root,
-      entryPoints: { main: 'cli/main.ts', 'validator-worker': 'sidecar/policy/validator-worker.ts' },
+      entryPoints: {
+        main: 'cli/main.ts',
+        'traffic-worker': 'sidecar/workers/traffic-worker.ts',
+        'validator-worker': 'sidecar/policy/validator-worker.ts',
+      },
       bundle: true,
       splitting: true, // what a sidecar does not use, it does not load
       format: 'esm',

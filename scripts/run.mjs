@@ -14,6 +14,7 @@ const TASKS = {
   demo: 'examples/shop/demo.ts',
   test: 'scripts/test.ts',
   bench: 'scripts/bench.ts',
+  fuzz: 'scripts/fuzz.ts',
   generate: 'scripts/generate.ts',
   check: 'scripts/check.ts',
 };

@@ -1,5 +1,3 @@
-/** Shorter texts are written faster character by character than by a call into Node. */
-const MAX_LOOPED_LENGTH = 24;
 /** Room that is kept free behind whatever was asked for: single characters need not ask. */
 const SPARE_BYTES = 32;
 const ZERO = 0x30;
@@ -17,10 +15,15 @@ export class ByteText {
 
   /** Text of one byte a character (Latin-1), as it is. */
   latin1(text: string): void {
-    const { length } = text;
-    this.room(length);
-    if (length > MAX_LOOPED_LENGTH) this.end += this.bytes.latin1Write(text, this.end, length);
-    else for (let index = 0; index < length; index++) this.bytes[this.end++] = text.charCodeAt(index);
+    const end = this.end + this.bytes.latin1Write(text, this.end);
+    // near the end of the memory it may have been cut off: only then is its length looked at, which costs as much again
+    if (end > this.bytes.length - SPARE_BYTES) this.#growFor(text);
+    else this.end = end;
+  }
+
+  #growFor(text: string): void {
+    this.room(text.length);
+    this.end += this.bytes.latin1Write(text, this.end);
   }
 
   /** A whole number that is not negative, in decimal digits. */

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { spiffeId } from '#policy/identity/spiffe-id.ts';
 import type { Mesh, Workload } from '#policy/workload-policy.ts';
 import type { SidecarConfiguration } from './configuration/sidecar-configuration.ts';
-import type { Recorder } from './exchange/record.ts';
+import type { DecisionReporter } from './control/decision-reporter.ts';
 import type { CredentialSource } from './identity/credentials.ts';
 import { logEvent } from './operational-log.ts';
 import type { PolicySource } from './policy/policy-source.ts';
@@ -13,7 +13,7 @@ export interface PolicyFeed {
   readonly credentials: CredentialSource;
   readonly policies: PolicySource;
   /** Takes decisions for the control plane; absent when standalone. */
-  readonly observer: Recorder | undefined;
+  readonly observer: DecisionReporter | undefined;
   close(): Promise<void>;
 }
 

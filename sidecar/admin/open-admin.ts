@@ -1,6 +1,5 @@
 import type { SidecarConfiguration } from '../configuration/sidecar-configuration.ts';
-import type { PolicyInForce } from '../policy/policy-in-force.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
+import type { PolicyStatus } from '../policy/policy-status.ts';
 import { json, openLocalServer, type Routes, text } from './local-server.ts';
 
 const LOOPBACK = '127.0.0.1';
@@ -11,8 +10,8 @@ const LOOPBACK = '127.0.0.1';
  */
 export async function openAdmin(
   configuration: SidecarConfiguration,
-  policy: PolicyInForce,
-  metrics: Metrics,
+  policy: PolicyStatus,
+  printMetrics: () => Promise<string>,
   isReady: () => boolean,
   onDrainRequested: () => void,
 ): Promise<{ close(): Promise<void> }> {
@@ -30,10 +29,10 @@ export async function openAdmin(
   });
   const scrape = await open('metrics', configuration.metrics, false, {
     ...probes,
-    'GET /metrics': () => ({
+    'GET /metrics': async () => ({
       status: 200,
       contentType: 'text/plain; version=0.0.4; charset=utf-8',
-      body: metrics.print(),
+      body: await printMetrics(),
     }),
   });
   return {
@@ -59,20 +58,20 @@ async function open(
   }
 }
 
-function notReadyReason(policy: PolicyInForce): string {
-  if (policy.current === undefined)
+function notReadyReason(policy: PolicyStatus): string {
+  if (policy.snapshot === undefined)
     return ['waiting for certificate and first policies', ...policy.lastReasons].join('; ');
-  return 'draining or not listening yet';
+  return 'draining, or not all listeners are open';
 }
 
-function describe(configuration: SidecarConfiguration, policy: PolicyInForce): object {
+function describe(configuration: SidecarConfiguration, policy: PolicyStatus): object {
   return {
     configuration,
     policy: {
-      version: policy.current?.version ?? null,
+      version: policy.snapshot?.version ?? null,
       appliedAt: policy.appliedAtMs === 0 ? null : new Date(policy.appliedAtMs).toISOString(),
       refusedReasons: policy.lastReasons,
-      defaults: policy.current?.defaults ?? null,
+      defaults: policy.defaults ?? null,
       resources: policy.snapshot?.resources.map(({ key, version }) => ({ key, version })) ?? [],
     },
   };

@@ -37,6 +37,7 @@ export class Exchange extends Passage {
     this.trace = trace;
     if (headerValue(server.head.headers, 'content-type')?.startsWith('application/grpc') !== true) return;
     this.isGrpc = true;
+    this.mayRest = server.head.version === '2';
     this.deadlineAt = this.startedAt + grpcTimeoutMs(server.head.headers);
   }
 }

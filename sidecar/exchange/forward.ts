@@ -19,38 +19,28 @@ export interface Answered {
 /**
  * Sends the request and waits for the response head. Refuses: upstream_unavailable,
  * upstream_identity_mismatch, upstream_malformed, and whatever gives the exchange up meanwhile.
- * An idempotent request without a body is sent once more if its kept connection had just been closed.
+ * An idempotent request whose body is at hand is sent once more if its kept connection had just been closed.
  */
 export async function forward(exchange: Sendable, upstream: Upstream, headers: string[]): Promise<Answered> {
   exchange.enter('forward');
-  const { server } = exchange;
   const request = new ForwardedRequest(exchange, headers);
   exchange.sentAt = performance.now();
-  try {
-    return { exchange, response: await attempt(exchange, upstream, request) };
-  } catch (error) {
-    const mayRepeat = request.body === null && IDEMPOTENT.has(server.head.method) && exchange.givenUp === undefined;
-    if (!(error instanceof UpstreamFailure && error.wasKept && mayRepeat)) throw refusalOf(error);
-    return {
-      exchange,
-      response: await attempt(exchange, upstream, request).catch((again) => Promise.reject(refusalOf(again))),
-    };
-  } finally {
-    exchange.answeredAt = performance.now();
-  }
-}
-
-async function attempt(exchange: Sendable, upstream: Upstream, request: OutgoingRequest): Promise<UpstreamResponse> {
-  if (exchange.givenUp !== undefined) throw exchange.givenUp;
-  exchange.waitFor('upstream-head');
-  const flight = upstream.send(request);
-  exchange.onGivenUp = (refusal) => flight.cancel(refusal);
-  try {
-    const response = await flight.response;
+  for (;;) {
     if (exchange.givenUp !== undefined) throw exchange.givenUp;
-    return response;
-  } catch (error) {
-    throw exchange.givenUp ?? error;
+    exchange.waitFor('upstream-head');
+    const flight = upstream.send(request);
+    exchange.onGivenUp = (refusal) => flight.cancel(refusal);
+    try {
+      const response = await flight.response;
+      if (exchange.givenUp !== undefined) throw exchange.givenUp;
+      return { exchange, response };
+    } catch (error) {
+      if (exchange.givenUp !== undefined) throw exchange.givenUp;
+      if (!(error instanceof UpstreamFailure && error.wasKept && request.mayRepeat)) throw refusalOf(error);
+      request.isRepeated = true;
+    } finally {
+      exchange.answeredAt = performance.now();
+    }
   }
 }
 
@@ -69,6 +59,7 @@ class ForwardedRequest implements OutgoingRequest {
   readonly body: OutgoingRequest['body'];
   readonly isUpgrade: boolean;
   readonly expectsContinue: boolean;
+  isRepeated = false;
   readonly #exchange: Sendable;
 
   constructor(exchange: Sendable, headers: string[]) {
@@ -79,6 +70,12 @@ class ForwardedRequest implements OutgoingRequest {
     this.body = exchange.outgoingBody;
     this.isUpgrade = server.isUpgrade;
     this.expectsContinue = server.expectsContinue;
+  }
+
+  /** The same request again does no harm, and nothing of it is gone. */
+  get mayRepeat(): boolean {
+    const isAtHand = this.body === null || Buffer.isBuffer(this.body);
+    return isAtHand && !this.isRepeated && IDEMPOTENT.has(this.head.method);
   }
 
   onInformation(head: ResponseHead): void {

@@ -57,8 +57,10 @@ export class Passage {
   bytesOut = 0;
   /** Monotonic milliseconds: when its caller will not wait any longer; infinite: it does not say. */
   deadlineAt = Number.POSITIVE_INFINITY;
-  /** A gRPC call: its streams may rest. */
+  /** A gRPC call: refusals are gRPC statuses. */
   isGrpc = false;
+  /** The same over HTTP/2, whose connections have waits of their own: over HTTP/1.1 a content type must not buy patience. */
+  mayRest = false;
   waitingFor: WaitingFor = 'caller-body';
   progressedAt: number = this.startedAt;
   /** Why the passage is being ended from outside (stall, caller gone, drain). */

@@ -32,8 +32,23 @@ function without(headers: readonly string[], lowerName: string): string[] {
   return headers.filter((_, index) => headers[index - (index % 2)]?.toLowerCase() !== lowerName);
 }
 
+/** Identifiers drawn at once. */
+const UUID_BATCH = 64;
+const UUID_LENGTH = 36;
+let uuids = '';
+let usedUuids = 0;
+
 /** RFC 9562 §5.4: random, with version and variant set. */
 function randomUuid(): string {
+  if (usedUuids * UUID_LENGTH >= uuids.length) {
+    uuids = Array.from({ length: UUID_BATCH }, makeUuid).join('');
+    usedUuids = 0;
+  }
+  const start = usedUuids++ * UUID_LENGTH;
+  return uuids.slice(start, start + UUID_LENGTH);
+}
+
+function makeUuid(): string {
   const hex = randomHex(16);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20)}`;
 }

@@ -25,38 +25,40 @@ export async function respond({ exchange, response }: Answered): Promise<void> {
     return;
   }
   const outgoing = exchange.server.respond({ ...head, headers: endToEndHeaders(head.headers, NO_DROPS) });
-  await relay(exchange, response.body, outgoing);
-}
-
-function relay(exchange: Exchange, body: IncomingBody, outgoing: OutgoingBody): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const pump = new Pump(exchange, body, outgoing, resolve, reject);
-  exchange.onGivenUp = (refusal) => pump.giveUp(refusal);
-  if (exchange.givenUp !== undefined) pump.giveUp(exchange.givenUp);
-  else body.start(pump);
-  return promise;
+  const pump = new Pump(exchange, response.body, outgoing);
+  pump.start();
+  if (!pump.isDone) await pump.whenDone(); // a small answer is whole by now
 }
 
 class Pump implements BodyConsumer {
   readonly #exchange: Exchange;
   readonly #body: IncomingBody;
   readonly #outgoing: OutgoingBody;
-  readonly #resolve: () => void;
-  readonly #reject: (error: unknown) => void;
+  isDone = false;
+  #failure: unknown;
+  #settle: (() => void) | undefined;
 
-  constructor(
-    exchange: Exchange,
-    body: IncomingBody,
-    outgoing: OutgoingBody,
-    resolve: () => void,
-    reject: (error: unknown) => void,
-  ) {
+  constructor(exchange: Exchange, body: IncomingBody, outgoing: OutgoingBody) {
     this.#exchange = exchange;
     this.#body = body;
     this.#outgoing = outgoing;
-    this.#resolve = resolve;
-    this.#reject = reject;
+  }
+
+  start(): void {
+    const exchange = this.#exchange;
     exchange.waitFor('upstream-body');
+    exchange.onGivenUp = (refusal) => this.giveUp(refusal);
+    if (exchange.givenUp !== undefined) this.giveUp(exchange.givenUp);
+    else this.#body.start(this);
+    if (this.isDone && this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Resolves at the end of the body; rejects with what ended it before. */
+  async whenDone(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#settle = resolve;
+    });
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   onChunk(chunk: Buffer): void {
@@ -75,12 +77,12 @@ class Pump implements BodyConsumer {
 
   onEnd(trailers: FlatHeaders): void {
     this.#outgoing.end(endToEndTrailers(trailers));
-    this.#resolve();
+    this.#done(undefined);
   }
 
   onError(error: Error): void {
     this.#outgoing.abort(error);
-    this.#reject(
+    this.#done(
       this.#exchange.givenUp ?? new Refusal('upstream_unavailable', `the response broke off: ${error.message}`),
     );
   }
@@ -88,6 +90,13 @@ class Pump implements BodyConsumer {
   giveUp(refusal: Refusal): void {
     this.#body.cancel();
     this.#outgoing.abort(refusal);
-    this.#reject(refusal);
+    this.#done(refusal);
+  }
+
+  #done(failure: unknown): void {
+    if (this.isDone) return;
+    this.isDone = true;
+    this.#failure = failure;
+    this.#settle?.();
   }
 }

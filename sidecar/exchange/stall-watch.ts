@@ -1,4 +1,5 @@
 import { Refusal } from '#policy/error/refusal.ts';
+import { processPressure } from '../pressure/process-pressure.ts';
 import type { Passage, WaitingFor } from './passage.ts';
 
 /** How long a passage may wait without progress, by whom it waits for. */
@@ -18,8 +19,8 @@ export const STALL_LIMITS_MS: { readonly [W in WaitingFor]: number } = {
 };
 
 /**
- * The same for a gRPC call, whoever it waits for: its streams rest as long as they like, and PING tells whether the other side
- * lives.
+ * The same for a gRPC call over HTTP/2, whoever it waits for: its streams rest as long as they like, and PING tells whether the
+ * other side lives.
  */
 export const GRPC_IDLE_LIMIT_MS = 3_600_000;
 /** A call whose deadline (`grpc-timeout`) is over gets this long to end by itself: its caller ends it first. */
@@ -31,6 +32,8 @@ const SWEEP_INTERVAL_MS = 500;
 /** Exchanges and TCP connections in flight at once, both directions; further ones are `overloaded`. */
 export const MAX_EXCHANGES = 20_000;
 
+const PROCESS_PRESSURE: { readonly reason: string | undefined } = processPressure;
+
 /**
  * Watches every exchange in flight with one timer: cheaper than a timer for each. An exchange without
  * progress for longer than its limit is given up with the code that says who was too slow.
@@ -39,9 +42,15 @@ export class StallWatch {
   readonly #exchanges = new Set<Passage>();
   readonly #limits: typeof STALL_LIMITS_MS;
   readonly #timer: NodeJS.Timeout;
+  readonly #pressure: { readonly reason: string | undefined };
   #onEmpty: (() => void)[] = [];
 
-  constructor(limits: typeof STALL_LIMITS_MS = STALL_LIMITS_MS, intervalMs = SWEEP_INTERVAL_MS) {
+  constructor(
+    limits: typeof STALL_LIMITS_MS = STALL_LIMITS_MS,
+    intervalMs = SWEEP_INTERVAL_MS,
+    pressure = PROCESS_PRESSURE,
+  ) {
+    this.#pressure = pressure;
     this.#limits = limits;
     this.#timer = setInterval(() => this.#sweep(performance.now()), intervalMs);
     this.#timer.unref();
@@ -51,8 +60,10 @@ export class StallWatch {
     return this.#exchanges.size;
   }
 
-  /** Refuses with `overloaded` when the sidecar already has as many exchanges as it may. */
+  /** Refuses with `overloaded` when the sidecar already has as many exchanges as it may, or is short of memory or time. */
   add(exchange: Passage): void {
+    const { reason } = this.#pressure;
+    if (reason !== undefined) throw new Refusal('overloaded', reason);
     if (this.#exchanges.size >= MAX_EXCHANGES) {
       throw new Refusal('overloaded', `exchanges in flight exceed maxExchanges ${MAX_EXCHANGES}`);
     }
@@ -82,7 +93,7 @@ export class StallWatch {
   #sweep(now: number): void {
     for (const exchange of this.#exchanges) {
       if (now > exchange.deadlineAt + DEADLINE_GRACE_MS) exchange.giveUp(pastDeadline());
-      const limitMs = exchange.isGrpc ? GRPC_IDLE_LIMIT_MS : this.#limits[exchange.waitingFor];
+      const limitMs = exchange.mayRest ? GRPC_IDLE_LIMIT_MS : this.#limits[exchange.waitingFor];
       if (now - exchange.progressedAt > limitMs) exchange.giveUp(stalled(exchange.waitingFor, limitMs));
     }
   }

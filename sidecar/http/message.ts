@@ -103,6 +103,8 @@ export interface OutgoingRequest {
   readonly isUpgrade: boolean;
   /** Ask the other side before a streamed body is sent. */
   readonly expectsContinue: boolean;
+  /** Sent before, and lost with a kept connection: over HTTP/1.1 it takes a new one, as others that were kept may be gone too. */
+  readonly isRepeated?: boolean;
   /** Interim responses (1xx other than 100 and 101). */
   onInformation(head: ResponseHead): void;
   /** Bytes of request body sent so far; called at each chunk. */

@@ -14,8 +14,11 @@ export interface ConnectionHandlers {
 /** One caller's connection, as its listener sees it. */
 export interface ServedConnection {
   readonly socket: Socket;
-  /** What the connection waits for, since when (monotonic ms). */
-  readonly state: { readonly kind: 'idle' | 'head' | 'busy'; readonly since: number };
+  /**
+   * What the connection waits for, since when (monotonic ms). `write`: for its caller to take answers that are complete;
+   * since the last byte that was taken.
+   */
+  readonly state: { readonly kind: 'idle' | 'head' | 'busy' | 'write'; readonly since: number };
   /** Ends when idle, else after what is under way (HTTP/2: GOAWAY). */
   drain(): void;
   /** Answers what is no request (or too slow), and ends. */

@@ -6,21 +6,35 @@ import { Http1ServerConnection } from '../http/h1/server-connection.ts';
 import { Http2ServerConnection } from '../http/h2/server-connection.ts';
 import type { Caller, ImmediateResponse, ServerRequest, VerifiedCertificate } from '../http/message.ts';
 import type { ConnectionHandlers, ServedConnection } from '../http/served-connection.ts';
+import { logEvent } from '../operational-log.ts';
+import { type ConnectionBudget, openConnections } from '../pressure/connection-budget.ts';
+import { processPressure, watchPressure } from '../pressure/process-pressure.ts';
+import { closeOldestIdle } from './close-oldest-idle.ts';
 import { FirstBytes, type Question } from './first-bytes.ts';
 import { PERMISSIVE, type PortProtocol, type Speech, WHICH_HTTP, WHICH_PROTOCOL } from './questions.ts';
 import { SecureAcceptor } from './secure-acceptor.ts';
 import type { TcpConnection } from './tcp-connection.ts';
+import { HELD_TIMEOUT_MS, WaitingRoom } from './waiting-room.ts';
 
 /** From the first byte of a request to the end of its header block; more is 408. */
 export const HEADER_TIMEOUT_MS = 10_000;
 /** A connection without a request is closed after this. Longer than the pools of our own clients keep it. */
 export const KEEP_ALIVE_TIMEOUT_MS = 75_000;
-/** How often the two limits above are looked at. */
-const TIMEOUT_CHECK_INTERVAL_MS = 1_000;
-/** Open connections a listener; further ones are closed at once. */
-export const MAX_CONNECTIONS = 16_384;
+/** Answers of which a caller took not one byte for this long: its connection ends. */
+export const WRITE_STALL_TIMEOUT_MS = 30_000;
+/** How often the limits above, and connections that wait, are looked at. */
+const CHECK_INTERVAL_MS = 1_000;
 const BACKLOG = 4_096;
 const HTTP_ALPN = ['h2', 'http/1.1'];
+
+/** What a listener shares with others. */
+export interface ListenerLimits {
+  readonly connections: ConnectionBudget;
+  /** Why nothing new is begun now; undefined: it is. */
+  readonly pressure: { readonly reason: string | undefined };
+}
+
+const PROCESS_LIMITS: ListenerLimits = { connections: openConnections, pressure: processPressure };
 
 export interface ListenerHandlers {
   onRequest(request: ServerRequest): void;
@@ -45,6 +59,7 @@ export interface MeshPort {
 
 /**
  * Accepts connections, secures them, finds out what they speak, and serves them. Without a `MeshPort`: plaintext HTTP.
+ * Under pressure, or with as many connections as may be, further ones wait unread, and idle ones make room.
  */
 export class Listener {
   readonly #server: net.Server;
@@ -54,12 +69,15 @@ export class Listener {
   readonly #connections = new Set<ServedConnection>();
   /** Those of a MeshPort that came in plaintext. */
   readonly #plaintext = new Set<ServedConnection>();
-  /** Every accepted socket, also those whose TLS handshake is not complete. */
+  /** Every accepted socket that does not wait, also those whose TLS handshake is not complete. */
   readonly #sockets = new Set<net.Socket>();
+  readonly #waiting = new WaitingRoom();
+  readonly #limits: ListenerLimits;
   readonly #timer: NodeJS.Timeout;
   #isDraining = false;
 
-  constructor(handlers: ListenerHandlers, meshPort?: MeshPort) {
+  constructor(handlers: ListenerHandlers, meshPort?: MeshPort, limits = PROCESS_LIMITS) {
+    this.#limits = limits;
     this.#handlers = {
       onRequest: (request) => handlers.onRequest(request),
       onUnreadable: (caller, refusal) => handlers.onUnreadable(caller, refusal),
@@ -73,9 +91,9 @@ export class Listener {
         onRefused: (address, refusal) => meshPort.onRefusedConnection(address, refusal),
       });
     }
-    this.#server = net.createServer({ noDelay: true, allowHalfOpen: true }, (socket) => this.#accept(socket));
-    this.#server.maxConnections = MAX_CONNECTIONS;
-    this.#timer = setInterval(() => this.#sweep(performance.now()), TIMEOUT_CHECK_INTERVAL_MS);
+    const options = { noDelay: true, allowHalfOpen: true, pauseOnConnect: true };
+    this.#server = net.createServer(options, (socket) => this.#accept(socket));
+    this.#timer = setInterval(() => this.#sweep(performance.now()), CHECK_INTERVAL_MS);
     this.#timer.unref();
   }
 
@@ -90,6 +108,8 @@ export class Listener {
       this.#server.once('error', reject);
       this.#server.listen({ port, host: address, backlog: BACKLOG, reusePort: isShared }, () => {
         this.#server.off('error', reject);
+        this.#server.on('error', (error) => logEvent('accept_failed', { port, error: error.message }));
+        if (this.#limits === PROCESS_LIMITS) watchPressure();
         const bound = this.#server.address();
         resolve(typeof bound === 'object' && bound !== null ? bound.port : port);
       });
@@ -108,6 +128,7 @@ export class Listener {
         resolve();
       });
       for (const connection of this.#connections) connection.drain();
+      this.#waiting.clear();
     });
   }
 
@@ -117,11 +138,39 @@ export class Listener {
     clearInterval(this.#timer);
     for (const { socket } of this.#connections) socket.destroy();
     for (const socket of this.#sockets) socket.destroy();
+    this.#waiting.clear();
+  }
+
+  /** Connections that are served, and those that wait. */
+  get counts(): { readonly open: number; readonly waiting: number; readonly turnedAway: number } {
+    return { open: this.#sockets.size, waiting: this.#waiting.size, turnedAway: this.#waiting.turnedAway };
   }
 
   #accept(socket: net.Socket): void {
+    if (this.#waiting.size === 0 && this.#hasRoom) this.#admit(socket);
+    else this.#waiting.hold(socket, performance.now());
+  }
+
+  get #hasRoom(): boolean {
+    return this.#limits.pressure.reason === undefined && !this.#limits.connections.isExhausted;
+  }
+
+  /** Those that wait, while there is room. */
+  #admitWaiting(): void {
+    while (this.#waiting.size > 0 && this.#hasRoom) {
+      const socket = this.#waiting.next();
+      if (socket !== undefined) this.#admit(socket);
+    }
+  }
+
+  #admit(socket: net.Socket): void {
     this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
+    this.#limits.connections.count++;
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.#limits.connections.count--;
+      if (this.#waiting.size > 0) this.#admitWaiting();
+    });
     if (this.#meshPort === undefined) this.#ask(WHICH_HTTP, socket, undefined);
     else if (this.#meshPort.mode() === 'STRICT') this.#acceptor?.accept(socket);
     else this.#ask(PERMISSIVE[this.#meshPort.protocol], socket, undefined);
@@ -148,6 +197,7 @@ export class Listener {
       () => this.#forget(pending),
     );
     this.#keep(pending);
+    socket.resume();
   }
 
   /** `bytes`: what was read of the paused socket already. `refusal`: it took too long, so that is all to be said. */
@@ -208,10 +258,20 @@ export class Listener {
   #sweep(now: number): void {
     for (const connection of this.#connections) {
       const { kind, since } = connection.state;
-      if (kind === 'head' && now - since > HEADER_TIMEOUT_MS) {
+      if (kind === 'write' && now - since > WRITE_STALL_TIMEOUT_MS) connection.socket.destroy();
+      else if (kind === 'head' && now - since > HEADER_TIMEOUT_MS) {
         const reason = `no complete header block within headerTimeoutMs ${HEADER_TIMEOUT_MS}`;
         connection.refuse(new Refusal('request_timeout', reason));
       } else if (kind === 'idle' && now - since > KEEP_ALIVE_TIMEOUT_MS) connection.drain();
+    }
+    const isUnderPressure = this.#limits.pressure.reason !== undefined;
+    if (isUnderPressure || this.#waiting.size > 0) closeOldestIdle(this.#connections);
+    this.#admitWaiting();
+    const late = this.#waiting.sweep(now);
+    if (late > 0) {
+      const reason =
+        this.#limits.pressure.reason ?? `connections exceed maxConnections ${this.#limits.connections.limit}`;
+      logEvent('connections_turned_away', { count: late, reason: `${reason}, for heldTimeoutMs ${HELD_TIMEOUT_MS}` });
     }
     if (this.#plaintext.size > 0 && this.#meshPort?.mode() === 'STRICT') this.#endPlaintext();
   }

@@ -3,12 +3,13 @@ import type { Endpoint } from '#policy/workload-policy.ts';
 import type { Sendable } from '../exchange/exchange.ts';
 import { type Answered, forward } from '../exchange/forward.ts';
 import { UpstreamFailure } from '../http/message.ts';
-import { chooseEndpoint, type EndpointLoad, UNREACHABLE_PAUSE_MS } from './choose-endpoint.ts';
+import { chooseEndpoint, UNREACHABLE_PAUSE_MS } from './choose-endpoint.ts';
 import type { PeerPools } from './peer-pools.ts';
 import type { Destination } from './resolve.ts';
 
 /** Endpoints tried for one request; further ones only after a failure before its first byte left. */
 const MAX_ENDPOINTS_TRIED = 3;
+const NONE_TRIED: readonly Endpoint[] = [];
 
 /**
  * Sends the request to an endpoint of its destination, over mutual TLS with the identity that
@@ -23,26 +24,34 @@ export async function originate(
 ): Promise<Answered> {
   if (target.kind === 'external') {
     exchange.port = target.port;
-    const peer = pools.external(target.address, target.port);
-    return counted(peer.load, () => forward(exchange, peer.upstream, headers));
+    const { upstream, load } = pools.external(target.address, target.port);
+    load.inFlight++;
+    try {
+      return await forward(exchange, upstream, headers);
+    } finally {
+      load.inFlight--;
+    }
   }
   const { endpoints } = target.service;
-  const tried: Endpoint[] = [];
+  let tried: readonly Endpoint[] = NONE_TRIED;
   let lastFailure: unknown;
   while (tried.length < MAX_ENDPOINTS_TRIED) {
     exchange.enter('choose');
-    const endpoint = chooseEndpoint(endpoints, (one) => pools.loadOf(one), tried, performance.now(), Math.random);
+    const endpoint = chooseEndpoint(endpoints, pools.loadOf, tried, performance.now(), Math.random);
     if (endpoint === undefined) break;
     exchange.port = endpoint.port;
     exchange.destination = endpoint.identity.uri;
-    const peer = pools.of(endpoint);
+    const { upstream, load } = pools.of(endpoint);
+    load.inFlight++;
     try {
-      return await counted(peer.load, () => forward(exchange, peer.upstream, headers));
+      return await forward(exchange, upstream, headers);
     } catch (error) {
       if (!(error instanceof Refusal) || !isUnsent(error) || exchange.givenUp !== undefined) throw error;
-      peer.load.unreachableUntil = performance.now() + UNREACHABLE_PAUSE_MS;
-      tried.push(endpoint);
+      load.unreachableUntil = performance.now() + UNREACHABLE_PAUSE_MS;
+      tried = [...tried, endpoint];
       lastFailure = error;
+    } finally {
+      load.inFlight--;
     }
   }
   const { namespace, name } = target.service;
@@ -52,13 +61,4 @@ export async function originate(
 /** True when not one byte of the request can have reached the endpoint. */
 function isUnsent(refusal: Refusal): boolean {
   return refusal.cause instanceof UpstreamFailure && refusal.cause.isUnsent;
-}
-
-async function counted<T>(load: EndpointLoad, send: () => Promise<T>): Promise<T> {
-  load.inFlight++;
-  try {
-    return await send();
-  } finally {
-    load.inFlight--;
-  }
 }

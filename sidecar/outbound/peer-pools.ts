@@ -48,9 +48,8 @@ export class PeerPools {
   }
 
   /** What the choice is made by; looking at an endpoint opens no pool for it and keeps none alive. */
-  loadOf(endpoint: Endpoint): EndpointLoad {
-    return (this.#byEndpoint.get(endpoint) ?? this.#peers.get(keyOf(endpoint)))?.load ?? UNUSED;
-  }
+  readonly loadOf = (endpoint: Endpoint): EndpointLoad =>
+    (this.#byEndpoint.get(endpoint) ?? this.#peers.get(keyOf(endpoint)))?.load ?? UNUSED;
 
   external(address: string, port: number): Peer {
     return this.#get(`${address}|${port}|`, () => this.#make(address, port, undefined));

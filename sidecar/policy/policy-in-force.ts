@@ -1,54 +1,37 @@
 import { compileWorkloadPolicy } from '#policy/compile-workload-policy.ts';
+import { Refusal } from '#policy/error/refusal.ts';
 import type { Snapshot } from '#policy/resource-set.ts';
-import { SnapshotError } from '#policy/snapshot/snapshot-error.ts';
+import type { GenerateValidators } from '#policy/validation/generate-validators.ts';
 import type { Mesh, Workload, WorkloadPolicy } from '#policy/workload-policy.ts';
-import { generateInWorker } from './generate-in-worker.ts';
-import { SnapshotRefused } from './policy-source.ts';
+import type { PolicyTarget, PreparedPolicy } from './policy-target.ts';
 
-/** The one place that holds the law in force. Exchanges take it at their beginning and keep it. */
-export class PolicyInForce {
+/** The one place of a thread that holds the law in force. Exchanges take it at their beginning and keep it. */
+export class PolicyInForce implements PolicyTarget {
   readonly #workload: Workload;
   readonly #mesh: Mesh;
+  readonly #generate: GenerateValidators;
   #policy: WorkloadPolicy | undefined;
-  #snapshot: Snapshot | undefined;
-  /** Milliseconds since the epoch; 0: none yet. */
-  appliedAtMs = 0;
-  applied = 0;
-  refused = 0;
-  /** Why the last snapshot was refused; empty: it was not. */
-  lastReasons: readonly string[] = [];
 
-  constructor(workload: Workload, mesh: Mesh) {
+  constructor(workload: Workload, mesh: Mesh, generate: GenerateValidators) {
     this.#workload = workload;
     this.#mesh = mesh;
+    this.#generate = generate;
   }
 
-  /** Undefined before the first snapshot is in force. */
-  get current(): WorkloadPolicy | undefined {
+  /** Throws the Refusal `no_policy` before the first snapshot is in force. */
+  get current(): WorkloadPolicy {
+    if (this.#policy === undefined) throw new Refusal('no_policy', 'no policy is in force yet');
     return this.#policy;
   }
 
-  get snapshot(): Snapshot | undefined {
-    return this.#snapshot;
-  }
-
-  /** Records that a new version could not even be read; the one in force stays. */
-  noteRefused(reasons: readonly string[]): void {
-    this.refused++;
-    this.lastReasons = reasons;
-  }
-
-  /** Compiles beside the running traffic and swaps at the end; throws SnapshotRefused and changes nothing. */
-  async apply(snapshot: Snapshot): Promise<void> {
-    try {
-      this.#policy = await compileWorkloadPolicy(snapshot, this.#workload, this.#mesh, generateInWorker);
-    } catch (error) {
-      this.noteRefused(error instanceof SnapshotError ? error.reasons : [String(error)]);
-      throw new SnapshotRefused(this.lastReasons);
-    }
-    this.#snapshot = snapshot;
-    this.appliedAtMs = Date.now();
-    this.applied++;
-    this.lastReasons = [];
+  /** Rejects with SnapshotError where the snapshot cannot be read or compiled. */
+  async prepare(snapshot: Snapshot): Promise<PreparedPolicy> {
+    const policy = await compileWorkloadPolicy(snapshot, this.#workload, this.#mesh, this.#generate);
+    return {
+      defaults: policy.defaults,
+      commit: () => {
+        this.#policy = policy;
+      },
+    };
   }
 }

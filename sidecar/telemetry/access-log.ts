@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { headerValue } from '#policy/http/flat-headers.ts';
 import { isSecretName } from '#policy/http/is-secret-name.ts';
 import type { Exchange } from '../exchange/exchange.ts';
@@ -22,10 +22,11 @@ const SECRET_HASH_LENGTH = 16;
  */
 export class AccessLog implements Recorder {
   readonly #writer: LogWriter;
-  readonly #key = randomBytes(32);
+  readonly #key: Uint8Array;
 
-  constructor(writer: LogWriter) {
+  constructor(writer: LogWriter, key: Uint8Array) {
     this.#writer = writer;
+    this.#key = key;
   }
 
   record(exchange: Exchange, endedAt: number): void {

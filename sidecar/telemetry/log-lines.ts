@@ -1,7 +1,7 @@
 import { ByteText } from '../byte-text.ts';
 
 /** Bytes that lines begin with room for; there is more where it is needed. */
-const INITIAL_BYTES = 65_536;
+const INITIAL_BYTES = 163_840;
 const QUOTE = 0x22;
 const ZERO = 0x30;
 const DOT = 0x2e;

@@ -7,14 +7,29 @@ const DURATION_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 /** Different label sets of one counter; further ones count as `other`, so that no caller can fill the memory. */
 const MAX_SERIES = 1_000;
 
+type Series = readonly (readonly [labels: string, value: number])[];
+
 /** A value that is read when somebody asks. */
 export interface Gauge {
   readonly name: string;
   readonly help: string;
   readonly type: 'gauge' | 'counter';
   /** Labels (already in `{…}` form, or empty) and values. */
-  read(): readonly (readonly [labels: string, value: number])[];
+  read(): Series;
 }
+
+/** What was counted up to now, as plain data that can be sent between threads. */
+export interface MetricsSnapshot {
+  readonly requests: Series;
+  readonly refusals: Series;
+  readonly tcpConnections: Series;
+  readonly tcpBytes: { readonly received: number; readonly sent: number };
+  readonly durations: { readonly inbound: Histogram; readonly outbound: Histogram };
+  readonly gauges: readonly (Omit<Gauge, 'read'> & { readonly values: Series })[];
+}
+
+/** Gauges by name, and the sums of equal labels. */
+type GaugeSums = Map<string, Omit<Gauge, 'read'> & { readonly values: Map<string, number> }>;
 
 interface Histogram {
   readonly counts: number[];
@@ -30,9 +45,34 @@ export class Metrics implements Recorder {
   readonly #tcpBytes = { received: 0, sent: 0 };
   readonly #durations = { inbound: emptyHistogram(), outbound: emptyHistogram() };
   readonly #gauges: Gauge[] = [];
+  /** Those of other threads. */
+  readonly #absorbed: GaugeSums = new Map();
 
   add(gauge: Gauge): void {
     this.#gauges.push(gauge);
+  }
+
+  snapshot(): MetricsSnapshot {
+    return {
+      requests: [...this.#requests],
+      refusals: [...this.#refusals],
+      tcpConnections: [...this.#tcpConnections],
+      tcpBytes: this.#tcpBytes,
+      durations: this.#durations,
+      gauges: [...this.#readGauges().values()].map(({ values, ...gauge }) => ({ ...gauge, values: [...values] })),
+    };
+  }
+
+  /** Adds what another thread has counted. */
+  absorb(counted: MetricsSnapshot): void {
+    for (const [labels, value] of counted.requests) increment(this.#requests, labels, value);
+    for (const [labels, value] of counted.refusals) increment(this.#refusals, labels, value);
+    for (const [labels, value] of counted.tcpConnections) increment(this.#tcpConnections, labels, value);
+    this.#tcpBytes.received += counted.tcpBytes.received;
+    this.#tcpBytes.sent += counted.tcpBytes.sent;
+    addHistogram(this.#durations.inbound, counted.durations.inbound);
+    addHistogram(this.#durations.outbound, counted.durations.outbound);
+    for (const { values, ...gauge } of counted.gauges) addGauge(this.#absorbed, gauge, values);
   }
 
   record(exchange: Exchange, endedAt: number): void {
@@ -87,11 +127,18 @@ export class Metrics implements Recorder {
     text += header('lateral_tcp_bytes_total', 'Bytes of ended TCP connections, from and to the caller.', 'counter');
     for (const [kind, value] of Object.entries(this.#tcpBytes))
       text += `lateral_tcp_bytes_total{direction="inbound",kind="${kind}"} ${value}\n`;
-    for (const gauge of this.#gauges) {
-      text += header(gauge.name, gauge.help, gauge.type);
-      for (const [labels, value] of gauge.read()) text += `${gauge.name}${labels} ${value}\n`;
+    for (const [name, { help, type, values }] of this.#readGauges()) {
+      text += header(name, help, type);
+      for (const [labels, value] of values) text += `${name}${labels} ${value}\n`;
     }
     return text;
+  }
+
+  #readGauges(): GaugeSums {
+    const sums: GaugeSums = new Map();
+    for (const { values, ...gauge } of this.#absorbed.values()) addGauge(sums, gauge, values);
+    for (const { read, ...gauge } of this.#gauges) addGauge(sums, gauge, read());
+    return sums;
   }
 }
 
@@ -99,13 +146,29 @@ function emptyHistogram(): Histogram {
   return { counts: DURATION_BUCKETS_S.map(() => 0), sum: 0, count: 0 };
 }
 
-function increment(counter: Map<string, number>, labels: string): void {
+function increment(counter: Map<string, number>, labels: string, by = 1): void {
   const known = counter.get(labels);
   if (known === undefined && counter.size >= MAX_SERIES) {
-    counter.set('code="other"', (counter.get('code="other"') ?? 0) + 1);
+    counter.set('code="other"', (counter.get('code="other"') ?? 0) + by);
     return;
   }
-  counter.set(labels, (known ?? 0) + 1);
+  counter.set(labels, (known ?? 0) + by);
+}
+
+function addHistogram(total: Histogram, counted: Histogram): void {
+  for (const [index, count] of counted.counts.entries()) total.counts[index] = (total.counts[index] ?? 0) + count;
+  total.sum += counted.sum;
+  total.count += counted.count;
+}
+
+function addGauge(
+  sums: GaugeSums,
+  { name, help, type }: Omit<Gauge, 'read'>,
+  values: Iterable<readonly [string, number]>,
+): void {
+  const sum = sums.get(name) ?? { name, help, type, values: new Map<string, number>() };
+  sums.set(name, sum);
+  for (const [labels, value] of values) sum.values.set(labels, (sum.values.get(labels) ?? 0) + value);
 }
 
 function header(name: string, help: string, type: string): string {

@@ -1,23 +1,61 @@
-import type { StallWatch } from '../exchange/stall-watch.ts';
 import type { CredentialSource } from '../identity/credentials.ts';
-import type { PolicyInForce } from '../policy/policy-in-force.ts';
-import type { LogWriter } from './log-writer.ts';
+import type { PolicyStatus } from '../policy/policy-status.ts';
+import { processPressure } from '../pressure/process-pressure.ts';
 import type { Gauge } from './metrics.ts';
 
-/** The state of a sidecar as metrics: certificate, policy, exchanges in flight, memory. */
-export function sidecarGauges(
-  credentials: CredentialSource,
-  policy: PolicyInForce,
-  watch: StallWatch,
-  log: LogWriter | undefined,
-  spans: { readonly lost: number } | undefined,
+function value(name: string, help: string, type: Gauge['type'], read: () => number): Gauge {
+  return { name, help, type, read: () => [['', read()]] };
+}
+
+/** What each thread with traffic has of its own; those of several threads are summed up. */
+export function trafficGauges(
+  watch: { readonly size: number },
+  log: { readonly dropped: number } | undefined,
+  connections: () => { readonly open: number; readonly waiting: number; readonly turnedAway: number },
 ): Gauge[] {
-  const value = (name: string, help: string, type: Gauge['type'], read: () => number): Gauge => ({
-    name,
-    help,
-    type,
-    read: () => [['', read()]],
-  });
+  return [
+    value('lateral_connections_open', 'Accepted connections that are served.', 'gauge', () => connections().open),
+    value(
+      'lateral_connections_waiting',
+      'Accepted connections that wait unread: under pressure, or beyond maxConnections.',
+      'gauge',
+      () => connections().waiting,
+    ),
+    value(
+      'lateral_connections_turned_away_total',
+      'Connections that found no room to wait, or waited in vain.',
+      'counter',
+      () => connections().turnedAway,
+    ),
+    value(
+      'lateral_overloaded',
+      'Threads that refuse new requests because memory or processor time is short.',
+      'gauge',
+      () => (processPressure.isRefusing ? 1 : 0),
+    ),
+    value('lateral_overload_episodes_total', 'Times that refusing began.', 'counter', () => processPressure.episodes),
+    value(
+      'lateral_event_loop_delay_seconds',
+      'How late the event loop was by the last sample; of several threads, their sum.',
+      'gauge',
+      () => processPressure.loopDelayMs / 1_000,
+    ),
+    value('lateral_requests_in_flight', 'Requests under way.', 'gauge', () => watch.size),
+    value(
+      'lateral_access_log_dropped_total',
+      'Log lines lost because their reader was too slow.',
+      'counter',
+      () => log?.dropped ?? 0,
+    ),
+  ];
+}
+
+export function lostSpans(spans: { readonly lost: number } | undefined): Gauge {
+  return value('lateral_spans_lost_total', 'Spans the collector did not take.', 'counter', () => spans?.lost ?? 0);
+}
+
+/** What there is once in a sidecar: certificate, policy, memory. */
+export function sidecarGauges(credentials: CredentialSource, policy: PolicyStatus): Gauge[] {
   return [
     value(
       'lateral_certificate_expiry_timestamp_seconds',
@@ -29,7 +67,7 @@ export function sidecarGauges(
       name: 'lateral_policy_info',
       help: 'The policy version in force.',
       type: 'gauge',
-      read: () => [[`{version="${policy.current?.version ?? ''}"}`, policy.current === undefined ? 0 : 1]],
+      read: () => [[`{version="${policy.snapshot?.version ?? ''}"}`, policy.snapshot === undefined ? 0 : 1]],
     },
     value(
       'lateral_policy_age_seconds',
@@ -44,14 +82,12 @@ export function sidecarGauges(
       'counter',
       () => policy.refused,
     ),
-    value('lateral_requests_in_flight', 'Requests under way.', 'gauge', () => watch.size),
     value(
-      'lateral_access_log_dropped_total',
-      'Log lines lost because their reader was too slow.',
-      'counter',
-      () => log?.dropped ?? 0,
+      'lateral_memory_limit_bytes',
+      'Of the memory limit of the container or the machine, what the sidecar may use.',
+      'gauge',
+      () => processPressure.limits.memoryBytes,
     ),
-    value('lateral_spans_lost_total', 'Spans the collector did not take.', 'counter', () => spans?.lost ?? 0),
     value('process_resident_memory_bytes', 'Resident memory.', 'gauge', () => process.memoryUsage.rss()),
     value('process_cpu_seconds_total', 'Processor time, user and system.', 'counter', () => {
       const { user, system } = process.cpuUsage();

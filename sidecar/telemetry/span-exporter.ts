@@ -25,6 +25,7 @@ import type { Workload } from '#policy/workload-policy.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Recorder } from '../exchange/record.ts';
 import { ReconnectingExporter } from './reconnecting-exporter.ts';
+import { type SpanFacts, spanFactsOf } from './span-facts.ts';
 
 /** Spans waiting for the collector; further ones are dropped. */
 const MAX_QUEUED_SPANS = 4_096;
@@ -88,11 +89,14 @@ export class SpanExporter implements Recorder {
   }
 
   record(exchange: Exchange, endedAt: number): void {
-    const { trace: context } = exchange;
-    if (!context.isSampled) return;
-    this.#span(exchange, 'server', context.serverSpanId, context.parentSpanId, exchange.startedAt, endedAt);
-    if (exchange.sentAt === 0) return;
-    this.#span(exchange, 'client', context.clientSpanId, context.serverSpanId, exchange.sentAt, endedAt);
+    if (exchange.trace.isSampled) this.take(spanFactsOf(exchange, endedAt));
+  }
+
+  /** Makes the spans of a sampled exchange, perhaps of another thread. */
+  take(facts: SpanFacts): void {
+    const { trace: context, startedAt, sentAt } = facts;
+    this.#span(facts, 'server', context.serverSpanId, context.parentSpanId, startedAt);
+    if (sentAt !== 0) this.#span(facts, 'client', context.clientSpanId, context.serverSpanId, sentAt);
   }
 
   /** Sends what is left; resolves within the export timeout also when no collector answers. */
@@ -101,17 +105,16 @@ export class SpanExporter implements Recorder {
   }
 
   #span(
-    exchange: Exchange,
+    facts: SpanFacts,
     side: 'server' | 'client',
     spanId: string,
     parentSpanId: string | undefined,
     startedAt: number,
-    endedAt: number,
   ): void {
-    this.#ids.traceId = exchange.trace.traceId;
+    const { traceId } = facts.trace;
+    this.#ids.traceId = traceId;
     this.#ids.spanId = spanId;
-    const { traceId } = exchange.trace;
-    const wallClock = (monotonic: number) => exchange.startedAtMs + (monotonic - exchange.startedAt);
+    const wallClock = (monotonic: number) => facts.startedAtMs + (monotonic - facts.startedAt);
     const parent =
       parentSpanId === undefined
         ? ROOT_CONTEXT
@@ -121,59 +124,58 @@ export class SpanExporter implements Recorder {
             traceFlags: TraceFlags.SAMPLED,
             isRemote: side === 'server',
           });
-    const { method } = exchange.server.head;
     const span = this.#tracer.startSpan(
-      exchange.route === undefined ? method : `${method} ${exchange.route}`,
+      facts.route === undefined ? facts.method : `${facts.method} ${facts.route}`,
       {
         kind: side === 'server' ? SpanKind.SERVER : SpanKind.CLIENT,
         startTime: wallClock(startedAt),
-        attributes: side === 'server' ? serverAttributes(exchange, endedAt) : clientAttributes(exchange),
+        attributes: side === 'server' ? serverAttributes(facts) : clientAttributes(facts),
       },
       parent,
     );
     // HTTP semantic conventions: 4xx is the caller's fault, an error on the client's side only
-    if (exchange.status >= (side === 'server' ? 500 : 400) || exchange.status === 0) {
-      span.setStatus({ code: SpanStatusCode.ERROR, message: exchange.code === 'allowed' ? '' : exchange.reason });
-      span.setAttribute(ATTR_ERROR_TYPE, exchange.code === 'allowed' ? String(exchange.status) : exchange.code);
+    if (facts.status >= (side === 'server' ? 500 : 400) || facts.status === 0) {
+      span.setStatus({ code: SpanStatusCode.ERROR, message: facts.code === 'allowed' ? '' : facts.reason });
+      span.setAttribute(ATTR_ERROR_TYPE, facts.code === 'allowed' ? String(facts.status) : facts.code);
     }
-    span.end(wallClock(endedAt));
+    span.end(wallClock(facts.endedAt));
   }
 }
 
-function serverAttributes(exchange: Exchange, endedAt: number): Attributes {
+function serverAttributes(facts: SpanFacts): Attributes {
   const attributes: Attributes = {
-    [ATTR_HTTP_REQUEST_METHOD]: exchange.server.head.method,
+    [ATTR_HTTP_REQUEST_METHOD]: facts.method,
     [ATTR_URL_SCHEME]: 'http',
-    [ATTR_URL_PATH]: exchange.path ?? '',
-    [ATTR_HTTP_RESPONSE_STATUS_CODE]: exchange.status,
-    [ATTR_SERVER_ADDRESS]: exchange.host ?? '',
-    [ATTR_CLIENT_ADDRESS]: exchange.server.caller.address,
-    'lateral.direction': exchange.direction,
-    'lateral.source': exchange.source?.uri ?? '',
-    'lateral.destination': exchange.destination ?? '',
-    'lateral.decision': exchange.decision,
-    'lateral.decision_id': exchange.decisionId,
-    'lateral.code': exchange.code,
+    [ATTR_URL_PATH]: facts.path,
+    [ATTR_HTTP_RESPONSE_STATUS_CODE]: facts.status,
+    [ATTR_SERVER_ADDRESS]: facts.host,
+    [ATTR_CLIENT_ADDRESS]: facts.callerAddress,
+    'lateral.direction': facts.direction,
+    'lateral.source': facts.source,
+    'lateral.destination': facts.destination,
+    'lateral.decision': facts.decision,
+    'lateral.decision_id': facts.decisionId,
+    'lateral.code': facts.code,
   };
-  if (exchange.route !== undefined) attributes[ATTR_HTTP_ROUTE] = exchange.route;
-  if (exchange.policyName !== undefined) attributes['lateral.policy'] = exchange.policyName;
-  if (exchange.rule !== undefined) attributes['lateral.rule'] = exchange.rule;
-  if (exchange.code !== 'allowed') attributes['lateral.reason'] = exchange.reason;
-  for (const [index, name] of exchange.stageNames.entries()) {
-    const start = exchange.stageStarts[index] ?? endedAt;
-    attributes[`lateral.stage.${name}_ms`] = (exchange.stageStarts[index + 1] ?? endedAt) - start;
+  if (facts.route !== undefined) attributes[ATTR_HTTP_ROUTE] = facts.route;
+  if (facts.policyName !== undefined) attributes['lateral.policy'] = facts.policyName;
+  if (facts.rule !== undefined) attributes['lateral.rule'] = facts.rule;
+  if (facts.code !== 'allowed') attributes['lateral.reason'] = facts.reason;
+  for (const [index, name] of facts.stageNames.entries()) {
+    const start = facts.stageStarts[index] ?? facts.endedAt;
+    attributes[`lateral.stage.${name}_ms`] = (facts.stageStarts[index + 1] ?? facts.endedAt) - start;
   }
   return attributes;
 }
 
-function clientAttributes(exchange: Exchange): Attributes {
+function clientAttributes(facts: SpanFacts): Attributes {
   return {
-    [ATTR_HTTP_REQUEST_METHOD]: exchange.server.head.method,
-    [ATTR_URL_PATH]: exchange.path ?? '',
-    [ATTR_HTTP_RESPONSE_STATUS_CODE]: exchange.status,
-    [ATTR_SERVER_ADDRESS]: exchange.host ?? '',
-    [ATTR_SERVER_PORT]: exchange.port,
-    'lateral.direction': exchange.direction,
-    'lateral.destination': exchange.destination ?? '',
+    [ATTR_HTTP_REQUEST_METHOD]: facts.method,
+    [ATTR_URL_PATH]: facts.path,
+    [ATTR_HTTP_RESPONSE_STATUS_CODE]: facts.status,
+    [ATTR_SERVER_ADDRESS]: facts.host,
+    [ATTR_SERVER_PORT]: facts.port,
+    'lateral.direction': facts.direction,
+    'lateral.destination': facts.destination,
   };
 }

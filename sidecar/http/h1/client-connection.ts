@@ -40,6 +40,8 @@ export class ClientConnection implements BodySink {
   };
   /** Monotonic: from then on it must not be used again. */
   idleUntil = 0;
+  /** Monotonic: its last exchange ended. */
+  idleSince = 0;
 
   constructor(socket: Socket, events: ClientEvents) {
     this.#socket = socket;
@@ -52,10 +54,10 @@ export class ClientConnection implements BodySink {
     });
   }
 
-  /** False once the other side has begun to close: it must not be sent another request. */
+  /** False once the other side has begun to close, or while it has not taken all of a request: it must get no other one. */
   get isUsable(): boolean {
     const socket = this.#socket;
-    return !socket.destroyed && socket.writable && !socket.readableEnded;
+    return !socket.destroyed && socket.writable && socket.writableLength === 0 && !socket.readableEnded;
   }
 
   /** Begins an exchange; the response comes through it. */
@@ -297,9 +299,9 @@ export class ClientExchange implements IncomingBody {
     message.fields(headers);
     if (framing !== undefined) {
       message.latin1(framing);
-      message.latin1('\r\n');
+      message.lineEnd();
     }
-    message.latin1('\r\n');
+    message.lineEnd();
   }
 
   #sendBuffered(socket: Socket, body: Buffer): void {

@@ -3,6 +3,10 @@ import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import { ByteText } from '../../byte-text.ts';
 
 const INITIAL_BYTES = 65_536;
+const COLON = 0x3a;
+const SPACE = 0x20;
+const CARRIAGE_RETURN = 0x0d;
+const LINE_FEED = 0x0a;
 /** Bodies up to this size leave in one piece with their head. */
 export const MAX_JOINED_BYTES = 16_384;
 
@@ -22,9 +26,15 @@ export class MessageBytes extends ByteText {
 
   field(name: string, value: string): void {
     this.latin1(name);
-    this.latin1(': ');
+    this.bytes[this.end++] = COLON; // `latin1` leaves room for a few bytes
+    this.bytes[this.end++] = SPACE;
     this.latin1(value);
-    this.latin1('\r\n');
+    this.lineEnd();
+  }
+
+  lineEnd(): void {
+    this.bytes[this.end++] = CARRIAGE_RETURN;
+    this.bytes[this.end++] = LINE_FEED;
   }
 
   /** Hands everything to the socket; false: it has enough for now. */

@@ -102,7 +102,7 @@ export class ResponseWriter implements OutgoingBody, Flushable {
     if (this.#framing === 'chunked') {
       message.latin1('0\r\n');
       message.fields(trailers);
-      message.latin1('\r\n');
+      message.lineEnd();
     }
     if (message.end > 0) message.send(this.#socket);
     this.#uncork();
@@ -122,11 +122,11 @@ export class ResponseWriter implements OutgoingBody, Flushable {
     this.#writeHead();
     if (isChunked) {
       message.latin1(chunk.length.toString(16));
-      message.latin1('\r\n');
+      message.lineEnd();
     }
     if (chunk.length <= MAX_JOINED_BYTES && (isChunked || message.end > 0)) {
       message.copy(chunk);
-      if (isChunked) message.latin1('\r\n');
+      if (isChunked) message.lineEnd();
       return message.send(socket);
     }
     if (message.end === 0) return socket.write(chunk);
@@ -160,7 +160,7 @@ export class ResponseWriter implements OutgoingBody, Flushable {
     message.integer(status);
     message.latin1(' ');
     message.latin1(head.reason === '' ? (STATUS_CODES[status] ?? '') : head.reason);
-    message.latin1('\r\n');
+    message.lineEnd();
     for (let index = 0; index < headers.length; index += 2) {
       const name = headers[index] ?? '';
       const { lower } = nameRule(name);
@@ -171,7 +171,7 @@ export class ResponseWriter implements OutgoingBody, Flushable {
     if (!this.#hasDate) message.field('date', dateNow());
     if (this.#isClosing) message.latin1('connection: close\r\n');
     else if (this.#version === '1.0') message.latin1('connection: keep-alive\r\n');
-    message.latin1('\r\n');
+    message.lineEnd();
   }
 }
 

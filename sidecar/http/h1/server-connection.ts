@@ -24,9 +24,15 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
   readonly #parser: RequestParser;
   readonly #listeners = {
     data: (bytes: Buffer) => this.#feed(bytes, 0),
-    drain: () => this.#request?.drained(),
+    drain: () => this.#drained(),
     end: () => this.#sawEnd(),
     error: (error: Error) => this.#callerLeft(error.message),
+  };
+  readonly #requestEvents: RequestEvents = {
+    onEnd: (isClosing) => this.#ended(isClosing),
+    onAbort: (isReset) => this.#abort(isReset),
+    takeOver: () => this.#takeOver(),
+    isDraining: () => this.#isDraining,
   };
   /** Bytes that came behind the request under way. */
   #rest: Buffer | undefined;
@@ -36,8 +42,10 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
   /** The request under way turned out to be unreadable: nothing more is read. */
   #isBroken = false;
   #isFeeding = false;
-  /** Monotonic: when the state of now began (idle, in a header block, busy). */
+  /** Monotonic: when the state of now began (idle, in a header block, busy, waiting for its caller to read). */
   #since = performance.now();
+  /** Bytes that the caller had taken when that was last looked at. */
+  #takenBytes = 0;
 
   /** `initialBytes`: what was read to find out what the caller speaks. */
   constructor(socket: Socket, caller: Caller, handlers: ConnectionHandlers, initialBytes?: Buffer) {
@@ -60,8 +68,14 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
   }
 
   /** What the connection waits for, and since when (monotonic ms). */
-  get state(): { readonly kind: 'idle' | 'head' | 'busy'; readonly since: number } {
+  get state(): ServedConnection['state'] {
     if (this.#request !== undefined || this.#isClosing) return { kind: 'busy', since: this.#since };
+    if (this.#socket.writableLength > 0) {
+      const takenBytes = this.#socket.bytesWritten - this.#socket.writableLength;
+      if (takenBytes !== this.#takenBytes) this.#since = performance.now();
+      this.#takenBytes = takenBytes;
+      return { kind: 'write', since: this.#since };
+    }
     return { kind: this.#parser.isInHead ? 'head' : 'idle', since: this.#since };
   }
 
@@ -90,7 +104,10 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
     this.#request?.incoming.finish(trailers);
   }
 
-  /** Reads requests as long as each is answered at once; what comes behind one under way is kept. */
+  /**
+   * Reads requests as long as each is answered at once and the caller takes the answers; what comes behind one under way is
+   * kept.
+   */
   #feed(bytes: Buffer, offset: number): void {
     if (this.#isClosing || this.#isBroken) return;
     const wasInHead = this.#parser.isInHead;
@@ -98,7 +115,7 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
     this.#isFeeding = true;
     try {
       do at = this.#parser.push(bytes, at);
-      while (at < bytes.length && this.#request === undefined && !this.#isClosing);
+      while (at < bytes.length && this.#request === undefined && !this.#isClosing && !this.#socket.writableNeedDrain);
     } catch (error) {
       this.#fail(error);
     }
@@ -108,7 +125,8 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
       const rest = bytes.subarray(at);
       this.#rest = this.#rest === undefined ? rest : Buffer.concat([this.#rest, rest]);
       this.#socket.pause(); // pipelined: read when its turn has come
-    } else if (this.#parser.isInHead && !wasInHead) this.#since = performance.now();
+    } else if (this.#request === undefined && this.#socket.writableNeedDrain) this.#socket.pause();
+    else if (this.#parser.isInHead && !wasInHead) this.#since = performance.now();
   }
 
   /** With a request under way that is a caller who will not read the answer; else what was written still leaves. */
@@ -119,12 +137,7 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
 
   #begin(parsed: ParsedRequest): void {
     this.#since = performance.now();
-    const request = new Http1Request(parsed, this.#caller, this.#socket, {
-      onEnd: (isClosing) => this.#ended(isClosing),
-      onAbort: (isReset) => this.#abort(isReset),
-      takeOver: () => this.#takeOver(),
-      isDraining: () => this.#isDraining,
-    });
+    const request = new Http1Request(parsed, this.#caller, this.#socket, this.#requestEvents);
     this.#request = request;
     this.#handlers.onRequest(request);
   }
@@ -139,10 +152,22 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
     }
     this.#parser.next();
     if (this.#isFeeding) return; // the loop there goes on
+    // a caller that sends requests and reads no answers would have us keep them all
+    if (this.#socket.writableNeedDrain) this.#socket.pause();
+    else this.#goOn();
+  }
+
+  #drained(): void {
+    if (this.#request !== undefined) this.#request.drained();
+    else if (!this.#isClosing) this.#goOn();
+  }
+
+  /** Reads what was kept, and then what comes. */
+  #goOn(): void {
     const rest = this.#rest;
     this.#rest = undefined;
     if (rest !== undefined) this.#feed(rest, 0);
-    if (this.#rest === undefined) this.#socket.resume();
+    if (this.#rest === undefined && !this.#socket.writableNeedDrain) this.#socket.resume();
   }
 
   /** `isReset`: the end of the connection would look like the end of the answer, so it must not be a clean one. */

@@ -64,6 +64,12 @@ export class Http2Exchange implements UpstreamExchange, StreamOwner {
       this.fail(new Refusal('header_block_too_large', `the header list exceeds the peer's ${limit}`, { limit }));
       return;
     }
+    if (isUpgrade && !session.peer.hasConnectProtocol) {
+      this.fail(
+        new UpstreamFailure('malformed', 'no WebSocket: ENABLE_CONNECT_PROTOCOL was not said (RFC 8441 §3)', true),
+      );
+      return;
+    }
     const isEnd = !isUpgrade && (body === null || (Buffer.isBuffer(body) && body.length === 0));
     const stream = session.request(head, isUpgrade, isEnd);
     this.#stream = stream;
@@ -94,7 +100,9 @@ export class Http2Exchange implements UpstreamExchange, StreamOwner {
       return;
     }
     this.fail(new UpstreamFailure('cancelled', error.message, this.#stream === undefined));
-    if (this.#stream !== undefined) this.#session?.reset(this.#stream, CANCEL);
+    if (this.#stream === undefined) return;
+    this.#session?.reset(this.#stream, CANCEL);
+    this.#stream.cancel(); // of an answer that had come whole, too
   }
 
   // StreamOwner
@@ -104,7 +112,7 @@ export class Http2Exchange implements UpstreamExchange, StreamOwner {
     const session = this.#session;
     if (stream === undefined || session === undefined) return;
     const read = readResponse(fields, session.isCased);
-    const complaint = typeof read === 'string' ? read : this.#complaint(read);
+    const complaint = typeof read === 'string' ? read : this.#complaint(read, stream);
     if (typeof read === 'string' || complaint !== undefined) {
       this.fail(new UpstreamFailure('malformed', complaint ?? '', false));
       session.reset(stream, PROTOCOL_ERROR);
@@ -122,7 +130,7 @@ export class Http2Exchange implements UpstreamExchange, StreamOwner {
     if (stream !== undefined && !stream.isLocalEnded && !this.request.isUpgrade) this.#session?.reset(stream, CANCEL);
   }
 
-  onReset(code: number, reason: string): void {
+  onReset(code: number | undefined, reason: string): void {
     if (this.#isSettled) return;
     const isUnsent = code === REFUSED_STREAM;
     if (isUnsent && !this.#hasBodyStarted && this.#attempts < MAX_ATTEMPTS && !this.isCancelled) {
@@ -132,22 +140,31 @@ export class Http2Exchange implements UpstreamExchange, StreamOwner {
       return;
     }
     // a request that was refused can be sent elsewhere only while its body is whole
-    this.fail(new UpstreamFailure('closed', reason, isUnsent && !this.#hasBodyStarted, !this.#hasBodyStarted));
+    const isLost = code === undefined;
+    this.fail(
+      new UpstreamFailure('closed', reason, isUnsent && !this.#hasBodyStarted, isLost && !this.#hasBodyStarted),
+    );
   }
 
-  #complaint(read: ReadResponse): string | undefined {
+  #complaint(read: ReadResponse, stream: Http2Stream): string | undefined {
     if (read.head.status === 101) return '101 over HTTP/2 (RFC 9113 §8.6)';
     if (read.head.status < 200 && ++this.#interim > MAX_INTERIM_RESPONSES)
       return `more than ${MAX_INTERIM_RESPONSES} interim responses`;
+    if (!stream.isPresent && (read.contentLength ?? 0) > 0 && !this.#isBodiless(read.head))
+      return 'less DATA than content-length says (RFC 9113 §8.1.1)';
     return undefined;
+  }
+
+  /** RFC 9110 §6.4.1: whatever its content-length says. */
+  #isBodiless({ status }: ResponseHead): boolean {
+    return this.request.head.method === 'HEAD' || status === 204 || status === 304;
   }
 
   #answer(read: ReadResponse, stream: Http2Stream): void {
     const { head, contentLength } = read;
-    const { method } = this.request.head;
-    const isBodiless = method === 'HEAD' || head.status === 204 || head.status === 304;
-    if (!isBodiless) stream.declaredLength = contentLength;
-    else stream.isPresent = false;
+    const isBodiless = this.#isBodiless(head);
+    stream.declaredLength = isBodiless ? 0 : contentLength;
+    if (isBodiless) stream.isPresent = false;
     if (this.#isSettled) return;
     this.#isSettled = true;
     const isSwitched = this.request.isUpgrade && head.status >= 200 && head.status < 300;

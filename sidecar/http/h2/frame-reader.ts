@@ -53,6 +53,7 @@ export class FrameReader {
   #blockBytes = 0;
   #blockStreamId = 0;
   #blockEnds = false;
+  #headSince: number | undefined = 0;
 
   constructor(isServer: boolean, handler: FrameHandler, guard: FloodGuard) {
     this.#handler = handler;
@@ -60,9 +61,12 @@ export class FrameReader {
     this.#prefaceLeft = isServer ? PREFACE.length : 0;
   }
 
-  /** True while the preface or a header block is not whole: the other side must go on with it in time. */
-  get isInHead(): boolean {
-    return this.#prefaceLeft > 0 || this.#blockStreamId !== 0;
+  /**
+   * Monotonic ms: since when something is not whole that the other side must go on with in time: the preface with its
+   * SETTINGS, a header block, or a frame other than DATA; undefined: nothing. 0: since the beginning.
+   */
+  get headSince(): number | undefined {
+    return this.#headSince;
   }
 
   /** Reads what has come. Throws Http2Error; nothing more is to be read then. `now`: monotonic ms. */
@@ -81,6 +85,7 @@ export class FrameReader {
       at = next;
     }
     if (at < end) this.#partial = Buffer.from(bytes.subarray(at)); // a copy, so that the read it came in can go
+    if (this.#partial !== undefined || this.#blockStreamId !== 0) this.#headSince ??= now;
   }
 
   #readPreface(input: Buffer): number {
@@ -116,6 +121,7 @@ export class FrameReader {
     else if (type === CONTINUATION) this.#readContinuation(flags, id, bytes, start, end, now);
     else this.#handler.onFrame(type, flags, id, bytes, start, end);
     this.#hasSettings = true;
+    if (this.#blockStreamId === 0) this.#headSince = undefined;
     return end;
   }
 
@@ -135,6 +141,7 @@ export class FrameReader {
     this.#dataLeft = size;
     this.#paddingLeft = padding;
     this.#dataEnds = (flags & END_STREAM) !== 0;
+    this.#headSince = undefined;
     this.#handler.onDataBegin(id, length, size, this.#dataEnds);
     if (length > size) this.#handler.onPadding(1);
     this.#isInData = true;

@@ -1,11 +1,12 @@
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import type { RequestHead, ResponseHead } from '../message.ts';
-import { fieldComplaint } from './field-rules.ts';
+import { trailerComplaint } from './field-rules.ts';
 import { FloodGuard } from './flood-guard.ts';
 import {
   ACK,
   CANCEL,
   COMPRESSION_ERROR,
+  ENHANCE_YOUR_CALM,
   errorName,
   FLOW_CONTROL_ERROR,
   FRAME_SIZE_ERROR,
@@ -32,7 +33,7 @@ import type { MemoryBudget } from './memory-budget.ts';
 import type { OutputBuffer } from './output-buffer.ts';
 import { CONNECTION_WINDOW_BYTES, ReceiveCredit } from './receive-credit.ts';
 import { ResetMemory } from './reset-memory.ts';
-import { SendQueue } from './send-queue.ts';
+import { MAX_QUEUED_BYTES_PER_CONNECTION, SendQueue } from './send-queue.ts';
 import {
   DEFAULT_WINDOW_BYTES,
   defaultSettings,
@@ -60,8 +61,7 @@ const MAX_STREAM_ID = 0x7fff_ffff;
 /** Room for the pseudo-header fields of a request beside its target and authority, and for :status. */
 const REQUEST_LINE_BYTES = 256;
 const STATUS_BYTES = 32;
-/** Flood allowance given back: for a frame of DATA that we sent, for a stream that ended well. */
-const DATA_FORGIVES = 4;
+/** Flood allowance given back for a stream that ended well. */
 const COMPLETION_FORGIVES = 4;
 const EMPTY = Buffer.alloc(0);
 const NO_TRAILERS: FlatHeaders = [];
@@ -103,7 +103,7 @@ export class Http2Session implements FrameHandler {
   isFatal = false;
   /** Our SETTINGS have not been acknowledged yet. */
   isUnacknowledged = true;
-  readonly #isServer: boolean;
+  readonly isServer: boolean;
   readonly #events: SessionEvents;
   readonly #budget: MemoryBudget;
   readonly #scheme: 'http' | 'https';
@@ -119,17 +119,16 @@ export class Http2Session implements FrameHandler {
   #acceptUpTo = MAX_STREAM_ID;
   /** Whose DATA is being read; undefined: nobody's any more. */
   #dataStream: Http2Stream | undefined;
-  #forgivenFrames = 0;
   #now = 0;
 
   constructor(isServer: boolean, scheme: 'http' | 'https', events: SessionEvents, budget: MemoryBudget) {
-    this.#isServer = isServer;
+    this.isServer = isServer;
     this.#events = events;
     this.#budget = budget;
     this.#scheme = scheme;
     this.#writer = new FrameWriter(() => events.onOutput());
     this.#reader = new FrameReader(isServer, this, this.#guard);
-    this.#queue = new SendQueue(this.#writer, (stream, trailers) => this.endStream(stream, trailers));
+    this.#queue = new SendQueue(this.#writer, budget, (stream, trailers) => this.endStream(stream, trailers));
     this.credit = new ReceiveCredit(this.#writer, budget);
     if (!isServer) this.#writer.raw(PREFACE);
     const settings: (readonly [number, number])[] = [
@@ -148,9 +147,12 @@ export class Http2Session implements FrameHandler {
     return this.#writer.output;
   }
 
-  /** True while part of a preface or of a header block is there: the peer must go on with it in time. */
-  get isInHead(): boolean {
-    return this.#reader.isInHead;
+  /**
+   * Monotonic ms: since when a preface, a header block or a frame is not whole, which the peer must go on with in time;
+   * undefined: there is none. 0: since the connection began.
+   */
+  get headSince(): number | undefined {
+    return this.#reader.headSince;
   }
 
   /** Names of fields keep their case on this connection. */
@@ -184,7 +186,7 @@ export class Http2Session implements FrameHandler {
   onDataBegin(id: number, flowBytes: number, size: number, isEnd: boolean): void {
     if (!this.credit.spend(flowBytes))
       throw new Http2Error(FLOW_CONTROL_ERROR, 'more DATA than the window of the connection (RFC 9113 §6.9)');
-    if (flowBytes === 0 && !isEnd) this.#guard.note('emptyData', this.#now);
+    if (size === 0 && !isEnd) this.#guard.note('emptyData', this.#now);
     this.#dataStream = undefined;
     const stream = this.streams.get(id);
     if (stream === undefined) {
@@ -199,11 +201,11 @@ export class Http2Session implements FrameHandler {
       this.#streamFault(stream, FLOW_CONTROL_ERROR, 'more DATA than the window of the stream (RFC 9113 §6.9)');
     else if (declaredLength !== undefined && stream.receivedBytes > declaredLength)
       this.#streamFault(stream, PROTOCOL_ERROR, 'more DATA than content-length says (RFC 9113 §8.1.1)');
-    else if (!this.#isServer && !stream.hasFinalHead)
+    else if (!this.isServer && !stream.hasFinalHead)
       this.#streamFault(stream, PROTOCOL_ERROR, 'DATA before the head of the response (RFC 9113 §8.1)');
     else {
       this.#dataStream = stream;
-      stream.receiveWindow += flowBytes - size; // padding: nobody will take it
+      if (flowBytes > size) stream.skip(flowBytes - size);
     }
   }
 
@@ -232,12 +234,12 @@ export class Http2Session implements FrameHandler {
     if (stream !== undefined) {
       if (tooLarge !== undefined) this.#streamFault(stream, PROTOCOL_ERROR, `header list exceeds ${tooLarge}`);
       else if (stream.isRemoteEnded) this.#streamFault(stream, STREAM_CLOSED, 'HEADERS after the end of the stream');
-      else if (this.#isServer || stream.hasFinalHead) this.#readTrailers(stream, fields, isEnd);
+      else if (this.isServer || stream.hasFinalHead) this.#readTrailers(stream, fields, isEnd);
       else this.#readResponseHead(stream, fields, isEnd);
       return;
     }
-    if (!this.#isServer || (id & 1) === 0) {
-      if (this.#isServer)
+    if (!this.isServer || (id & 1) === 0) {
+      if (this.isServer)
         throw new Http2Error(PROTOCOL_ERROR, `a request on stream ${id}, which is even (RFC 9113 §5.1.1)`);
       this.#checkClosed(id, 'HEADERS');
       return;
@@ -252,6 +254,7 @@ export class Http2Session implements FrameHandler {
 
   #openServed(id: number, fields: string[], isEnd: boolean, tooLarge: string | undefined): void {
     if (id > this.#acceptUpTo) {
+      this.#guard.note('ignored', this.#now);
       this.#resets.remember(id); // it was told: GOAWAY
       return;
     }
@@ -292,7 +295,7 @@ export class Http2Session implements FrameHandler {
       this.#streamFault(stream, PROTOCOL_ERROR, 'a second header block that does not end the stream (RFC 9113 §8.1)');
       return;
     }
-    const complaint = fieldComplaint(fields, 0, this.isCased);
+    const complaint = trailerComplaint(fields, this.isCased);
     if (complaint !== undefined) this.#streamFault(stream, PROTOCOL_ERROR, complaint);
     else this.#remoteEnd(stream, fields);
   }
@@ -340,15 +343,16 @@ export class Http2Session implements FrameHandler {
   #readPriority(id: number, bytes: Buffer, start: number, end: number): void {
     if (id === 0) throw new Http2Error(PROTOCOL_ERROR, 'PRIORITY on stream 0 (RFC 9113 §6.3)');
     this.#guard.note('ignored', this.#now);
+    if (end - start !== 5) this.#priorityFault(id, FRAME_SIZE_ERROR, 'PRIORITY of another length than 5');
+    else if ((bytes.readUInt32BE(start) & MAX_STREAM_ID) === id)
+      this.#priorityFault(id, PROTOCOL_ERROR, 'a stream that depends on itself (RFC 7540 §5.3.1)');
+  }
+
+  /** A fault of the stream, as far as there is one: RST_STREAM may not be sent on an idle one (RFC 9113 §6.4). */
+  #priorityFault(id: number, code: number, reason: string): void {
     const stream = this.streams.get(id);
-    if (end - start !== 5) {
-      if (stream !== undefined) this.#streamFault(stream, FRAME_SIZE_ERROR, 'PRIORITY of another length than 5');
-      else this.#reset(id, FRAME_SIZE_ERROR);
-      return;
-    }
-    if ((bytes.readUInt32BE(start) & MAX_STREAM_ID) !== id) return;
-    if (stream !== undefined) this.#streamFault(stream, PROTOCOL_ERROR, 'a stream that depends on itself');
-    else this.#reset(id, PROTOCOL_ERROR);
+    if (stream !== undefined) this.#streamFault(stream, code, reason);
+    else if (this.#isIdle(id)) throw new Http2Error(code, `${reason}, on idle stream ${id}`);
   }
 
   #readReset(id: number, bytes: Buffer, start: number, end: number): void {
@@ -358,8 +362,11 @@ export class Http2Session implements FrameHandler {
       throw new Http2Error(PROTOCOL_ERROR, 'RST_STREAM on an idle stream (RFC 9113 §6.4)');
     const code = bytes.readUInt32BE(start);
     const stream = this.streams.get(id);
-    if (stream === undefined) return;
-    if (this.#isServer) this.#guard.note('reset', this.#now);
+    if (stream === undefined) {
+      this.#guard.note('ignored', this.#now);
+      return;
+    }
+    if (this.isServer) this.#guard.note('reset', this.#now);
     this.#drop(stream, code, `the other side reset the stream: ${errorName(code)}`);
   }
 
@@ -367,6 +374,7 @@ export class Http2Session implements FrameHandler {
     if (id !== 0) throw new Http2Error(PROTOCOL_ERROR, 'SETTINGS on a stream (RFC 9113 §6.5)');
     if ((flags & ACK) !== 0) {
       if (end !== start) throw new Http2Error(FRAME_SIZE_ERROR, 'SETTINGS ACK with a payload (RFC 9113 §6.5)');
+      if (!this.isUnacknowledged) this.#guard.note('ignored', this.#now);
       this.isUnacknowledged = false;
       return;
     }
@@ -382,7 +390,7 @@ export class Http2Session implements FrameHandler {
         if (stream.sendWindow > MAX_WINDOW_BYTES)
           throw new Http2Error(FLOW_CONTROL_ERROR, 'INITIAL_WINDOW_SIZE overflows a window (RFC 9113 §6.9.2)');
       }
-      if (delta > 0) this.#queue.pump();
+      if (delta > 0) this.#queue.pumpStreams(this.streams.values());
     }
     if (this.isReady) return;
     this.isReady = true;
@@ -393,6 +401,7 @@ export class Http2Session implements FrameHandler {
     if (id !== 0) throw new Http2Error(PROTOCOL_ERROR, 'PING on a stream (RFC 9113 §6.7)');
     if (end - start !== 8) throw new Http2Error(FRAME_SIZE_ERROR, 'PING of another length than 8 (RFC 9113 §6.7)');
     if ((flags & ACK) !== 0) {
+      this.#guard.note('ignored', this.#now);
       this.#events.onPingAcknowledged();
       return;
     }
@@ -431,7 +440,7 @@ export class Http2Session implements FrameHandler {
     if (end - start < 8) throw new Http2Error(FRAME_SIZE_ERROR, 'GOAWAY of less than 8 bytes (RFC 9113 §6.8)');
     const lastStreamId = bytes.readUInt32BE(start) & MAX_STREAM_ID;
     this.isGoingAway = true;
-    if (!this.#isServer) {
+    if (!this.isServer) {
       for (const stream of [...this.streams.values()]) {
         if (stream.id > lastStreamId)
           this.#drop(stream, REFUSED_STREAM, 'the other side went away before it read the request');
@@ -443,33 +452,37 @@ export class Http2Session implements FrameHandler {
   // ---- states
 
   #isIdle(id: number): boolean {
-    const isOurs = (id & 1) === (this.#isServer ? 0 : 1);
+    const isOurs = (id & 1) === (this.isServer ? 0 : 1);
     return isOurs ? id >= this.#nextStreamId : id > this.#lastPeerStreamId;
   }
 
   /** A frame on a stream that is no more: under way when we reset it, or a fault. */
-  #checkClosed(id: number, what: string): void {
+  #checkClosed(id: number, what: 'DATA' | 'HEADERS'): void {
     if (this.#isIdle(id)) throw new Http2Error(PROTOCOL_ERROR, `${what} on idle stream ${id} (RFC 9113 §5.1)`);
-    if (this.#resets.has(id)) return;
+    if (this.#resets.has(id)) {
+      if (what === 'HEADERS') this.#guard.note('ignored', this.#now); // DATA has the windows to limit it
+      return;
+    }
     throw new Http2Error(STREAM_CLOSED, `${what} on closed stream ${id} (RFC 9113 §5.1)`);
   }
 
   /** The peer broke a rule of this stream: it is reset, and that counts against the peer. */
   #streamFault(stream: Http2Stream, code: number, reason: string): void {
     this.#guard.note('reset', this.#now);
-    if (this.#isServer && stream.owner === undefined) this.#events.onMalformed(reason);
+    if (this.isServer && stream.owner === undefined) this.#events.onMalformed(reason);
     this.#reset(stream.id, code);
     this.#drop(stream, code, `${errorName(code)}: ${reason}`);
   }
 
   /** Ends a stream before its time, without a word to the peer. */
-  #drop(stream: Http2Stream, code: number, reason: string): void {
+  #drop(stream: Http2Stream, code: number | undefined, reason: string): void {
     if (stream.isReset) return;
     stream.isReset = true;
     const { owner } = stream;
     this.#close(stream);
     owner?.onReset(code, reason);
-    if (!stream.isRemoteEnded) stream.fail(new Error(reason)); // what has come whole stays whole
+    // an answer that has come whole stays whole; a request that cannot be answered has no purpose
+    if (this.isServer || !stream.isRemoteEnded) stream.fail(new Error(reason));
   }
 
   #close(stream: Http2Stream): void {
@@ -479,10 +492,8 @@ export class Http2Session implements FrameHandler {
 
   /** DATA that we sent is answered with window updates, and by some with pings: these are no flood. */
   #forgiveSent(): void {
-    const { framesSent } = this.#queue;
-    if (framesSent === this.#forgivenFrames) return;
-    this.#guard.forgive((framesSent - this.#forgivenFrames) * DATA_FORGIVES);
-    this.#forgivenFrames = framesSent;
+    const forgiven = this.#queue.takeForgiven();
+    if (forgiven > 0) this.#guard.forgive(forgiven);
   }
 
   #reset(id: number, code: number): void {
@@ -501,7 +512,7 @@ export class Http2Session implements FrameHandler {
   abandon(reason: string): void {
     this.isFatal = true;
     this.isGoingAway = true;
-    for (const stream of [...this.streams.values()]) this.#drop(stream, INTERNAL_ERROR, reason);
+    for (const stream of [...this.streams.values()]) this.#drop(stream, undefined, reason);
   }
 
   // ---- what its streams and its connection ask for
@@ -512,12 +523,13 @@ export class Http2Session implements FrameHandler {
     stream.isReset = true;
     this.#reset(stream.id, code);
     this.#close(stream);
+    if (this.isServer || !stream.isRemoteEnded) stream.discard('the stream was given up');
   }
 
   /** Its reader wants no more of it. */
   unwanted(stream: Http2Stream): void {
     // a server answers all the same; a client's request has no purpose any more
-    if (!this.#isServer) this.reset(stream, CANCEL);
+    if (!this.isServer) this.reset(stream, CANCEL);
   }
 
   /** The stream may be sent `bytes` more; false: too little to tell yet. */
@@ -572,9 +584,13 @@ export class Http2Session implements FrameHandler {
     writer.endBlock(stream, false);
   }
 
-  /** Sends a piece of a body; true: all of it is on its way, and more is welcome. */
+  /** Sends a piece of a body; true: more is welcome. */
   writeData(stream: Http2Stream, chunk: Buffer): boolean {
-    return this.#queue.write(stream, chunk);
+    if (!this.#queue.isOverflowing) return this.#queue.write(stream, chunk);
+    this.#reset(stream.id, ENHANCE_YOUR_CALM);
+    const limit = `maxQueuedBytesPerConnection ${MAX_QUEUED_BYTES_PER_CONNECTION}`;
+    this.#drop(stream, ENHANCE_YOUR_CALM, `the other side reads too slowly: more than ${limit} wait for it`);
+    return true;
   }
 
   /** Ends our half of a stream, after what is queued. */
@@ -595,10 +611,12 @@ export class Http2Session implements FrameHandler {
     if (stream.isRemoteEnded) {
       this.#guard.forgive(COMPLETION_FORGIVES);
       this.#close(stream);
-    } else if (this.#isServer && !stream.isTunnel) {
+      if (this.isServer) stream.discard('the answer is whole');
+    } else if (this.isServer && !stream.isTunnel) {
       this.#reset(stream.id, NO_ERROR); // RFC 9113 §8.1: the answer is whole, the rest of the request is not wanted
       stream.isReset = true;
       this.#close(stream);
+      stream.discard('the answer is whole');
     }
   }
 

@@ -1,13 +1,13 @@
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import type { BodyConsumer, IncomingBody, OutgoingBody } from '../message.ts';
-import { CANCEL } from './frame.ts';
+import { CANCEL, INTERNAL_ERROR } from './frame.ts';
 import type { Http2Session } from './http2-session.ts';
 
-/** A stream is told to wait when this much of its own is queued behind flow control. */
-const MAX_QUEUED_BYTES = 65_536;
 /** Pieces up to this size are gathered while their reader is away, so that dribble does not cost more than its bytes. */
 const MAX_GATHERED_BYTES = 1_024;
-const GATHER_BUFFER_BYTES = 16_384;
+/** What they are gathered in: small at first, so that a stream that says one byte and rests does not cost much more. */
+const MIN_GATHER_BUFFER_BYTES = 256;
+const MAX_GATHER_BUFFER_BYTES = 16_384;
 
 /** Whoever the stream belongs to: a served request, or an exchange on its way out. */
 export interface StreamOwner {
@@ -15,8 +15,8 @@ export interface StreamOwner {
   onHead(fields: string[]): void;
   /** The other side has ended its half; `onHead` or the request head came before. */
   onRemoteEnd(): void;
-  /** The stream is over before its end: reset, or its connection lost. `code`: RFC 9113 §7. */
-  onReset(code: number, reason: string): void;
+  /** The stream is over before its end: reset, or its connection lost. `code`: RFC 9113 §7; undefined: lost. */
+  onReset(code: number | undefined, reason: string): void;
 }
 
 /** One stream (RFC 9113 §5): the body that comes and the body that goes, each with its flow control. */
@@ -114,6 +114,11 @@ export class Http2Stream implements IncomingBody, OutgoingBody {
     this.#keep(chunk);
   }
 
+  /** Padding of a DATA frame has come: nobody takes it, so it is credited with what is taken. */
+  skip(bytes: number): void {
+    this.#took(bytes);
+  }
+
   /** The body has ended; `trailers` may be empty. */
   finish(trailers: FlatHeaders): void {
     this.#settle(trailers);
@@ -122,6 +127,11 @@ export class Http2Stream implements IncomingBody, OutgoingBody {
   /** The body broke off. */
   fail(error: Error): void {
     this.#settle(error);
+  }
+
+  /** Its exchange is over: what was not taken goes nowhere, and its reader is told. */
+  discard(reason: string): void {
+    if (this.#consumer !== undefined || this.#waitingBytes > 0) this.#settle(new Error(reason));
   }
 
   /** Gives back what waits here and was not taken. */
@@ -140,20 +150,32 @@ export class Http2Stream implements IncomingBody, OutgoingBody {
     this.#session.credit.hold(chunk.length);
     if (chunk.length > MAX_GATHERED_BYTES) {
       if (this.#gathered > 0) this.#closeGathered();
-      this.#waiting.push(chunk);
+      // a part of a large read must not keep all of it
+      this.#waiting.push(chunk.length * 2 > chunk.buffer.byteLength ? chunk : Buffer.from(chunk));
       return;
     }
-    const last = this.#waiting.at(-1);
-    if (last !== undefined && this.#gathered > 0 && last.length - this.#gathered >= chunk.length) {
-      chunk.copy(last, this.#gathered);
-      this.#gathered += chunk.length;
-      return;
+    const buffer = this.#gatherBuffer(chunk.length);
+    chunk.copy(buffer, this.#gathered);
+    this.#gathered += chunk.length;
+  }
+
+  /** The last of what waits, with room for `size` bytes behind `#gathered`. */
+  #gatherBuffer(size: number): Buffer {
+    const last = this.#gathered > 0 ? this.#waiting.at(-1) : undefined;
+    if (last !== undefined) {
+      const wanted = this.#gathered + size;
+      if (wanted <= last.length) return last;
+      if (wanted <= MAX_GATHER_BUFFER_BYTES) {
+        const larger = Buffer.allocUnsafeSlow(Math.min(Math.max(last.length * 2, wanted), MAX_GATHER_BUFFER_BYTES));
+        last.copy(larger, 0, 0, this.#gathered);
+        this.#waiting[this.#waiting.length - 1] = larger;
+        return larger;
+      }
+      this.#closeGathered();
     }
-    if (this.#gathered > 0) this.#closeGathered();
-    const buffer = Buffer.allocUnsafeSlow(GATHER_BUFFER_BYTES);
-    chunk.copy(buffer, 0);
-    this.#gathered = chunk.length;
-    this.#waiting.push(buffer);
+    const first = Buffer.allocUnsafeSlow(Math.max(size, MIN_GATHER_BUFFER_BYTES));
+    this.#waiting.push(first);
+    return first;
   }
 
   #closeGathered(): void {
@@ -199,7 +221,7 @@ export class Http2Stream implements IncomingBody, OutgoingBody {
 
   write(chunk: Buffer): boolean {
     if (this.isLocalEnded || this.isReset || chunk.length === 0) return true;
-    return this.#session.writeData(this, chunk) || this.queuedBytes < MAX_QUEUED_BYTES;
+    return this.#session.writeData(this, chunk);
   }
 
   end(trailers: FlatHeaders): void {
@@ -208,6 +230,7 @@ export class Http2Stream implements IncomingBody, OutgoingBody {
   }
 
   abort(_error: Error): void {
-    this.#session.reset(this, CANCEL);
+    // CANCEL is the caller's word: of an answer that breaks off it would say that the caller wanted it so
+    this.#session.reset(this, this.#session.isServer ? INTERNAL_ERROR : CANCEL);
   }
 }

@@ -1,4 +1,4 @@
-/** Received bodies that wait for their reader, all connections of the process together. */
+/** Bodies that wait, received ones for their reader and outgoing ones for their windows, all connections of the process together. */
 export const MAX_WAITING_BYTES = 128 * 1_024 * 1_024;
 
 /** A count of bytes shared by all connections; above the limit nobody is given more. */

@@ -2,10 +2,19 @@ import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import { MAX_FRAME_BYTES } from './frame.ts';
 import type { FrameWriter } from './frame-writer.ts';
 import type { Http2Stream } from './http2-stream.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import { DEFAULT_WINDOW_BYTES } from './settings.ts';
 
 /** Waiting output up to which DATA is framed; beyond it bodies wait in their streams. */
 const OUTPUT_HIGH_WATER_BYTES = 262_144;
+/** A stream is told to wait when this much of its own is queued, as long as the connection has little queued. */
+export const MAX_QUEUED_BYTES_PER_STREAM = 65_536;
+/** Queued on a connection, all streams together; beyond it each stream waits at its first piece. */
+export const AMPLE_QUEUED_BYTES = 4_194_304;
+/** The same; beyond it, when memory is short, a stream that would queue more is ended: its reader is too slow. */
+export const MAX_QUEUED_BYTES_PER_CONNECTION = 33_554_432;
+/** Flood allowance that DATA earns: its frames and its kilobytes are answered with window updates, and by some with pings. */
+const FRAME_FORGIVES = 4;
 
 /** DATA on its way out: what the windows allow is framed, the rest waits and leaves in turns of one frame a stream. */
 export class SendQueue {
@@ -13,16 +22,22 @@ export class SendQueue {
   isCongested = false;
   /** What may still be sent on the connection. */
   window = DEFAULT_WINDOW_BYTES;
-  /** DATA frames so far, about. */
-  framesSent = 0;
+  /** Bytes that wait in streams. */
+  queuedBytes = 0;
+  #forgiven = 0;
   readonly #writer: FrameWriter;
+  readonly #budget: MemoryBudget;
   /** Sends what ends a stream, once its queue is empty. */
   readonly #end: (stream: Http2Stream, trailers: FlatHeaders) => void;
-  /** Streams that wait, in the order of their turns. */
+  /**
+   * Streams that wait for room or for the connection's window, in the order of their turns. One that waits for its own
+   * window is not among them: it costs nothing until that opens.
+   */
   readonly #blocked = new Set<Http2Stream>();
 
-  constructor(writer: FrameWriter, end: (stream: Http2Stream, trailers: FlatHeaders) => void) {
+  constructor(writer: FrameWriter, budget: MemoryBudget, end: (stream: Http2Stream, trailers: FlatHeaders) => void) {
     this.#writer = writer;
+    this.#budget = budget;
     this.#end = end;
   }
 
@@ -30,7 +45,12 @@ export class SendQueue {
     return this.isCongested || this.#writer.output.length >= OUTPUT_HIGH_WATER_BYTES;
   }
 
-  /** Frames what may be sent of a chunk and queues the rest; true: nothing is left over, and more is welcome. */
+  /** True when so much waits that nobody should be held back for less: its peer reads too slowly. */
+  get isOverflowing(): boolean {
+    return this.queuedBytes > MAX_QUEUED_BYTES_PER_CONNECTION && this.#budget.isExhausted;
+  }
+
+  /** Frames what may be sent of a chunk and queues the rest; true: more is welcome. */
   write(stream: Http2Stream, chunk: Buffer): boolean {
     let size = 0;
     if (stream.queuedBytes === 0 && !this.isFull) {
@@ -38,36 +58,60 @@ export class SendQueue {
       this.#send(stream, chunk, size);
     }
     if (size === chunk.length && !this.isFull) return true;
-    this.#blocked.add(stream); // to be told when there is room
-    if (size === chunk.length) return false;
-    stream.queue.push(size === 0 ? chunk : chunk.subarray(size));
-    stream.queuedBytes += chunk.length - size;
-    return false;
+    if (size < chunk.length) {
+      stream.queue.push(size === 0 ? chunk : chunk.subarray(size));
+      this.#count(stream, chunk.length - size);
+    }
+    if (stream.queuedBytes === 0 || stream.sendWindow > 0) this.#blocked.add(stream); // to be told when there is room
+    return stream.queuedBytes < MAX_QUEUED_BYTES_PER_STREAM && this.#hasAmpleRoom;
+  }
+
+  get #hasAmpleRoom(): boolean {
+    return this.queuedBytes < AMPLE_QUEUED_BYTES && !this.#budget.isExhausted;
   }
 
   /** Goes on with what waits, a frame a stream in turn. */
   pump(): void {
     for (const stream of this.#blocked) {
-      if (this.isFull) return;
-      if (stream.queuedBytes > 0 && !this.#sendNext(stream)) continue;
+      if (this.isFull || (this.window <= 0 && stream.queuedBytes > 0)) return;
       this.#blocked.delete(stream);
+      if (stream.queuedBytes > 0 && !this.#sendNext(stream)) continue; // it waits for its own window now
       if (stream.queuedBytes === 0) this.#unblock(stream);
       else this.#blocked.add(stream); // behind the others; this loop comes to it again
     }
   }
 
-  /** The same for one stream, whose window has opened. */
+  /** The window of one stream has opened. */
   pumpStream(stream: Http2Stream): void {
-    while (stream.queuedBytes > 0 && !this.isFull) if (!this.#sendNext(stream)) return;
-    if (stream.queuedBytes > 0 || this.isFull || !this.#blocked.delete(stream)) return;
-    this.#unblock(stream);
+    if (stream.queuedBytes === 0 || stream.sendWindow <= 0) return;
+    if (this.#blocked.size > 0) {
+      this.#blocked.add(stream); // others wait before it
+      this.pump();
+      return;
+    }
+    while (stream.queuedBytes > 0 && !this.isFull && this.#sendNext(stream));
+    if (stream.queuedBytes === 0) this.#unblock(stream);
+    else if (stream.sendWindow > 0) this.#blocked.add(stream);
+  }
+
+  /** The windows of these streams may have opened. */
+  pumpStreams(streams: Iterable<Http2Stream>): void {
+    for (const stream of streams) if (stream.queuedBytes > 0 && stream.sendWindow > 0) this.#blocked.add(stream);
+    this.pump();
   }
 
   /** Nothing more is sent of a stream that has ended. */
   forget(stream: Http2Stream): void {
     stream.queue = [];
-    stream.queuedBytes = 0;
+    this.#count(stream, -stream.queuedBytes);
     this.#blocked.delete(stream);
+  }
+
+  /** What the other side's window updates and pings may cost, for the DATA that was sent since the last call. */
+  takeForgiven(): number {
+    const forgiven = this.#forgiven;
+    this.#forgiven = 0;
+    return forgiven;
   }
 
   #sendNext(stream: Http2Stream): boolean {
@@ -76,7 +120,7 @@ export class SendQueue {
     const size = Math.min(chunk.length, MAX_FRAME_BYTES, stream.sendWindow, this.window);
     if (size <= 0) return false;
     this.#send(stream, chunk, size);
-    stream.queuedBytes -= size;
+    this.#count(stream, -size);
     if (size === chunk.length) stream.queue.shift();
     else stream.queue[0] = chunk.subarray(size);
     return true;
@@ -87,7 +131,13 @@ export class SendQueue {
     this.#writer.data(stream, chunk, size);
     stream.sendWindow -= size;
     this.window -= size;
-    this.framesSent++;
+    this.#forgiven += FRAME_FORGIVES * Math.ceil(size / MAX_FRAME_BYTES) + (size >>> 10);
+  }
+
+  #count(stream: Http2Stream, bytes: number): void {
+    stream.queuedBytes += bytes;
+    this.queuedBytes += bytes;
+    this.#budget.usedBytes += bytes;
   }
 
   #unblock(stream: Http2Stream): void {

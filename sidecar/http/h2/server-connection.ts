@@ -24,10 +24,9 @@ export class Http2ServerConnection implements ServedConnection, SessionEvents {
   readonly #transport: Http2Transport;
   #isDraining = false;
   #isClosing = false;
-  /** Monotonic: when the last stream ended, and when the header block began that is not complete. */
-  #idleSince = performance.now();
-  #headSince = this.#idleSince;
-  #isInHead = true;
+  readonly #openedAt = performance.now();
+  /** Monotonic: when the last stream ended. */
+  #idleSince = this.#openedAt;
 
   /** `initialBytes`: what was read to find out what the caller speaks. */
   constructor(socket: Socket, caller: Caller, handlers: ConnectionHandlers, initialBytes?: Buffer) {
@@ -41,12 +40,9 @@ export class Http2ServerConnection implements ServedConnection, SessionEvents {
   }
 
   get state(): ServedConnection['state'] {
-    if (this.#session.isInHead) {
-      if (!this.#isInHead) this.#headSince = performance.now();
-      this.#isInHead = true;
-      return { kind: 'head', since: this.#headSince };
-    }
-    this.#isInHead = false;
+    const { headSince } = this.#session;
+    if (headSince !== undefined && !this.#isClosing)
+      return { kind: 'head', since: Math.max(headSince, this.#openedAt) };
     if (this.#session.streams.size > 0 || this.#isClosing) return { kind: 'busy', since: this.#idleSince };
     return { kind: 'idle', since: this.#idleSince };
   }

@@ -58,7 +58,7 @@ export class Http2Request implements ServerRequest, StreamOwner {
 
   onRemoteEnd(): void {}
 
-  onReset(_code: number, reason: string): void {
+  onReset(_code: number | undefined, reason: string): void {
     this.onAbandoned?.(new Error(reason));
   }
 }

@@ -67,6 +67,7 @@ export class Http2Upstream implements Upstream {
       connection.begin(exchange);
       return;
     }
+    if (this.#waiting.length >= MAX_WAITING_STREAMS) this.#dropCancelled();
     if (this.#waiting.length >= MAX_WAITING_STREAMS) {
       const limit = `requests waiting exceed maxWaitingStreams ${MAX_WAITING_STREAMS}`;
       exchange.fail(new UpstreamFailure('unreachable', limit, true));
@@ -165,7 +166,14 @@ export class Http2Upstream implements Upstream {
 
   #dialForWaiting(): void {
     const mayDial = this.#dialling === 0 && this.#connections.length < MAX_HTTP2_CONNECTIONS && !this.#isClosed;
-    if (this.#waiting.length > 0 && mayDial) this.#dial();
+    if (this.#waiting.length === 0 || !mayDial) return;
+    this.#dropCancelled();
+    if (this.#waiting.length > 0) this.#dial();
+  }
+
+  /** Those that were given up wait for nothing any more. */
+  #dropCancelled(): void {
+    this.#waiting.splice(0, this.#waiting.length, ...this.#waiting.filter(({ isCancelled }) => !isCancelled));
   }
 
   /** Those that wait meant the connection that could not be made. */

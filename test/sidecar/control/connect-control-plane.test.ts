@@ -6,7 +6,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import t, { type Test } from 'tap';
 import type { Snapshot } from '#policy/resource-set.ts';
 import { AuthorityService } from '#proto/gen/lateral/v1/authority.ts';
-import { MAX_BUFFERED_DECISIONS } from '#sidecar/control/decision-reporter.ts';
+import { MAX_BUFFERED_DECISIONS } from '#sidecar/control/decision-tally.ts';
 import { SnapshotRefused } from '#sidecar/policy/policy-source.ts';
 import {
   allowPolicy,
@@ -298,9 +298,9 @@ t.test('decisions and counts reach the control plane', async (t) => {
   const connection = await new SidecarFixture(fixture).connect({ tokenFile: await fixture.token() });
   t.teardown(() => connection.close());
   await connection.policies.start(taker().apply);
-  connection.observer.report(DECISION);
-  for (const _ of [1, 2, 3])
-    connection.observer.count({ direction: 'inbound', peer: 'web', decision: 'deny', code: 'x' });
+  const count = { direction: 'inbound', peer: 'web', decision: 'deny', code: 'x' };
+  connection.observer.absorb({ decisions: [DECISION], counts: [{ ...count, requests: 1 }], droppedDecisions: 0 });
+  connection.observer.absorb({ decisions: [], counts: [{ ...count, requests: 2 }], droppedDecisions: 0 });
   await eventually('reported', async () => (await (await fixture.status('/decisions')).text()).includes('0123456789'));
   const shown = await (await fixture.status('/decisions')).json();
   t.match(shown, {
@@ -316,7 +316,8 @@ t.test('decisions beyond the buffer are dropped and counted', async (t) => {
   const fixture = await controlPlane(t);
   const connection = await new SidecarFixture(fixture).connect({ tokenFile: await fixture.token() });
   t.teardown(() => connection.close());
-  for (let n = 0; n < MAX_BUFFERED_DECISIONS + 7; n++) connection.observer.report(DECISION);
+  const decisions = Array.from({ length: MAX_BUFFERED_DECISIONS + 3 }, () => DECISION);
+  connection.observer.absorb({ decisions, counts: [], droppedDecisions: 4 });
   await connection.policies.start(taker().apply);
   await eventually('reported', async () =>
     (await (await fixture.status('/metrics')).text()).includes('dropped_decisions_total 7\n'),

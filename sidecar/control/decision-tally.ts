@@ -1,0 +1,107 @@
+import type { Count, DecisionRecord } from '#proto/gen/lateral/v1/observation.ts';
+import type { Exchange } from '../exchange/exchange.ts';
+import type { Passage } from '../exchange/passage.ts';
+import type { Recorder } from '../exchange/record.ts';
+import type { TcpPassage } from '../exchange/tcp-passage.ts';
+
+/** Decisions that wait to be sent; more are dropped, and their number is reported. */
+export const MAX_BUFFERED_DECISIONS = 1_000;
+/** Different counts that wait to be sent; requests beyond are counted under the peer `other`. */
+export const MAX_BUFFERED_COUNTS = 1_000;
+/** Longest path and reason in a report. */
+const MAX_TEXT_LENGTH = 2_048;
+
+/** What was decided since the last report; plain data. */
+export interface TalliedDecisions {
+  readonly decisions: DecisionRecord[];
+  readonly counts: Count[];
+  readonly droppedDecisions: number;
+}
+
+/** Gathers what was decided, bounded, until somebody takes it. */
+export class DecisionTally implements Recorder {
+  readonly #counts = new Map<string, Count>();
+  #decisions: DecisionRecord[] = [];
+  #droppedDecisions = 0;
+
+  get isEmpty(): boolean {
+    return this.#decisions.length === 0 && this.#counts.size === 0 && this.#droppedDecisions === 0;
+  }
+
+  /** Every exchange is counted; those that were refused, or would have been, are reported one by one. */
+  record(exchange: Exchange): void {
+    this.#countPassage(exchange);
+    if (exchange.decision === 'allow') return;
+    this.#report({
+      ...decisionOf(exchange),
+      method: exchange.server.head.method,
+      host: exchange.host ?? '',
+      path: (exchange.path ?? '').slice(0, MAX_TEXT_LENGTH),
+      status: exchange.status,
+      traceId: exchange.trace.traceId,
+    });
+  }
+
+  /** The same for TCP connections, which have nothing of HTTP. */
+  recordTcp(passage: TcpPassage): void {
+    this.#countPassage(passage);
+    if (passage.decision === 'allow') return;
+    this.#report({ ...decisionOf(passage), method: '', host: '', path: '', status: 0, traceId: '' });
+  }
+
+  /** Adds what another tally has gathered. */
+  absorb({ decisions, counts, droppedDecisions }: TalliedDecisions): void {
+    for (const decision of decisions) this.#report(decision);
+    for (const count of counts) this.#count(count);
+    this.#droppedDecisions += droppedDecisions;
+  }
+
+  /** All that was gathered; begins anew. */
+  take(): TalliedDecisions {
+    const taken = {
+      decisions: this.#decisions,
+      counts: [...this.#counts.values()],
+      droppedDecisions: this.#droppedDecisions,
+    };
+    this.#decisions = [];
+    this.#counts.clear();
+    this.#droppedDecisions = 0;
+    return taken;
+  }
+
+  #countPassage(passage: Passage): void {
+    const { direction, decision, code } = passage;
+    const peer = (direction === 'inbound' ? passage.source?.uri : passage.destination) ?? '';
+    this.#count({ direction, peer, decision, code, requests: 1 });
+  }
+
+  #report(decision: DecisionRecord): void {
+    if (this.#decisions.length >= MAX_BUFFERED_DECISIONS) this.#droppedDecisions++;
+    else this.#decisions.push(decision);
+  }
+
+  #count(count: Count): void {
+    const key = `${count.direction} ${count.decision} ${count.code} ${count.peer}`;
+    const known = this.#counts.get(key);
+    if (known !== undefined) known.requests += count.requests;
+    else if (this.#counts.size < MAX_BUFFERED_COUNTS || count.peer === 'other') this.#counts.set(key, { ...count });
+    else this.#count({ ...count, peer: 'other' });
+  }
+}
+
+type DecisionOfPassage = Omit<DecisionRecord, 'method' | 'host' | 'path' | 'status' | 'traceId'>;
+
+function decisionOf(passage: Passage): DecisionOfPassage {
+  return {
+    decisionId: passage.decisionId,
+    timeMs: passage.startedAtMs,
+    direction: passage.direction,
+    decision: passage.decision,
+    code: passage.code,
+    source: passage.source?.uri ?? '',
+    destination: passage.destination ?? '',
+    policy: passage.policyName ?? '',
+    rule: passage.rule ?? -1,
+    reason: passage.reason.slice(0, MAX_TEXT_LENGTH),
+  };
+}
