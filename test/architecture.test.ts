@@ -81,6 +81,8 @@ t.test('a standalone sidecar loads nothing of gRPC or OpenTelemetry', async (t) 
     }
   };
   visit('sidecar/run-sidecar.ts');
+  visit('sidecar/workers/worker-pool.ts');
+  visit('sidecar/workers/run-traffic-worker.ts');
   t.strictSame(
     [...packages].filter((name) => /grpc|opentelemetry|forge/.test(name)),
     [],

@@ -1,5 +1,6 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import { processPressure } from '../pressure/process-pressure.ts';
+import { shareOf } from '../workers/thread-share.ts';
 import type { Passage, WaitingFor } from './passage.ts';
 
 /** How long a passage may wait without progress, by whom it waits for. */
@@ -29,8 +30,8 @@ const DEADLINE_GRACE_MS = 500;
 /** How often exchanges are looked at: limits are kept to this precision. */
 const SWEEP_INTERVAL_MS = 500;
 
-/** Exchanges and TCP connections in flight at once, both directions; further ones are `overloaded`. */
-export const MAX_EXCHANGES = 20_000;
+/** Exchanges and TCP connections of this thread in flight at once, both directions; further ones are `overloaded`. */
+export const MAX_EXCHANGES = shareOf(20_000);
 
 const PROCESS_PRESSURE: { readonly reason: string | undefined } = processPressure;
 

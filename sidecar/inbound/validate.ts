@@ -3,9 +3,10 @@ import type { BodyPlan, Finding } from '#policy/workload-policy.ts';
 import type { Permitted, Validated } from '../exchange/exchange.ts';
 import { bufferBody } from '../http/buffered-body.ts';
 import type { IncomingBody } from '../http/message.ts';
+import { shareOf } from '../workers/thread-share.ts';
 
-/** Bytes of request bodies in memory at once, all exchanges together; beyond it: overloaded. */
-export const MAX_BUFFERED_BYTES = 64 * 1024 * 1024;
+/** Bytes of request bodies in memory at once, all exchanges of this thread together; beyond it: overloaded. */
+export const MAX_BUFFERED_BYTES = shareOf(64 * 1024 * 1024);
 
 let reservedBytes = 0;
 

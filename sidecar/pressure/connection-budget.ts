@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { shareOf } from '../workers/thread-share.ts';
 
 /** Accepted connections at once, all listeners together; further ones wait unread, see listener/waiting-room.ts. */
 export const MAX_CONNECTIONS = 16_384;
@@ -38,5 +39,5 @@ function ownLimits(): string | undefined {
   }
 }
 
-/** Of this process. */
-export const openConnections = new ConnectionBudget(connectionLimit(ownLimits()));
+/** Of this thread. */
+export const openConnections = new ConnectionBudget(shareOf(connectionLimit(ownLimits())));

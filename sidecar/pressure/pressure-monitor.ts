@@ -48,7 +48,7 @@ export class PressureMonitor {
   #sampledAt: number | undefined;
   #lateSamples = 0;
   #peakResidentBytes = 0;
-  #accountedAtPeakBytes = 0;
+  #peakAccountedBytes = 0;
 
   /** `onChange`: refusing began, or ended. */
   constructor(limits: MemoryLimits, onChange: (monitor: PressureMonitor) => void) {
@@ -91,15 +91,13 @@ export class PressureMonitor {
   }
 
   /**
-   * Resident memory without what was in use at its peak and is free now: the next allocations are served from that, and it
-   * must not keep the process refusing for ever. What went back to the system meanwhile is no part of it.
+   * Resident memory without what was in use once and is free now: the next allocations are served from that, and it must not
+   * keep the process refusing for ever. What went back to the system meanwhile is no part of it.
    */
   #inUse({ residentBytes, accountedBytes }: MemoryReading): number {
-    if (residentBytes >= this.#peakResidentBytes) {
-      this.#peakResidentBytes = residentBytes;
-      this.#accountedAtPeakBytes = accountedBytes;
-    }
-    const freed = this.#accountedAtPeakBytes - accountedBytes;
+    this.#peakResidentBytes = Math.max(this.#peakResidentBytes, residentBytes);
+    this.#peakAccountedBytes = Math.max(this.#peakAccountedBytes, accountedBytes);
+    const freed = this.#peakAccountedBytes - accountedBytes;
     const returned = this.#peakResidentBytes - residentBytes;
     return residentBytes - Math.max(0, freed - returned);
   }

@@ -21,10 +21,22 @@ export function memoryLimits(constrainedBytes: number, totalBytes: number, heapB
   return { memoryBytes, heapBytes };
 }
 
+let lastResidentBytes = 0;
+
+/** Resident memory of the process; the last known where it cannot be read: that takes a file descriptor. */
+export function residentBytes(): number {
+  try {
+    lastResidentBytes = process.memoryUsage.rss();
+  } catch {
+    // EMFILE
+  }
+  return lastResidentBytes;
+}
+
 function read(): MemoryReading {
-  const { rss, heapUsed, external } = process.memoryUsage();
-  const native = openConnections.count * NATIVE_BYTES_PER_CONNECTION;
-  return { residentBytes: rss, accountedBytes: heapUsed + external + native, heapBytes: heapUsed };
+  const { used_heap_size: heapBytes, external_memory: externalBytes } = getHeapStatistics();
+  const nativeBytes = openConnections.count * NATIVE_BYTES_PER_CONNECTION;
+  return { residentBytes: residentBytes(), accountedBytes: heapBytes + externalBytes + nativeBytes, heapBytes };
 }
 
 /** Of this thread: memory is the process's, heap and event loop are its own. */

@@ -1,6 +1,6 @@
 import type { CredentialSource } from '../identity/credentials.ts';
 import type { PolicyStatus } from '../policy/policy-status.ts';
-import { processPressure } from '../pressure/process-pressure.ts';
+import { processPressure, residentBytes } from '../pressure/process-pressure.ts';
 import type { Gauge } from './metrics.ts';
 
 function value(name: string, help: string, type: Gauge['type'], read: () => number): Gauge {
@@ -88,7 +88,7 @@ export function sidecarGauges(credentials: CredentialSource, policy: PolicyStatu
       'gauge',
       () => processPressure.limits.memoryBytes,
     ),
-    value('process_resident_memory_bytes', 'Resident memory.', 'gauge', () => process.memoryUsage.rss()),
+    value('process_resident_memory_bytes', 'Resident memory.', 'gauge', residentBytes),
     value('process_cpu_seconds_total', 'Processor time, user and system.', 'counter', () => {
       const { user, system } = process.cpuUsage();
       return (user + system) / 1e6;

@@ -159,7 +159,10 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
 
   #drained(): void {
     if (this.#request !== undefined) this.#request.drained();
-    else if (!this.#isClosing) this.#goOn();
+    else if (!this.#isClosing) {
+      this.#since = performance.now();
+      this.#goOn();
+    }
   }
 
   /** Reads what was kept, and then what comes. */

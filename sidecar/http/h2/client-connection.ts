@@ -24,6 +24,8 @@ export class Http2ClientConnection implements SessionEvents {
   #isRetired = false;
   /** Monotonic: when its last stream ended. */
   idleSince = performance.now();
+  /** Milliseconds since the epoch: from then on it takes no further requests. */
+  retireAtMs = Number.POSITIVE_INFINITY;
 
   constructor(socket: Socket, events: Http2ClientEvents) {
     this.#events = events;

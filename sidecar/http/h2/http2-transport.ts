@@ -7,7 +7,7 @@ import { OutputBuffer } from './output-buffer.ts';
 /** The other side acknowledges our SETTINGS within this (RFC 9113 §6.5.3). */
 export const SETTINGS_ACK_TIMEOUT_MS = 10_000;
 /** With requests under way, a connection that is silent for this long is asked whether it lives. */
-export const PING_INTERVAL_MS = 20_000;
+export const SILENCE_BEFORE_PING_MS = 20_000;
 /** It answers within this, or is given up. */
 export const PING_TIMEOUT_MS = 10_000;
 /** Output of which not one byte was taken for this long: the connection ends. */
@@ -126,7 +126,7 @@ export class Http2Transport implements Flushable {
       if (this.#heardAt > this.#pingedAt) this.#pingedAt = 0;
       else if (now - this.#pingedAt > PING_TIMEOUT_MS)
         this.destroy(`no sign of life within pingTimeoutMs ${PING_TIMEOUT_MS}`);
-    } else if (session.streams.size > 0 && now - this.#heardAt > PING_INTERVAL_MS) {
+    } else if (session.streams.size > 0 && now - this.#heardAt > SILENCE_BEFORE_PING_MS) {
       this.#pingedAt = now;
       session.ping();
     }

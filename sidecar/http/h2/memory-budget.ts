@@ -1,5 +1,7 @@
-/** Bodies that wait, received ones for their reader and outgoing ones for their windows, all connections of the process together. */
-export const MAX_WAITING_BYTES = 128 * 1_024 * 1_024;
+import { shareOf } from '../../workers/thread-share.ts';
+
+/** Bodies that wait, received ones for their reader and outgoing ones for their windows, all connections of this thread together. */
+export const MAX_WAITING_BYTES = shareOf(128 * 1_024 * 1_024);
 
 /** A count of bytes shared by all connections; above the limit nobody is given more. */
 export class MemoryBudget {

@@ -13,8 +13,12 @@ export const MAX_QUEUED_BYTES_PER_STREAM = 65_536;
 export const AMPLE_QUEUED_BYTES = 4_194_304;
 /** The same; beyond it, when memory is short, a stream that would queue more is ended: its reader is too slow. */
 export const MAX_QUEUED_BYTES_PER_CONNECTION = 33_554_432;
-/** Flood allowance that DATA earns: its frames and its kilobytes are answered with window updates, and by some with pings. */
-const FRAME_FORGIVES = 4;
+/**
+ * Flood allowance that DATA earns, by frame and by bytes: it is answered with window updates, by some each time that 4 KiB
+ * of it were read, and by some with pings.
+ */
+const FRAME_FORGIVES = 8;
+const BYTES_FORGIVING_ONE = 512;
 
 /** DATA on its way out: what the windows allow is framed, the rest waits and leaves in turns of one frame a stream. */
 export class SendQueue {
@@ -131,7 +135,7 @@ export class SendQueue {
     this.#writer.data(stream, chunk, size);
     stream.sendWindow -= size;
     this.window -= size;
-    this.#forgiven += FRAME_FORGIVES * Math.ceil(size / MAX_FRAME_BYTES) + (size >>> 10);
+    this.#forgiven += FRAME_FORGIVES * Math.ceil(size / MAX_FRAME_BYTES) + Math.floor(size / BYTES_FORGIVING_ONE);
   }
 
   #count(stream: Http2Stream, bytes: number): void {

@@ -12,6 +12,8 @@ export const MAX_HTTP2_CONNECTIONS = 16;
 const MAX_CONNECTIONS_FOR_BULK = 2;
 /** Requests that wait for a connection to one endpoint; beyond it they fail. */
 export const MAX_WAITING_STREAMS = 20_000;
+/** A connection is replaced this long before a certificate of either end is over. */
+export const REPLACE_BEFORE_EXPIRY_MS = 60_000;
 /** A connection without a request is given up after this. */
 export const IDLE_CONNECTION_TIMEOUT_MS = 60_000;
 /** From the connection to the other side's first SETTINGS. */
@@ -134,6 +136,7 @@ export class Http2Upstream implements Upstream {
         else this.#dialForWaiting();
       },
     });
+    connection.retireAtMs = retireAtMs(socket, Date.now());
     this.#connections.push(connection);
     const timer = setTimeout(() => connection.destroy(notReady), FIRST_SETTINGS_TIMEOUT_MS);
   }
@@ -188,10 +191,23 @@ export class Http2Upstream implements Upstream {
   }
 
   #sweep(now: number): void {
+    const nowMs = Date.now();
     for (const connection of [...this.#connections]) {
-      if (!connection.isIdle || now - connection.idleSince < IDLE_CONNECTION_TIMEOUT_MS) continue;
+      const isOver = nowMs >= connection.retireAtMs;
+      if (!isOver && (!connection.isIdle || now - connection.idleSince < IDLE_CONNECTION_TIMEOUT_MS)) continue;
       this.#remove(connection);
       connection.retire();
     }
   }
+}
+
+/** When a connection is to be replaced, milliseconds since the epoch: before the first certificate of the two ends. */
+function retireAtMs(socket: Socket, nowMs: number): number {
+  if (!(socket instanceof TLSSocket)) return Number.POSITIVE_INFINITY;
+  const ends = [socket.getX509Certificate(), socket.getPeerX509Certificate()].map(
+    (certificate) => certificate?.validToDate.getTime() ?? Number.POSITIVE_INFINITY,
+  );
+  const end = Math.min(...ends);
+  // with a certificate that is nearly over a new connection is no better: it is used to the end
+  return end - REPLACE_BEFORE_EXPIRY_MS > nowMs ? end - REPLACE_BEFORE_EXPIRY_MS : end;
 }
