@@ -4,7 +4,7 @@
  * A small young generation, collected often and quickly: a proxy keeps little and throws away much. It works at the
  * start of a process only, not by v8.setFlagsFromString. Figures: docs/performance.md.
  */
-const SIDECAR_FLAGS = ['--max-semi-space-size=2'];
+const SIDECAR_FLAGS = ['--max-semi-space-size=4'];
 /** The major version of Node whose V8 is known to take OWN_FLAGS: an unknown flag is a program that does not start. */
 const FLAGS_MAJOR = 26;
 /**
@@ -20,7 +20,7 @@ export function missingSidecarFlags(nodeMajor, execArgv, nodeOptions = '') {
   return flags.filter((flag) => !given.has(nameOf(flag)));
 }
 
-/** `--max_semi_space_size=1` and `--max-semi-space-size=2` set the same, so do `--maglev` and `--no-maglev`. */
+/** `--max_semi_space_size=1` and `--max-semi-space-size=4` set the same, so do `--maglev` and `--no-maglev`. */
 function nameOf(flag) {
   return flag
     .split('=', 1)[0]

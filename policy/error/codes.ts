@@ -302,7 +302,8 @@ export const CODES = {
     status: 503,
     grpcStatus: GRPC.unavailable,
     title: 'Service unavailable',
-    meaning: 'A bound of the sidecar is reached (requests in flight, memory for buffered bodies).',
+    meaning:
+      'A bound of the sidecar is reached (requests in flight, memory for buffered bodies), or its memory or processor time is short.',
     remedy: 'The log names the bound.',
   },
   draining: {

@@ -19,9 +19,17 @@ export type IsOwnListener = (socket: net.Socket) => boolean;
 
 type Dialled = (error: UpstreamFailure | null, socket: net.Socket | null) => void;
 
+/** Takes what a socket reads. The bytes are gone when it returns: who keeps any of them copies them. */
+export interface ReadTaker {
+  take(bytes: Buffer): void;
+}
+
+/** Every socket with a ReadTaker reads into this: nothing is allocated for a read. */
+const READ_BUFFER = Buffer.allocUnsafeSlow(65_536);
+
 /**
  * Opens a connection to an app (plaintext) or a peer (mutual TLS 1.3); calls back once. `protocols`: what is offered by ALPN
- * (RFC 7301), best first.
+ * (RFC 7301), best first. `reads`: takes what is read, in place of `data` events.
  */
 export function dial(
   address: string,
@@ -30,13 +38,16 @@ export function dial(
   callback: Dialled,
   isOwnListener?: IsOwnListener,
   protocols: readonly string[] = ['http/1.1'],
+  reads?: ReadTaker,
 ): void {
   const where = `${address}:${port}`;
   let isOver = false;
+  const onread = reads === undefined ? undefined : { buffer: READ_BUFFER, callback: readInto(reads) };
+  const own = onread === undefined ? {} : { onread };
   const socket =
     peer === undefined
-      ? net.connect({ host: address, port, noDelay: true, allowHalfOpen: true })
-      : tls.connect(tlsOptions(address, port, peer, protocols));
+      ? net.connect({ host: address, port, noDelay: true, allowHalfOpen: true, ...own })
+      : tls.connect({ ...tlsOptions(address, port, peer, protocols), ...own });
   const finish = (failure: UpstreamFailure | null) => {
     if (isOver) return;
     isOver = true;
@@ -75,6 +86,13 @@ export function dial(
         : undefined;
     finish(complaint === undefined ? null : new UpstreamFailure('identity', `${where}: ${complaint}`, true));
   });
+}
+
+function readInto(reads: ReadTaker): (size: number) => boolean {
+  return (size) => {
+    reads.take(READ_BUFFER.subarray(0, size));
+    return true;
+  };
 }
 
 /** `allowHalfOpen` is read by node, and missing in its types. */

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { shareOf } from '../workers/thread-share.ts';
 
 /** Accepted connections at once, all listeners together; further ones wait unread, see listener/waiting-room.ts. */
 export const MAX_CONNECTIONS = 16_384;
@@ -8,7 +7,7 @@ export const DESCRIPTOR_SHARE = 0.45;
 
 /** Counts connections against their limit. */
 export class ConnectionBudget {
-  readonly limit: number;
+  limit: number;
   count = 0;
 
   constructor(limit: number) {
@@ -40,4 +39,4 @@ function ownLimits(): string | undefined {
 }
 
 /** Of this thread. */
-export const openConnections = new ConnectionBudget(shareOf(connectionLimit(ownLimits())));
+export const openConnections = new ConnectionBudget(connectionLimit(ownLimits()));

@@ -22,6 +22,14 @@ export function memoryLimits(constrainedBytes: number, totalBytes: number, heapB
 }
 
 let lastResidentBytes = 0;
+/** Threads with traffic: the kernel deals connections out evenly, so what one has stands for the others. */
+let threads = 1;
+
+/** Says that as many threads share what the process has; before the first listener opens. */
+export function shareProcess(count: number): void {
+  openConnections.limit = Math.floor((openConnections.limit * threads) / count);
+  threads = count;
+}
 
 /** Resident memory of the process; the last known where it cannot be read: that takes a file descriptor. */
 export function residentBytes(): number {
@@ -36,7 +44,8 @@ export function residentBytes(): number {
 function read(): MemoryReading {
   const { used_heap_size: heapBytes, external_memory: externalBytes } = getHeapStatistics();
   const nativeBytes = openConnections.count * NATIVE_BYTES_PER_CONNECTION;
-  return { residentBytes: residentBytes(), accountedBytes: heapBytes + externalBytes + nativeBytes, heapBytes };
+  const accountedBytes = (heapBytes + externalBytes + nativeBytes) * threads;
+  return { residentBytes: residentBytes(), accountedBytes, heapBytes };
 }
 
 /** Of this thread: memory is the process's, heap and event loop are its own. */
@@ -48,6 +57,11 @@ export const processPressure = new PressureMonitor(
     else logEvent('overload_ended', detail);
   },
 );
+
+/** This thread's part of the memory that the last sample found in use. */
+export function memoryInUseBytes(): number {
+  return processPressure.memoryBytes / threads;
+}
 
 let timer: NodeJS.Timeout | undefined;
 

@@ -1,4 +1,5 @@
 import type { Exchange } from '../exchange/exchange.ts';
+import type { Direction } from '../exchange/passage.ts';
 import type { Recorder } from '../exchange/record.ts';
 import type { TcpPassage } from '../exchange/tcp-passage.ts';
 
@@ -31,6 +32,8 @@ export interface MetricsSnapshot {
 /** Gauges by name, and the sums of equal labels. */
 type GaugeSums = Map<string, Omit<Gauge, 'read'> & { readonly values: Map<string, number> }>;
 
+type Labels = { readonly [D in Direction]: { readonly [D in Exchange['decision']]: { [status: number]: string } } };
+
 interface Histogram {
   readonly counts: number[];
   sum: number;
@@ -44,6 +47,10 @@ export class Metrics implements Recorder {
   readonly #tcpConnections = new Map<string, number>();
   readonly #tcpBytes = { received: 0, sent: 0 };
   readonly #durations = { inbound: emptyHistogram(), outbound: emptyHistogram() };
+  readonly #labels: Labels = {
+    inbound: { allow: {}, deny: {}, audit: {} },
+    outbound: { allow: {}, deny: {}, audit: {} },
+  };
   readonly #gauges: Gauge[] = [];
   /** Those of other threads. */
   readonly #absorbed: GaugeSums = new Map();
@@ -77,7 +84,7 @@ export class Metrics implements Recorder {
 
   record(exchange: Exchange, endedAt: number): void {
     const { direction, decision, code, status } = exchange;
-    increment(this.#requests, `direction="${direction}",decision="${decision}",status="${status}"`);
+    increment(this.#requests, this.#labelsOf(direction, decision, status));
     if (code !== 'allowed') increment(this.#refusals, `direction="${direction}",decision="${decision}",code="${code}"`);
     const seconds = (endedAt - exchange.startedAt) / 1_000;
     const histogram = this.#durations[direction];
@@ -85,6 +92,14 @@ export class Metrics implements Recorder {
     if (bucket !== -1) histogram.counts[bucket] = (histogram.counts[bucket] ?? 0) + 1;
     histogram.sum += seconds;
     histogram.count++;
+  }
+
+  /** The same few come at every request; there are no more than there are statuses. */
+  #labelsOf(direction: Direction, decision: Exchange['decision'], status: number): string {
+    const known = this.#labels[direction][decision];
+    const labels = known[status] ?? `direction="${direction}",decision="${decision}",status="${status}"`;
+    known[status] = labels;
+    return labels;
   }
 
   recordTcp({ direction, decision, code, bytesIn, bytesOut }: TcpPassage): void {

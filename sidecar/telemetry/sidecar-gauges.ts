@@ -1,6 +1,6 @@
 import type { CredentialSource } from '../identity/credentials.ts';
 import type { PolicyStatus } from '../policy/policy-status.ts';
-import { processPressure, residentBytes } from '../pressure/process-pressure.ts';
+import { memoryInUseBytes, processPressure, residentBytes } from '../pressure/process-pressure.ts';
 import type { Gauge } from './metrics.ts';
 
 function value(name: string, help: string, type: Gauge['type'], read: () => number): Gauge {
@@ -34,6 +34,12 @@ export function trafficGauges(
       () => (processPressure.isRefusing ? 1 : 0),
     ),
     value('lateral_overload_episodes_total', 'Times that refusing began.', 'counter', () => processPressure.episodes),
+    value(
+      'lateral_memory_in_use_bytes',
+      'Resident memory without what is free within the process: by this requests are refused.',
+      'gauge',
+      memoryInUseBytes,
+    ),
     value(
       'lateral_event_loop_delay_seconds',
       'How late the event loop was by the last sample; of several threads, their sum.',

@@ -14,6 +14,7 @@ import type { Listener } from '../listener/listener.ts';
 import { outboundListener } from '../outbound/outbound-listener.ts';
 import { PeerPools } from '../outbound/peer-pools.ts';
 import type { PolicyInForce } from '../policy/policy-in-force.ts';
+import { shareProcess } from '../pressure/process-pressure.ts';
 import { AccessLog } from '../telemetry/access-log.ts';
 import { ConnectionRecorder } from '../telemetry/connection-recorder.ts';
 import type { LogWriter } from '../telemetry/log-writer.ts';
@@ -57,6 +58,7 @@ export class ServedTraffic implements Traffic {
     this.#options = options;
     const { configuration, credentials, policy, log, logKey, recorders, gauges } = options;
     const { identity } = credentials.current();
+    shareProcess(options.isShared ? configuration.concurrency : 1);
     const contexts = new TlsContexts(credentials);
     const refusals = new ConnectionRecorder(this.#metrics, log, identity.uri);
     const shared = {

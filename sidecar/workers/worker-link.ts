@@ -14,10 +14,6 @@ import {
   type WorkerSettings,
 } from './messages.ts';
 
-/** The young generation's semi-space of a worker, as bin/sidecar-flags.mjs sets that of the main thread. */
-export const WORKER_SEMI_SPACE_MB = 2;
-/** V8 makes the young generation of two semi-spaces and as much again for large objects. */
-const SEMI_SPACES = 3;
 /** A worker is asked for a sign of life this often … */
 export const PING_INTERVAL_MS = 5_000;
 /** … and is ended when it gave none this many times: its event loop hangs. */
@@ -64,11 +60,8 @@ export class WorkerLink {
   lastMetrics: MetricsSnapshot | undefined;
 
   constructor(program: URL, name: string, settings: WorkerSettings, events: LinkEvents) {
-    this.#worker = new Worker(program, {
-      name,
-      workerData: settings,
-      resourceLimits: { maxYoungGenerationSizeMb: SEMI_SPACES * WORKER_SEMI_SPACE_MB },
-    });
+    // no resourceLimits: V8's flags of the process (bin/sidecar-flags.mjs) hold in its workers, and go before them
+    this.#worker = new Worker(program, { name, workerData: settings });
     this.#worker.on('message', (message: unknown) => {
       if (!isFromWorker(message)) return;
       this.#unansweredPings = 0;

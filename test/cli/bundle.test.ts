@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { cp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -29,6 +29,8 @@ t.test(
     const { directory }: { directory: string } = JSON.parse(
       await readFile(join(copy, 'build/lateral/current.json'), 'utf8'),
     );
+    const programs = await readdir(join(copy, 'build/lateral', directory));
+    for (const name of ['main.mjs', 'traffic-worker.mjs', 'validator-worker.mjs']) t.ok(programs.includes(name), name);
     const bundled = join(copy, 'build/lateral', directory, 'main.mjs');
     const bundle = await readFile(bundled, 'utf8');
     await writeFile(bundled, bundle.replace('Usage: lateral', 'Bundle: lateral'));

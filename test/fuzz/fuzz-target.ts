@@ -20,7 +20,7 @@ export interface FuzzTarget {
   run(bytes: Buffer): string;
 }
 
-/** No input within a target's maxBytes may take longer; generous, as other programs may have the processor. */
+/** CPU that an input within a target's maxBytes may take; generous, as machines are slow and a garbage collection may fall in. */
 export const MAX_RUN_MS = 2_000;
 
 /** The same number for the same bytes: what a target varies must not depend on chance, or no failure comes again. */

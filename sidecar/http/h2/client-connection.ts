@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import type { ReadTaker } from '../dial.ts';
 import type { Http2Exchange } from './client-exchange.ts';
 import { NO_ERROR } from './frame.ts';
 import type { Http2Error } from './http2-error.ts';
@@ -27,10 +28,11 @@ export class Http2ClientConnection implements SessionEvents {
   /** Milliseconds since the epoch: from then on it takes no further requests. */
   retireAtMs = Number.POSITIVE_INFINITY;
 
-  constructor(socket: Socket, events: Http2ClientEvents) {
+  /** `reads`: what takes the socket's reads (dial.ts); it is directed here. */
+  constructor(socket: Socket, events: Http2ClientEvents, reads: ReadTaker) {
     this.#events = events;
-    this.#session = new Http2Session(false, socket instanceof TLSSocket ? 'https' : 'http', this, processBudget);
-    this.#transport = new Http2Transport(socket, this.#session, (reason) => events.onLost(this, reason));
+    this.#session = new Http2Session(false, socket instanceof TLSSocket ? 'https' : 'http', this, processBudget, true);
+    this.#transport = new Http2Transport(socket, this.#session, (reason) => events.onLost(this, reason), reads);
     this.#transport.schedule();
   }
 

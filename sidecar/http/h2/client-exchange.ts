@@ -42,6 +42,7 @@ export class Http2Exchange implements UpstreamExchange, StreamOwner {
   #hasBodyStarted = false;
   #delegate: UpstreamExchange | undefined;
   #goOn: () => void = () => {};
+  #continueTimer: NodeJS.Timeout | undefined;
   isCancelled = false;
 
   constructor(request: OutgoingRequest, again: (exchange: Http2Exchange) => void) {
@@ -90,6 +91,7 @@ export class Http2Exchange implements UpstreamExchange, StreamOwner {
   fail(failure: Error): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
+    clearTimeout(this.#continueTimer);
     this.#reject(failure);
   }
 
@@ -136,6 +138,7 @@ export class Http2Exchange implements UpstreamExchange, StreamOwner {
     if (isUnsent && !this.#hasBodyStarted && this.#attempts < MAX_ATTEMPTS && !this.isCancelled) {
       this.#stream = undefined;
       this.#session = undefined;
+      clearTimeout(this.#continueTimer);
       this.#again(this);
       return;
     }
@@ -167,6 +170,7 @@ export class Http2Exchange implements UpstreamExchange, StreamOwner {
     if (isBodiless) stream.isPresent = false;
     if (this.#isSettled) return;
     this.#isSettled = true;
+    clearTimeout(this.#continueTimer);
     const isSwitched = this.request.isUpgrade && head.status >= 200 && head.status < 300;
     this.#resolve(
       isSwitched
@@ -206,9 +210,9 @@ export class Http2Exchange implements UpstreamExchange, StreamOwner {
       return;
     }
     // RFC 9110 §10.1.1: a server may not know the expectation; it is not waited for without end
-    const timer = setTimeout(() => this.#goOn(), CONTINUE_TIMEOUT_MS);
+    this.#continueTimer = setTimeout(() => this.#goOn(), CONTINUE_TIMEOUT_MS);
     this.#goOn = () => {
-      clearTimeout(timer);
+      clearTimeout(this.#continueTimer);
       this.#goOn = () => {};
       if (!this.#isSettled && !stream.isReset) this.#sendBody(stream, body);
     };

@@ -107,13 +107,14 @@ export class Http2Session implements FrameHandler {
   readonly #events: SessionEvents;
   readonly #budget: MemoryBudget;
   readonly #scheme: 'http' | 'https';
+  readonly #isInputReused: boolean;
   readonly #writer: FrameWriter;
   readonly #reader: FrameReader;
   readonly #queue: SendQueue;
   readonly #decoder = new HeaderDecoder();
   readonly #guard = new FloodGuard();
   readonly #resets = new ResetMemory();
-  #nextStreamId = 1;
+  #nextStreamId: number;
   /** Highest stream of the peer's that we have seen, and up to which we serve. */
   #lastPeerStreamId = 0;
   #acceptUpTo = MAX_STREAM_ID;
@@ -121,8 +122,21 @@ export class Http2Session implements FrameHandler {
   #dataStream: Http2Stream | undefined;
   #now = 0;
 
-  constructor(isServer: boolean, scheme: 'http' | 'https', events: SessionEvents, budget: MemoryBudget) {
+  /**
+   * `isInputReused`: what `receive` is given is good for that call only. `firstStreamId`: odd, of the streams that a client
+   * opens.
+   */
+  constructor(
+    isServer: boolean,
+    scheme: 'http' | 'https',
+    events: SessionEvents,
+    budget: MemoryBudget,
+    isInputReused = false,
+    firstStreamId = 1,
+  ) {
     this.isServer = isServer;
+    this.#isInputReused = isInputReused;
+    this.#nextStreamId = firstStreamId;
     this.#events = events;
     this.#budget = budget;
     this.#scheme = scheme;
@@ -212,7 +226,7 @@ export class Http2Session implements FrameHandler {
   onData(chunk: Buffer): void {
     const stream = this.#dataStream;
     if (stream === undefined || stream.isReset) this.credit.give(chunk.length);
-    else stream.receive(chunk);
+    else stream.receive(this.#isInputReused ? Buffer.from(chunk) : chunk);
   }
 
   onPadding(size: number): void {

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { ReadTaker } from '../dial.ts';
 import { type Flushable, flushAtEndOfTurn } from '../end-of-turn.ts';
 import { SETTINGS_TIMEOUT } from './frame.ts';
 import type { Http2Session } from './http2-session.ts';
@@ -16,7 +17,9 @@ export const WRITE_STALL_TIMEOUT_MS = 30_000;
 const SOCKET_HIGH_WATER_BYTES = 262_144;
 /** Output that only a peer can cause who has us answer and does not read: the connection ends. */
 export const MAX_OUTPUT_BYTES = 16_777_216;
-/** Time for the last frames to leave. */
+/** Time for the last answers to be taken, before the connection closes. The same as in HTTP/1.1. */
+export const FLUSH_TIMEOUT_MS = 30_000;
+/** Time for the other side to close, too; and all that a faulty one gets. */
 const CLOSE_TIMEOUT_MS = 3_000;
 const TICK_INTERVAL_MS = 1_000;
 
@@ -31,18 +34,21 @@ export class Http2Transport implements Flushable {
   /** 0: no PING is under way. */
   #pingedAt = 0;
   readonly #openedAt = performance.now();
-  #progressedAt = 0;
+  #progressedAt = this.#openedAt;
   #progress = 0;
 
-  constructor(socket: Socket, session: Http2Session, onLost: (reason: string) => void) {
+  /** `reads`: where what is read comes from, if not from the socket's `data` events. */
+  constructor(socket: Socket, session: Http2Session, onLost: (reason: string) => void, reads?: ReadTaker) {
     this.#socket = socket;
     this.#session = session;
     this.#onLost = onLost;
-    socket.on('data', (bytes: Buffer) => {
+    const take = (bytes: Buffer) => {
       const now = performance.now();
       this.#heardAt = now;
       this.#session.receive(bytes, now);
-    });
+    };
+    if (reads === undefined) socket.on('data', take);
+    else reads.take = take;
     socket.on('drain', () => this.#session.setCongested(false));
     socket.on('end', () => this.#lost('the other side ended the connection'));
     socket.on('error', (error: Error) => this.#lost(error.message));
@@ -83,15 +89,17 @@ export class Http2Transport implements Flushable {
     this.#pingedAt = 0;
   }
 
-  /** Lets what was written leave, then closes. */
-  close(): void {
+  /** Lets what was written leave within this time, then closes. */
+  close(timeoutMs = CLOSE_TIMEOUT_MS): void {
     if (this.#isClosing) return;
     this.#isClosing = true;
     this.flush();
     const socket = this.#socket;
-    const timer = setTimeout(() => socket.destroy(), CLOSE_TIMEOUT_MS);
+    let timer = setTimeout(() => socket.destroy(), timeoutMs);
     socket.once('close', () => clearTimeout(timer));
     socket.end(() => {
+      clearTimeout(timer);
+      timer = setTimeout(() => socket.destroy(), CLOSE_TIMEOUT_MS);
       // what the other side still sends is read and not kept, so that it gets to see our last frames
       socket.resume();
     });

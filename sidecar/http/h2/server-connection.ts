@@ -7,7 +7,7 @@ import { ENHANCE_YOUR_CALM, NO_ERROR } from './frame.ts';
 import type { Http2Error } from './http2-error.ts';
 import { Http2Session, type SessionEvents } from './http2-session.ts';
 import type { Http2Stream, StreamOwner } from './http2-stream.ts';
-import { Http2Transport } from './http2-transport.ts';
+import { FLUSH_TIMEOUT_MS, Http2Transport } from './http2-transport.ts';
 import { processBudget } from './memory-budget.ts';
 import { readRequest } from './request-fields.ts';
 import { Http2Request } from './server-request.ts';
@@ -102,7 +102,7 @@ export class Http2ServerConnection implements ServedConnection, SessionEvents {
   onStreamClosed(): void {
     if (this.#session.streams.size > 0) return;
     this.#idleSince = performance.now();
-    if (this.#session.isGoingAway) this.#close();
+    if (this.#session.isGoingAway) this.#close(FLUSH_TIMEOUT_MS);
   }
 
   onReady(): void {}
@@ -125,13 +125,14 @@ export class Http2ServerConnection implements ServedConnection, SessionEvents {
   #goAway(): void {
     if (this.#session.isGoingAway) return;
     this.#session.goaway(NO_ERROR, '');
-    if (this.#session.streams.size === 0) this.#close();
+    if (this.#session.streams.size === 0) this.#close(FLUSH_TIMEOUT_MS);
   }
 
-  #close(): void {
+  /** What was answered may be taken within `timeoutMs` (default: that of a faulty caller). */
+  #close(timeoutMs?: number): void {
     if (this.#isClosing) return;
     this.#isClosing = true;
-    this.#transport.close();
+    this.#transport.close(timeoutMs);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { dial, type IsOwnListener, type PeerTls } from '../dial.ts';
+import { dial, type IsOwnListener, type PeerTls, type ReadTaker } from '../dial.ts';
 import type { OutgoingRequest, Upstream, UpstreamExchange } from '../message.ts';
 import { UpstreamFailure } from '../message.ts';
 import { Http2ClientConnection } from './client-connection.ts';
@@ -95,6 +95,7 @@ export class Http2Upstream implements Upstream {
   #dial(): void {
     const { address, port, peer, isOwnListener, fallback } = this.#options;
     this.#dialling++;
+    const reads: ReadTaker = { take: () => {} };
     const protocols = fallback === undefined ? ['h2'] : ['h2', 'http/1.1'];
     dial(
       address,
@@ -105,14 +106,15 @@ export class Http2Upstream implements Upstream {
           this.#dialling--;
           this.#failWaiting(failure ?? new UpstreamFailure('unreachable', 'no connection', true));
         } else if (socket instanceof TLSSocket && socket.alpnProtocol !== 'h2') this.#fallBack(socket);
-        else this.#adopt(socket);
+        else this.#adopt(socket, reads);
       },
       isOwnListener,
       protocols,
+      reads,
     );
   }
 
-  #adopt(socket: Socket): void {
+  #adopt(socket: Socket, reads: ReadTaker): void {
     let isReady = false;
     const where = `${this.#options.address}:${this.#options.port}`;
     const notReady = `${where}: no SETTINGS within firstSettingsTimeoutMs ${FIRST_SETTINGS_TIMEOUT_MS}`;
@@ -122,20 +124,24 @@ export class Http2Upstream implements Upstream {
       clearTimeout(timer);
       this.#dialling--;
     };
-    const connection = new Http2ClientConnection(socket, {
-      onRoom: (free) => {
-        ready();
-        this.#fill(free);
+    const connection = new Http2ClientConnection(
+      socket,
+      {
+        onRoom: (free) => {
+          ready();
+          this.#fill(free);
+        },
+        onRetired: (retired) => this.#remove(retired),
+        onLost: (lost, reason) => {
+          this.#remove(lost);
+          const wasReady = isReady;
+          ready();
+          if (!wasReady) this.#failWaiting(new UpstreamFailure('unreachable', `${where}: ${reason}`, true));
+          else this.#dialForWaiting();
+        },
       },
-      onRetired: (retired) => this.#remove(retired),
-      onLost: (lost, reason) => {
-        this.#remove(lost);
-        const wasReady = isReady;
-        ready();
-        if (!wasReady) this.#failWaiting(new UpstreamFailure('unreachable', `${where}: ${reason}`, true));
-        else this.#dialForWaiting();
-      },
-    });
+      reads,
+    );
     connection.retireAtMs = retireAtMs(socket, Date.now());
     this.#connections.push(connection);
     const timer = setTimeout(() => connection.destroy(notReady), FIRST_SETTINGS_TIMEOUT_MS);

@@ -13,10 +13,14 @@ t.test('the memory limit is a share of the container’s, else of the machine’
   t.ok(processPressure.limits.heapBytes > 50_000_000);
 });
 
-t.test('the connection limit leaves file descriptors for the other side', { skip: process.platform !== 'linux' }, async (t) => {
-  const limits = await readFile('/proc/self/limits', 'latin1');
-  const files = Number(/Max open files +(\d+)/.exec(limits)?.[1]);
-  t.equal(connectionLimit(limits), Math.min(MAX_CONNECTIONS, Math.floor(files * DESCRIPTOR_SHARE)));
-  t.equal(connectionLimit('Max open files            1000                 4096                 files'), 450);
-  t.equal(connectionLimit(undefined), MAX_CONNECTIONS);
-});
+t.test(
+  'the connection limit leaves file descriptors for the other side',
+  { skip: process.platform !== 'linux' },
+  async (t) => {
+    const limits = await readFile('/proc/self/limits', 'latin1');
+    const files = Number(/Max open files +(\d+)/.exec(limits)?.[1]);
+    t.equal(connectionLimit(limits), Math.min(MAX_CONNECTIONS, Math.floor(files * DESCRIPTOR_SHARE)));
+    t.equal(connectionLimit('Max open files            1000                 4096                 files'), 450);
+    t.equal(connectionLimit(undefined), MAX_CONNECTIONS);
+  },
+);

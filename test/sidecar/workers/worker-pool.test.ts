@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
 import t, { type Test } from 'tap';
 import { readConfiguration } from '#policy/configuration/read-configuration.ts';
 import { spiffeId } from '#policy/identity/spiffe-id.ts';
@@ -8,7 +8,7 @@ import type { CredentialSource } from '#sidecar/identity/credentials.ts';
 import { generateInWorker } from '#sidecar/policy/generate-in-worker.ts';
 import { SnapshotRefused } from '#sidecar/policy/policy-source.ts';
 import { PolicyStatus } from '#sidecar/policy/policy-status.ts';
-import { WORKER_SEMI_SPACE_MB, WorkerLink } from '#sidecar/workers/worker-link.ts';
+import { WorkerLink } from '#sidecar/workers/worker-link.ts';
 import { WorkerPool } from '#sidecar/workers/worker-pool.ts';
 import { TestAuthority } from '../../support/certificates.ts';
 import { freePorts } from '../../support/free-ports.ts';
@@ -154,7 +154,17 @@ t.test('a worker whose event loop hangs is ended, one that answers is not', asyn
   t.equal(reason, 'the test is over');
 });
 
-t.test('the young generation of a worker is that of the main thread', async (t) => {
-  const flags = readFileSync(new URL('../../../bin/sidecar-flags.mjs', import.meta.url), 'utf8');
-  t.match(flags, `'--max-semi-space-size=${WORKER_SEMI_SPACE_MB}'`);
+t.test('the young generation of a worker is as large as the flags of the process say', async (t) => {
+  const measure = `
+    const { parentPort } = require('node:worker_threads');
+    const { getHeapSpaceStatistics } = require('node:v8');
+    const kept = [];
+    for (let index = 0; index < 200_000; index++) kept[index % 10_000] = { index, text: String(index) };
+    parentPort.postMessage(getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space').space_size);
+  `;
+  const script = `new (require('node:worker_threads').Worker)(${JSON.stringify(measure)}, { eval: true }).on('message', console.log)`;
+  const sizeWith = (flags: string[]) =>
+    Number(spawnSync(process.execPath, [...flags, '-e', script], { env: {} }).stdout.toString()) / 1_048_576;
+  t.equal(sizeWith(['--max-semi-space-size=1']), 2, 'two semi-spaces of 1 MB');
+  t.ok(sizeWith([]) > 2, 'what V8 does by itself is another thing');
 });

@@ -81,22 +81,31 @@ for (const [how, close] of [
   ['a clean end', (socket: net.Socket) => socket.end()],
   ['a reset', (socket: net.Socket) => socket.resetAndDestroy()],
 ] as const) {
-  t.test(`with several kept connections that end under their requests by ${how}, each is answered at the second try`, async (t) => {
-    const count = 20;
-    let isClosing = false;
-    const { upstream, requests, sockets } = await rawApp(t, (socket, request) => {
-      if (isClosing && request > 1) close(socket);
-      else socket.write(OK);
-    });
-    await Promise.all(Array.from({ length: count }, () => send(upstream)));
-    const kept = sockets.length;
-    isClosing = true;
-    const answers = await Promise.all(Array.from({ length: kept }, () => sendTwice(upstream)));
-    t.ok(answers.every((answer) => answer === 'ok'), `${kept} kept connections`);
-    t.ok(requests.slice(0, kept).every((number) => number <= 2));
-    t.ok(requests.slice(kept).every((number) => number === 1), 'the second try is made on a new connection');
-    t.equal(requests.slice(kept).length, kept);
-  });
+  t.test(
+    `with several kept connections that end under their requests by ${how}, each is answered at the second try`,
+    async (t) => {
+      const count = 20;
+      let isClosing = false;
+      const { upstream, requests, sockets } = await rawApp(t, (socket, request) => {
+        if (isClosing && request > 1) close(socket);
+        else socket.write(OK);
+      });
+      await Promise.all(Array.from({ length: count }, () => send(upstream)));
+      const kept = sockets.length;
+      isClosing = true;
+      const answers = await Promise.all(Array.from({ length: kept }, () => sendTwice(upstream)));
+      t.ok(
+        answers.every((answer) => answer === 'ok'),
+        `${kept} kept connections`,
+      );
+      t.ok(requests.slice(0, kept).every((number) => number <= 2));
+      t.ok(
+        requests.slice(kept).every((number) => number === 1),
+        'the second try is made on a new connection',
+      );
+      t.equal(requests.slice(kept).length, kept);
+    },
+  );
 }
 
 t.test('a request that is sent again takes a new connection, though others are kept', async (t) => {

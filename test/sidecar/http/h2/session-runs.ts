@@ -23,9 +23,9 @@ abstract class SessionRun implements SessionEvents {
   readonly #decoder = new HeaderDecoder(65_536);
   #prefaceLeft: number;
 
-  constructor(isServer: boolean, budget: MemoryBudget) {
+  constructor(isServer: boolean, budget: MemoryBudget, firstStreamId?: number) {
     this.budget = budget;
-    this.session = new Http2Session(isServer, 'http', this, budget);
+    this.session = new Http2Session(isServer, 'http', this, budget, false, firstStreamId);
     this.#prefaceLeft = isServer ? 0 : PREFACE.length;
   }
 
@@ -37,7 +37,12 @@ abstract class SessionRun implements SessionEvents {
 
   /** Frames written since the last look, as `describe` tells them. */
   sent(): string[] {
-    let bytes = Buffer.concat(this.session.output.take());
+    return this.look(Buffer.concat(this.session.output.take()));
+  }
+
+  /** The same of bytes that were taken; all of them must be looked at, for the sake of the header table. */
+  look(output: Buffer): string[] {
+    let bytes = output;
     if (this.#prefaceLeft > 0) {
       bytes = bytes.subarray(this.#prefaceLeft);
       this.#prefaceLeft = 0;
@@ -84,6 +89,9 @@ abstract class SessionRun implements SessionEvents {
   }
 }
 
+/** Of a body, as much is kept. */
+const MAX_SHOWN_BYTES = 1_000;
+
 /** Body that came, and its end. */
 export class BodyLog implements BodyConsumer {
   readonly #events: string[];
@@ -101,7 +109,7 @@ export class BodyLog implements BodyConsumer {
   onChunk(chunk: Buffer): void {
     this.#check();
     this.bytes += chunk.length;
-    if (this.text.length < 1_000) this.text += chunk.toString('latin1');
+    this.text += chunk.toString('latin1', 0, MAX_SHOWN_BYTES - this.text.length);
   }
 
   onEnd(trailers: FlatHeaders): void {
@@ -187,8 +195,8 @@ export class ClientRun extends SessionRun {
   /** Exchanges that were given back to be sent elsewhere. */
   readonly again: Http2Exchange[] = [];
 
-  constructor(budget = new MemoryBudget()) {
-    super(false, budget);
+  constructor(budget = new MemoryBudget(), firstStreamId?: number) {
+    super(false, budget, firstStreamId);
   }
 
   /** Sends a request; `name` stands before what is told of it. */
