@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import net from 'node:net';
 import tls from 'node:tls';
 import { UpstreamFailure } from './message.ts';
+import { onReadOf, type ReadTaker } from './reused-reads.ts';
 
 /** Time for TCP and TLS together. */
 export const CONNECT_TIMEOUT_MS = 5_000;
@@ -19,14 +20,6 @@ export type IsOwnListener = (socket: net.Socket) => boolean;
 
 type Dialled = (error: UpstreamFailure | null, socket: net.Socket | null) => void;
 
-/** Takes what a socket reads. The bytes are gone when it returns: who keeps any of them copies them. */
-export interface ReadTaker {
-  take(bytes: Buffer): void;
-}
-
-/** Every socket with a ReadTaker reads into this: nothing is allocated for a read. */
-const READ_BUFFER = Buffer.allocUnsafeSlow(65_536);
-
 /**
  * Opens a connection to an app (plaintext) or a peer (mutual TLS 1.3); calls back once. `protocols`: what is offered by ALPN
  * (RFC 7301), best first. `reads`: takes what is read, in place of `data` events.
@@ -42,8 +35,7 @@ export function dial(
 ): void {
   const where = `${address}:${port}`;
   let isOver = false;
-  const onread = reads === undefined ? undefined : { buffer: READ_BUFFER, callback: readInto(reads) };
-  const own = onread === undefined ? {} : { onread };
+  const own = reads === undefined ? {} : { onread: onReadOf(reads) };
   const socket =
     peer === undefined
       ? net.connect({ host: address, port, noDelay: true, allowHalfOpen: true, ...own })
@@ -86,13 +78,6 @@ export function dial(
         : undefined;
     finish(complaint === undefined ? null : new UpstreamFailure('identity', `${where}: ${complaint}`, true));
   });
-}
-
-function readInto(reads: ReadTaker): (size: number) => boolean {
-  return (size) => {
-    reads.take(READ_BUFFER.subarray(0, size));
-    return true;
-  };
 }
 
 /** `allowHalfOpen` is read by node, and missing in its types. */

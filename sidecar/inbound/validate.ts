@@ -8,6 +8,9 @@ import { shareOf } from '../workers/thread-share.ts';
 /** Bytes of request bodies in memory at once, all exchanges of this thread together; beyond it: overloaded. */
 export const MAX_BUFFERED_BYTES = shareOf(64 * 1024 * 1024);
 
+/** A body that is held in memory has come by then: a caller that dribbles must not keep memory from others. */
+export const BUFFERED_BODY_TIMEOUT_MS = 60_000;
+
 let reservedBytes = 0;
 
 /**
@@ -53,7 +56,11 @@ async function judgeBody(exchange: Permitted, body: IncomingBody, plan: BodyPlan
   reservedBytes += reservation;
   try {
     exchange.waitFor('caller-body');
-    const buffering = bufferBody(body, plan.maxBytes, () => exchange.waitFor('caller-body'));
+    const startedAt = performance.now();
+    const buffering = bufferBody(body, plan.maxBytes, () => {
+      if (performance.now() - startedAt > BUFFERED_BODY_TIMEOUT_MS) buffering.fail(tooSlow());
+      else exchange.waitFor('caller-body');
+    });
     exchange.onGivenUp = (refusal) => buffering.fail(refusal);
     const buffered = await buffering.result;
     if (!buffered.isWhole) {
@@ -77,4 +84,11 @@ function settle(exchange: Permitted, findings: readonly Finding[]): void {
     }
     exchange.audit(finding);
   }
+}
+
+function tooSlow(): Refusal {
+  return new Refusal(
+    'request_timeout',
+    `the body did not come within bufferedBodyTimeoutMs ${BUFFERED_BODY_TIMEOUT_MS}`,
+  );
 }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { ReadTaker } from '../dial.ts';
+import type { ReadTaker } from '../reused-reads.ts';
 import type { Http2Exchange } from './client-exchange.ts';
 import { NO_ERROR } from './frame.ts';
 import type { Http2Error } from './http2-error.ts';

@@ -132,8 +132,12 @@ export class Http2Exchange implements UpstreamExchange, StreamOwner {
     if (stream !== undefined && !stream.isLocalEnded && !this.request.isUpgrade) this.#session?.reset(stream, CANCEL);
   }
 
-  onReset(code: number | undefined, reason: string): void {
+  onReset(code: number | undefined, reason: string, isFault: boolean): void {
     if (this.#isSettled) return;
+    if (isFault) {
+      this.fail(new UpstreamFailure('malformed', reason, false));
+      return;
+    }
     const isUnsent = code === REFUSED_STREAM;
     if (isUnsent && !this.#hasBodyStarted && this.#attempts < MAX_ATTEMPTS && !this.isCancelled) {
       this.#stream = undefined;

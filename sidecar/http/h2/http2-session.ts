@@ -51,6 +51,10 @@ import {
 
 /** Requests at once on one connection; further ones are refused with REFUSED_STREAM. */
 export const MAX_STREAMS_PER_CONNECTION = 4_096;
+/** Bodies that wait on one connection, in both directions; beyond it its further requests are refused. */
+export const MAX_HELD_BYTES_PER_CONNECTION = 33_554_432;
+/** What a connection may hold without that, while the memory of the process is short. */
+export const FAIR_BYTES_PER_CONNECTION = 1_048_576;
 /** What the other side may send of one body before it was taken. */
 export const STREAM_WINDOW_BYTES = 262_144;
 /** Largest header list that we take (RFC 9113 §6.5.2's measure); more is 431. As large as HTTP/1.1's header block here. */
@@ -272,7 +276,7 @@ export class Http2Session implements FrameHandler {
       this.#resets.remember(id); // it was told: GOAWAY
       return;
     }
-    if (this.streams.size >= MAX_STREAMS_PER_CONNECTION || this.#budget.isExhausted) {
+    if (this.streams.size >= MAX_STREAMS_PER_CONNECTION || this.#holdsTooMuch) {
       this.#guard.note('refused', this.#now);
       this.#reset(id, REFUSED_STREAM);
       return;
@@ -285,6 +289,13 @@ export class Http2Session implements FrameHandler {
     else this.#events.onTooLarge(stream, tooLarge);
     if (isEnd && !stream.isReset && stream.declaredLength !== undefined && stream.declaredLength > 0)
       this.#streamFault(stream, PROTOCOL_ERROR, 'less DATA than content-length says (RFC 9113 §8.1.1)');
+  }
+
+  /** Where memory is short, those are refused first that it is short because of. */
+  get #holdsTooMuch(): boolean {
+    const heldBytes = this.#queue.queuedBytes + this.credit.waitingBytes;
+    if (heldBytes > MAX_HELD_BYTES_PER_CONNECTION || this.#budget.isOverdrawn) return true;
+    return this.#budget.isExhausted && heldBytes > FAIR_BYTES_PER_CONNECTION;
   }
 
   /** Takes back a request that is malformed: no owner is set yet. */
@@ -485,16 +496,16 @@ export class Http2Session implements FrameHandler {
     this.#guard.note('reset', this.#now);
     if (this.isServer && stream.owner === undefined) this.#events.onMalformed(reason);
     this.#reset(stream.id, code);
-    this.#drop(stream, code, `${errorName(code)}: ${reason}`);
+    this.#drop(stream, code, `${errorName(code)}: ${reason}`, true);
   }
 
-  /** Ends a stream before its time, without a word to the peer. */
-  #drop(stream: Http2Stream, code: number | undefined, reason: string): void {
+  /** Ends a stream before its time, without a word to the peer. `isFault`: the peer's, of this stream. */
+  #drop(stream: Http2Stream, code: number | undefined, reason: string, isFault = false): void {
     if (stream.isReset) return;
     stream.isReset = true;
     const { owner } = stream;
     this.#close(stream);
-    owner?.onReset(code, reason);
+    owner?.onReset(code, reason, isFault);
     // an answer that has come whole stays whole; a request that cannot be answered has no purpose
     if (this.isServer || !stream.isRemoteEnded) stream.fail(new Error(reason));
   }

@@ -15,8 +15,11 @@ export interface StreamOwner {
   onHead(fields: string[]): void;
   /** The other side has ended its half; `onHead` or the request head came before. */
   onRemoteEnd(): void;
-  /** The stream is over before its end: reset, or its connection lost. `code`: RFC 9113 §7; undefined: lost. */
-  onReset(code: number | undefined, reason: string): void;
+  /**
+   * The stream is over before its end: reset, or its connection lost. `code`: RFC 9113 §7; undefined: lost. `isFault`: the
+   * other side broke a rule of it.
+   */
+  onReset(code: number | undefined, reason: string, isFault: boolean): void;
 }
 
 /** One stream (RFC 9113 §5): the body that comes and the body that goes, each with its flow control. */

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
-import type { ReadTaker } from '../dial.ts';
 import { type Flushable, flushAtEndOfTurn } from '../end-of-turn.ts';
+import type { ReadTaker } from '../reused-reads.ts';
 import { SETTINGS_TIMEOUT } from './frame.ts';
 import type { Http2Session } from './http2-session.ts';
 import { OutputBuffer } from './output-buffer.ts';

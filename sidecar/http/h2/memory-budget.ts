@@ -12,8 +12,14 @@ export class MemoryBudget {
     this.limitBytes = limitBytes;
   }
 
+  /** Nobody is given more who holds more than a little. */
   get isExhausted(): boolean {
     return this.usedBytes > this.limitBytes;
+  }
+
+  /** Twice the limit is used, in spite of that: nobody is given anything. */
+  get isOverdrawn(): boolean {
+    return this.usedBytes > 2 * this.limitBytes;
   }
 }
 

@@ -31,6 +31,11 @@ export class ReceiveCredit {
     return this.#window >= 0;
   }
 
+  /** Received and not taken. */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
+  }
+
   /** `bytes` wait for their reader. */
   hold(bytes: number): void {
     this.#waitingBytes += bytes;

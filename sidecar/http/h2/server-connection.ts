@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { Refusal } from '#policy/error/refusal.ts';
 import type { Caller, ImmediateResponse } from '../message.ts';
+import { type ReadTaker, reuseReadsOf } from '../reused-reads.ts';
 import type { ConnectionHandlers, ServedConnection } from '../served-connection.ts';
 import { ENHANCE_YOUR_CALM, NO_ERROR } from './frame.ts';
 import type { Http2Error } from './http2-error.ts';
@@ -33,10 +34,16 @@ export class Http2ServerConnection implements ServedConnection, SessionEvents {
     this.socket = socket;
     this.#caller = caller;
     this.#handlers = handlers;
-    this.#session = new Http2Session(true, socket instanceof TLSSocket ? 'https' : 'http', this, processBudget);
-    this.#transport = new Http2Transport(socket, this.#session, () => this.#handlers.onClosed(this));
+    const isTls = socket instanceof TLSSocket;
+    // what was read early waits here for the session
+    const early: Buffer[] = initialBytes === undefined ? [] : [initialBytes];
+    const reads: ReadTaker = { take: (bytes) => early.push(bytes) };
+    const isReused = isTls && reuseReadsOf(socket, reads);
+    this.#session = new Http2Session(true, isTls ? 'https' : 'http', this, processBudget, isReused);
+    const onLost = () => this.#handlers.onClosed(this);
+    this.#transport = new Http2Transport(socket, this.#session, onLost, isReused ? reads : undefined);
     this.#transport.schedule();
-    if (initialBytes !== undefined) this.#session.receive(initialBytes, performance.now());
+    for (const bytes of early) this.#session.receive(bytes, performance.now());
   }
 
   get state(): ServedConnection['state'] {

@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { dial, type IsOwnListener, type PeerTls, type ReadTaker } from '../dial.ts';
+import { dial, type IsOwnListener, type PeerTls } from '../dial.ts';
 import type { OutgoingRequest, Upstream, UpstreamExchange } from '../message.ts';
 import { UpstreamFailure } from '../message.ts';
+import type { ReadTaker } from '../reused-reads.ts';
 import { Http2ClientConnection } from './client-connection.ts';
 import { Http2Exchange } from './client-exchange.ts';
 

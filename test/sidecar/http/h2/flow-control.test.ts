@@ -155,9 +155,8 @@ t.test('many slow readers hold no more than the connection may, and the window o
     request.body.pause();
   };
   let sent = 0;
-  let id = 1;
-  for (; id < 400; id += 2) {
-    open(id);
+  for (let id = 1; id < 400; id += 2) open(id);
+  for (let id = 1; id < 400; id += 2) {
     const taken = sender.send(id, STREAM_WINDOW_BYTES);
     sent += taken;
     if (taken < STREAM_WINDOW_BYTES) break;
@@ -181,8 +180,6 @@ t.test('where the memory of the process is short, the window opens as bodies are
   const sent = [1, 3, 5].map((id) => sender.send(id, STREAM_WINDOW_BYTES)).reduce((sum, bytes) => sum + bytes);
   t.equal(sent, 3 * STREAM_WINDOW_BYTES);
   t.equal(sender.send(7, 5_000_000), 5_000_000, 'a reader that keeps up is not held up');
-  run.receive(headers(9, request('GET', '/')));
-  t.match(run.sent().join(), /RST_STREAM 9 REFUSED_STREAM/, 'nothing new begins');
   for (const id of [1, 3, 5]) run.request(id).body.resume();
   t.equal(budget.usedBytes, 0);
   t.equal(sender.send(1, 5_000_000), 5_000_000);

@@ -4,6 +4,7 @@ import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
+import { PREFACE } from '#sidecar/http/h2/frame.ts';
 import { HeaderDecoder } from '#sidecar/http/h2/hpack/header-decoder.ts';
 import { clientPreface, describe, FrameSplitter, headers, request, settingsAck } from './frames.ts';
 
@@ -16,6 +17,8 @@ export class RawPeer {
   /** Frames that came, as `describe` tells them; DATA by its length. */
   readonly frames: string[] = [];
   isClosed = false;
+  /** Called at each frame. */
+  onFrame: (line: string) => void = () => {};
   readonly #splitter = new FrameSplitter();
   readonly #decoder = new HeaderDecoder(65_536);
   #look: () => void = () => {};
@@ -23,7 +26,11 @@ export class RawPeer {
   constructor(socket: Duplex) {
     this.socket = socket;
     socket.on('data', (bytes: Buffer) => {
-      for (const frame of this.#splitter.push(bytes)) this.frames.push(describe(frame, this.#decoder));
+      for (const frame of this.#splitter.push(this.#behindPreface(bytes))) {
+        const line = describe(frame, this.#decoder);
+        this.frames.push(line);
+        this.onFrame(line);
+      }
       this.#look();
     });
     socket.on('error', () => {});
@@ -31,6 +38,12 @@ export class RawPeer {
       this.isClosed = true;
       this.#look();
     });
+  }
+
+  /** A client begins with what is no frame; as it is short, it comes in one piece. */
+  #behindPreface(bytes: Buffer): Buffer {
+    if (this.frames.length > 0 || !bytes.subarray(0, PREFACE.length).equals(PREFACE)) return bytes;
+    return bytes.subarray(PREFACE.length);
   }
 
   /** Opens a connection in plaintext and greets. */

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { CANCEL, CONTINUATION, END_HEADERS, HEADERS, NO_ERROR, PRIORITY } from '#sidecar/http/h2/frame.ts';
 import {
+  FAIR_BYTES_PER_CONNECTION,
   MAX_HEADER_FIELDS,
   MAX_HEADER_LIST_BYTES,
   MAX_STREAMS_PER_CONNECTION,
@@ -13,7 +14,6 @@ import {
   data,
   frame,
   headers,
-  ping,
   priority,
   request,
   rstStream,
@@ -312,15 +312,34 @@ t.test('streams beyond the limit are refused, and room that was given back is us
 });
 
 t.test('streams are refused while the memory of the process is used up', async (t) => {
-  const budget = new MemoryBudget(1_000);
-  const run = new ServerRun(budget).receive(clientPreface(), settingsAck);
-  run.sent();
-  budget.usedBytes = 1_001;
-  run.receive(headers(1, request('GET', '/'), { end: true }));
-  t.strictSame(run.sent(), ['RST_STREAM 1 REFUSED_STREAM']);
-  budget.usedBytes = 0;
-  run.receive(headers(3, request('GET', '/'), { end: true }), ping());
-  t.strictSame(run.sent(), ['PING ACK 12345678']);
+  const budget = new MemoryBudget(1_000_000);
+  const connect = () => {
+    const run = new ServerRun(budget).receive(clientPreface(), settingsAck);
+    run.serve = (request) => request.body.pause();
+    run.sent();
+    return run;
+  };
+  const glutton = connect();
+  for (const id of [1, 3, 5, 7, 9]) {
+    glutton.receive(headers(id, request('POST', '/')));
+    for (let count = 0; count < STREAM_WINDOW_BYTES / 16_384; count++) glutton.receive(data(id, Buffer.alloc(16_384)));
+  }
+  t.ok(budget.isExhausted);
+  t.ok(budget.usedBytes > FAIR_BYTES_PER_CONNECTION);
+  glutton.receive(headers(11, request('GET', '/'), { end: true }));
+  t.match(glutton.sent().at(-1), 'RST_STREAM 11 REFUSED_STREAM', 'those who hold much of it come first');
+  const modest = connect();
+  modest.receive(headers(1, request('GET', '/'), { end: true }));
+  t.strictSame(modest.sent(), [], 'others are served');
+  budget.usedBytes += 2_000_000;
+  t.ok(budget.isOverdrawn);
+  modest.receive(headers(3, request('GET', '/'), { end: true }));
+  t.strictSame(modest.sent(), ['RST_STREAM 3 REFUSED_STREAM'], 'up to a point');
+  budget.usedBytes -= 2_000_000;
+  glutton.session.abandon('over');
+  t.equal(budget.usedBytes, 0);
+  modest.receive(headers(5, request('GET', '/'), { end: true }));
+  t.strictSame(modest.sent(), []);
 });
 
 t.test('header lists over a limit are told with the limit, and cost no table', async (t) => {

@@ -139,9 +139,9 @@ class TracedExchange extends Http2Exchange {
     if (this.#isHeld) stream.pause();
   }
 
-  override onReset(code: number | undefined, reason: string): void {
+  override onReset(code: number | undefined, reason: string, isFault: boolean): void {
     this.#run.events.push(`${this.#name} reset ${code} ${reason}`);
-    super.onReset(code, reason);
+    super.onReset(code, reason, isFault);
   }
 }
 

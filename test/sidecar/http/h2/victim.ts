@@ -8,6 +8,7 @@ import { Listener } from '#sidecar/listener/listener.ts';
  * listens, and what it has used whenever it is asked.
  */
 const CHUNK = Buffer.alloc(65_536, 'large body ');
+const WIDE = 'w'.repeat(8_000);
 const LARGE_BYTES = 10 * 1_024 * 1_024;
 const seen = new Map<string, number>();
 
@@ -46,6 +47,12 @@ function serve(path: string, request: ServerRequest): void {
       });
       return;
     }
+    case 'empty':
+      request.respond({ status: 204, reason: '', headers: [] }).end([]);
+      return;
+    case 'wide':
+      request.respond({ status: 204, reason: '', headers: ['x-wide', WIDE] }).end([]);
+      return;
     case 'large':
       sendLarge(request.respond({ status: 200, reason: '', headers: [] }));
       return;
@@ -66,7 +73,7 @@ function sendLarge(body: OutgoingBody): void {
   const go = () => {
     while (left > 0) {
       left -= CHUNK.length;
-      if (!body.write(CHUNK)) return; // onDrain goes on
+      if (!body.write(Buffer.from(CHUNK))) return; // onDrain goes on
     }
     body.end([]);
   };
