@@ -71,12 +71,12 @@ function pieces(): Buffer[] {
 }
 
 /** What became of it; throws where a split makes a difference. */
-function traceAlike(bytes: Buffer, trace: (reads: readonly Buffer[]) => string[]): string {
+function traceAlike(bytes: Buffer, trace: (reads: readonly Buffer[], isInputReused?: boolean) => string[]): string {
   const lines = trace([bytes]);
   const expected = lines.join('\n');
   const seed = numberOf(bytes);
   const places = [seed % (bytes.length + 1), (seed >>> 8) % (bytes.length + 1), (seed >>> 16) % (bytes.length + 1)];
-  mustEqual(trace(cutAt(bytes, places)).join('\n'), expected, `split at ${places}`);
+  mustEqual(trace(cutAt(bytes, places), true).join('\n'), expected, `split at ${places}, each read in the same buffer`);
   if (bytes.length <= MAX_SINGLE_BYTES) {
     const single = [...bytes].map((byte) => Buffer.of(byte));
     mustEqual(trace(single).join('\n'), expected, 'byte by byte');

@@ -12,6 +12,7 @@ import type { Test } from 'tap';
 const TOOLS = {
   forwarder: { module: '.', program: './forwarder' },
   grpc: { module: '.', program: './grpc' },
+  http2: { module: '.', program: './http2' },
   h2spec: { module: 'h2spec', program: 'github.com/summerwind/h2spec/cmd/h2spec' },
 } as const;
 

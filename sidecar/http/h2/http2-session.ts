@@ -82,7 +82,7 @@ export interface SessionEvents {
   onOutput(): void;
   /** A stream has ended: there is room for another one. */
   onStreamClosed(): void;
-  /** The peer's first SETTINGS have come. */
+  /** The peer's first SETTINGS have come, or later ones that allow more streams. */
   onReady(): void;
   /** The peer will not serve streams above `lastStreamId`. */
   onGoaway(lastStreamId: number, code: number): void;
@@ -405,6 +405,7 @@ export class Http2Session implements FrameHandler {
     }
     this.#guard.note('settings', this.#now);
     const before = this.peer.initialWindowBytes;
+    const streamsBefore = this.peer.maxConcurrentStreams;
     readSettings(bytes, start, end, this.peer);
     this.#writer.setMaxTableBytes(this.peer.headerTableBytes);
     this.#writer.frame(SETTINGS, ACK, 0, EMPTY);
@@ -417,7 +418,7 @@ export class Http2Session implements FrameHandler {
       }
       if (delta > 0) this.#queue.pumpStreams(this.streams.values());
     }
-    if (this.isReady) return;
+    if (this.isReady && this.peer.maxConcurrentStreams <= streamsBefore) return;
     this.isReady = true;
     this.#events.onReady();
   }

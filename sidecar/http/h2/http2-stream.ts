@@ -22,6 +22,13 @@ export interface StreamOwner {
   onReset(code: number | undefined, reason: string, isFault: boolean): void;
 }
 
+/** A copy with memory of its own: a part of a large read, or of a pool, must not keep all of it. */
+function apart(chunk: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(chunk.length);
+  chunk.copy(copy);
+  return copy;
+}
+
 /** One stream (RFC 9113 §5): the body that comes and the body that goes, each with its flow control. */
 export class Http2Stream implements IncomingBody, OutgoingBody {
   readonly id: number;
@@ -153,8 +160,7 @@ export class Http2Stream implements IncomingBody, OutgoingBody {
     this.#session.credit.hold(chunk.length);
     if (chunk.length > MAX_GATHERED_BYTES) {
       if (this.#gathered > 0) this.#closeGathered();
-      // a part of a large read must not keep all of it
-      this.#waiting.push(chunk.length * 2 > chunk.buffer.byteLength ? chunk : Buffer.from(chunk));
+      this.#waiting.push(chunk.length * 2 > chunk.buffer.byteLength ? chunk : apart(chunk));
       return;
     }
     const buffer = this.#gatherBuffer(chunk.length);

@@ -449,7 +449,7 @@ t.test('RFC 8441 §3: a WebSocket is asked for only where the server takes it', 
 });
 
 t.test('§5.1.1: when the streams of a connection are used up it takes no more', async (t) => {
-  const run = new ClientRun(new MemoryBudget(), 0x7fff_fffd).receive(settings(), settingsAck);
+  const run = new ClientRun(new MemoryBudget(), { firstStreamId: 0x7fff_fffd }).receive(settings(), settingsAck);
   run.sent();
   run.told();
   run.ask('a');

@@ -35,15 +35,17 @@ interface Peer {
   readonly sessions: http2.ServerHttp2Session[];
 }
 
-/** node:http2 as an app: `/bytes/N`, `/early`, `/hold`, `/reset`; anything else is sent back with its trailers. */
+/** node:http2 as an app: `/bytes/N`, `/early`, `/hold`; anything else is sent back with its trailers. */
 async function startPeer(t: Test, options: http2.ServerOptions = {}): Promise<Peer> {
-  const server = http2.createServer(options);
+  const server = http2.createServer({ maxSessionMemory: 100, ...options });
   const peer: Peer = { port: 0, cancelled: [], sessions: [] };
   server.on('session', (session) => peer.sessions.push(session));
-  server.on('stream', (stream, headers) => {
+  server.on('stream', (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => {
     const path = String(headers[':path']);
     stream.on('error', () => {});
-    stream.on('aborted', () => peer.cancelled.push(path));
+    stream.on('close', () => {
+      if (stream.rstCode === http2.constants.NGHTTP2_CANCEL) peer.cancelled.push(path);
+    });
     const [, kind, size] = path.split('/');
     if (kind === 'bytes') {
       stream.respond({ ':status': 200, 'x-host': headers[':authority'] });
@@ -55,10 +57,6 @@ async function startPeer(t: Test, options: http2.ServerOptions = {}): Promise<Pe
     else if (kind === 'informed') {
       stream.additionalHeaders({ ':status': 103, link: '</a>' });
       stream.respond({ ':status': 204 }, { endStream: true });
-    } else if (kind === 'reset') {
-      stream.respond({ ':status': 200 });
-      stream.write('begun');
-      setTimeout(() => stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR), 20);
     } else {
       let trailers: http2.IncomingHttpHeaders = {};
       stream.on('trailers', (told) => {
@@ -265,21 +263,19 @@ t.test('an answer that comes before the request is whole', async (t) => {
   }
 });
 
-t.test('cancellation by either side ends one stream', async (t) => {
+t.test('cancellation ends one stream', async (t) => {
   const { port, cancelled, sessions } = await startPeer(t);
   const upstream = open(t, port);
   const held = begin(upstream, { method: 'POST', path: '/hold', body: new FedBody() });
   await ask(upstream, { path: '/bytes/1' });
   held.cancel(new Error('not wanted'));
-  await t.rejects(held.response, { kind: 'cancelled', isUnsent: false });
+  t.match(await held.response.catch((failure) => failure), { kind: 'cancelled', isUnsent: false });
   const large = await begin(upstream, { path: '/bytes/30000000' }).response;
   large.body.start({
     onChunk: () => large.body.cancel(),
     onEnd: () => t.fail('it ended'),
     onError: () => t.fail('it was told'),
   });
-  const reset = await begin(upstream, { path: '/reset' }).response;
-  await t.rejects(readAll(reset.body), /INTERNAL_ERROR/);
   t.equal((await ask(upstream, { path: '/bytes/1000000' })).body.length, 1_000_000);
   t.strictSame(cancelled, ['/hold', '/bytes/30000000']);
   t.equal(sessions.length, 1);
@@ -307,7 +303,7 @@ t.test('a server that is lost ends what it was asked', async (t) => {
   const held = begin(upstream, { path: '/hold' });
   await ask(upstream, { path: '/bytes/1' });
   sessions.at(-1)?.destroy();
-  await t.rejects(held.response, { kind: 'closed', wasKept: true });
+  t.match(await held.response.catch((failure) => failure), { kind: 'closed', wasKept: true });
   t.equal((await ask(upstream, { path: '/bytes/5' })).body.length, 5, 'and the next one goes over a new connection');
 });
 

@@ -8,8 +8,23 @@ import type { Http2Stream } from '#sidecar/http/h2/http2-stream.ts';
 import { MemoryBudget } from '#sidecar/http/h2/memory-budget.ts';
 import { readRequest } from '#sidecar/http/h2/request-fields.ts';
 import { Http2Request } from '#sidecar/http/h2/server-request.ts';
-import type { BodyConsumer, IncomingBody, OutgoingRequest, ResponseHead } from '#sidecar/http/message.ts';
+import type {
+  BodyConsumer,
+  IncomingBody,
+  OutgoingRequest,
+  ResponseHead,
+  UpstreamExchange,
+} from '#sidecar/http/message.ts';
 import { clientPreface, describe, FrameSplitter, settings, settingsAck } from './frames.ts';
+
+interface RunOptions {
+  /** Each read is given in the same buffer. */
+  readonly isInputReused?: boolean;
+  readonly firstStreamId?: number;
+}
+
+/** The longest read that can be given so. */
+const MAX_REUSED_BYTES = 262_144;
 
 /** A session and what it told, in order; what it wrote comes by `sent`. Neither sockets nor timers. */
 abstract class SessionRun implements SessionEvents {
@@ -22,17 +37,29 @@ abstract class SessionRun implements SessionEvents {
   readonly #splitter = new FrameSplitter();
   readonly #decoder = new HeaderDecoder(65_536);
   #prefaceLeft: number;
+  readonly #input: Buffer | undefined;
 
-  constructor(isServer: boolean, budget: MemoryBudget, firstStreamId?: number) {
+  constructor(isServer: boolean, budget: MemoryBudget, { isInputReused = false, firstStreamId }: RunOptions) {
     this.budget = budget;
-    this.session = new Http2Session(isServer, 'http', this, budget, false, firstStreamId);
+    this.#input = isInputReused ? Buffer.alloc(MAX_REUSED_BYTES) : undefined;
+    this.session = new Http2Session(isServer, 'http', this, budget, isInputReused, firstStreamId);
     this.#prefaceLeft = isServer ? 0 : PREFACE.length;
   }
 
   /** Gives the session these bytes, one read each. */
   receive(...reads: readonly Buffer[]): this {
-    for (const bytes of reads) this.session.receive(bytes, this.now);
+    for (const bytes of reads) this.#receive(bytes);
     return this;
+  }
+
+  #receive(bytes: Buffer): void {
+    if (this.#input === undefined) {
+      this.session.receive(bytes, this.now);
+      return;
+    }
+    bytes.copy(this.#input);
+    this.session.receive(this.#input.subarray(0, bytes.length), this.now);
+    this.#input.fill(0xff, 0, bytes.length); // who kept a part of it has nothing now
   }
 
   /** Frames written since the last look, as `describe` tells them. */
@@ -140,8 +167,8 @@ export class ServerRun extends SessionRun {
   /** Called at each request, while the session reads. */
   serve: (request: Http2Request, id: number) => void = (request, id) => this.read(request, id);
 
-  constructor(budget = new MemoryBudget()) {
-    super(true, budget);
+  constructor(budget = new MemoryBudget(), options: RunOptions = {}) {
+    super(true, budget, options);
   }
 
   override onRequest(stream: Http2Stream, fields: string[]): void {
@@ -195,8 +222,8 @@ export class ClientRun extends SessionRun {
   /** Exchanges that were given back to be sent elsewhere. */
   readonly again: Http2Exchange[] = [];
 
-  constructor(budget = new MemoryBudget(), firstStreamId?: number) {
-    super(false, budget, firstStreamId);
+  constructor(budget = new MemoryBudget(), options: RunOptions = {}) {
+    super(false, budget, options);
   }
 
   /** Sends a request; `name` stands before what is told of it. */
@@ -238,7 +265,7 @@ export class Asked implements OutgoingRequest {
   readonly #events: string[];
   readonly #name: string;
   readonly #isHeld: boolean;
-  #exchange: Http2Exchange | undefined;
+  #exchange: UpstreamExchange | undefined;
 
   constructor(name: string, events: string[], options: AskOptions) {
     const { method = 'GET', path = '/', headers: given = ['host', 'server.test'], body = null } = options;
@@ -252,7 +279,7 @@ export class Asked implements OutgoingRequest {
     this.#isHeld = options.isHeld ?? false;
   }
 
-  follow(exchange: Http2Exchange): void {
+  follow(exchange: UpstreamExchange): void {
     this.#exchange = exchange;
     exchange.response.then(
       ({ head, body }) => {

@@ -7,7 +7,7 @@ import { traceClient, traceGreetedServer } from './trace-session.ts';
 
 const RUNS = 300;
 
-type Trace = (reads: readonly Buffer[]) => string[];
+type Trace = (reads: readonly Buffer[], isInputReused?: boolean) => string[];
 
 /** All the same: at once, byte by byte, and in two or three pieces. */
 function invariance(t: Test, frames: fc.Arbitrary<Buffer>, trace: Trace): void {
@@ -21,6 +21,8 @@ function invariance(t: Test, frames: fc.Arbitrary<Buffer>, trace: Trace): void {
         const actual = trace(reads).join('\n');
         if (actual !== expected) throw new Error(`split otherwise:\n${actual}\nis not\n${expected}`);
       }
+      const reused = trace(cutAt(bytes, at), true).join('\n');
+      if (reused !== expected) throw new Error(`each read in the same buffer:\n${reused}\nis not\n${expected}`);
     }),
     { numRuns: RUNS },
   );
@@ -62,7 +64,7 @@ t.test('one conversation, cut at every single byte', async (t) => {
   t.match(expected.join('\n'), /11 end "ab"\n[\s\S]*HEADERS 11 END_STREAM/);
   t.match(expected.join('\n'), /GOAWAY 11 PROTOCOL_ERROR\nfatal$/);
   for (const reads of splits(conversation)) {
-    const actual = traceGreetedServer(reads);
+    const actual = traceGreetedServer(reads, true);
     if (actual.join('\n') !== expected.join('\n'))
       t.strictSame(actual, expected, `first read of ${reads[0]?.length} bytes`);
   }

@@ -1,7 +1,7 @@
 import { Http2Exchange } from '#sidecar/http/h2/client-exchange.ts';
 import type { Http2Session } from '#sidecar/http/h2/http2-session.ts';
 import type { Http2Stream } from '#sidecar/http/h2/http2-stream.ts';
-import type { MemoryBudget } from '#sidecar/http/h2/memory-budget.ts';
+import { MemoryBudget } from '#sidecar/http/h2/memory-budget.ts';
 import type { Http2Request } from '#sidecar/http/h2/server-request.ts';
 import { ENABLE_CONNECT_PROTOCOL } from '#sidecar/http/h2/settings.ts';
 import { settings, settingsAck } from './frames.ts';
@@ -16,15 +16,15 @@ const LARGE_BODY_BYTES = 40_000;
  * A serving session that reads these bytes, in these pieces, with an app that does something else with each request: all
  * that was told and written. Throws where an invariant is broken; what may differ by the pieces is not shown.
  */
-export function traceServer(reads: readonly Buffer[]): string[] {
-  const run = new TracedServer().receive(...reads);
+export function traceServer(reads: readonly Buffer[], isInputReused = false): string[] {
+  const run = new TracedServer(isInputReused).receive(...reads);
   for (const request of run.requests.values()) request.body.resume();
   return finish(run, reads);
 }
 
 /** The same behind preface and SETTINGS: most inputs would not get that far. */
-export function traceGreetedServer(reads: readonly Buffer[]): string[] {
-  return traceServer([...GREETING, ...reads]);
+export function traceGreetedServer(reads: readonly Buffer[], isInputReused = false): string[] {
+  return traceServer([...GREETING, ...reads], isInputReused);
 }
 
 const GREETING = (() => {
@@ -35,8 +35,8 @@ const GREETING = (() => {
 class TracedServer extends ServerRun {
   readonly owners: Owner[] = [];
 
-  constructor() {
-    super();
+  constructor(isInputReused: boolean) {
+    super(new MemoryBudget(), { isInputReused });
     this.serve = (request, id) => this.#serve(request, id);
   }
 
@@ -77,8 +77,11 @@ class TracedServer extends ServerRun {
 }
 
 /** An asking session, with requests of all kinds under way, whose server says these bytes. */
-export function traceClient(reads: readonly Buffer[]): string[] {
-  const run = new ClientRun().receive(settings([ENABLE_CONNECT_PROTOCOL, 1]), settingsAck);
+export function traceClient(reads: readonly Buffer[], isInputReused = false): string[] {
+  const run = new ClientRun(new MemoryBudget(), { isInputReused }).receive(
+    settings([ENABLE_CONNECT_PROTOCOL, 1]),
+    settingsAck,
+  );
   const body = new FedBody();
   const held = new FedBody();
   const exchanges = [
