@@ -19,18 +19,47 @@ const MAX_OUTCOMES = 20_000;
 /** Memory that a run may leave behind: inputs are short and parsers keep nothing. */
 const MAX_HEAP_BYTES = 512 * 1_024 * 1_024;
 
-const { values } = parseArgs({
-  options: { target: { type: 'string' }, seconds: { type: 'string' }, seed: { type: 'string' } },
-});
-const chosen = TARGETS.find(({ name }) => name === values.target);
-const seconds = Number(values.seconds ?? DEFAULT_SECONDS);
-if (chosen === undefined || !(seconds > 0)) {
-  process.stderr.write(
-    `usage: npm run fuzz -- --target ${TARGETS.map(({ name }) => name).join('|')} [--seconds N] [--seed N]\n`,
-  );
-  process.exit(2);
+const NAMES = TARGETS.map(({ name }) => name).join(' | ');
+const HELP = `Usage: npm run fuzz -- --target NAME [--seconds N] [--seed N]
+
+Looks for bytes that break an invariant of a parser, led by the coverage of its sources.
+
+  --target NAME   ${NAMES}
+  --seconds N     how long; default ${DEFAULT_SECONDS}
+  --seed N        the same seed tries the same bytes; default: the clock
+
+Inputs that reach something new join test/fuzz/corpus/NAME; one that breaks an invariant is kept there as failure-….
+Exit code: 0 nothing found, 1 something found, 2 wrong usage.
+`;
+
+const { target, seconds, seed } = readOptions();
+process.exitCode = await fuzz(target, seconds * 1_000, seed);
+
+function readOptions(): { readonly target: FuzzTarget; readonly seconds: number; readonly seed: number } {
+  try {
+    const { values } = parseArgs({
+      options: {
+        help: { type: 'boolean' },
+        target: { type: 'string' },
+        seconds: { type: 'string' },
+        seed: { type: 'string' },
+      },
+    });
+    if (values.help === true) {
+      process.stdout.write(HELP);
+      process.exit(0);
+    }
+    const chosen = TARGETS.find(({ name }) => name === values.target);
+    const read = { seconds: Number(values.seconds ?? DEFAULT_SECONDS), seed: Number(values.seed ?? Date.now()) };
+    if (chosen === undefined) throw new Error(`--target must be one of ${NAMES}`);
+    if (!(read.seconds > 0)) throw new Error(`--seconds must be a number above 0, not ${values.seconds}`);
+    if (!Number.isFinite(read.seed)) throw new Error(`--seed must be a number, not ${values.seed}`);
+    return { target: chosen, ...read };
+  } catch (error) {
+    process.stderr.write(`fuzz: ${error instanceof Error ? error.message.split('. ')[0] : error}; see --help\n`);
+    process.exit(2);
+  }
 }
-process.exitCode = await fuzz(chosen, seconds * 1_000, Number(values.seed ?? Date.now()));
 
 /** Returns the exit code. */
 async function fuzz(target: FuzzTarget, durationMs: number, seed: number): Promise<number> {

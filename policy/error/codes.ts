@@ -143,6 +143,24 @@ export const CODES = {
     meaning: 'Neither side of a TCP connection said anything for the limit.',
     remedy: 'The log names the limit. Use keep-alive messages of the protocol.',
   },
+  http2_protocol_error: {
+    family: 'connection',
+    status: 0,
+    grpcStatus: GRPC.internal,
+    title: 'HTTP/2 protocol error',
+    meaning:
+      'The caller broke a rule of HTTP/2 (RFC 9113): its stream was reset, or its connection ended with GOAWAY; no HTTP status was sent.',
+    remedy: 'The reason names the rule. Look at the HTTP/2 library of the caller.',
+  },
+  http2_flood: {
+    family: 'connection',
+    status: 0,
+    grpcStatus: GRPC.resourceExhausted,
+    title: 'HTTP/2 flood',
+    meaning:
+      'The caller had us do more work that moves no request on (resets, PING, SETTINGS, empty frames and the like) than its allowance; its connection ended with GOAWAY ENHANCE_YOUR_CALM.',
+    remedy: 'Find out who calls: a library that misbehaves, or an attack. Other connections go on.',
+  },
   authorization_denied: {
     family: 'refused',
     status: 403,

@@ -7,6 +7,8 @@ import type { Answered } from './forward.ts';
 import { joinStreams } from './join-streams.ts';
 
 const NO_DROPS: ReadonlySet<string> = new Set();
+/** What only a sidecar says: an app's own would send its reader to a decision that nobody made. */
+const SIDECARS_OWN: ReadonlySet<string> = new Set(['lateral-decision']);
 
 /**
  * Passes the response on: head, body with backpressure, trailers; or joins the two connections after
@@ -24,10 +26,14 @@ export async function respond({ exchange, response }: Answered): Promise<void> {
     await joinStreams(exchange, exchange.server.switchProtocols({ ...head, headers }), switched);
     return;
   }
-  const outgoing = exchange.server.respond({ ...head, headers: endToEndHeaders(head.headers, NO_DROPS) });
+  const outgoing = exchange.server.respond({ ...head, headers: endToEndHeaders(head.headers, dropsOf(exchange)) });
   const pump = new Pump(exchange, response.body, outgoing);
   pump.start();
   if (!pump.isDone) await pump.whenDone(); // a small answer is whole by now
+}
+
+function dropsOf(exchange: Exchange): ReadonlySet<string> {
+  return exchange.direction === 'inbound' ? SIDECARS_OWN : NO_DROPS;
 }
 
 class Pump implements BodyConsumer {

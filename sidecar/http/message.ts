@@ -89,7 +89,7 @@ export interface ServerRequest {
   respond(head: ResponseHead): OutgoingBody;
   /** Answers 101 and hands the connection over. */
   switchProtocols(head: ResponseHead): Duplex;
-  /** Called once if the caller goes away before the response is complete. */
+  /** Called once if the caller goes away before the response is complete; with a Refusal where it broke a rule. */
   onAbandoned: ((error: Error) => void) | undefined;
   /** Ends the caller's connection without an answer. */
   destroy(): void;

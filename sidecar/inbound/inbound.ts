@@ -36,7 +36,8 @@ export interface Inbound {
 export async function serveInbound(server: ServerRequest, inbound: Inbound): Promise<void> {
   const trace = traceContextOf(server.head.headers, inbound.sampleRatio);
   const exchange = new Exchange('inbound', server, inbound.policy(), trace);
-  server.onAbandoned = (error) => exchange.giveUp(new Refusal('client_gone', error.message));
+  server.onAbandoned = (error) =>
+    exchange.giveUp(error instanceof Refusal ? error : new Refusal('client_gone', error.message));
   try {
     inbound.watch.add(exchange);
     const accepted = accept(exchange);

@@ -29,7 +29,8 @@ export interface Outbound {
 export async function serveOutbound(server: ServerRequest, outbound: Outbound): Promise<void> {
   const trace = traceContextOf(server.head.headers, outbound.sampleRatio);
   const exchange = new Exchange('outbound', server, outbound.policy(), trace);
-  server.onAbandoned = (error) => exchange.giveUp(new Refusal('client_gone', error.message));
+  server.onAbandoned = (error) =>
+    exchange.giveUp(error instanceof Refusal ? error : new Refusal('client_gone', error.message));
   try {
     outbound.watch.add(exchange);
     const accepted = accept(exchange);

@@ -119,8 +119,11 @@ export class ServedTraffic implements Traffic {
     const overdue = Promise.withResolvers<void>();
     const deadline = setTimeout(() => {
       this.#watch.giveUpAll(new Refusal('draining', `the sidecar stopped; drainTimeoutMs ${DRAIN_TIMEOUT_MS} is over`));
-      for (const listener of this.#listeners) listener.destroy();
-      setTimeout(overdue.resolve, RECORDING_GRACE_MS);
+      // what is refused now still has to leave
+      setTimeout(() => {
+        for (const listener of this.#listeners) listener.destroy();
+        overdue.resolve();
+      }, RECORDING_GRACE_MS);
     }, DRAIN_TIMEOUT_MS);
     await Promise.all(this.#listeners.map((listener) => listener.drain()));
     await Promise.race([this.#watch.whenEmpty(), overdue.promise]); // callers are gone; an app may still take what they said

@@ -82,11 +82,11 @@ metrics: {port: ${metrics}}
     await writeFile(join(directory, 'ca.pem'), authority.rootPem);
     t.equal(spawnSync(process.execPath, [join(root, 'scripts/build.mjs')]).stderr.toString(), '', 'it can be bundled');
 
-    const start = async (environment: NodeJS.ProcessEnv) => {
-      const child = spawn(process.execPath, [lateral, 'sidecar', '--config', join(directory, 'sidecar.yaml')], {
-        env: { ...process.env, ...environment },
-        stdio: ['ignore', 'pipe', 'inherit'],
-      });
+    const start = async (environment: { readonly [name: string]: string }) => {
+      // by `env`, which becomes the program: the test runner has its own to say in the NODE_OPTIONS of what it sees start
+      const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+      const command = [process.execPath, lateral, 'sidecar', '--config', join(directory, 'sidecar.yaml')];
+      const child = spawn('env', [...variables, ...command], { stdio: ['ignore', 'pipe', 'inherit'] });
       t.teardown(() => child.kill('SIGKILL'));
       const exit = new Promise((resolve) => child.on('exit', resolve));
       await lineOf(child.stdout, (line) => line.includes('"event":"ready"'));

@@ -11,6 +11,8 @@ import { ProtocolError } from './protocol-error.ts';
 import { type ParsedRequest, RequestParser } from './request-parser.ts';
 import { ResponseWriter } from './response-writer.ts';
 
+/** An idle connection is read this long after the drain began. As long as HTTP/2's first GOAWAY is let stand. */
+const DRAIN_GRACE_MS = 1_000;
 /** After its last response a connection is read (and nothing kept) for this long, so that the caller gets to see it. */
 const LINGER_MS = 3_000;
 /** The last response has this long to be taken by a slow reader; the same as `caller-drain` of stall-watch.ts. */
@@ -79,10 +81,17 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
     return { kind: this.#parser.isInHead ? 'head' : 'idle', since: this.#since };
   }
 
-  /** Ends the connection now if idle, else after the response under way. */
+  /**
+   * Ends the connection after the response under way; an idle one after DRAIN_GRACE_MS, since its caller may have sent a
+   * request that it could not know would not be served: that one is answered, with `connection: close`.
+   */
   drain(): void {
+    if (this.#isDraining) return;
     this.#isDraining = true;
-    if (this.#request === undefined) this.#close();
+    const timer = setTimeout(() => {
+      if (this.#request === undefined && !this.#parser.isInHead) this.#close();
+    }, DRAIN_GRACE_MS);
+    this.#socket.once('close', () => clearTimeout(timer));
   }
 
   /** Answers what is no request, and ends. */

@@ -105,7 +105,7 @@ export class Http2ClientConnection implements SessionEvents {
   }
 
   #close(): void {
-    this.#session.goaway(NO_ERROR, '');
+    this.#session.goaway(NO_ERROR);
     this.#transport.close();
   }
 }

@@ -9,7 +9,6 @@ import {
   GOAWAY,
   HEADERS,
   MAX_FRAME_BYTES,
-  NO_ERROR,
   PING,
   RST_STREAM,
   WINDOW_UPDATE,
@@ -19,8 +18,6 @@ import { HeaderEncoder } from './hpack/header-encoder.ts';
 import type { Http2Stream } from './http2-stream.ts';
 import { OutputBuffer } from './output-buffer.ts';
 
-/** Longest reason in a GOAWAY: for the operator of the other side. */
-const MAX_DEBUG_LENGTH = 200;
 const PING_PAYLOAD = Buffer.from('lateral.', 'latin1');
 const EMPTY = Buffer.alloc(0);
 
@@ -127,12 +124,11 @@ export class FrameWriter {
     this.frame(PING, 0, 0, PING_PAYLOAD);
   }
 
-  goaway(lastStreamId: number, code: number, reason: string): void {
-    const debug = Buffer.from(code === NO_ERROR ? '' : reason.slice(0, MAX_DEBUG_LENGTH), 'latin1');
-    const payload = Buffer.alloc(8 + debug.length);
+  /** Says the code and no more: why is for the operator on this side. */
+  goaway(lastStreamId: number, code: number): void {
+    const payload = Buffer.alloc(8);
     payload.writeUInt32BE(lastStreamId, 0);
     payload.writeUInt32BE(code, 4);
-    debug.copy(payload, 8);
     this.frame(GOAWAY, 0, 0, payload);
   }
 

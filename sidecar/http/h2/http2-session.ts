@@ -529,7 +529,7 @@ export class Http2Session implements FrameHandler {
 
   #fatal(error: Http2Error): void {
     if (this.isFatal) return;
-    this.goaway(error.code, error.message);
+    this.goaway(error.code);
     this.isFatal = true;
     this.#events.onFatal(error);
   }
@@ -657,15 +657,15 @@ export class Http2Session implements FrameHandler {
   }
 
   /** Tells the peer that no further streams are wanted; streams up to the last one seen go on. */
-  goaway(code: number, reason: string): void {
+  goaway(code: number): void {
     this.#acceptUpTo = this.#lastPeerStreamId;
-    this.#writer.goaway(this.#lastPeerStreamId, code, reason);
+    this.#writer.goaway(this.#lastPeerStreamId, code);
     this.isGoingAway = true;
   }
 
   /** The first of two steps (RFC 9113 §6.8): streams that are under way are still served. */
   announceGoaway(): void {
-    this.#writer.goaway(MAX_STREAM_ID, NO_ERROR, '');
+    this.#writer.goaway(MAX_STREAM_ID, NO_ERROR);
   }
 }
 

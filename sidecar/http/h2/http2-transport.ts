@@ -114,10 +114,7 @@ export class Http2Transport implements Flushable {
     const session = this.#session;
     const socket = this.#socket;
     if (session.isUnacknowledged && now - this.#openedAt > SETTINGS_ACK_TIMEOUT_MS) {
-      session.goaway(
-        SETTINGS_TIMEOUT,
-        `SETTINGS not acknowledged within settingsAckTimeoutMs ${SETTINGS_ACK_TIMEOUT_MS}`,
-      );
+      session.goaway(SETTINGS_TIMEOUT);
       this.flush();
       this.destroy(`SETTINGS not acknowledged within settingsAckTimeoutMs ${SETTINGS_ACK_TIMEOUT_MS}`);
       return;

@@ -66,7 +66,7 @@ export class Http2ServerConnection implements ServedConnection, SessionEvents {
 
   refuse(refusal: Refusal): void {
     this.#handlers.onUnreadable(this.#caller, refusal);
-    this.#session.goaway(ENHANCE_YOUR_CALM, refusal.code);
+    this.#session.goaway(ENHANCE_YOUR_CALM);
     this.#close();
   }
 
@@ -99,7 +99,7 @@ export class Http2ServerConnection implements ServedConnection, SessionEvents {
   }
 
   onMalformed(reason: string): void {
-    this.#handlers.onUnreadable(this.#caller, new Refusal('malformed_request', reason));
+    this.#handlers.onUnreadable(this.#caller, new Refusal('http2_protocol_error', reason));
   }
 
   onOutput(): void {
@@ -124,14 +124,15 @@ export class Http2ServerConnection implements ServedConnection, SessionEvents {
   }
 
   onFatal(error: Http2Error): void {
-    this.#handlers.onUnreadable(this.#caller, new Refusal('malformed_request', error.message));
+    const code = error.code === ENHANCE_YOUR_CALM ? 'http2_flood' : 'http2_protocol_error';
+    this.#handlers.onUnreadable(this.#caller, new Refusal(code, error.message));
     this.#close();
     this.#session.abandon(error.message);
   }
 
   #goAway(): void {
     if (this.#session.isGoingAway) return;
-    this.#session.goaway(NO_ERROR, '');
+    this.#session.goaway(NO_ERROR);
     if (this.#session.streams.size === 0) this.#close(FLUSH_TIMEOUT_MS);
   }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
+import { Refusal } from '#policy/error/refusal.ts';
 import { headerValue } from '#policy/http/flat-headers.ts';
 import { BodyDuplex } from '../body-duplex.ts';
 import type { Caller, IncomingBody, OutgoingBody, RequestHead, ResponseHead, ServerRequest } from '../message.ts';
@@ -58,8 +59,8 @@ export class Http2Request implements ServerRequest, StreamOwner {
 
   onRemoteEnd(): void {}
 
-  onReset(_code: number | undefined, reason: string): void {
-    this.onAbandoned?.(new Error(reason));
+  onReset(_code: number | undefined, reason: string, isFault: boolean): void {
+    this.onAbandoned?.(isFault ? new Refusal('http2_protocol_error', reason) : new Error(reason));
   }
 }
 

@@ -331,7 +331,7 @@ t.test('§6.8: GOAWAY in two steps loses no request', async (t) => {
   t.strictSame(run.sent(), ['GOAWAY 2147483647 NO_ERROR']);
   run.receive(headers(3, request('GET', '/3'), { end: true }));
   t.match(run.told().join('\n'), /^3 GET \/3/m, 'what was under way is served');
-  run.session.goaway(NO_ERROR, '');
+  run.session.goaway(NO_ERROR);
   t.strictSame(run.sent(), ['GOAWAY 3 NO_ERROR']);
   run.receive(headers(5, request('GET', '/5')), data(5, 'x', { end: true }), rstStream(5, 8), windowUpdate(5, 1));
   t.strictSame([run.told(), run.sent()], [[], []], 'what comes later is left unread, and is no fault');
@@ -344,7 +344,7 @@ t.test('§6.8: GOAWAY in two steps loses no request', async (t) => {
 
 t.test('header blocks of a stream that is not served keep the table in step', async (t) => {
   const run = greetedServer();
-  run.session.goaway(NO_ERROR, '');
+  run.session.goaway(NO_ERROR);
   const indexed = Buffer.concat([block(request('GET', '/')), literal(0x40, 'a', 'b')]);
   run.receive(headers(1, indexed, { end: true }));
   run.receive(headers(1, Buffer.of(0xbe)), ping());

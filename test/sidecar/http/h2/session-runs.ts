@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import { Http2Exchange } from '#sidecar/http/h2/client-exchange.ts';
 import { PREFACE } from '#sidecar/http/h2/frame.ts';
@@ -23,9 +24,6 @@ interface RunOptions {
   readonly firstStreamId?: number;
 }
 
-/** The longest read that can be given so. */
-const MAX_REUSED_BYTES = 262_144;
-
 /** A session and what it told, in order; what it wrote comes by `sent`. Neither sockets nor timers. */
 abstract class SessionRun implements SessionEvents {
   readonly budget: MemoryBudget;
@@ -37,11 +35,11 @@ abstract class SessionRun implements SessionEvents {
   readonly #splitter = new FrameSplitter();
   readonly #decoder = new HeaderDecoder(65_536);
   #prefaceLeft: number;
-  readonly #input: Buffer | undefined;
+  #input: Buffer | undefined;
 
   constructor(isServer: boolean, budget: MemoryBudget, { isInputReused = false, firstStreamId }: RunOptions) {
     this.budget = budget;
-    this.#input = isInputReused ? Buffer.alloc(MAX_REUSED_BYTES) : undefined;
+    this.#input = isInputReused ? Buffer.alloc(0) : undefined;
     this.session = new Http2Session(isServer, 'http', this, budget, isInputReused, firstStreamId);
     this.#prefaceLeft = isServer ? 0 : PREFACE.length;
   }
@@ -57,9 +55,11 @@ abstract class SessionRun implements SessionEvents {
       this.session.receive(bytes, this.now);
       return;
     }
-    bytes.copy(this.#input);
-    this.session.receive(this.#input.subarray(0, bytes.length), this.now);
-    this.#input.fill(0xff, 0, bytes.length); // who kept a part of it has nothing now
+    if (this.#input.length < bytes.length) this.#input = Buffer.alloc(bytes.length);
+    const input = this.#input.subarray(0, bytes.length);
+    bytes.copy(input);
+    this.session.receive(input, this.now);
+    input.fill(0xff); // who kept a part of it has nothing now
   }
 
   /** Frames written since the last look, as `describe` tells them. */
@@ -261,6 +261,7 @@ export class Asked implements OutgoingRequest {
   sentBytes = 0;
   response: ResponseHead | undefined;
   incoming: IncomingBody | undefined;
+  switched: Duplex | undefined;
   failure: Error | undefined;
   readonly #events: string[];
   readonly #name: string;
@@ -282,8 +283,9 @@ export class Asked implements OutgoingRequest {
   follow(exchange: UpstreamExchange): void {
     this.#exchange = exchange;
     exchange.response.then(
-      ({ head, body }) => {
+      ({ head, body, switched }) => {
         this.response = head;
+        this.switched = switched;
         this.incoming = body;
         this.#events.push(`${this.#name} answered ${head.status} ${head.headers.join(' ')}`.trim());
         if (!this.#isHeld) body.start(this.log);
