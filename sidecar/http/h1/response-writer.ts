@@ -9,6 +9,9 @@ import { MAX_JOINED_BYTES, message } from './message-bytes.ts';
 /** How the end of a response is told (RFC 9112 §6.3). */
 type Framing = 'none' | 'length' | 'chunked' | 'close';
 
+/** Bytes that wait in the socket before their source is told to wait. */
+const MAX_GATHERED_BYTES = 262_144;
+
 export interface WriterSituation {
   readonly method: string;
   readonly version: '1.0' | '1.1';
@@ -87,7 +90,8 @@ export class ResponseWriter implements OutgoingBody, Flushable {
       }
       if (this.#left > 0) this.#cork();
     } else this.#cork(); // the end may come in the same turn
-    return this.#send(chunk);
+    // the turn's pieces leave together: as many as the socket takes well at once
+    return this.#send(chunk) || this.#socket.writableLength < MAX_GATHERED_BYTES;
   }
 
   end(trailers: FlatHeaders): void {
