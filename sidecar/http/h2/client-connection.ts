@@ -77,6 +77,8 @@ export class Http2ClientConnection implements SessionEvents {
     this.#transport?.schedule();
   }
 
+  onMuchOutput(): void {}
+
   onStreamClosed(): void {
     if (this.isIdle) {
       this.idleSince = performance.now();

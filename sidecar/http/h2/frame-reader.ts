@@ -54,6 +54,7 @@ export class FrameReader {
   #blockStreamId = 0;
   #blockEnds = false;
   #headSince: number | undefined = 0;
+  #isStopped = false;
 
   constructor(isServer: boolean, handler: FrameHandler, guard: FloodGuard) {
     this.#handler = handler;
@@ -69,6 +70,11 @@ export class FrameReader {
     return this.#headSince;
   }
 
+  /** The connection is over: what is left of the bytes at hand is not read. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
   /** Reads what has come. Throws Http2Error; nothing more is to be read then. `now`: monotonic ms. */
   push(input: Buffer, now: number): void {
     let at = this.#prefaceLeft > 0 ? this.#readPreface(input) : 0;
@@ -79,7 +85,7 @@ export class FrameReader {
       at = 0;
     }
     const end = bytes.length;
-    while (at < end) {
+    while (at < end && !this.#isStopped) {
       const next = this.#isInData ? this.#readData(bytes, at) : this.#readFrame(bytes, at, now);
       if (next === at) break; // more is needed
       at = next;

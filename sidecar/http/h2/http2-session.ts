@@ -51,6 +51,8 @@ import {
 
 /** Requests at once on one connection; further ones are refused with REFUSED_STREAM. */
 export const MAX_STREAMS_PER_CONNECTION = 4_096;
+/** Heads that are written in one turn of the event loop; beyond it they leave at once, so that their limit is looked at. */
+const MUCH_OUTPUT_BYTES = 1_048_576;
 /** Bodies that wait on one connection, in both directions; beyond it its further requests are refused. */
 export const MAX_HELD_BYTES_PER_CONNECTION = 33_554_432;
 /** What a connection may hold without that, while the memory of the process is short. */
@@ -80,6 +82,8 @@ export interface SessionEvents {
   onMalformed(reason: string): void;
   /** There is output that was not there before. */
   onOutput(): void;
+  /** There is so much of it that it should leave before the turn of the event loop ends. */
+  onMuchOutput(): void;
   /** A stream has ended: there is room for another one. */
   onStreamClosed(): void;
   /** The peer's first SETTINGS have come, or later ones that allow more streams. */
@@ -536,6 +540,7 @@ export class Http2Session implements FrameHandler {
 
   /** The connection is lost, or ends now: every stream with it. */
   abandon(reason: string): void {
+    this.#reader.stop();
     this.isFatal = true;
     this.isGoingAway = true;
     for (const stream of [...this.streams.values()]) this.#drop(stream, undefined, reason);
@@ -608,6 +613,7 @@ export class Http2Session implements FrameHandler {
     writer.fields(head.headers, -1, this.isCased);
     stream.hasFinalHead = head.status >= 200;
     writer.endBlock(stream, false);
+    if (writer.output.length > MUCH_OUTPUT_BYTES) this.#events.onMuchOutput();
   }
 
   /** Sends a piece of a body; true: more is welcome. */

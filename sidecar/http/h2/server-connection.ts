@@ -106,6 +106,10 @@ export class Http2ServerConnection implements ServedConnection, SessionEvents {
     this.#transport?.schedule();
   }
 
+  onMuchOutput(): void {
+    this.#transport.flush();
+  }
+
   onStreamClosed(): void {
     if (this.#session.streams.size > 0) return;
     this.#idleSince = performance.now();

@@ -4,13 +4,16 @@ import { data, headers } from './frames.ts';
 import { type AskOptions, greetedClient, settled } from './session-runs.ts';
 
 /** What is told of a request that is answered with these bytes, and what is sent. */
-async function answered(bytes: readonly Buffer[], options: AskOptions = {}): Promise<{ told: string; sent: string }> {
+async function answered(
+  bytes: readonly Buffer[],
+  options: AskOptions = {},
+): Promise<{ told: string; sent: string; failure: Error | undefined }> {
   const run = greetedClient();
-  run.ask('a', options);
+  const asked = run.ask('a', options);
   run.sent();
   run.receive(...bytes);
   await settled();
-  return { told: run.told().join(' | '), sent: run.sent().join(' | ') };
+  return { told: run.told().join(' | '), sent: run.sent().join(' | '), failure: asked.failure };
 }
 
 const ok = (...more: string[]) => headers(1, [':status', '200', ...more]);
@@ -125,9 +128,10 @@ t.test('§8.1.1: an answer that contradicts itself is none', async (t) => {
       /^fatal STREAM_CLOSED/,
     ],
   ] as const) {
-    const { told, sent } = await answered(bytes);
+    const { told, sent, failure } = await answered(bytes);
     t.match(told, wanted, title);
     t.match(sent, /RST_STREAM 1 PROTOCOL_ERROR|GOAWAY 0 STREAM_CLOSED/, title);
+    if (told.startsWith('a failed')) t.match(failure, { kind: 'malformed', isUnsent: false, wasKept: false }, title);
   }
 });
 

@@ -32,6 +32,7 @@ export const DOWNGRADE_ATTACKS: readonly DowngradeAttack[] = [
     body: 'short',
     expected: 'reset',
   },
+  { title: 'H2.CL: content-length and no body', fields: ['content-length', '5'], expected: 'reset' },
   {
     title: 'H2.CL: two content-length',
     fields: ['content-length', '5', 'content-length', '0'],

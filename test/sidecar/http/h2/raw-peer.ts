@@ -97,10 +97,17 @@ export class RawPeer {
   /** Waits until the other side has closed. */
   async untilClosed(): Promise<void> {
     if (this.isClosed) return;
-    const timer = setTimeout(() => this.socket.destroy(new Error('not closed in time')), PATIENCE_MS);
     this.socket.resume();
-    await new Promise<void>((resolve) => this.socket.once('close', () => resolve()));
-    clearTimeout(timer);
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(new Error(`not closed; the last: ${this.frames.slice(-5).join(' | ')}`)),
+        PATIENCE_MS,
+      );
+      this.socket.once('close', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   close(): void {

@@ -59,6 +59,16 @@ t.test(
   },
 );
 
+t.test('heads that are many and large leave before the turn is over', async (t) => {
+  const run = greetedServer();
+  const large = { status: 200, reason: '', headers: ['x-large', 'y'.repeat(60_000)] };
+  for (let id = 1; id < 37; id += 2) {
+    run.receive(headers(id, request('GET', '/'), { end: true }));
+    run.request(id).respond(large).end([]);
+  }
+  t.equal(run.told().filter((line) => line === 'much output').length, 1);
+});
+
 t.test('§8.1: an interim answer does not end anything', async (t) => {
   const run = greetedServer();
   run.receive(headers(1, request('POST', '/', 'expect', '100-continue')));

@@ -96,6 +96,10 @@ abstract class SessionRun implements SessionEvents {
 
   onOutput(): void {}
 
+  onMuchOutput(): void {
+    this.events.push('much output');
+  }
+
   onStreamClosed(): void {}
 
   onReady(): void {

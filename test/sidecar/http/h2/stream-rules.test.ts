@@ -224,6 +224,14 @@ t.test('a lost connection ends every stream, once', async (t) => {
   t.strictSame(run.told(), []);
 });
 
+t.test('what is left of a read is not read once the connection is over', async (t) => {
+  const run = greetedServer();
+  run.serve = () => run.session.abandon('it was closed while it was read');
+  run.receive(Buffer.concat([1, 3, 5].map((id) => headers(id, request('GET', '/'), { end: true }))));
+  t.match(run.told(), [/^1 GET/, /^1 abandoned/]);
+  t.equal(run.session.streams.size, 0);
+});
+
 t.test('§8.1: trailers arrive, with DATA before them or without', async (t) => {
   const run = greetedServer();
   run.receive(

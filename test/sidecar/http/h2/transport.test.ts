@@ -14,7 +14,7 @@ import { Http2ServerConnection } from '#sidecar/http/h2/server-connection.ts';
 import { INITIAL_WINDOW_SIZE } from '#sidecar/http/h2/settings.ts';
 import type { ServerRequest } from '#sidecar/http/message.ts';
 import { listen, portOf } from '../../../support/free-ports.ts';
-import { block, clientPreface, data, frame, headers, ping, request, settings, windowUpdate } from './frames.ts';
+import { block, clientPreface, data, frame, goaway, headers, ping, request, settings, windowUpdate } from './frames.ts';
 import { RawPeer } from './raw-peer.ts';
 import { ServerRun } from './session-runs.ts';
 
@@ -246,6 +246,19 @@ t.test('RFC 9113 §6.8: a drain loses nothing: two GOAWAY, and the end behind th
     ['HEADERS 1 END_STREAM [:status: 200, x-path: /1]', 'HEADERS 3 END_STREAM [:status: 200, x-path: /3]'],
   );
   await served.closed;
+});
+
+t.test('a caller that goes away is let go, when what it asked has been answered', async (t) => {
+  const idle = await serve(t);
+  await say(idle, clientPreface(), frame(4, ACK, 0));
+  idle.peer.say(goaway(0, 0));
+  await idle.peer.untilClosed();
+
+  const busy = await serve(t);
+  await say(busy, clientPreface(), frame(4, ACK, 0), headers(1, request('GET', '/'), { end: true }), goaway(0, 0));
+  busy.requests[0]?.respond(OK).end([]);
+  await busy.peer.untilClosed();
+  t.ok(busy.peer.frames.includes('HEADERS 1 END_STREAM [:status: 200]'));
 });
 
 t.test('a drain does not wait long for a caller that answers no PING, and ends an idle connection', async (t) => {

@@ -121,7 +121,7 @@ t.test('requests wait while a server allows none, and go when it does', async (t
   );
   const pool = new Pool(t, server.port);
   for (let index = 0; index < 20; index++) pool.ask(`${index}`);
-  const { asked, cancel } = pool.ask('given up');
+  const { asked, cancel } = pool.ask('given up', { path: '/given-up' });
   await pool.until('connections', () => server.peers.length > 1);
   cancel();
   await settled();
@@ -130,7 +130,7 @@ t.test('requests wait while a server allows none, and go when it does', async (t
   t.ok(server.peers.length <= MAX_HTTP2_CONNECTIONS);
   server.peers[0]?.say(settings([MAX_CONCURRENT_STREAMS, 3]));
   await pool.until('all', () => pool.answered() === 20);
-  t.notMatch(pool.events.join(), /given up answered/);
+  for (const { frames } of server.peers) t.notMatch(frames.join(), '/given-up', 'what was given up is not sent');
 });
 
 t.test('a server that closes each connection is not dialled for requests that were given up', async (t) => {
@@ -202,6 +202,55 @@ t.test('what one connection cannot take goes over further ones, and an answer is
   const names = pool.events.filter((line) => line.includes('answered')).map((line) => line.split(' ').at(-1));
   t.equal(new Set(names).size, 100);
   t.equal(server.peers.length, MAX_HTTP2_CONNECTIONS);
+});
+
+t.test('requests that wait are served by the connection there is, where no other can be made', async (t) => {
+  const held: (() => void)[] = [];
+  const sockets: RawPeer[] = [];
+  const listener = await listen(
+    net.createServer((socket) => {
+      const peer = new RawPeer(socket);
+      sockets.push(peer);
+      peer.onFrame = (line) => {
+        const id = /^HEADERS (\d+) /.exec(line)?.[1];
+        if (id !== undefined) held.push(() => peer.say(ok(Number(id))));
+      };
+      peer.say(settings([MAX_CONCURRENT_STREAMS, 1]), settingsAck);
+    }),
+  );
+  t.teardown(() => {
+    for (const peer of sockets) peer.close();
+  });
+  const pool = new Pool(t, portOf(listener));
+  pool.ask('first');
+  await pool.until('a request', () => held.length === 1);
+  listener.close();
+  const { asked } = pool.ask('second');
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  t.equal(asked.failure, undefined, 'that no other could be made is no failure of it');
+  held.shift()?.();
+  await pool.until('the second request', () => held.length === 1);
+  held.shift()?.();
+  await pool.until('both', () => pool.answered() === 2);
+});
+
+t.test('requests that wait go elsewhere when a connection is lost', async (t) => {
+  const last = MAX_HTTP2_CONNECTIONS;
+  const server = await startServer(
+    t,
+    (peer, id, connection) => (connection === last ? peer.say(ok(id)) : undefined),
+    (peer, connection) =>
+      peer.say(settings([MAX_CONCURRENT_STREAMS, connection === 0 ? 1 : connection === last ? 9 : 0]), settingsAck),
+  );
+  const pool = new Pool(t, server.port);
+  const { asked } = pool.ask('held');
+  await pool.until('a request', () => server.peers[0]?.frames.some((line) => line.startsWith('HEADERS 1')) ?? false);
+  pool.ask('waiting');
+  await pool.until('all connections', () => server.peers.length === MAX_HTTP2_CONNECTIONS);
+  server.peers[0]?.close();
+  await pool.until('an answer', () => pool.answered() === 1);
+  t.match(asked.failure, { kind: 'closed', wasKept: true });
+  t.equal(server.peers.length, MAX_HTTP2_CONNECTIONS + 1);
 });
 
 t.test('a request that is given up frees its stream', async (t) => {
