@@ -51,6 +51,10 @@ class TransportRun extends ServerRun {
   override onOutput(): void {
     this.transport?.schedule();
   }
+
+  override onPingAcknowledged(): void {
+    this.transport?.pingAcknowledged();
+  }
 }
 
 async function transportPair(t: Test): Promise<{ run: TransportRun; transport: Http2Transport; peer: RawPeer }> {
@@ -94,6 +98,16 @@ t.test('a peer that is silent while it waits is asked whether it lives, and give
   await peer.until('PING', (frames) => frames.includes('PING lateral.'));
   transport.tick(begun + SILENCE_BEFORE_PING_MS + PING_TIMEOUT_MS - 1_000);
   t.equal(run.lost, undefined);
+  const other = await transportPair(t);
+  other.peer.say(clientPreface(), frame(4, ACK, 0), headers(1, request('GET', '/'), { end: true }), ping('request.'));
+  await other.peer.until('its PING', (frames) => frames.includes('PING ACK request.'));
+  other.transport.tick(performance.now() - 1 + SILENCE_BEFORE_PING_MS + 10);
+  await other.peer.until('PING', (frames) => frames.includes('PING lateral.'));
+  other.peer.say(ping('anything', ACK));
+  other.peer.say(ping('go on...'));
+  await other.peer.until('its PING', (frames) => frames.includes('PING ACK go on...'));
+  other.transport.tick(performance.now() + PING_TIMEOUT_MS + 5_000);
+  t.equal(other.run.lost, undefined, 'one that answers lives');
   transport.tick(begun + SILENCE_BEFORE_PING_MS + PING_TIMEOUT_MS + 2_000);
   t.match(run.lost, /no sign of life within pingTimeoutMs/);
   await peer.untilClosed();
@@ -246,6 +260,26 @@ t.test('RFC 9113 §6.8: a drain loses nothing: two GOAWAY, and the end behind th
     ['HEADERS 1 END_STREAM [:status: 200, x-path: /1]', 'HEADERS 3 END_STREAM [:status: 200, x-path: /3]'],
   );
   await served.closed;
+});
+
+t.test('a request that contradicts itself is never handed on', async (t) => {
+  const served = await serve(t);
+  await say(
+    served,
+    clientPreface(),
+    frame(4, ACK, 0),
+    headers(1, request('POST', '/', 'content-length', '5'), { end: true }),
+    headers(3, request('GET', ' /'), { end: true }),
+  );
+  t.strictSame(
+    served.peer.frames.filter((line) => line.startsWith('RST')),
+    ['RST_STREAM 1 PROTOCOL_ERROR', 'RST_STREAM 3 PROTOCOL_ERROR'],
+  );
+  t.equal(served.requests.length, 0);
+  t.strictSame(
+    served.unreadable.map(({ code }) => code),
+    ['http2_protocol_error', 'http2_protocol_error'],
+  );
 });
 
 t.test('a caller that goes away is let go, when what it asked has been answered', async (t) => {
