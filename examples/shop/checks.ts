@@ -19,6 +19,10 @@ export interface Check {
 
 /** A policy change must be in force within this. */
 const PROPAGATION_LIMIT_MS = 2_000;
+/** A sidecar asks for its control plane again at the latest after 5 s; the rest is for a busy machine. */
+const RECONNECT_LIMIT_MS = 10_000;
+/** `control_plane_connected`, `control_plane_lost` or `control_plane_unreachable`. */
+const CONTROL_PLANE_EVENT = '"event":"control_plane_';
 const POLL_MS = 20;
 /** The access log is written within this. */
 const REASON_TIMEOUT_MS = 1_000;
@@ -224,7 +228,7 @@ async function controlPlaneOutage(shop: Shop, onCheck: (check: Check) => void): 
     reason: 'from its last good snapshot and certificate',
   });
   await shop.startControlPlane();
-  await sleep(500);
+  await connected(shop, 'web');
   isOver = true;
   await traffic;
   const actual = `${failed} failed`;
@@ -255,6 +259,14 @@ spec:
     ),
   );
   await rm(file);
+}
+
+/** Waits until the sidecar of a workload has the control plane again: how soon is up to the jitter of its retries. */
+async function connected(shop: Shop, at: WorkloadName): Promise<void> {
+  const { lines } = shop.get(`sidecar-${at}`);
+  const deadline = performance.now() + RECONNECT_LIMIT_MS;
+  const isConnected = () => lines.findLast((line) => line.includes(CONTROL_PLANE_EVENT))?.includes('_connected');
+  while (isConnected() !== true && performance.now() < deadline) await sleep(POLL_MS);
 }
 
 /** Log lines already shown: connections have no decision ID that their caller could know. */
