@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freePorts } from './free-ports.ts';
+import { freePorts } from '../../test/support/free-ports.ts';
 import { installed } from './installed.ts';
 import { argumentsOf, type Loader } from './loader.ts';
 import { PAGES } from './pages.ts';

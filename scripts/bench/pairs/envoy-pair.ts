@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePorts } from '../free-ports.ts';
+import { freePorts } from '../../../test/support/free-ports.ts';
 import { clusterOf, downstreamTls, listenerOf, rbac, upstreamTls } from './envoy-configuration.ts';
 import type { Ground, Pair } from './pair.ts';
 

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freePorts } from '../free-ports.ts';
+import { freePorts } from '../../../test/support/free-ports.ts';
 import { type Ground, METHODS, type Pair, RULES, ruledPath } from './pair.ts';
 
 const lateral = fileURLToPath(new URL('../../../bin/lateral.mjs', import.meta.url));

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePorts } from '../free-ports.ts';
+import { freePorts } from '../../../test/support/free-ports.ts';
 import type { Ground, Pair } from './pair.ts';
 
 const LOG_FORMAT = `log_format json escape=json '{"t":"$time_iso8601","m":"$request_method","p":"$request_uri","s":$status,"b":$body_bytes_sent,"d":$request_time}';`;

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import t from 'tap';
-import { freePorts } from '../../../scripts/bench/free-ports.ts';
 import { Processes } from '../../../scripts/bench/processes.ts';
+import { freePorts } from '../../support/free-ports.ts';
 
 const SERVE = "require('node:net').createServer().listen(Number(process.argv[1]), '127.0.0.1')";
 
