@@ -68,6 +68,9 @@ export class Passage {
   /** Set by the stage that waits; ends the wait. */
   onGivenUp: ((refusal: Refusal) => void) | undefined = undefined;
 
+  /** Its place in the stall watch; -1: not watched. */
+  watchIndex = -1;
+
   readonly stageNames: StageName[] = [];
   readonly stageStarts: number[] = [];
 

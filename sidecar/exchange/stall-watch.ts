@@ -40,7 +40,8 @@ const PROCESS_PRESSURE: { readonly reason: string | undefined } = processPressur
  * progress for longer than its limit is given up with the code that says who was too slow.
  */
 export class StallWatch {
-  readonly #exchanges = new Set<Passage>();
+  /** In no order; not a Set, for the reason that stands at StreamTable. */
+  readonly #exchanges: Passage[] = [];
   readonly #limits: typeof STALL_LIMITS_MS;
   readonly #timer: NodeJS.Timeout;
   readonly #pressure: { readonly reason: string | undefined };
@@ -58,33 +59,41 @@ export class StallWatch {
   }
 
   get size(): number {
-    return this.#exchanges.size;
+    return this.#exchanges.length;
   }
 
   /** Refuses with `overloaded` when the sidecar already has as many exchanges as it may, or is short of memory or time. */
   add(exchange: Passage): void {
     const { reason } = this.#pressure;
     if (reason !== undefined) throw new Refusal('overloaded', reason);
-    if (this.#exchanges.size >= MAX_EXCHANGES) {
+    if (this.#exchanges.length >= MAX_EXCHANGES) {
       throw new Refusal('overloaded', `exchanges in flight exceed maxExchanges ${MAX_EXCHANGES}`);
     }
-    this.#exchanges.add(exchange);
+    exchange.watchIndex = this.#exchanges.length;
+    this.#exchanges.push(exchange);
   }
 
   delete(exchange: Passage): void {
-    this.#exchanges.delete(exchange);
-    if (this.#exchanges.size === 0 && this.#onEmpty.length > 0)
+    const index = exchange.watchIndex;
+    if (this.#exchanges[index] !== exchange) return;
+    exchange.watchIndex = -1;
+    const last = this.#exchanges.pop();
+    if (last !== undefined && last !== exchange) {
+      this.#exchanges[index] = last;
+      last.watchIndex = index;
+    }
+    if (this.#exchanges.length === 0 && this.#onEmpty.length > 0)
       for (const resolve of this.#onEmpty.splice(0)) resolve();
   }
 
   /** Resolves when nothing is in flight any more. */
   async whenEmpty(): Promise<void> {
-    if (this.#exchanges.size > 0) await new Promise<void>((resolve) => this.#onEmpty.push(resolve));
+    if (this.#exchanges.length > 0) await new Promise<void>((resolve) => this.#onEmpty.push(resolve));
   }
 
   /** Ends every exchange still in flight. */
   giveUpAll(refusal: Refusal): void {
-    for (const exchange of this.#exchanges) exchange.giveUp(refusal);
+    for (const exchange of [...this.#exchanges]) exchange.giveUp(refusal);
   }
 
   close(): void {
@@ -92,7 +101,10 @@ export class StallWatch {
   }
 
   #sweep(now: number): void {
-    for (const exchange of this.#exchanges) {
+    // from the end, as one that is given up may take itself out
+    for (let at = this.#exchanges.length - 1; at >= 0; at--) {
+      const exchange = this.#exchanges[at];
+      if (exchange === undefined) continue;
       if (now > exchange.deadlineAt + DEADLINE_GRACE_MS) exchange.giveUp(pastDeadline());
       const limitMs = exchange.mayRest ? GRPC_IDLE_LIMIT_MS : this.#limits[exchange.waitingFor];
       if (now - exchange.progressedAt > limitMs) exchange.giveUp(stalled(exchange.waitingFor, limitMs));

@@ -159,6 +159,8 @@ export class ClientExchange implements IncomingBody {
   isPresent = true;
   declaredLength: number | undefined;
   isReusable = false;
+  /** Monotonic: since when it is in line for a connection. */
+  waitsSince = 0;
   /** The whole request was handed to the socket. */
   isSent = false;
   keepAliveSeconds: number | undefined;

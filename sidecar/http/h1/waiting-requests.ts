@@ -7,27 +7,33 @@ export const POOL_WAIT_TIMEOUT_MS = 10_000;
 
 /** Requests for which there is no connection yet, in the order they came. */
 export class WaitingRequests {
-  /** With the time since when each waits, monotonic ms. */
-  readonly #requests = new Map<ClientExchange, number>();
+  /** Not a Map, for the reason that stands at StreamTable. */
+  readonly #requests: ClientExchange[] = [];
 
   get size(): number {
-    return this.#requests.size;
+    return this.#requests.length;
   }
 
   get isFull(): boolean {
-    return this.#requests.size >= MAX_WAITING_REQUESTS;
+    return this.#requests.length >= MAX_WAITING_REQUESTS;
   }
 
   add(exchange: ClientExchange, now: number): void {
-    this.#requests.set(exchange, now);
+    exchange.waitsSince = now;
+    this.#requests.push(exchange);
   }
 
   /** The next one that still wants a connection; one that was kept is nothing for a request that is sent again. */
   take(isKept: boolean): ClientExchange | undefined {
-    for (const exchange of this.#requests.keys()) {
-      if (isKept && exchange.request.isRepeated === true && !exchange.isCancelled) continue;
-      this.#requests.delete(exchange);
-      if (!exchange.isCancelled) return exchange;
+    const requests = this.#requests;
+    for (let at = 0; at < requests.length; ) {
+      const exchange = requests[at];
+      if (exchange !== undefined && !exchange.isCancelled && isKept && exchange.request.isRepeated === true) {
+        at++;
+        continue;
+      }
+      requests.splice(at, 1);
+      if (exchange?.isCancelled === false) return exchange;
     }
     return undefined;
   }
@@ -35,11 +41,11 @@ export class WaitingRequests {
   /** Takes out those that have waited too long, and forgets those that are not wanted any more. */
   takeLate(now: number): ClientExchange[] {
     const late: ClientExchange[] = [];
-    for (const [exchange, since] of this.#requests) {
-      const isLate = now - since > POOL_WAIT_TIMEOUT_MS;
-      if (!isLate && !exchange.isCancelled) continue;
-      this.#requests.delete(exchange);
-      if (!exchange.isCancelled) late.push(exchange);
+    const waiting = this.#requests.splice(0);
+    for (const exchange of waiting) {
+      if (exchange.isCancelled) continue;
+      const isLate = now - exchange.waitsSince > POOL_WAIT_TIMEOUT_MS;
+      (isLate ? late : this.#requests).push(exchange);
     }
     return late;
   }

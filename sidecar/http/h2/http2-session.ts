@@ -48,6 +48,7 @@ import {
   readSettings,
   settingsPayload,
 } from './settings.ts';
+import { StreamTable } from './stream-table.ts';
 
 /** Requests at once on one connection; further ones are refused with REFUSED_STREAM. */
 export const MAX_STREAMS_PER_CONNECTION = 4_096;
@@ -101,7 +102,7 @@ export interface SessionEvents {
  */
 export class Http2Session implements FrameHandler {
   readonly peer: PeerSettings = defaultSettings();
-  readonly streams = new Map<number, Http2Stream>();
+  readonly streams = new StreamTable();
   /** The window of the connection's receiving side. */
   readonly credit: ReceiveCredit;
   /** The peer's first SETTINGS have come. */
@@ -288,7 +289,7 @@ export class Http2Session implements FrameHandler {
     const stream = new Http2Stream(this, id, this.peer.initialWindowBytes, STREAM_WINDOW_BYTES);
     stream.isRemoteEnded = isEnd;
     stream.isPresent = !isEnd;
-    this.streams.set(id, stream);
+    this.streams.add(stream);
     if (tooLarge === undefined) this.#events.onRequest(stream, fields);
     else this.#events.onTooLarge(stream, tooLarge);
     if (isEnd && !stream.isReset && stream.declaredLength !== undefined && stream.declaredLength > 0)
@@ -415,12 +416,13 @@ export class Http2Session implements FrameHandler {
     this.#writer.frame(SETTINGS, ACK, 0, EMPTY);
     const delta = this.peer.initialWindowBytes - before;
     if (delta !== 0) {
-      for (const stream of this.streams.values()) {
+      const streams = this.streams.all();
+      for (const stream of streams) {
         stream.sendWindow += delta;
         if (stream.sendWindow > MAX_WINDOW_BYTES)
           throw new Http2Error(FLOW_CONTROL_ERROR, 'INITIAL_WINDOW_SIZE overflows a window (RFC 9113 §6.9.2)');
       }
-      if (delta > 0) this.#queue.pumpStreams(this.streams.values());
+      if (delta > 0) this.#queue.pumpStreams(streams);
     }
     if (this.isReady && this.peer.maxConcurrentStreams <= streamsBefore) return;
     this.isReady = true;
@@ -471,7 +473,7 @@ export class Http2Session implements FrameHandler {
     const lastStreamId = bytes.readUInt32BE(start) & MAX_STREAM_ID;
     this.isGoingAway = true;
     if (!this.isServer) {
-      for (const stream of [...this.streams.values()]) {
+      for (const stream of this.streams.all()) {
         if (stream.id > lastStreamId)
           this.#drop(stream, REFUSED_STREAM, 'the other side went away before it read the request');
       }
@@ -517,7 +519,7 @@ export class Http2Session implements FrameHandler {
 
   #close(stream: Http2Stream): void {
     this.#queue.forget(stream);
-    if (this.streams.delete(stream.id)) this.#events.onStreamClosed();
+    if (this.streams.delete(stream)) this.#events.onStreamClosed();
   }
 
   /** DATA that we sent is answered with window updates, and by some with pings: these are no flood. */
@@ -543,7 +545,7 @@ export class Http2Session implements FrameHandler {
     this.#reader.stop();
     this.isFatal = true;
     this.isGoingAway = true;
-    for (const stream of [...this.streams.values()]) this.#drop(stream, undefined, reason);
+    for (const stream of this.streams.all()) this.#drop(stream, undefined, reason);
   }
 
   // ---- what its streams and its connection ask for
@@ -575,7 +577,7 @@ export class Http2Session implements FrameHandler {
   request(head: RequestHead, isUpgrade: boolean, isEnd: boolean): Http2Stream {
     const stream = new Http2Stream(this, this.#nextStreamId, this.peer.initialWindowBytes, STREAM_WINDOW_BYTES);
     this.#nextStreamId += 2;
-    this.streams.set(stream.id, stream);
+    this.streams.add(stream);
     const { headers } = head;
     const host = this.isCased ? -1 : hostIndex(headers);
     const method = isUpgrade ? 'CONNECT' : head.method;

@@ -58,6 +58,10 @@ export class Http2Stream implements IncomingBody, OutgoingBody {
   /** Written and not yet framed. */
   queue: Buffer[] = [];
   queuedBytes = 0;
+  /** Its place in a TurnOrder. */
+  hasTurn = false;
+  turnBefore: Http2Stream | undefined = undefined;
+  turnAfter: Http2Stream | undefined = undefined;
   /** Set by `end` while something is queued. */
   pendingTrailers: FlatHeaders | undefined = undefined;
   readonly #session: Http2Session;

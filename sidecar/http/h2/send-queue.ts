@@ -4,6 +4,7 @@ import type { FrameWriter } from './frame-writer.ts';
 import type { Http2Stream } from './http2-stream.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { DEFAULT_WINDOW_BYTES } from './settings.ts';
+import { TurnOrder } from './turn-order.ts';
 
 /** Waiting output up to which DATA is framed; beyond it bodies wait in their streams. */
 const OUTPUT_HIGH_WATER_BYTES = 262_144;
@@ -37,7 +38,7 @@ export class SendQueue {
    * Streams that wait for room or for the connection's window, in the order of their turns. One that waits for its own
    * window is not among them: it costs nothing until that opens.
    */
-  readonly #blocked = new Set<Http2Stream>();
+  readonly #blocked = new TurnOrder();
 
   constructor(writer: FrameWriter, budget: MemoryBudget, end: (stream: Http2Stream, trailers: FlatHeaders) => void) {
     this.#writer = writer;
@@ -76,8 +77,9 @@ export class SendQueue {
 
   /** Goes on with what waits, a frame a stream in turn. */
   pump(): void {
-    for (const stream of this.#blocked) {
-      if (this.isFull || (this.window <= 0 && stream.queuedBytes > 0)) return;
+    for (;;) {
+      const stream = this.#blocked.first;
+      if (stream === undefined || this.isFull || (this.window <= 0 && stream.queuedBytes > 0)) return;
       this.#blocked.delete(stream);
       if (stream.queuedBytes > 0 && !this.#sendNext(stream)) continue; // it waits for its own window now
       if (stream.queuedBytes === 0) this.#unblock(stream);

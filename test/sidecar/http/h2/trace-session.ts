@@ -129,7 +129,7 @@ class TracedExchange extends Http2Exchange {
 
   override begin(session: Http2Session): void {
     super.begin(session);
-    for (const stream of session.streams.values()) if (stream.owner === this) this.stream = stream;
+    for (const stream of session.streams.all()) if (stream.owner === this) this.stream = stream;
   }
 
   override onHead(fields: string[]): void {
@@ -210,8 +210,9 @@ function finish(run: Traced, reads: readonly Buffer[]): string[] {
 }
 
 function checkStreams(session: Http2Session): void {
-  for (const [id, stream] of session.streams) {
-    if (stream.id !== id) throw new Error(`stream ${stream.id} under ${id}`);
+  for (const stream of session.streams.all()) {
+    const { id } = stream;
+    if (session.streams.get(id) !== stream) throw new Error(`stream ${id} is not found under its ID`);
     if (stream.isReset) throw new Error(`stream ${id} was reset, and is kept`);
     if (stream.isLocalEnded && stream.isRemoteEnded) throw new Error(`stream ${id} has ended, and is kept`);
     if (stream.queuedBytes !== stream.queue.reduce((sum, { length }) => sum + length, 0))
