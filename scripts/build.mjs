@@ -61,6 +61,7 @@ export async function build() {
       banner: { js: BANNER },
       sourcemap: 'linked', // read only by those who run it with --enable-source-maps
       sourcesContent: false,
+      inject: ['scripts/bundle-globals.mjs'],
       plugins: [leanHttp],
       external: PACKAGES,
       tsconfigRaw: '{}', // nothing that is not an input

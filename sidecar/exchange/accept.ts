@@ -2,7 +2,7 @@ import { Refusal } from '#policy/error/refusal.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import { normalizePath } from '#policy/path/normalize-path.ts';
 import { endToEndHeaders } from '../http/hop-by-hop.ts';
-import type { Accepted, Exchange } from './exchange.ts';
+import { type Accepted, type Exchange, isAccepted, narrowed } from './exchange.ts';
 import { REPLACED } from './request-headers.ts';
 
 /** Bytes that never stand in a host (RFC 3986 §3.2.2) and would let two readers see two hosts. */
@@ -26,12 +26,11 @@ export function accept(exchange: Exchange): Accepted {
   if (normalized.kind === 'ambiguous') {
     throw new Refusal('ambiguous_path', `${normalized.reason} (MeshDefaults.pathNormalization: Refuse)`);
   }
-  return Object.assign(exchange, {
-    host,
-    path: normalized.path,
-    query,
-    headers: endToEndHeaders(head.headers, REPLACED),
-  });
+  exchange.host = host;
+  exchange.path = normalized.path;
+  exchange.query = query;
+  exchange.headers = endToEndHeaders(head.headers, REPLACED);
+  return narrowed(exchange, isAccepted);
 }
 
 /** RFC 9112 §3.2: exactly one Host, and a valid one; HTTP/1.0 may have none. */

@@ -1,10 +1,17 @@
-import { headerValue } from '#policy/http/flat-headers.ts';
+import { type FlatHeaders, headerValue } from '#policy/http/flat-headers.ts';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
-import type { WorkloadPolicy } from '#policy/workload-policy.ts';
+import type { Service, WorkloadPolicy } from '#policy/workload-policy.ts';
 import type { OutgoingRequest, ServerRequest } from '../http/message.ts';
 import type { TraceContext } from '../telemetry/trace-context.ts';
 import { grpcTimeoutMs } from './grpc-timeout.ts';
 import { type Direction, Passage } from './passage.ts';
+
+const NO_HEADERS: FlatHeaders = [];
+
+/** Where a call of the app goes: a service of the mesh, or (AllowAny) the host as it is written. */
+export type Destination =
+  | { readonly kind: 'service'; readonly service: Service }
+  | { readonly kind: 'external'; readonly address: string; readonly port: number };
 
 /**
  * One request and its response on their way through the sidecar. Each stage adds one fact and returns
@@ -19,7 +26,13 @@ export class Exchange extends Passage {
   path: string | undefined = undefined;
   query = '';
   /** End-to-end fields, without those of this hop and those no caller may set: what every later stage sees. */
-  headers: string[] = [];
+  headers: FlatHeaders = NO_HEADERS;
+  // authorize
+  permitted = false;
+  // resolve
+  target: Destination | undefined = undefined;
+  // validate, resolve: the body that is left to send; null: none; undefined: not known yet
+  outgoingBody: OutgoingRequest['body'] | undefined = undefined;
   /** Path template of the operation, where a schema knows it. */
   route: string | undefined = undefined;
 
@@ -54,3 +67,35 @@ export type Permitted = Routed & { readonly permitted: true };
 export type Validated = Permitted & Sendable;
 /** Everything was looked at that is to be looked at; what is left of the body is known. */
 export type Sendable = Accepted & { readonly outgoingBody: OutgoingRequest['body'] };
+/** It is known which service, or which host beyond the mesh, the app's request is for. */
+export type Resolved = Sendable & { readonly target: Destination };
+
+export function isAccepted(exchange: Exchange): exchange is Accepted {
+  return exchange.host !== undefined && exchange.path !== undefined;
+}
+
+export function isIdentified(exchange: Accepted): exchange is Identified {
+  return exchange.source !== undefined;
+}
+
+export function isRouted(exchange: Identified): exchange is Routed {
+  return exchange.destination !== undefined;
+}
+
+export function isPermitted(exchange: Routed): exchange is Permitted {
+  return exchange.permitted;
+}
+
+export function isValidated(exchange: Permitted): exchange is Validated {
+  return exchange.outgoingBody !== undefined;
+}
+
+export function isResolved(exchange: Accepted): exchange is Resolved {
+  return exchange.target !== undefined && exchange.outgoingBody !== undefined;
+}
+
+/** The exchange under the narrower type that its stage has earned. Throws when the stage left its fact out. */
+export function narrowed<W, N extends W>(exchange: W, isSo: (exchange: W) => exchange is N): N {
+  if (!isSo(exchange)) throw new Error(`${isSo.name} does not hold`);
+  return exchange;
+}

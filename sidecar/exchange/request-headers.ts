@@ -1,7 +1,7 @@
+import { randomFillSync } from 'node:crypto';
 import { headerValue } from '#policy/http/flat-headers.ts';
 import { traceparentOf } from '../telemetry/trace-context.ts';
 import type { Accepted } from './exchange.ts';
-import { randomHex } from './random-hex.ts';
 
 /** Set anew or removed at every hop: a caller's own value is never passed through, and no policy sees it. */
 export const REPLACED: ReadonlySet<string> = new Set([
@@ -34,21 +34,23 @@ function without(headers: readonly string[], lowerName: string): string[] {
 
 /** Identifiers drawn at once. */
 const UUID_BATCH = 64;
-const UUID_LENGTH = 36;
+/** RFC 9562 §5.4: random where an x stands, with version and variant set. */
+const UUID_SHAPE = 'xxxxxxxx-xxxx-4xxx-axxx-xxxxxxxxxxxx';
+const X = 0x78;
+const HEX_DIGITS = Buffer.from('0123456789abcdef');
+const shape = Buffer.from(UUID_SHAPE.repeat(UUID_BATCH));
+const randomBytes = Buffer.alloc(shape.length);
 let uuids = '';
 let usedUuids = 0;
 
-/** RFC 9562 §5.4: random, with version and variant set. */
 function randomUuid(): string {
-  if (usedUuids * UUID_LENGTH >= uuids.length) {
-    uuids = Array.from({ length: UUID_BATCH }, makeUuid).join('');
-    usedUuids = 0;
-  }
-  const start = usedUuids++ * UUID_LENGTH;
-  return uuids.slice(start, start + UUID_LENGTH);
+  const start = (usedUuids++ % UUID_BATCH) * UUID_SHAPE.length;
+  if (start === 0) uuids = drawUuids();
+  return uuids.slice(start, start + UUID_SHAPE.length);
 }
 
-function makeUuid(): string {
-  const hex = randomHex(16);
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20)}`;
+function drawUuids(): string {
+  randomFillSync(randomBytes);
+  const digitAt = (at: number) => HEX_DIGITS[(randomBytes[at] ?? 0) & 15] ?? 0;
+  return Buffer.from(shape.map((code, at) => (code === X ? digitAt(at) : code))).toString('latin1');
 }

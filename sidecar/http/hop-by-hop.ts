@@ -8,6 +8,7 @@ import { nameRule } from './name-rule.ts';
  */
 export function endToEndHeaders(headers: FlatHeaders, drops: ReadonlySet<string>): string[] {
   const nominated = nominatedByConnection(headers);
+  const hasDrops = drops.size > 0;
   const kept = headers.slice();
   let end = 0;
   for (let index = 0; index < headers.length; index += 2) {
@@ -15,13 +16,13 @@ export function endToEndHeaders(headers: FlatHeaders, drops: ReadonlySet<string>
     const value = headers[index + 1] ?? '';
     const { lower, dashed, isHopByHop } = nameRule(name);
     if (isHopByHop && (lower !== 'te' || value.toLowerCase() !== 'trailers')) continue;
-    if (drops.has(lower) || (dashed !== undefined && drops.has(dashed))) continue;
+    if (hasDrops && (drops.has(lower) || (dashed !== undefined && drops.has(dashed)))) continue;
     if (nominated?.includes(lower) === true && !isHopByHop) continue;
     kept[end] = name;
     kept[end + 1] = value;
     end += 2;
   }
-  kept.length = end;
+  while (kept.length > end) kept.pop(); // to set the length is a call into V8
   return kept;
 }
 

@@ -1,6 +1,6 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { AuthorizationDecision } from '#policy/workload-policy.ts';
-import type { Permitted, Routed } from '../exchange/exchange.ts';
+import { isPermitted, narrowed, type Permitted, type Routed } from '../exchange/exchange.ts';
 import type { Passage } from '../exchange/passage.ts';
 
 /**
@@ -20,7 +20,8 @@ export function authorize(exchange: Routed): Permitted {
     sourceIp: caller.address,
   });
   settleDecision(exchange, decision);
-  return Object.assign(exchange, { permitted: true as const });
+  exchange.permitted = true;
+  return narrowed(exchange, isPermitted);
 }
 
 /** Records a decision; a denial throws in Enforce mode and is let pass, recorded, in Audit. */

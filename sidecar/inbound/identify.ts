@@ -1,4 +1,4 @@
-import type { Accepted, Identified } from '../exchange/exchange.ts';
+import { type Accepted, type Identified, isIdentified, narrowed } from '../exchange/exchange.ts';
 
 /**
  * Names the caller by the certificate that its connection proved at accept; in plaintext (PERMISSIVE) it has none, and
@@ -6,5 +6,6 @@ import type { Accepted, Identified } from '../exchange/exchange.ts';
  */
 export function identify(exchange: Accepted): Identified {
   exchange.enter('identify');
-  return Object.assign(exchange, { source: exchange.server.caller.certificate?.identity ?? null });
+  exchange.source = exchange.server.caller.certificate?.identity ?? null;
+  return narrowed(exchange, isIdentified);
 }

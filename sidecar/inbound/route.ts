@@ -1,4 +1,4 @@
-import type { Identified, Routed } from '../exchange/exchange.ts';
+import { type Identified, isRouted, narrowed, type Routed } from '../exchange/exchange.ts';
 
 /** The app behind a listener. */
 export interface AppTarget {
@@ -10,5 +10,7 @@ export interface AppTarget {
 /** Says which app the request goes to: the one the listener stands before. */
 export function route(exchange: Identified, app: AppTarget, ownIdentity: string): Routed {
   exchange.enter('route');
-  return Object.assign(exchange, { destination: ownIdentity, port: app.port });
+  exchange.destination = ownIdentity;
+  exchange.port = app.port;
+  return narrowed(exchange, isRouted);
 }

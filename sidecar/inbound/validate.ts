@@ -1,6 +1,6 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { BodyPlan, Finding } from '#policy/workload-policy.ts';
-import type { Permitted, Validated } from '../exchange/exchange.ts';
+import { isValidated, narrowed, type Permitted, type Validated } from '../exchange/exchange.ts';
 import { bufferBody } from '../http/buffered-body.ts';
 import type { IncomingBody } from '../http/message.ts';
 import { shareOf } from '../workers/thread-share.ts';
@@ -22,7 +22,7 @@ export async function validate(exchange: Permitted): Promise<Validated> {
   exchange.enter('validate');
   const { server, policy } = exchange;
   const body = server.body.isPresent ? server.body : null;
-  if (policy.validation === undefined) return Object.assign(exchange, { outgoingBody: body });
+  if (policy.validation === undefined) return sending(exchange, body);
   const judgement = policy.validation.judgeHead({
     method: server.head.method,
     path: exchange.path,
@@ -33,12 +33,17 @@ export async function validate(exchange: Permitted): Promise<Validated> {
   });
   exchange.route = judgement.route;
   settle(exchange, judgement.findings);
-  if (judgement.body === undefined) return Object.assign(exchange, { outgoingBody: body });
+  if (judgement.body === undefined) return sending(exchange, body);
   if (body === null) {
     settle(exchange, judgement.body.judge(EMPTY));
-    return Object.assign(exchange, { outgoingBody: null });
+    return sending(exchange, null);
   }
-  return Object.assign(exchange, { outgoingBody: await judgeBody(exchange, body, judgement.body) });
+  return sending(exchange, await judgeBody(exchange, body, judgement.body));
+}
+
+function sending(exchange: Permitted, body: Buffer | IncomingBody | null): Validated {
+  exchange.outgoingBody = body;
+  return narrowed(exchange, isValidated);
 }
 
 const EMPTY = Buffer.alloc(0);

@@ -1,11 +1,10 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { Endpoint } from '#policy/workload-policy.ts';
-import type { Sendable } from '../exchange/exchange.ts';
+import type { Destination, Sendable } from '../exchange/exchange.ts';
 import { type Answered, forward } from '../exchange/forward.ts';
 import { UpstreamFailure } from '../http/message.ts';
 import { chooseEndpoint, UNREACHABLE_PAUSE_MS } from './choose-endpoint.ts';
 import type { PeerPools } from './peer-pools.ts';
-import type { Destination } from './resolve.ts';
 
 /** Endpoints tried for one request; further ones only after a failure before its first byte left. */
 const MAX_ENDPOINTS_TRIED = 3;

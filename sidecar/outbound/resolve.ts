@@ -1,14 +1,6 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
-import type { Service } from '#policy/workload-policy.ts';
-import type { Accepted, Sendable } from '../exchange/exchange.ts';
-
-/** Where a call of the app goes: a service of the mesh, or (AllowAny) the host as it is written. */
-export type Destination =
-  | { readonly kind: 'service'; readonly service: Service }
-  | { readonly kind: 'external'; readonly address: string; readonly port: number };
-
-export type Resolved = Sendable & { readonly target: Destination };
+import { type Accepted, type Destination, isResolved, narrowed, type Resolved } from '../exchange/exchange.ts';
 
 /**
  * Finds the service by the Host the app asked for. Refuses: unknown_host, unless
@@ -18,16 +10,12 @@ export function resolve(exchange: Accepted, source: SpiffeId): Resolved {
   exchange.enter('resolve');
   const { host, policy, server } = exchange;
   exchange.source = source;
-  const outgoingBody = server.body.isPresent ? server.body : null;
+  exchange.outgoingBody = server.body.isPresent ? server.body : null;
   const service = policy.services.resolve(host);
   if (service !== undefined) {
-    const target: Destination = { kind: 'service', service };
-    return Object.assign(exchange, {
-      source,
-      destination: `${service.name}.${service.namespace}`,
-      target,
-      outgoingBody,
-    });
+    exchange.destination = `${service.name}.${service.namespace}`;
+    exchange.target = { kind: 'service', service };
+    return narrowed(exchange, isResolved);
   }
   if (policy.defaults.outbound === 'RegistryOnly') {
     throw new Refusal(
@@ -35,7 +23,9 @@ export function resolve(exchange: Accepted, source: SpiffeId): Resolved {
       `no service of the mesh has the host ${JSON.stringify(host)} (MeshDefaults.outbound: RegistryOnly)`,
     );
   }
-  return Object.assign(exchange, { destination: host, target: external(host), outgoingBody });
+  exchange.destination = host;
+  exchange.target = external(host);
+  return narrowed(exchange, isResolved);
 }
 
 function external(host: string): Destination {
