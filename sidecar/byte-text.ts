@@ -26,6 +26,15 @@ export class ByteText {
     this.end += this.bytes.latin1Write(text, this.end);
   }
 
+  /** A few bytes that stand ready: a loop is quicker than a call into Node, by some 50 ns each. */
+  constant(constant: Uint8Array): void {
+    const { length } = constant;
+    this.room(length);
+    const { bytes, end } = this;
+    for (let at = 0; at < length; at++) bytes[end + at] = constant[at] ?? 0;
+    this.end = end + length;
+  }
+
   /** A whole number that is not negative, in decimal digits. */
   integer(value: number): void {
     this.room(0);

@@ -1,8 +1,19 @@
 import type { Socket } from 'node:net';
 
-/** Takes what a socket reads. The bytes are gone when it returns: who keeps any of them copies them. */
+/**
+ * Takes what a socket reads. The bytes are gone when it returns: who keeps any of them copies them. False: nothing more is
+ * read until the stream asks for it.
+ */
 export interface ReadTaker {
-  take(bytes: Buffer): void;
+  take(bytes: Buffer): boolean;
+}
+
+/** A taker that wants whatever comes. */
+export function takerOf(take: (bytes: Buffer) => void): ReadTaker['take'] {
+  return (bytes) => {
+    take(bytes);
+    return true;
+  };
 }
 
 /** Every socket with a ReadTaker reads into this: nothing is allocated for a read. */
@@ -20,8 +31,8 @@ interface ReadFields {
 }
 
 /**
- * Gives an accepted TLS connection what `onread` gives one that is opened here; net has no option for it, so the same fields are set
- * as that option sets. Without it Node takes 64 kB for every read of TLS, which at few requests a second is most of the
+ * Gives an accepted connection what `onread` gives one that is opened here; net has no option for it, so the same fields are set
+ * as that option sets. Without it Node takes 64 kB for every read, which at few requests a second is most of the
  * work of the collector (31 full collections in place of 3 over 8 s of one connection's requests). False: this Node
  * has no such fields; the socket's `data` events serve as well. Nothing must have been read from the socket yet but what
  * it holds itself, which is taken first.
@@ -40,10 +51,12 @@ export function reuseReadsOf(socket: Socket, reads: ReadTaker): boolean {
 }
 
 function callbackOf(reads: ReadTaker): (size: number) => boolean {
-  return (size) => {
-    reads.take(READ_BUFFER.subarray(0, size));
-    return true;
-  };
+  return (size) => reads.take(READ_BUFFER.subarray(0, size));
+}
+
+/** From here on the socket is a stream like any other: what it reads is to be had by `data` events. */
+export function readAsStream(socket: Socket, reads: ReadTaker): void {
+  reads.take = (bytes) => socket.push(Buffer.from(bytes));
 }
 
 function fieldsOf(socket: Socket): ReadFields | undefined {

@@ -15,10 +15,10 @@ let reservedBytes = 0;
 
 /**
  * Holds the request against its API description. Refuses with the codes of validation (400, 404, 405,
- * 413, 415), request_timeout, overloaded. Only bodies that have a schema are held in memory; all others
+ * 413, 415), request_timeout, overloaded. Only bodies that have a schema are held in memory, and waited for; all others
  * stream on.
  */
-export async function validate(exchange: Permitted): Promise<Validated> {
+export function validate(exchange: Permitted): Validated | Promise<Validated> {
   exchange.enter('validate');
   const { server, policy } = exchange;
   const body = server.body.isPresent ? server.body : null;
@@ -38,7 +38,7 @@ export async function validate(exchange: Permitted): Promise<Validated> {
     settle(exchange, judgement.body.judge(EMPTY));
     return sending(exchange, null);
   }
-  return sending(exchange, await judgeBody(exchange, body, judgement.body));
+  return judgeBody(exchange, body, judgement.body).then((judged) => sending(exchange, judged));
 }
 
 function sending(exchange: Permitted, body: Buffer | IncomingBody | null): Validated {

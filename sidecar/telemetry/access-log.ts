@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { headerValue } from '#policy/http/flat-headers.ts';
 import { isSecretName } from '#policy/http/is-secret-name.ts';
 import type { Exchange } from '../exchange/exchange.ts';
-import type { Passage } from '../exchange/passage.ts';
+import type { Passage, StageName } from '../exchange/passage.ts';
 import type { Recorder } from '../exchange/record.ts';
 import type { TcpPassage } from '../exchange/tcp-passage.ts';
 import { isoTime } from './iso-time.ts';
@@ -14,6 +14,41 @@ import { redactQuery } from './redact.ts';
 const MAX_FIELD_LENGTH = 4_096;
 /** Hex digits of a hashed secret: enough to compare, useless to invert. */
 const SECRET_HASH_LENGTH = 16;
+
+/** What stands between the values of a line. */
+const TEXT = {
+  method: Buffer.from(',"method":'),
+  host: Buffer.from(',"host":'),
+  path: Buffer.from(',"path":'),
+  status: Buffer.from(',"status":'),
+  traceId: Buffer.from(',"traceId":"'),
+  stages: Buffer.from('","stages":'),
+  inputs: Buffer.from(',"inputs":'),
+  end: Buffer.from('}\n'),
+  noRequest: Buffer.from(',"method":null,"host":null,"path":null,"status":0'),
+  noTrace: Buffer.from(',"traceId":null,"stages":'),
+  noInputs: Buffer.from(',"inputs":{}'),
+  time: Buffer.from('{"time":"'),
+  direction: Buffer.from('","direction":"'),
+  decision: Buffer.from('","decision":"'),
+  decisionId: Buffer.from('","decisionId":"'),
+  code: Buffer.from('","code":"'),
+  quote: Buffer.from('"'),
+  source: Buffer.from(',"source":'),
+  null: Buffer.from('null'),
+  destination: Buffer.from(',"destination":'),
+  port: Buffer.from(',"port":'),
+  sourceIp: Buffer.from(',"sourceIp":'),
+  bytesIn: Buffer.from(',"bytesIn":'),
+  bytesOut: Buffer.from(',"bytesOut":'),
+  durationMs: Buffer.from(',"durationMs":'),
+  open: Buffer.from('{'),
+  comma: Buffer.from(','),
+  close: Buffer.from('}'),
+  policy: Buffer.from(',"policy":'),
+  rule: Buffer.from(',"rule":'),
+  reason: Buffer.from(',"reason":'),
+};
 
 /**
  * One JSON object a line for each request, TCP connection and refused connection. Never logged: authorization
@@ -35,24 +70,24 @@ export class AccessLog implements Recorder {
     const { server, trace } = exchange;
     const path = exchange.path ?? pathOf(server.head.target);
     writeWhatAndWhy(line, exchange);
-    line.latin1(',"method":');
+    line.constant(TEXT.method);
     line.quoted(server.head.method);
-    line.latin1(',"host":');
+    line.constant(TEXT.host);
     line.quoted(shortened(exchange.host ?? headerValue(server.head.headers, 'host') ?? ''));
-    line.latin1(',"path":');
+    line.constant(TEXT.path);
     line.quoted(shortened(exchange.query === '' ? path : `${path}?${redactQuery(exchange.query)}`));
-    line.latin1(',"status":');
+    line.constant(TEXT.status);
     line.integer(exchange.status);
     writeWho(line, exchange, server.caller.address);
     writeFigures(line, exchange, endedAt);
-    line.latin1(',"traceId":"');
+    line.constant(TEXT.traceId);
     line.latin1(trace.traceId);
-    line.latin1('","stages":');
+    line.constant(TEXT.stages);
     writeStages(line, exchange, endedAt);
-    line.latin1(',"inputs":');
+    line.constant(TEXT.inputs);
     line.text(this.#inputsOf(exchange));
     writeDecision(line, exchange);
-    line.latin1('}\n');
+    line.constant(TEXT.end);
     this.#writer.commit();
   }
 
@@ -61,14 +96,14 @@ export class AccessLog implements Recorder {
     const line = this.#writer.begin();
     if (line === undefined) return;
     writeWhatAndWhy(line, passage);
-    line.latin1(',"method":null,"host":null,"path":null,"status":0');
+    line.constant(TEXT.noRequest);
     writeWho(line, passage, passage.connection.caller.address);
     writeFigures(line, passage, endedAt);
-    line.latin1(',"traceId":null,"stages":');
+    line.constant(TEXT.noTrace);
     writeStages(line, passage, endedAt);
-    line.latin1(',"inputs":{}');
+    line.constant(TEXT.noInputs);
     writeDecision(line, passage);
-    line.latin1('}\n');
+    line.constant(TEXT.end);
     this.#writer.commit();
   }
 
@@ -89,44 +124,44 @@ export class AccessLog implements Recorder {
 }
 
 function writeWhatAndWhy(line: LogLines, passage: Passage): void {
-  line.latin1('{"time":"');
+  line.constant(TEXT.time);
   line.latin1(isoTime(passage.startedAtMs));
-  line.latin1('","direction":"');
+  line.constant(TEXT.direction);
   line.latin1(passage.direction);
-  line.latin1('","decision":"');
+  line.constant(TEXT.decision);
   line.latin1(passage.decision);
-  line.latin1('","decisionId":"');
+  line.constant(TEXT.decisionId);
   line.latin1(passage.decisionId);
-  line.latin1('","code":"');
+  line.constant(TEXT.code);
   line.latin1(passage.code);
-  line.latin1('"');
+  line.constant(TEXT.quote);
 }
 
 function writeWho(line: LogLines, passage: Passage, sourceIp: string): void {
   const source = passage.source?.uri;
-  line.latin1(',"source":');
-  if (source === undefined) line.latin1('null');
+  line.constant(TEXT.source);
+  if (source === undefined) line.constant(TEXT.null);
   else line.quoted(source);
-  line.latin1(',"destination":');
+  line.constant(TEXT.destination);
   line.quoted(shortened(passage.destination ?? ''));
-  line.latin1(',"port":');
+  line.constant(TEXT.port);
   line.integer(passage.port);
-  line.latin1(',"sourceIp":');
+  line.constant(TEXT.sourceIp);
   line.quoted(sourceIp);
 }
 
 function writeFigures(line: LogLines, passage: Passage, endedAt: number): void {
-  line.latin1(',"bytesIn":');
+  line.constant(TEXT.bytesIn);
   line.integer(passage.bytesIn);
-  line.latin1(',"bytesOut":');
+  line.constant(TEXT.bytesOut);
   line.integer(passage.bytesOut);
-  line.latin1(',"durationMs":');
+  line.constant(TEXT.durationMs);
   line.milliseconds(endedAt - passage.startedAt);
 }
 
 /** Milliseconds by stage; a stage that ran twice (another endpoint) is counted together. */
 function writeStages(line: LogLines, { stageNames, stageStarts }: Passage, endedAt: number): void {
-  line.latin1('{');
+  line.constant(TEXT.open);
   for (let index = 0; index < stageNames.length; index++) {
     const name = stageNames[index] ?? 'accept';
     if (stageNames.indexOf(name) !== index) continue;
@@ -135,25 +170,34 @@ function writeStages(line: LogLines, { stageNames, stageStarts }: Passage, ended
       if (stageNames[again] === name)
         milliseconds += (stageStarts[again + 1] ?? endedAt) - (stageStarts[again] ?? endedAt);
     }
-    line.latin1(index === 0 ? '"' : ',"');
-    line.latin1(name);
-    line.latin1('":');
+    if (index > 0) line.constant(TEXT.comma);
+    line.constant(stageKey(name));
     line.milliseconds(milliseconds);
   }
-  line.latin1('}');
+  line.constant(TEXT.close);
+}
+
+const stageKeys = new Map<StageName, Buffer>();
+
+function stageKey(name: StageName): Buffer {
+  const known = stageKeys.get(name);
+  if (known !== undefined) return known;
+  const made = Buffer.from(`"${name}":`);
+  stageKeys.set(name, made);
+  return made;
 }
 
 function writeDecision(line: LogLines, passage: Passage): void {
   if (passage.policyName !== undefined) {
-    line.latin1(',"policy":');
+    line.constant(TEXT.policy);
     line.quoted(shortened(passage.policyName));
   }
   if (passage.rule !== undefined) {
-    line.latin1(',"rule":');
+    line.constant(TEXT.rule);
     line.integer(passage.rule);
   }
   if (passage.code === 'allowed') return;
-  line.latin1(',"reason":');
+  line.constant(TEXT.reason);
   line.quoted(shortened(passage.reason));
 }
 

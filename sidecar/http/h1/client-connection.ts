@@ -5,6 +5,7 @@ import { headerValue } from '#policy/http/flat-headers.ts';
 import { endToEndTrailers } from '../hop-by-hop.ts';
 import type { BodyConsumer, IncomingBody, OutgoingRequest, UpstreamResponse } from '../message.ts';
 import { UpstreamFailure } from '../message.ts';
+import { type ReadTaker, readAsStream, takerOf } from '../reused-reads.ts';
 import { fieldLines } from '../serialize-head.ts';
 import type { BodySink } from './body-decoder.ts';
 import { MAX_JOINED_BYTES, message } from './message-bytes.ts';
@@ -26,6 +27,7 @@ export class ClientConnection implements BodySink {
   readonly #socket: Socket;
   readonly #events: ClientEvents;
   readonly #parser: ResponseParser;
+  readonly #reads: ReadTaker;
   #exchange: ClientExchange | undefined;
   /** The exchange whose response has just ended, until the read it came with is looked through. */
   #finished: { readonly exchange: ClientExchange; readonly trailers: readonly string[] } | undefined;
@@ -33,7 +35,6 @@ export class ClientConnection implements BodySink {
   #served = 0;
   #hasAnswerBegun = false;
   readonly #listeners = {
-    data: (bytes: Buffer) => this.#feed(bytes),
     drain: () => this.#exchange?.drained(),
     end: () => this.#ended(),
     error: (error: Error) => this.#broke(error.message),
@@ -43,8 +44,11 @@ export class ClientConnection implements BodySink {
   /** Monotonic: its last exchange ended. */
   idleSince = 0;
 
-  constructor(socket: Socket, events: ClientEvents) {
+  /** `reads`: where what is read comes from. */
+  constructor(socket: Socket, events: ClientEvents, reads: ReadTaker) {
     this.#socket = socket;
+    this.#reads = reads;
+    reads.take = takerOf((bytes) => this.#feed(bytes));
     this.#events = events;
     this.#parser = new ResponseParser((response) => this.#head(response), this);
     for (const [event, listener] of Object.entries(this.#listeners)) socket.on(event, listener);
@@ -74,7 +78,7 @@ export class ClientConnection implements BodySink {
 
   // BodySink: the response's body, from the parser
   onChunk(chunk: Buffer): void {
-    this.#exchange?.deliver(chunk);
+    this.#exchange?.deliver(Buffer.from(chunk)); // what was read is good for this call only
   }
 
   onEnd(trailers: readonly string[]): void {
@@ -87,7 +91,7 @@ export class ClientConnection implements BodySink {
     try {
       const stoppedAt = this.#parser.push(bytes, 0);
       if (this.#finished !== undefined) this.#release(stoppedAt === bytes.length);
-      else if (stoppedAt < bytes.length) this.#exchange?.leftOver(bytes.subarray(stoppedAt));
+      else if (stoppedAt < bytes.length) this.#exchange?.leftOver(Buffer.from(bytes.subarray(stoppedAt)));
       else this.#exchange?.fedWhole();
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
@@ -129,6 +133,7 @@ export class ClientConnection implements BodySink {
     for (const [event, listener] of Object.entries(this.#listeners)) socket.off(event, listener);
     socket.on('error', () => socket.destroy());
     socket.pause();
+    readAsStream(socket, this.#reads);
     exchange.switched(response, socket);
   }
 

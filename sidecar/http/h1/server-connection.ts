@@ -4,6 +4,7 @@ import { TLSSocket } from 'node:tls';
 import { Refusal } from '#policy/error/refusal.ts';
 import { headerValue } from '#policy/http/flat-headers.ts';
 import type { BodyConsumer, Caller, IncomingBody, OutgoingBody, ResponseHead, ServerRequest } from '../message.ts';
+import { type ReadTaker, readAsStream, reuseReadsOf, takerOf } from '../reused-reads.ts';
 import { serializeHead } from '../serialize-head.ts';
 import type { ConnectionHandlers, ServedConnection } from '../served-connection.ts';
 import type { BodySink } from './body-decoder.ts';
@@ -25,7 +26,7 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
   readonly #handlers: ConnectionHandlers;
   readonly #parser: RequestParser;
   readonly #listeners = {
-    data: (bytes: Buffer) => this.#feed(bytes, 0),
+    data: (bytes: Buffer) => this.#feed(bytes),
     drain: () => this.#drained(),
     end: () => this.#sawEnd(),
     error: (error: Error) => this.#callerLeft(error.message),
@@ -36,6 +37,9 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
     takeOver: () => this.#takeOver(),
     isDraining: () => this.#isDraining,
   };
+  readonly #reads: ReadTaker;
+  /** What is being read is good for this call only. */
+  #isBorrowed = false;
   /** Bytes that came behind the request under way. */
   #rest: Buffer | undefined;
   #request: Http1Request | undefined;
@@ -55,13 +59,17 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
     this.#caller = caller;
     this.#handlers = handlers;
     this.#parser = new RequestParser((request) => this.#begin(request), this);
-    for (const [event, listener] of Object.entries(this.#listeners)) socket.on(event, listener);
+    const early: Buffer[] = initialBytes === undefined ? [] : [initialBytes];
+    this.#reads = { take: takerOf((bytes) => early.push(bytes)) };
+    const isReused = reuseReadsOf(socket, this.#reads);
+    if (isReused) this.#reads.take = takerOf((bytes) => this.#read(bytes));
+    for (const [event, listener] of Object.entries(this.#listeners))
+      if (event !== 'data' || !isReused) socket.on(event, listener);
     socket.on('close', () => {
       this.#callerLeft('the connection ended');
       this.#handlers.onClosed(this);
     });
-    if (initialBytes === undefined) return;
-    this.#feed(initialBytes, 0);
+    for (const bytes of early) this.#feed(bytes);
     if (socket.readableEnded) this.#sawEnd();
   }
 
@@ -106,21 +114,27 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
 
   // BodySink: the request's body, from the parser
   onChunk(chunk: Buffer): void {
-    this.#request?.incoming.deliver(chunk);
+    this.#request?.incoming.deliver(this.#isBorrowed ? Buffer.from(chunk) : chunk);
   }
 
   onEnd(trailers: readonly string[]): void {
     this.#request?.incoming.finish(trailers);
   }
 
+  #read(bytes: Buffer): void {
+    this.#isBorrowed = true;
+    this.#feed(bytes);
+    this.#isBorrowed = false;
+  }
+
   /**
    * Reads requests as long as each is answered at once and the caller takes the answers; what comes behind one under way is
    * kept.
    */
-  #feed(bytes: Buffer, offset: number): void {
+  #feed(bytes: Buffer): void {
     if (this.#isClosing || this.#isBroken) return;
     const wasInHead = this.#parser.isInHead;
-    let at = offset;
+    let at = 0;
     this.#isFeeding = true;
     try {
       do at = this.#parser.push(bytes, at);
@@ -132,9 +146,11 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
     if (this.#isClosing || this.#isBroken) return;
     if (at < bytes.length) {
       const rest = bytes.subarray(at);
-      this.#rest = this.#rest === undefined ? rest : Buffer.concat([this.#rest, rest]);
+      if (this.#rest !== undefined) this.#rest = Buffer.concat([this.#rest, rest]);
+      else this.#rest = this.#isBorrowed ? Buffer.from(rest) : rest;
       this.#socket.pause(); // pipelined: read when its turn has come
-    } else if (this.#request === undefined && this.#socket.writableNeedDrain) this.#socket.pause();
+    } else if (this.#request !== undefined) this.#request.incoming.fedWhole();
+    else if (this.#socket.writableNeedDrain) this.#socket.pause();
     else if (this.#parser.isInHead && !wasInHead) this.#since = performance.now();
   }
 
@@ -178,7 +194,7 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
   #goOn(): void {
     const rest = this.#rest;
     this.#rest = undefined;
-    if (rest !== undefined) this.#feed(rest, 0);
+    if (rest !== undefined) this.#feed(rest);
     if (this.#rest === undefined && !this.#socket.writableNeedDrain) this.#socket.resume();
   }
 
@@ -234,6 +250,7 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
     this.#request = undefined;
     this.#isClosing = true;
     socket.pause();
+    readAsStream(socket, this.#reads);
     if (this.#rest !== undefined) socket.unshift(this.#rest);
     return socket;
   }
@@ -251,7 +268,7 @@ class Http1Body implements IncomingBody {
   readonly #socket: Socket;
   readonly #beforeStart: (() => void) | undefined;
   #consumer: BodyConsumer | undefined;
-  /** What came with the head, before the consumer did: the socket is paused meanwhile, so one read of it. */
+  /** What came with the head, before the consumer did: the socket is paused then, so one read of it. */
   #early: Buffer[] = [];
   #outcome: readonly string[] | Error | undefined;
   #isCancelled = false;
@@ -280,7 +297,11 @@ class Http1Body implements IncomingBody {
       return;
     }
     this.#early.push(chunk);
-    this.#socket.pause();
+  }
+
+  /** A read of the socket was parsed whole: without a reader nothing more is read. */
+  fedWhole(): void {
+    if (this.#early.length > 0 && this.#outcome === undefined) this.#socket.pause();
   }
 
   finish(trailers: readonly string[]): void {

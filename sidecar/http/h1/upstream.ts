@@ -1,7 +1,8 @@
 import { dial, type IsOwnListener, type PeerTls } from '../dial.ts';
 import type { OutgoingRequest, Upstream, UpstreamExchange } from '../message.ts';
 import { UpstreamFailure } from '../message.ts';
-import { ClientConnection, ClientExchange } from './client-connection.ts';
+import { type ReadTaker, takerOf } from '../reused-reads.ts';
+import { ClientConnection, type ClientEvents, ClientExchange } from './client-connection.ts';
 import { MAX_WAITING_REQUESTS, POOL_WAIT_TIMEOUT_MS, WaitingRequests } from './waiting-requests.ts';
 
 /** Connections to one endpoint; requests beyond wait for a free one. */
@@ -79,6 +80,7 @@ export class Http1Upstream implements Upstream {
 
   #dial(): void {
     this.#dialling++;
+    const reads: ReadTaker = { take: takerOf(() => {}) };
     dial(
       this.#address,
       this.#port,
@@ -91,14 +93,17 @@ export class Http1Upstream implements Upstream {
           this.#dialForWaiting();
           return;
         }
-        const connection = new ClientConnection(socket, {
+        const events: ClientEvents = {
           onFree: (freed, keepAliveSeconds) => this.#freed(freed, true, keepAliveSeconds),
           onClosed: (closed) => this.#closed(closed),
-        });
+        };
+        const connection = new ClientConnection(socket, events, reads);
         this.#open.add(connection);
         this.#freed(connection, false, undefined);
       },
       this.#isOwnListener,
+      ['http/1.1'],
+      reads,
     );
   }
 

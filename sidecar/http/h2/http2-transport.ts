@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { type Flushable, flushAtEndOfTurn } from '../end-of-turn.ts';
-import type { ReadTaker } from '../reused-reads.ts';
+import { type ReadTaker, takerOf } from '../reused-reads.ts';
 import { SETTINGS_TIMEOUT } from './frame.ts';
 import type { Http2Session } from './http2-session.ts';
 import { OutputBuffer } from './output-buffer.ts';
@@ -48,7 +48,7 @@ export class Http2Transport implements Flushable {
       this.#session.receive(bytes, now);
     };
     if (reads === undefined) socket.on('data', take);
-    else reads.take = take;
+    else reads.take = takerOf(take);
     socket.on('drain', () => this.#session.setCongested(false));
     socket.on('end', () => this.#lost('the other side ended the connection'));
     socket.on('error', (error: Error) => this.#lost(error.message));

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { Refusal } from '#policy/error/refusal.ts';
 import type { Caller, ImmediateResponse } from '../message.ts';
-import { type ReadTaker, reuseReadsOf } from '../reused-reads.ts';
+import { type ReadTaker, reuseReadsOf, takerOf } from '../reused-reads.ts';
 import type { ConnectionHandlers, ServedConnection } from '../served-connection.ts';
 import { ENHANCE_YOUR_CALM, NO_ERROR } from './frame.ts';
 import type { Http2Error } from './http2-error.ts';
@@ -37,7 +37,7 @@ export class Http2ServerConnection implements ServedConnection, SessionEvents {
     const isTls = socket instanceof TLSSocket;
     // what was read early waits here for the session
     const early: Buffer[] = initialBytes === undefined ? [] : [initialBytes];
-    const reads: ReadTaker = { take: (bytes) => early.push(bytes) };
+    const reads: ReadTaker = { take: takerOf((bytes) => early.push(bytes)) };
     const isReused = isTls && reuseReadsOf(socket, reads);
     this.#session = new Http2Session(true, isTls ? 'https' : 'http', this, processBudget, isReused);
     const onLost = () => this.#handlers.onClosed(this);

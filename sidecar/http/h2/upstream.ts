@@ -3,7 +3,7 @@ import { TLSSocket } from 'node:tls';
 import { dial, type IsOwnListener, type PeerTls } from '../dial.ts';
 import type { OutgoingRequest, Upstream, UpstreamExchange } from '../message.ts';
 import { UpstreamFailure } from '../message.ts';
-import type { ReadTaker } from '../reused-reads.ts';
+import { type ReadTaker, takerOf } from '../reused-reads.ts';
 import { Http2ClientConnection } from './client-connection.ts';
 import { Http2Exchange } from './client-exchange.ts';
 
@@ -96,7 +96,7 @@ export class Http2Upstream implements Upstream {
   #dial(): void {
     const { address, port, peer, isOwnListener, fallback } = this.#options;
     this.#dialling++;
-    const reads: ReadTaker = { take: () => {} };
+    const reads: ReadTaker = { take: takerOf(() => {}) };
     const protocols = fallback === undefined ? ['h2'] : ['h2', 'http/1.1'];
     dial(
       address,
