@@ -1,8 +1,10 @@
+import type { Duplex } from 'node:stream';
 import { Refusal } from '#policy/error/refusal.ts';
 import { endToEndHeaders } from '../http/hop-by-hop.ts';
 import type { OutgoingRequest, RequestHead, ResponseHead, Upstream, UpstreamResponse } from '../http/message.ts';
 import { UpstreamFailure } from '../http/message.ts';
-import type { Sendable } from './exchange.ts';
+import { Answer } from './answer.ts';
+import type { Exchange, Sendable } from './exchange.ts';
 
 /** Methods that may be sent again when a connection ended under them. Source: RFC 9110 §9.2.2. */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
@@ -10,11 +12,10 @@ const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRAC
 /** An interim response has no body to frame (RFC 9110 §8.6). */
 const FRAMING: ReadonlySet<string> = new Set(['content-length']);
 
-/** The response head has arrived; its body is still to be passed on. */
-export interface Answered {
-  readonly exchange: Sendable;
-  readonly response: UpstreamResponse;
-}
+/** The response head has arrived: the response is on its way to the caller, or the connection speaks another protocol now. */
+export type Answered =
+  | { readonly kind: 'answer'; readonly answer: Answer }
+  | { readonly kind: 'switch'; readonly exchange: Exchange; readonly head: ResponseHead; readonly switched: Duplex };
 
 /**
  * Sends the request and waits for the response head. Refuses: upstream_unavailable,
@@ -31,15 +32,17 @@ export async function forward(exchange: Sendable, upstream: Upstream, headers: s
     const flight = upstream.send(request);
     exchange.onGivenUp = (refusal) => flight.cancel(refusal);
     try {
-      const response = await flight.response;
+      const { head, switched } = await flight.response;
       if (exchange.givenUp !== undefined) throw exchange.givenUp;
-      return { exchange, response };
+      if (switched !== undefined) return { kind: 'switch', exchange, head, switched };
+      if (request.answer !== undefined) return { kind: 'answer', answer: request.answer };
+      throw new Error('a response without onResponse');
     } catch (error) {
       if (exchange.givenUp !== undefined) throw exchange.givenUp;
       if (!(error instanceof UpstreamFailure && error.wasKept && request.mayRepeat)) throw refusalOf(error);
       request.isRepeated = true;
     } finally {
-      exchange.answeredAt = performance.now();
+      if (request.answer === undefined) exchange.answeredAt = performance.now();
     }
   }
 }
@@ -60,6 +63,7 @@ class ForwardedRequest implements OutgoingRequest {
   readonly isUpgrade: boolean;
   readonly expectsContinue: boolean;
   isRepeated = false;
+  answer: Answer | undefined = undefined;
   readonly #exchange: Sendable;
 
   constructor(exchange: Sendable, headers: string[]) {
@@ -76,6 +80,13 @@ class ForwardedRequest implements OutgoingRequest {
   get mayRepeat(): boolean {
     const isAtHand = this.body === null || Buffer.isBuffer(this.body);
     return isAtHand && !this.isRepeated && IDEMPOTENT.has(this.head.method);
+  }
+
+  onResponse(response: UpstreamResponse): void {
+    if (response.switched !== undefined) return;
+    this.#exchange.answeredAt = performance.now();
+    this.answer = new Answer(this.#exchange, response.body);
+    this.answer.begin(response);
   }
 
   onInformation(head: ResponseHead): void {

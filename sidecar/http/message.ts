@@ -105,6 +105,11 @@ export interface OutgoingRequest {
   readonly expectsContinue: boolean;
   /** Sent before, and lost with a kept connection: over HTTP/1.1 it takes a new one, as others that were kept may be gone too. */
   readonly isRepeated?: boolean;
+  /**
+   * The response head, within the read that brought it, so that a reader is there before the body is; `response` of the
+   * exchange resolves later. Must not throw.
+   */
+  onResponse(response: UpstreamResponse): void;
   /** Interim responses (1xx other than 100 and 101). */
   onInformation(head: ResponseHead): void;
   /** Bytes of request body sent so far; called at each chunk. */

@@ -214,7 +214,9 @@ export class ClientExchange implements IncomingBody {
     this.keepAliveSeconds = parsed.block.keepAliveSeconds;
     this.declaredLength = parsed.declaredLength;
     this.isPresent = parsed.hasBody;
-    this.#resolve({ head: parsed.head, body: this, switched: undefined });
+    const response: UpstreamResponse = { head: parsed.head, body: this, switched: undefined };
+    this.request.onResponse(response);
+    this.#resolve(response);
   }
 
   switched(parsed: ParsedResponse, socket: Socket): void {

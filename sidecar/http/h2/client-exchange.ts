@@ -176,11 +176,11 @@ export class Http2Exchange implements UpstreamExchange, StreamOwner {
     this.#isSettled = true;
     clearTimeout(this.#continueTimer);
     const isSwitched = this.request.isUpgrade && head.status >= 200 && head.status < 300;
-    this.#resolve(
-      isSwitched
-        ? { head: this.#switchedHead(head), body: stream, switched: new BodyDuplex(stream, stream) }
-        : { head, body: stream, switched: undefined },
-    );
+    const response = isSwitched
+      ? { head: this.#switchedHead(head), body: stream, switched: new BodyDuplex(stream, stream) }
+      : { head, body: stream, switched: undefined };
+    this.request.onResponse(response);
+    this.#resolve(response);
   }
 
   /** The answer to extended CONNECT (RFC 8441 §5) as HTTP/1.1 tells it (RFC 6455 §4.2.2). */

@@ -87,6 +87,7 @@ async function answerOf(upstream: Upstream): Promise<string> {
     body: null,
     isUpgrade: false,
     expectsContinue: false,
+    onResponse: () => {},
     onInformation: () => {},
     onBodyProgress: () => {},
     onBodyBlocked: () => {},

@@ -42,6 +42,7 @@ function requestOf(method = 'GET', isRepeated = false): OutgoingRequest {
     isUpgrade: false,
     expectsContinue: false,
     isRepeated,
+    onResponse: () => {},
     onInformation: () => {},
     onBodyProgress: () => {},
     onBodyBlocked: () => {},

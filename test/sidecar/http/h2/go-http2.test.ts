@@ -81,6 +81,7 @@ function outgoing(
     body,
     isUpgrade: false,
     expectsContinue: false,
+    onResponse: () => {},
     onInformation,
     onBodyProgress: () => {},
     onBodyBlocked: () => {},

@@ -155,6 +155,7 @@ async function ask(
     body,
     isUpgrade: false,
     expectsContinue: false,
+    onResponse: () => {},
     onInformation: () => {},
     onBodyProgress: () => {},
     onBodyBlocked: () => {},

@@ -98,6 +98,7 @@ function begin(
     body,
     isUpgrade: false,
     expectsContinue: false,
+    onResponse: () => {},
     onInformation: onInformation ?? (() => {}),
     onBodyProgress: () => {},
     onBodyBlocked: () => {},

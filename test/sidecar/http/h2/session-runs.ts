@@ -306,6 +306,8 @@ export class Asked implements OutgoingRequest {
     this.#exchange?.cancel(new Error(reason));
   }
 
+  onResponse(): void {}
+
   onInformation(head: ResponseHead): void {
     this.#events.push(`${this.#name} informed ${head.status} ${head.headers.join(' ')}`.trim());
   }
