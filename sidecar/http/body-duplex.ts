@@ -22,7 +22,7 @@ export class BodyDuplex extends Duplex {
     this.#hasStarted = true;
     this.#incoming.start({
       onChunk: (chunk) => {
-        if (!this.push(chunk)) this.#incoming.pause();
+        if (!this.push(Buffer.from(chunk))) this.#incoming.pause();
       },
       onEnd: () => {
         this.#hasEnded = true;

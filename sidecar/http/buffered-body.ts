@@ -55,7 +55,7 @@ class Collector implements BodyConsumer, IncomingBody {
       return;
     }
     this.#onProgress();
-    this.#chunks.push(chunk);
+    this.#chunks.push(Buffer.from(chunk));
     this.#size += chunk.length;
     if (this.#isOverflown || this.#size <= this.#maxBytes) return;
     this.#isOverflown = true;

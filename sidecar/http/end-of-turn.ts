@@ -1,6 +1,6 @@
 /** Something with output that leaves once a turn of the event loop. */
 export interface Flushable {
-  flush(): void;
+  flush(): unknown;
 }
 
 let waiting: Flushable[] = [];

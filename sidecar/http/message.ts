@@ -30,6 +30,7 @@ export interface ImmediateResponse {
 
 /** Takes an incoming body. Never called again after `onEnd` or `onError`. */
 export interface BodyConsumer {
+  /** The bytes are good for this call only: who keeps any of them copies them. */
   onChunk(chunk: Buffer): void;
   onEnd(trailers: FlatHeaders): void;
   onError(error: Error): void;
@@ -51,7 +52,7 @@ export interface IncomingBody {
 
 /** A body as it leaves. */
 export interface OutgoingBody {
-  /** False: enough for now; go on at `onDrain`. */
+  /** The bytes are good for this call only. False: enough for now; go on at `onDrain`. */
   write(chunk: Buffer): boolean;
   onDrain: (() => void) | undefined;
   end(trailers: FlatHeaders): void;

@@ -8,6 +8,7 @@ import { UpstreamFailure } from '../message.ts';
 import { type ReadTaker, readAsStream, takerOf } from '../reused-reads.ts';
 import { fieldLines } from '../serialize-head.ts';
 import type { BodySink } from './body-decoder.ts';
+import { GatheredWrites } from './gathered-writes.ts';
 import { MAX_JOINED_BYTES, message } from './message-bytes.ts';
 import { ProtocolError } from './protocol-error.ts';
 import { type ParsedResponse, ResponseParser } from './response-parser.ts';
@@ -78,7 +79,7 @@ export class ClientConnection implements BodySink {
 
   // BodySink: the response's body, from the parser
   onChunk(chunk: Buffer): void {
-    this.#exchange?.deliver(Buffer.from(chunk)); // what was read is good for this call only
+    this.#exchange?.deliver(chunk);
   }
 
   onEnd(trailers: readonly string[]): void {
@@ -232,7 +233,7 @@ export class ClientExchange implements IncomingBody {
 
   deliver(chunk: Buffer): void {
     if (this.#consumer !== undefined) this.#consumer.onChunk(chunk);
-    else this.#early.push(chunk);
+    else this.#early.push(Buffer.from(chunk));
   }
 
   /** A read of the socket was parsed whole: without a reader nothing more is read. */
@@ -334,11 +335,12 @@ export class ClientExchange implements IncomingBody {
     if (body.declaredLength === undefined) lines.push('transfer-encoding: chunked');
     if (this.request.expectsContinue) lines.push('expect: 100-continue');
     this.#writeHead(lines.length === 0 ? undefined : lines.join('\r\n'));
-    message.send(socket);
+    const writes = new GatheredWrites(socket);
+    writes.move(message);
     this.#goOn = () => {
       clearTimeout(timer);
       this.#goOn = () => {};
-      if (!this.#hasHead && !socket.destroyed) this.#sendBody(socket, body);
+      if (!this.#hasHead && !socket.destroyed) this.#sendBody(socket, body, writes);
     };
     // RFC 9110 §10.1.1: a server may not know the expectation; it is not waited for without end
     const timer = this.request.expectsContinue ? setTimeout(() => this.#goOn(), CONTINUE_TIMEOUT_MS) : undefined;
@@ -350,26 +352,21 @@ export class ClientExchange implements IncomingBody {
     this.request.onBodyBlocked(true);
   }
 
-  #sendBody(socket: Socket, body: IncomingBody): void {
+  #sendBody(socket: Socket, body: IncomingBody, writes: GatheredWrites): void {
     this.request.onBodyBlocked(false);
     const isChunked = body.declaredLength === undefined;
     body.start({
       onChunk: (chunk) => {
         this.request.onBodyProgress(chunk.length);
         if (socket.destroyed || chunk.length === 0) return;
-        if (isChunked) {
-          socket.cork();
-          socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1');
-          socket.write(chunk);
-          if (!socket.write('\r\n', 'latin1')) this.#block(body);
-          socket.uncork();
-        } else if (!socket.write(chunk)) this.#block(body);
+        const isWritable = isChunked ? writes.addChunk(chunk) : writes.add(chunk);
+        if (!isWritable) this.#block(body);
       },
       onEnd: (received) => {
         this.request.onBodyEnd();
         this.isSent = true;
-        if (!isChunked) return;
-        socket.write(`0\r\n${fieldLines(endToEndTrailers(received))}\r\n`, 'latin1');
+        if (isChunked) writes.text(`0\r\n${fieldLines(endToEndTrailers(received))}\r\n`);
+        writes.flush(); // the connection may carry another request from here on
       },
       onError: (error) => {
         // the caller's fault is told as it is; the app sees its request break off

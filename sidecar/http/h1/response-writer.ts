@@ -4,13 +4,11 @@ import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import { type Flushable, flushAtEndOfTurn } from '../end-of-turn.ts';
 import type { OutgoingBody, ResponseHead } from '../message.ts';
 import { nameRule } from '../name-rule.ts';
+import { GatheredWrites } from './gathered-writes.ts';
 import { MAX_JOINED_BYTES, message } from './message-bytes.ts';
 
 /** How the end of a response is told (RFC 9112 §6.3). */
 type Framing = 'none' | 'length' | 'chunked' | 'close';
-
-/** Bytes that wait in the socket before their source is told to wait. */
-const MAX_GATHERED_BYTES = 262_144;
 
 export interface WriterSituation {
   readonly method: string;
@@ -44,7 +42,7 @@ export class ResponseWriter implements OutgoingBody, Flushable {
   #head: ResponseHead | undefined;
   #hasDate = false;
   #isEnded = false;
-  #isCorked = false;
+  #gathered: GatheredWrites | undefined;
 
   constructor(socket: Socket, head: ResponseHead, situation: WriterSituation, events: WriterEvents) {
     this.#socket = socket;
@@ -70,11 +68,9 @@ export class ResponseWriter implements OutgoingBody, Flushable {
 
   /** Sends what waits: an event stream's head must not wait for its first event. */
   flush(): void {
-    if (this.#head !== undefined) {
-      this.#writeHead();
-      message.send(this.#socket);
-    }
-    this.#uncork();
+    if (this.#head === undefined) return;
+    this.#writeHead();
+    message.send(this.#socket);
   }
 
   write(chunk: Buffer): boolean {
@@ -88,17 +84,21 @@ export class ResponseWriter implements OutgoingBody, Flushable {
         this.#events.onAbort(false);
         return true;
       }
-      if (this.#left > 0) this.#cork();
-    } else this.#cork(); // the end may come in the same turn
-    // the turn's pieces leave together: as many as the socket takes well at once
-    return this.#send(chunk) || this.#socket.writableLength < MAX_GATHERED_BYTES;
+      if (this.#left === 0 && this.#gathered === undefined && chunk.length <= MAX_JOINED_BYTES) {
+        this.#writeHead();
+        message.copy(chunk);
+        return message.send(this.#socket);
+      }
+    }
+    const gathered = this.#gather();
+    return this.#framing === 'chunked' ? gathered.addChunk(chunk) : gathered.add(chunk);
   }
 
   end(trailers: FlatHeaders): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
     if (this.#framing === 'length' && this.#left !== 0) {
-      this.#uncork();
+      this.#gathered?.flush();
       this.#events.onAbort(false); // fewer bytes than declared: the next response would be misread
       return;
     }
@@ -108,51 +108,28 @@ export class ResponseWriter implements OutgoingBody, Flushable {
       message.fields(trailers);
       message.lineEnd();
     }
-    if (message.end > 0) message.send(this.#socket);
-    this.#uncork();
+    if (this.#gathered !== undefined) {
+      this.#gathered.move(message);
+      this.#gathered.flush();
+    } else if (message.end > 0) message.send(this.#socket);
     this.#events.onEnd(this.#isClosing);
   }
 
   abort(_error: Error): void {
     this.#isEnded = true;
     this.#head = undefined;
-    this.#uncork();
+    this.#gathered?.flush();
     this.#events.onAbort(this.#framing === 'close');
   }
 
-  #send(chunk: Buffer): boolean {
-    const socket = this.#socket;
-    const isChunked = this.#framing === 'chunked';
-    this.#writeHead();
-    if (isChunked) {
-      message.latin1(chunk.length.toString(16));
-      message.lineEnd();
+  /** More of this response comes, perhaps in this turn: what there is of it leaves together. */
+  #gather(): GatheredWrites {
+    this.#gathered ??= new GatheredWrites(this.#socket);
+    if (this.#head !== undefined) {
+      this.#writeHead();
+      this.#gathered.move(message);
     }
-    if (chunk.length <= MAX_JOINED_BYTES && (isChunked || message.end > 0)) {
-      message.copy(chunk);
-      if (isChunked) message.lineEnd();
-      return message.send(socket);
-    }
-    if (message.end === 0) return socket.write(chunk);
-    this.#cork();
-    message.send(socket);
-    const isWritable = socket.write(chunk);
-    if (isChunked) socket.write('\r\n', 'latin1');
-    return isWritable;
-  }
-
-  /** More of this response comes: what there is of it leaves at the end of the turn. */
-  #cork(): void {
-    if (this.#isCorked) return;
-    this.#isCorked = true;
-    this.#socket.cork();
-    flushAtEndOfTurn(this);
-  }
-
-  #uncork(): void {
-    if (!this.#isCorked) return;
-    this.#isCorked = false;
-    this.#socket.uncork();
+    return this.#gathered;
   }
 
   #writeHead(): void {

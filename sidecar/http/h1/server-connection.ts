@@ -114,7 +114,7 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
 
   // BodySink: the request's body, from the parser
   onChunk(chunk: Buffer): void {
-    this.#request?.incoming.deliver(this.#isBorrowed ? Buffer.from(chunk) : chunk);
+    this.#request?.incoming.deliver(chunk);
   }
 
   onEnd(trailers: readonly string[]): void {
@@ -296,7 +296,7 @@ class Http1Body implements IncomingBody {
       this.#consumer.onChunk(chunk);
       return;
     }
-    this.#early.push(chunk);
+    this.#early.push(Buffer.from(chunk));
   }
 
   /** A read of the socket was parsed whole: without a reader nothing more is read. */

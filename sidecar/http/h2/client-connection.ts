@@ -31,7 +31,7 @@ export class Http2ClientConnection implements SessionEvents {
   /** `reads`: what takes the socket's reads (dial.ts); it is directed here. */
   constructor(socket: Socket, events: Http2ClientEvents, reads: ReadTaker) {
     this.#events = events;
-    this.#session = new Http2Session(false, socket instanceof TLSSocket ? 'https' : 'http', this, processBudget, true);
+    this.#session = new Http2Session(false, socket instanceof TLSSocket ? 'https' : 'http', this, processBudget);
     this.#transport = new Http2Transport(socket, this.#session, (reason) => events.onLost(this, reason), reads);
     this.#transport.schedule();
   }

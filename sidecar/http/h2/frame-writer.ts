@@ -1,5 +1,6 @@
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import { nameRule } from '../name-rule.ts';
+import { OutputBuffer } from '../output-buffer.ts';
 import {
   CONTINUATION,
   DATA,
@@ -16,7 +17,6 @@ import {
 } from './frame.ts';
 import { HeaderEncoder } from './hpack/header-encoder.ts';
 import type { Http2Stream } from './http2-stream.ts';
-import { OutputBuffer } from './output-buffer.ts';
 
 const PING_PAYLOAD = Buffer.from('lateral.', 'latin1');
 const EMPTY = Buffer.alloc(0);
@@ -74,7 +74,7 @@ export class FrameWriter {
     const flags = isEnd ? END_STREAM : 0;
     if (length > MAX_FRAME_BYTES) {
       this.#splitBlock(stream.id, flags, Buffer.from(output.bytes.subarray(start, this.#blockEnd)));
-      stream.lastFrame = undefined;
+      stream.lastGeneration = -1;
       return;
     }
     writeFrameHeader(output.bytes, output.end, length, HEADERS, flags | END_HEADERS, stream.id);
@@ -105,11 +105,11 @@ export class FrameWriter {
 
   /** END_STREAM: on the last frame of the stream where that has not left, else on an empty one. */
   endStream(stream: Http2Stream): void {
-    const { lastFrame, lastFrameAt } = stream;
-    if (lastFrame !== undefined && stream.lastGeneration === this.output.generation) {
-      lastFrame[lastFrameAt + 4] = (lastFrame[lastFrameAt + 4] ?? 0) | END_STREAM;
-    } else this.frame(DATA, END_STREAM, stream.id, EMPTY);
-    stream.lastFrame = undefined;
+    const { bytes, generation } = this.output;
+    const flagsAt = stream.lastFrameAt + 4;
+    if (stream.lastGeneration === generation) bytes[flagsAt] = (bytes[flagsAt] ?? 0) | END_STREAM;
+    else this.frame(DATA, END_STREAM, stream.id, EMPTY);
+    stream.lastGeneration = -1;
   }
 
   reset(id: number, code: number): void {
@@ -150,7 +150,6 @@ export class FrameWriter {
 
   #wrote(stream: Http2Stream, frameAt: number, size: number): void {
     const { output } = this;
-    stream.lastFrame = output.bytes;
     stream.lastFrameAt = frameAt;
     stream.lastGeneration = output.generation;
     output.end = frameAt + size;

@@ -1,5 +1,6 @@
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import type { RequestHead, ResponseHead } from '../message.ts';
+import type { OutputBuffer } from '../output-buffer.ts';
 import { trailerComplaint } from './field-rules.ts';
 import { FloodGuard } from './flood-guard.ts';
 import {
@@ -30,7 +31,6 @@ import { CompressionError, HeaderDecoder } from './hpack/header-decoder.ts';
 import { Http2Error } from './http2-error.ts';
 import { Http2Stream } from './http2-stream.ts';
 import type { MemoryBudget } from './memory-budget.ts';
-import type { OutputBuffer } from './output-buffer.ts';
 import { CONNECTION_WINDOW_BYTES, ReceiveCredit } from './receive-credit.ts';
 import { ResetMemory } from './reset-memory.ts';
 import { MAX_QUEUED_BYTES_PER_CONNECTION, SendQueue } from './send-queue.ts';
@@ -59,7 +59,7 @@ export const MAX_HELD_BYTES_PER_CONNECTION = 33_554_432;
 /** What a connection may hold without that, while the memory of the process is short. */
 export const FAIR_BYTES_PER_CONNECTION = 1_048_576;
 /** What the other side may send of one body before it was taken. */
-export const STREAM_WINDOW_BYTES = 262_144;
+export const STREAM_WINDOW_BYTES = 1_048_576;
 /** Largest header list that we take (RFC 9113 §6.5.2's measure); more is 431. As large as HTTP/1.1's header block here. */
 export const MAX_HEADER_LIST_BYTES = 61_440;
 /** Fields of one header list; more is 431. The same as in HTTP/1.1. */
@@ -116,7 +116,6 @@ export class Http2Session implements FrameHandler {
   readonly #events: SessionEvents;
   readonly #budget: MemoryBudget;
   readonly #scheme: 'http' | 'https';
-  readonly #isInputReused: boolean;
   readonly #writer: FrameWriter;
   readonly #reader: FrameReader;
   readonly #queue: SendQueue;
@@ -131,20 +130,15 @@ export class Http2Session implements FrameHandler {
   #dataStream: Http2Stream | undefined;
   #now = 0;
 
-  /**
-   * `isInputReused`: what `receive` is given is good for that call only. `firstStreamId`: odd, of the streams that a client
-   * opens.
-   */
+  /** `firstStreamId`: odd, of the streams that a client opens. */
   constructor(
     isServer: boolean,
     scheme: 'http' | 'https',
     events: SessionEvents,
     budget: MemoryBudget,
-    isInputReused = false,
     firstStreamId = 1,
   ) {
     this.isServer = isServer;
-    this.#isInputReused = isInputReused;
     this.#nextStreamId = firstStreamId;
     this.#events = events;
     this.#budget = budget;
@@ -193,7 +187,7 @@ export class Http2Session implements FrameHandler {
     return this.peer.maxConcurrentStreams - this.streams.size;
   }
 
-  /** Reads what has come. Faults of the peer end in `onFatal`. `now`: monotonic ms. */
+  /** Reads what has come; it is good for this call only. Faults of the peer end in `onFatal`. `now`: monotonic ms. */
   receive(input: Buffer, now: number): void {
     if (this.isFatal) return;
     this.#now = now;
@@ -235,7 +229,7 @@ export class Http2Session implements FrameHandler {
   onData(chunk: Buffer): void {
     const stream = this.#dataStream;
     if (stream === undefined || stream.isReset) this.credit.give(chunk.length);
-    else stream.receive(this.#isInputReused ? Buffer.from(chunk) : chunk);
+    else stream.receive(chunk);
   }
 
   onPadding(size: number): void {

@@ -51,8 +51,7 @@ export class Http2Stream implements IncomingBody, OutgoingBody {
   onDrain: (() => void) | undefined = undefined;
   /** Called when body is first wanted: 100 (Continue). */
   beforeStart: (() => void) | undefined = undefined;
-  /** The last frame that was written: its END_STREAM can be set while it has not left. */
-  lastFrame: Buffer | undefined = undefined;
+  /** Where the last frame was written, and the output's generation then: its END_STREAM can be set while it has not left. */
   lastFrameAt = 0;
   lastGeneration = -1;
   /** Written and not yet framed. */
@@ -164,7 +163,7 @@ export class Http2Stream implements IncomingBody, OutgoingBody {
     this.#session.credit.hold(chunk.length);
     if (chunk.length > MAX_GATHERED_BYTES) {
       if (this.#gathered > 0) this.#closeGathered();
-      this.#waiting.push(chunk.length * 2 > chunk.buffer.byteLength ? chunk : apart(chunk));
+      this.#waiting.push(apart(chunk));
       return;
     }
     const buffer = this.#gatherBuffer(chunk.length);

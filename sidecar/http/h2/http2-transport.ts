@@ -3,7 +3,6 @@ import { type Flushable, flushAtEndOfTurn } from '../end-of-turn.ts';
 import { type ReadTaker, takerOf } from '../reused-reads.ts';
 import { SETTINGS_TIMEOUT } from './frame.ts';
 import type { Http2Session } from './http2-session.ts';
-import { OutputBuffer } from './output-buffer.ts';
 
 /** The other side acknowledges our SETTINGS within this (RFC 9113 §6.5.3). */
 export const SETTINGS_ACK_TIMEOUT_MS = 10_000;
@@ -65,19 +64,14 @@ export class Http2Transport implements Flushable {
 
   flush(): void {
     this.#isScheduled = false;
-    const pieces = this.#session.output.take();
+    const { output } = this.#session;
     const socket = this.#socket;
-    if (pieces.length === 0 || !socket.writable) return;
-    const wasIdle = socket.writableLength === 0;
-    const [first] = pieces;
-    if (pieces.length === 1 && first !== undefined) socket.write(first);
-    else {
-      socket.cork();
-      for (const piece of pieces) socket.write(piece);
-      socket.uncork();
+    if (output.length === 0) return;
+    if (!socket.writable) {
+      output.take();
+      return;
     }
-    // a write that nothing stood before was encrypted, or sent, as it was made
-    if (wasIdle && ('encrypted' in socket || socket.writableLength === 0)) OutputBuffer.recycle(pieces);
+    output.send(socket);
     const waiting = socket.writableLength;
     if (waiting > SOCKET_HIGH_WATER_BYTES) {
       this.#session.setCongested(true);

@@ -2,7 +2,7 @@ import type { FrameWriter } from './frame-writer.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 
 /** What the other side may send of all bodies of a connection before we have seen it. */
-export const CONNECTION_WINDOW_BYTES = 1_048_576;
+export const CONNECTION_WINDOW_BYTES = 4_194_304;
 /** Received and not taken, of one connection: above it the connection's window opens only as bodies are taken. */
 export const MAX_WAITING_BYTES_PER_CONNECTION = 33_554_432;
 

@@ -64,7 +64,7 @@ export class SendQueue {
     }
     if (size === chunk.length && !this.isFull) return true;
     if (size < chunk.length) {
-      stream.queue.push(size === 0 ? chunk : chunk.subarray(size));
+      stream.queue.push(Buffer.from(chunk.subarray(size)));
       this.#count(stream, chunk.length - size);
     }
     if (stream.queuedBytes === 0 || stream.sendWindow > 0) this.#blocked.add(stream); // to be told when there is room

@@ -38,8 +38,8 @@ export class Http2ServerConnection implements ServedConnection, SessionEvents {
     // what was read early waits here for the session
     const early: Buffer[] = initialBytes === undefined ? [] : [initialBytes];
     const reads: ReadTaker = { take: takerOf((bytes) => early.push(bytes)) };
-    const isReused = isTls && reuseReadsOf(socket, reads);
-    this.#session = new Http2Session(true, isTls ? 'https' : 'http', this, processBudget, isReused);
+    const isReused = reuseReadsOf(socket, reads);
+    this.#session = new Http2Session(true, isTls ? 'https' : 'http', this, processBudget);
     const onLost = () => this.#handlers.onClosed(this);
     this.#transport = new Http2Transport(socket, this.#session, onLost, isReused ? reads : undefined);
     this.#transport.schedule();

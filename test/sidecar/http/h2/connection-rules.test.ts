@@ -225,7 +225,7 @@ t.test('a connection begins with the preface and SETTINGS', async (t) => {
   const run = new ServerRun();
   t.strictSame(
     run.sent(),
-    ['SETTINGS 4=262144 6=61440 61863=1 3=4096 8=1', 'WINDOW_UPDATE 0 983041'],
+    ['SETTINGS 4=1048576 6=61440 61863=1 3=4096 8=1', 'WINDOW_UPDATE 0 4128769'],
     '§3.4: ours go first and need not wait',
   );
   run.receive(PREFACE, settings([HEADER_TABLE_SIZE, 100]));
@@ -286,7 +286,7 @@ t.test('§3.4: a client sends the preface and SETTINGS first, and forbids push',
   const decoder = new HeaderDecoder();
   t.strictSame(
     new FrameSplitter().push(bytes.subarray(PREFACE.length)).map((each) => describe(each, decoder)),
-    ['SETTINGS 4=262144 6=61440 61863=1 2=0', 'WINDOW_UPDATE 0 983041'],
+    ['SETTINGS 4=1048576 6=61440 61863=1 2=0', 'WINDOW_UPDATE 0 4128769'],
   );
   t.equal(session.room, Number.POSITIVE_INFINITY);
   t.notOk(session.isReady, 'the server has said nothing yet');

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import t from 'tap';
 import { CANCEL } from '#sidecar/http/h2/frame.ts';
+import { STREAM_WINDOW_BYTES } from '#sidecar/http/h2/http2-session.ts';
 import { ENABLE_CONNECT_PROTOCOL, INITIAL_WINDOW_SIZE } from '#sidecar/http/h2/settings.ts';
 import { data, headers, rstStream, windowUpdate } from './frames.ts';
 import { greetedClient, greetedServer, type ServerRun, settled } from './session-runs.ts';
@@ -102,7 +103,7 @@ t.test('a reset of either side ends both halves', async (t) => {
 t.test('a reader that rests holds up its WebSocket, and a window its writer', async (t) => {
   const { run, duplex } = accepted();
   duplex.pause();
-  for (let count = 0; count < 16; count++) run.receive(data(1, Buffer.alloc(16_384)));
+  for (let count = 0; count < STREAM_WINDOW_BYTES / 16_384; count++) run.receive(data(1, Buffer.alloc(16_384)));
   await settled();
   t.ok(run.budget.usedBytes > 100_000, `${run.budget.usedBytes} bytes wait`);
   run.receive(data(1, 'one byte too many'));

@@ -165,7 +165,7 @@ async function ask(
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     incoming.start({
-      onChunk: (chunk) => chunks.push(chunk),
+      onChunk: (chunk) => chunks.push(Buffer.from(chunk)),
       onEnd: (trailers) => resolve({ status: head.status, body: Buffer.concat(chunks), trailers }),
       onError: reject,
     });

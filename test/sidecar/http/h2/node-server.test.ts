@@ -115,7 +115,7 @@ function readAll(body: IncomingBody): Promise<{ body: Buffer; trailers: readonly
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     body.start({
-      onChunk: (chunk) => chunks.push(chunk),
+      onChunk: (chunk) => chunks.push(Buffer.from(chunk)),
       onEnd: (trailers) => resolve({ body: Buffer.concat(chunks), trailers }),
       onError: reject,
     });

@@ -187,7 +187,7 @@ t.test('many slow readers hold no more than the connection may, and the window o
 });
 
 t.test('where the memory of the process is short, the window opens as bodies are read', async (t) => {
-  const budget = new MemoryBudget(500_000);
+  const budget = new MemoryBudget(2_000_000);
   const { run, sender, open } = receiving(budget);
   run.serve = (request, id) => {
     run.read(request, id);

@@ -40,7 +40,7 @@ abstract class SessionRun implements SessionEvents {
   constructor(isServer: boolean, budget: MemoryBudget, { isInputReused = false, firstStreamId }: RunOptions) {
     this.budget = budget;
     this.#input = isInputReused ? Buffer.alloc(0) : undefined;
-    this.session = new Http2Session(isServer, 'http', this, budget, isInputReused, firstStreamId);
+    this.session = new Http2Session(isServer, 'http', this, budget, firstStreamId);
     this.#prefaceLeft = isServer ? 0 : PREFACE.length;
   }
 

@@ -320,7 +320,7 @@ t.test('streams beyond the limit are refused, and room that was given back is us
 });
 
 t.test('streams are refused while the memory of the process is used up', async (t) => {
-  const budget = new MemoryBudget(1_000_000);
+  const budget = new MemoryBudget(4_000_000);
   const connect = () => {
     const run = new ServerRun(budget).receive(clientPreface(), settingsAck);
     run.serve = (request) => request.body.pause();
@@ -339,11 +339,11 @@ t.test('streams are refused while the memory of the process is used up', async (
   const modest = connect();
   modest.receive(headers(1, request('GET', '/'), { end: true }));
   t.strictSame(modest.sent(), [], 'others are served');
-  budget.usedBytes += 2_000_000;
+  budget.usedBytes += 8_000_000;
   t.ok(budget.isOverdrawn);
   modest.receive(headers(3, request('GET', '/'), { end: true }));
   t.strictSame(modest.sent(), ['RST_STREAM 3 REFUSED_STREAM'], 'up to a point');
-  budget.usedBytes -= 2_000_000;
+  budget.usedBytes -= 8_000_000;
   glutton.session.abandon('over');
   t.equal(budget.usedBytes, 0);
   modest.receive(headers(5, request('GET', '/'), { end: true }));
