@@ -84,10 +84,17 @@ export class OutputBuffer {
       for (const piece of pieces) isWritable = socket.write(piece);
       socket.uncork();
     }
-    // a write that nothing stood before was encrypted, or sent, as it was made: nobody reads that memory any more
-    if (wasIdle && ('encrypted' in socket || socket.writableLength === 0)) for (const piece of pieces) recycle(piece);
+    if (hasTaken(socket, wasIdle)) for (const piece of pieces) recycle(piece);
     return isWritable;
   }
+}
+
+/**
+ * True when nobody reads the memory of a write any more that was made just now: what nothing stood before (`wasIdle`) is
+ * encrypted, or sent, as it is written.
+ */
+export function hasTaken(socket: Socket, wasIdle: boolean): boolean {
+  return wasIdle && ('encrypted' in socket || socket.writableLength === 0);
 }
 
 function takeLarge(): Buffer {

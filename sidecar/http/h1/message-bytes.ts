@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import { ByteText } from '../../byte-text.ts';
+import { hasTaken } from '../output-buffer.ts';
 
 const INITIAL_BYTES = 65_536;
 const COLON = 0x3a;
@@ -46,9 +47,8 @@ export class MessageBytes extends ByteText {
       return socket.write(copy);
     }
     const isWritable = socket.write(this.bytes.subarray(0, this.end));
-    // what nothing stood before is encrypted as it is written, or sent; else the socket keeps it until it can
-    if (mayBeTakenAtOnce && ('encrypted' in socket || socket.writableLength === 0)) this.reset();
-    else this.replace();
+    if (hasTaken(socket, mayBeTakenAtOnce)) this.reset();
+    else this.replace(); // the socket keeps it until it can send it
     return isWritable;
   }
 }
