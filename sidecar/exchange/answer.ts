@@ -82,6 +82,7 @@ export class Answer implements BodyConsumer {
   }
 
   #giveUp(refusal: Refusal): void {
+    if (this.#isDone) return; // the connection is another exchange's by now
     this.#body.cancel();
     this.#outgoing?.abort(refusal);
     this.#done(refusal);

@@ -74,7 +74,7 @@ export class OutputBuffer {
   /** Writes all of it to the socket; false: it has enough for now. */
   send(socket: Socket): boolean {
     const pieces = this.take();
-    const wasIdle = socket.writableLength === 0;
+    const wasIdle = socket.writableLength === 0 && socket.writableCorked === 0;
     const [first] = pieces;
     if (first === undefined) return !socket.writableNeedDrain;
     let isWritable = true;

@@ -133,6 +133,10 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
    */
   #feed(bytes: Buffer): void {
     if (this.#isClosing || this.#isBroken) return;
+    if (this.#rest !== undefined) {
+      this.#keep(bytes); // TLS hands over what it had already taken in, paused or not: it comes behind what waits
+      return;
+    }
     const wasInHead = this.#parser.isInHead;
     let at = 0;
     this.#isFeeding = true;
@@ -144,14 +148,17 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
     }
     this.#isFeeding = false;
     if (this.#isClosing || this.#isBroken) return;
-    if (at < bytes.length) {
-      const rest = bytes.subarray(at);
-      if (this.#rest !== undefined) this.#rest = Buffer.concat([this.#rest, rest]);
-      else this.#rest = this.#isBorrowed ? Buffer.from(rest) : rest;
-      this.#socket.pause(); // pipelined: read when its turn has come
-    } else if (this.#request !== undefined) this.#request.incoming.fedWhole();
+    if (at < bytes.length) this.#keep(bytes.subarray(at));
+    else if (this.#request !== undefined) this.#request.incoming.fedWhole();
     else if (this.#socket.writableNeedDrain) this.#socket.pause();
     else if (this.#parser.isInHead && !wasInHead) this.#since = performance.now();
+  }
+
+  /** Pipelined: read when its turn has come. */
+  #keep(bytes: Buffer): void {
+    if (this.#rest !== undefined) this.#rest = Buffer.concat([this.#rest, bytes]);
+    else this.#rest = this.#isBorrowed ? Buffer.from(bytes) : bytes;
+    this.#socket.pause();
   }
 
   /** With a request under way that is a caller who will not read the answer; else what was written still leaves. */
@@ -272,6 +279,9 @@ class Http1Body implements IncomingBody {
   #early: Buffer[] = [];
   #outcome: readonly string[] | Error | undefined;
   #isCancelled = false;
+  #isPaused = false;
+  /** All of it has come, or no more will. */
+  #isOver = false;
 
   constructor(parsed: ParsedRequest, socket: Socket, beforeStart: (() => void) | undefined) {
     this.isPresent = parsed.hasBody;
@@ -313,10 +323,13 @@ class Http1Body implements IncomingBody {
   }
 
   pause(): void {
+    if (this.#isOver) return;
+    this.#isPaused = true;
     this.#socket.pause();
   }
 
   resume(): void {
+    this.#isPaused = false;
     this.#socket.resume();
   }
 
@@ -328,6 +341,8 @@ class Http1Body implements IncomingBody {
   }
 
   #settle(outcome: readonly string[] | Error): void {
+    this.#isOver = true;
+    if (this.#isPaused) this.resume(); // to see the caller leave, if it does
     const consumer = this.#consumer;
     if (consumer === undefined) {
       this.#outcome ??= outcome;

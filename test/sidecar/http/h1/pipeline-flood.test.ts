@@ -93,3 +93,28 @@ t.test('a connection whose caller reads nothing says so, and since when', async 
   t.equal(kind, 'idle');
   t.ok(since > stalledSince, 'what was taken counts');
 });
+
+t.test('a caller that leaves is noticed, also where its body ended just when it was told to wait', async (t) => {
+  let hasLeft = false;
+  const handlers = {
+    onRequest(request: ServerRequest) {
+      request.onAbandoned = () => {
+        hasLeft = true;
+      };
+      request.body.start({ onChunk: () => request.body.pause(), onEnd: () => {}, onError: () => {} });
+    },
+    onUnreadable: () => undefined,
+    onClosed: () => {},
+  };
+  const caller = { address: '127.0.0.1', port: 1, certificate: undefined };
+  const server = await listen(
+    net.createServer({ allowHalfOpen: true }, (socket) => new Http1ServerConnection(socket, caller, handlers)),
+  );
+  t.teardown(() => server.close());
+  const socket = net.connect(portOf(server), '127.0.0.1');
+  socket.write('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc');
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  socket.destroy();
+  await until(() => hasLeft);
+  t.ok(hasLeft);
+});
