@@ -1,4 +1,5 @@
 import t from 'tap';
+import { STREAM_WINDOW_BYTES } from '#sidecar/http/h2/http2-session.ts';
 import { GO_TEST_TIMEOUT_MS, goTools } from '../support/go-tools.ts';
 import { startGrpcPeers } from '../support/grpc-peers.ts';
 
@@ -27,7 +28,9 @@ if (tools !== undefined) {
 
   t.test('64 endless streams share one connection', async (t) => {
     const seen = await ask('share', { count: 64, 'duration-ms': 2_000 });
-    t.ok(Number(seen['leastBytes']) >= Number(seen['mostBytes']) / MOST_UNFAIR, 'nobody starves', seen);
+    // one may be a window ahead: credit comes in steps of half of one
+    const most = Number(seen['mostBytes']) - STREAM_WINDOW_BYTES;
+    t.ok(Number(seen['leastBytes']) >= most / MOST_UNFAIR, 'nobody starves', seen);
   });
 
   // what happens when a server hangs and a common deadline passes: no attack, however many they are
