@@ -5,8 +5,9 @@ import { createSecureContext } from 'node:tls';
 import t from 'tap';
 import { Http1Upstream } from '#sidecar/http/h1/upstream.ts';
 import { Http2Upstream, REPLACE_BEFORE_EXPIRY_MS } from '#sidecar/http/h2/upstream.ts';
-import type { OutgoingRequest, Upstream } from '#sidecar/http/message.ts';
+import type { Upstream } from '#sidecar/http/message.ts';
 import { TestAuthority } from '../../support/certificates.ts';
+import { outgoingRequest, readWhole } from '../../support/outgoing-request.ts';
 
 const DAY_MS = 86_400_000;
 const authority = new TestAuthority();
@@ -82,26 +83,7 @@ function upstreamTo(port: number): Upstream {
 
 /** The body of one answer. */
 async function answerOf(upstream: Upstream): Promise<string> {
-  const request: OutgoingRequest = {
-    head: { method: 'GET', target: '/', headers: ['host', 'server.test'], version: '1.1' },
-    body: null,
-    isUpgrade: false,
-    expectsContinue: false,
-    onResponse: () => {},
-    onInformation: () => {},
-    onBodyProgress: () => {},
-    onBodyBlocked: () => {},
-    onBodyEnd: () => {},
-  };
+  const request = outgoingRequest({ method: 'GET', target: '/', headers: ['host', 'server.test'], version: '1.1' });
   const { body } = await upstream.send(request).response;
-  return new Promise((resolve, reject) => {
-    let text = '';
-    body.start({
-      onChunk: (chunk) => {
-        text += chunk.toString();
-      },
-      onEnd: () => resolve(text),
-      onError: reject,
-    });
-  });
+  return (await readWhole(body)).body.toString();
 }

@@ -5,6 +5,7 @@ import type { OutgoingRequest } from '#sidecar/http/message.ts';
 import { UpstreamFailure } from '#sidecar/http/message.ts';
 import { freePorts, listen, portOf } from '../../../support/free-ports.ts';
 import { until } from '../../../support/inbound-sidecar.ts';
+import { outgoingRequest, readWhole } from '../../../support/outgoing-request.ts';
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 
@@ -36,34 +37,15 @@ async function rawApp(t: Test, serve: (socket: net.Socket, request: number, conn
 }
 
 function requestOf(method = 'GET', isRepeated = false): OutgoingRequest {
-  return {
-    head: { method, target: '/', headers: ['host', 'a'], version: '1.1' },
-    body: method === 'POST' ? Buffer.from('body') : null,
-    isUpgrade: false,
-    expectsContinue: false,
-    isRepeated,
-    onResponse: () => {},
-    onInformation: () => {},
-    onBodyProgress: () => {},
-    onBodyBlocked: () => {},
-    onBodyEnd: () => {},
-  };
+  const body = method === 'POST' ? Buffer.from('body') : null;
+  return outgoingRequest({ method, target: '/', headers: ['host', 'a'], version: '1.1' }, { body, isRepeated });
 }
 
 /** Sends and reads the answer to its end; the body, or the failure. */
 async function send(upstream: Http1Upstream, request = requestOf()): Promise<string | UpstreamFailure> {
   try {
     const { body } = await upstream.send(request).response;
-    return await new Promise<string>((resolve, reject) => {
-      let text = '';
-      body.start({
-        onChunk: (chunk) => {
-          text += chunk.toString('latin1');
-        },
-        onEnd: () => resolve(text),
-        onError: reject,
-      });
-    });
+    return (await readWhole(body)).body.toString('latin1');
   } catch (error) {
     if (error instanceof UpstreamFailure) return error;
     throw error;

@@ -3,6 +3,7 @@ import { Http2Upstream } from '#sidecar/http/h2/upstream.ts';
 import type { OutgoingRequest, ResponseHead } from '#sidecar/http/message.ts';
 import { runProgram, startProgram } from '../../../support/go-program.ts';
 import { GO_TEST_TIMEOUT_MS, goTools } from '../../../support/go-tools.ts';
+import { outgoingRequest, readWhole } from '../../../support/outgoing-request.ts';
 import { patterned, startEcho } from './echo-listener.ts';
 import { FedBody } from './session-runs.ts';
 
@@ -76,17 +77,8 @@ function outgoing(
   headers: readonly string[],
   onInformation: (head: ResponseHead) => void,
 ): OutgoingRequest {
-  return {
-    head: { method, target, headers: ['host', 'server.test', ...headers], version: '2' },
-    body,
-    isUpgrade: false,
-    expectsContinue: false,
-    onResponse: () => {},
-    onInformation,
-    onBodyProgress: () => {},
-    onBodyBlocked: () => {},
-    onBodyEnd: () => {},
-  };
+  const all = ['host', 'server.test', ...headers];
+  return outgoingRequest({ method, target, headers: all, version: '2' }, { body, onInformation });
 }
 
 async function ask(
@@ -98,12 +90,5 @@ async function ask(
   onInformation: (head: ResponseHead) => void = () => {},
 ): Promise<{ status: number; body: Buffer; trailers: readonly string[] }> {
   const { head, body: incoming } = await upstream.send(outgoing(method, target, body, headers, onInformation)).response;
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    incoming.start({
-      onChunk: (chunk) => chunks.push(Buffer.from(chunk)),
-      onEnd: (trailers) => resolve({ status: head.status, body: Buffer.concat(chunks), trailers }),
-      onError: reject,
-    });
-  });
+  return { status: head.status, ...(await readWhole(incoming)) };
 }

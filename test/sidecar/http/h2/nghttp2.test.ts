@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import { Http2Upstream } from '#sidecar/http/h2/upstream.ts';
 import type { OutgoingRequest } from '#sidecar/http/message.ts';
 import { freePorts } from '../../../support/free-ports.ts';
+import { outgoingRequest, readWhole } from '../../../support/outgoing-request.ts';
 import { patterned, startEcho } from './echo-listener.ts';
 
 const SIZES = [0, 1, 16_384, 65_535, 65_536, 262_145, 1_000_000, 8 * 1_024 * 1_024];
@@ -150,26 +151,10 @@ async function ask(
   path: string,
   body: OutgoingRequest['body'] = null,
 ): Promise<Answer> {
-  const { response } = upstream.send({
-    head: { method, target: path, headers: ['host', 'server.test', 'user-agent', 'test'], version: '2' },
-    body,
-    isUpgrade: false,
-    expectsContinue: false,
-    onResponse: () => {},
-    onInformation: () => {},
-    onBodyProgress: () => {},
-    onBodyBlocked: () => {},
-    onBodyEnd: () => {},
-  });
-  const { head, body: incoming } = await response;
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    incoming.start({
-      onChunk: (chunk) => chunks.push(Buffer.from(chunk)),
-      onEnd: (trailers) => resolve({ status: head.status, body: Buffer.concat(chunks), trailers }),
-      onError: reject,
-    });
-  });
+  const headers = ['host', 'server.test', 'user-agent', 'test'];
+  const request = outgoingRequest({ method, target: path, headers, version: '2' }, { body });
+  const { head, body: incoming } = await upstream.send(request).response;
+  return { status: head.status, ...(await readWhole(incoming)) };
 }
 
 t.test('we ask nghttpd', skipWithout(nghttpd, 'nghttpd'), async (t) => {

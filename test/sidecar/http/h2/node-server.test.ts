@@ -9,6 +9,7 @@ import type {
   UpstreamExchange,
 } from '#sidecar/http/message.ts';
 import { listen, portOf } from '../../../support/free-ports.ts';
+import { outgoingRequest, readWhole } from '../../../support/outgoing-request.ts';
 import { patterned } from './echo-listener.ts';
 import { FedBody } from './session-runs.ts';
 
@@ -93,33 +94,18 @@ function begin(
   upstream: Http2Upstream,
   { method = 'GET', path, headers = [], body = null, onInformation }: Question,
 ): UpstreamExchange {
-  return upstream.send({
-    head: { method, target: path, headers: ['host', 'server.test', ...headers], version: '2' },
-    body,
-    isUpgrade: false,
-    expectsContinue: false,
-    onResponse: () => {},
-    onInformation: onInformation ?? (() => {}),
-    onBodyProgress: () => {},
-    onBodyBlocked: () => {},
-    onBodyEnd: () => {},
-  });
+  const head: OutgoingRequest['head'] = {
+    method,
+    target: path,
+    headers: ['host', 'server.test', ...headers],
+    version: '2',
+  };
+  return upstream.send(outgoingRequest(head, { body, ...(onInformation === undefined ? {} : { onInformation }) }));
 }
 
 async function ask(upstream: Http2Upstream, question: Question): Promise<Result> {
   const { head, body } = await begin(upstream, question).response;
-  return { head, ...(await readAll(body)) };
-}
-
-function readAll(body: IncomingBody): Promise<{ body: Buffer; trailers: readonly string[] }> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    body.start({
-      onChunk: (chunk) => chunks.push(Buffer.from(chunk)),
-      onEnd: (trailers) => resolve({ body: Buffer.concat(chunks), trailers }),
-      onError: reject,
-    });
-  });
+  return { head, ...(await readWhole(body)) };
 }
 
 /** A body that gives its bytes in pieces, as its consumer takes them. */
@@ -259,7 +245,7 @@ t.test('an answer that comes before the request is whole', async (t) => {
     body.consumer?.onChunk(Buffer.alloc(100_000));
     const answer = await flight.response;
     t.equal(answer.head.status, 413);
-    t.equal((await readAll(answer.body)).body.toString(), 'too much');
+    t.equal((await readWhole(answer.body)).body.toString(), 'too much');
     t.equal((await ask(upstream, { path: '/bytes/10' })).body.length, 10);
   }
 });
