@@ -4,7 +4,6 @@ import { endToEndHeaders, endToEndTrailers } from '../http/hop-by-hop.ts';
 import type { BodyConsumer, IncomingBody, OutgoingBody, UpstreamResponse } from '../http/message.ts';
 import type { Exchange } from './exchange.ts';
 
-const NO_DROPS: ReadonlySet<string> = new Set();
 /** What only a sidecar says: an app's own would send its reader to a decision that nobody made. */
 const SIDECARS_OWN: ReadonlySet<string> = new Set(['lateral-decision']);
 
@@ -32,7 +31,7 @@ export class Answer implements BodyConsumer {
     exchange.status = head.status;
     exchange.isAnswered = true;
     try {
-      const drops = exchange.direction === 'inbound' ? SIDECARS_OWN : NO_DROPS;
+      const drops = exchange.direction === 'inbound' ? SIDECARS_OWN : undefined;
       this.#outgoing = exchange.server.respond({ ...head, headers: endToEndHeaders(head.headers, drops) });
       exchange.waitFor('upstream-body');
       exchange.onGivenUp = (refusal) => this.#giveUp(refusal);

@@ -3,8 +3,6 @@ import { endToEndHeaders } from '../http/hop-by-hop.ts';
 import type { Answered } from './forward.ts';
 import { joinStreams } from './join-streams.ts';
 
-const NO_DROPS: ReadonlySet<string> = new Set();
-
 /**
  * Waits for the end of the response, which goes on to the caller since its head came (see Answer); or joins the two connections
  * after a 101. Resolves when the last byte has been handed to the caller's codec.
@@ -17,7 +15,7 @@ function join({ exchange, head, switched }: Extract<Answered, { kind: 'switch' }
   exchange.enter('respond');
   exchange.status = head.status;
   exchange.isAnswered = true;
-  const headers = endToEndHeaders(head.headers, NO_DROPS);
+  const headers = endToEndHeaders(head.headers);
   headers.push('connection', 'Upgrade', 'upgrade', headerValue(head.headers, 'upgrade') ?? '');
   exchange.waitFor('switched');
   return joinStreams(exchange, exchange.server.switchProtocols({ ...head, headers }), switched);

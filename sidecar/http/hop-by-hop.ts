@@ -1,12 +1,14 @@
 import { type FlatHeaders, headerValue } from '#policy/http/flat-headers.ts';
 import { nameRule } from './name-rule.ts';
 
+const NO_DROPS: ReadonlySet<string> = new Set();
+
 /**
  * The fields that go on to the next hop, in their order and case: without hop-by-hop ones, those that
  * Connection names, and those that `drops` names (lower case; an underscore in a field's name counts as a dash there,
  * since to some apps it is one). `te: trailers` is kept, as gRPC needs it.
  */
-export function endToEndHeaders(headers: FlatHeaders, drops: ReadonlySet<string>): string[] {
+export function endToEndHeaders(headers: FlatHeaders, drops: ReadonlySet<string> = NO_DROPS): string[] {
   const nominated = nominatedByConnection(headers);
   const hasDrops = drops.size > 0;
   const kept = headers.slice();

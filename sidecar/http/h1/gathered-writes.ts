@@ -4,7 +4,7 @@ import { OutputBuffer } from '../output-buffer.ts';
 import type { MessageBytes } from './message-bytes.ts';
 
 /** Bytes that wait here or in the socket before their source is told to wait. */
-export const MAX_GATHERED_BYTES = 262_144;
+const MAX_GATHERED_BYTES = 262_144;
 
 /** The pieces of a body, copied as they come and sent together at the end of the turn of the event loop. */
 export class GatheredWrites implements Flushable {
