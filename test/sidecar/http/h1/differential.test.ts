@@ -65,7 +65,14 @@ function inputs(): Input[] {
 }
 
 /** An app that notes what it is asked, by the port of the sender. */
-async function startRecorder(t: Test): Promise<{ port: number; seenFrom: (port: number) => readonly SeenRequest[] }> {
+interface Recorder {
+  readonly port: number;
+  /** A new connection comes from this port: the system gives a port again, and what was seen from it before is another's. */
+  begin(port: number): void;
+  seenFrom(port: number): readonly SeenRequest[];
+}
+
+async function startRecorder(t: Test): Promise<Recorder> {
   const bySender = new Map<number, SeenRequest[]>();
   const server = http.createServer({ insecureHTTPParser: false, keepAliveTimeout: 60_000 }, (request, response) => {
     const forwarded = request.headers['x-sender-port'];
@@ -92,7 +99,11 @@ async function startRecorder(t: Test): Promise<{ port: number; seenFrom: (port: 
     server.close();
     server.closeAllConnections();
   });
-  return { port: portOf(server), seenFrom: (port) => bySender.get(port) ?? [] };
+  return {
+    port: portOf(server),
+    begin: (port) => bySender.delete(port),
+    seenFrom: (port) => bySender.get(port) ?? [],
+  };
 }
 
 /** Sends the bytes; resolves when the other side has closed, with what it said, or when patience is over. */
@@ -100,6 +111,7 @@ function converse(
   port: number,
   bytes: Buffer,
   ends: boolean,
+  begin: (sender: number) => void,
 ): Promise<{ readonly sender: number; readonly text: string; readonly isOver: boolean }> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
@@ -109,6 +121,7 @@ function converse(
     const timer = setTimeout(() => socket.destroy(), PATIENCE_MS);
     socket.on('connect', () => {
       sender = socket.localPort ?? 0;
+      begin(sender);
       socket.write(bytes);
       if (ends) socket.end();
     });
@@ -146,7 +159,7 @@ function differenceOf(input: Input, seen: readonly SeenRequest[], text: string, 
   return isOver ? undefined : 'waits for more than there is';
 }
 
-async function compare(t: Test, port: number, seenFrom: (port: number) => readonly SeenRequest[]): Promise<void> {
+async function compare(t: Test, port: number, recorder: Recorder): Promise<void> {
   const all = inputs();
   let agreed = 0;
   let probed = 0;
@@ -155,8 +168,8 @@ async function compare(t: Test, port: number, seenFrom: (port: number) => readon
       all.slice(from, from + AT_ONCE).map(async (input) => {
         const hasProbe = !input.isWithin && input.requests.at(-1)?.isLast !== true;
         const bytes = hasProbe ? Buffer.concat([input.bytes, Buffer.from(PROBE)]) : input.bytes;
-        const { sender, text, isOver } = await converse(port, bytes, !hasProbe);
-        const seen = seenFrom(sender);
+        const { sender, text, isOver } = await converse(port, bytes, !hasProbe, recorder.begin);
+        const seen = recorder.seenFrom(sender);
         const difference = differenceOf(input, seen, text, isOver);
         if (difference !== undefined) t.fail(`${JSON.stringify(input.bytes.toString('latin1'))}: ${difference}`);
         else if (seen.filter(({ isComplete }) => isComplete).length > 0) agreed++;
@@ -170,8 +183,8 @@ async function compare(t: Test, port: number, seenFrom: (port: number) => readon
 }
 
 t.test('node:http reads what we accept as we do, or refuses it', async (t) => {
-  const { port, seenFrom } = await startRecorder(t);
-  await compare(t, port, seenFrom);
+  const recorder = await startRecorder(t);
+  await compare(t, recorder.port, recorder);
 });
 
 const nginx = findNginx();
@@ -179,7 +192,7 @@ t.test(
   'nginx reads what we accept as we do, or refuses it',
   { skip: nginx === undefined ? 'there is no nginx on this machine' : false },
   async (t) => {
-    const { port, seenFrom } = await startRecorder(t);
-    await compare(t, await startNginx(t, nginx ?? '', port), seenFrom);
+    const recorder = await startRecorder(t);
+    await compare(t, await startNginx(t, nginx ?? '', recorder.port), recorder);
   },
 );
