@@ -13,6 +13,7 @@ const stamp = `${root}node_modules/.lateral-installed`;
 const TASKS = {
   demo: 'examples/shop/demo.ts',
   test: 'scripts/test.ts',
+  'test:cluster': 'scripts/test-cluster.ts',
   bench: 'scripts/bench.ts',
   fuzz: 'scripts/fuzz.ts',
   generate: 'scripts/generate.ts',

@@ -14,7 +14,7 @@ export interface Reply {
   readonly body: unknown;
 }
 
-/** Serves JSON on 127.0.0.1 at PORT of the environment, until SIGTERM. */
+/** Serves JSON at HOST (127.0.0.1) and PORT (8080) of the environment, until SIGTERM; requests under way end first. */
 export function serve(name: string, handle: (call: Call) => Promise<Reply>): void {
   const server = http.createServer((request, response) => {
     void answer(request, handle).then(({ status, body }) => {
@@ -22,12 +22,12 @@ export function serve(name: string, handle: (call: Call) => Promise<Reply>): voi
       response.end(`${JSON.stringify(body)}\n`);
     });
   });
-  server.listen(Number(process.env.PORT ?? 8080), '127.0.0.1', () => {
+  server.listen(Number(process.env.PORT ?? 8080), process.env.HOST ?? '127.0.0.1', () => {
     process.stdout.write(`${JSON.stringify({ event: 'ready', service: name })}\n`);
   });
   process.once('SIGTERM', () => {
     server.close();
-    server.closeAllConnections();
+    server.closeIdleConnections();
   });
 }
 
