@@ -143,26 +143,43 @@ export interface RequestValidation {
   judgeHead(request: RequestParts): HeadJudgement;
 }
 
+/** What is spoken on a port; `auto`: whatever its connections turn out to speak. */
+export type ServiceProtocol = 'http' | 'grpc' | 'tcp' | 'auto';
+
+/** Where a service runs, as one of its ports is reached there. */
 export interface Endpoint {
   readonly address: string;
   readonly port: number;
-  /** The identity its certificate must prove. */
-  readonly identity: SpiffeId;
+  /** The identity its certificate must prove; undefined: it is outside of the mesh, reached in plaintext. */
+  readonly identity: SpiffeId | undefined;
   readonly labels: { readonly [key: string]: string };
 }
 
+/** One port of a service. */
 export interface Service {
   readonly namespace: string;
   readonly name: string;
+  /** `auto` also where the service does not say. */
+  readonly protocol: ServiceProtocol;
   readonly endpoints: readonly Endpoint[];
 }
 
-/** The services a workload can call, by host. */
+/** The services a workload can call. */
 export interface ServiceRegistry {
-  readonly services: readonly Service[];
   /**
    * Finds a service by the request's authority: with its port first, then without it; without regard
-   * to case; a bare name for callers of its own namespace. Undefined: not of the mesh.
+   * to case; a bare name for callers of its own namespace. HOSTNAME.HOST is the endpoint of that hostname alone.
+   * Undefined: not of the mesh.
    */
   resolve(authority: string): Service | undefined;
+  /**
+   * Finds a service by where a connection was going: an address among its hosts, with the ports of the service; else the
+   * endpoint that has this very address and port, alone. Undefined: not of the mesh.
+   */
+  resolveAddress(address: string, port: number): Service | undefined;
+  /**
+   * What the app behind this address and port of an own endpoint speaks, by the services of the workload's own namespace;
+   * undefined: none of them has it.
+   */
+  protocolOf(address: string, appPort: number): ServiceProtocol | undefined;
 }

@@ -30,7 +30,7 @@ interface KnownWorkload {
   readonly labels: { readonly [key: string]: string };
 }
 
-/** The workloads that MeshServices declare; in a set without any, nothing is known about workloads. */
+/** The workloads of the mesh that MeshServices declare; in a set without any, nothing is known about workloads. */
 interface KnownWorkloads {
   readonly all: readonly KnownWorkload[];
   readonly byNamespace: ReadonlyMap<string, readonly KnownWorkload[]>;
@@ -40,7 +40,9 @@ function knownWorkloads(resources: readonly SourcedResource[]): KnownWorkloads {
   const all = resources.flatMap(({ any }) => {
     if (any.type !== 'MeshService') return [];
     const { namespace, name: service, spec } = any.resource;
-    return spec.endpoints.map(({ serviceAccount, labels }) => ({ namespace, service, serviceAccount, labels }));
+    return spec.endpoints.flatMap(({ serviceAccount, labels }) =>
+      serviceAccount === undefined ? [] : [{ namespace, service, serviceAccount, labels }],
+    );
   });
   return { all, byNamespace: Map.groupBy(all, ({ namespace }) => namespace) };
 }

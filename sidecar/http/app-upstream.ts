@@ -1,18 +1,19 @@
 import { headerValue } from '#policy/http/flat-headers.ts';
+import type { IsOwnListener } from './dial.ts';
 import { Http1Upstream } from './h1/upstream.ts';
 import { Http2Upstream } from './h2/upstream.ts';
 import type { OutgoingRequest, Upstream, UpstreamExchange } from './message.ts';
 
-/** To the app: HTTP/1.1 over kept connections, or HTTP/2 in plaintext for gRPC. */
+/** To an app, or to whatever else speaks plaintext: HTTP/1.1 over kept connections, or HTTP/2 in plaintext for gRPC. */
 export class AppUpstream implements Upstream {
   readonly #http1: Http1Upstream;
   readonly #http2: Http2Upstream;
   readonly #isGrpcOnly: boolean;
 
   /** `protocol` as in the listener's configuration: `grpc` speaks HTTP/2 always, any other only for gRPC calls. */
-  constructor(address: string, port: number, protocol: string) {
-    this.#http1 = new Http1Upstream(address, port, undefined);
-    this.#http2 = new Http2Upstream({ address, port });
+  constructor(address: string, port: number, protocol: string, isOwnListener?: IsOwnListener) {
+    this.#http1 = new Http1Upstream(address, port, undefined, isOwnListener);
+    this.#http2 = new Http2Upstream({ address, port, isOwnListener });
     this.#isGrpcOnly = protocol === 'grpc';
   }
 

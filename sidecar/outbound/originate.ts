@@ -12,7 +12,7 @@ const NONE_TRIED: readonly Endpoint[] = [];
 
 /**
  * Sends the request to an endpoint of its destination, over mutual TLS with the identity that
- * discovery declares for it. An endpoint that cannot be reached is passed over for another.
+ * discovery declares for it; in plaintext where it declares that the endpoint is outside of the mesh. An endpoint that cannot be reached is passed over for another.
  * Refuses: no_endpoint, upstream_unavailable, upstream_identity_mismatch, loop_detected.
  */
 export async function originate(
@@ -39,7 +39,7 @@ export async function originate(
     const endpoint = chooseEndpoint(endpoints, pools.loadOf, tried, performance.now(), Math.random);
     if (endpoint === undefined) break;
     exchange.port = endpoint.port;
-    exchange.destination = endpoint.identity.uri;
+    exchange.destination = endpoint.identity?.uri ?? endpoint.address;
     const { upstream, load } = pools.of(endpoint);
     load.inFlight++;
     try {

@@ -16,7 +16,7 @@ interface Peer {
   usedAt: number;
 }
 
-/** Makes the codec that talks to an endpoint; `tls` absent: plaintext (AllowAny). */
+/** Makes the codec that talks to an endpoint; `tls` absent: plaintext (AllowAny, endpoints outside of the mesh). */
 export type MakeUpstream = (address: string, port: number, tls: PeerTls | undefined) => Upstream;
 
 /** The connections to every endpoint in use, by address and the identity that must answer there. */
@@ -25,10 +25,10 @@ export class PeerPools {
   /** The same by endpoint, without making a key for each request; emptied when a pool is closed. */
   #byEndpoint = new WeakMap<Endpoint, Peer>();
   readonly #make: MakeUpstream;
-  readonly #tlsFor: (endpoint: Endpoint) => PeerTls;
+  readonly #tlsFor: (endpoint: Endpoint) => PeerTls | undefined;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(make: MakeUpstream, tlsFor: (endpoint: Endpoint) => PeerTls) {
+  constructor(make: MakeUpstream, tlsFor: (endpoint: Endpoint) => PeerTls | undefined) {
     this.#make = make;
     this.#tlsFor = tlsFor;
     this.#timer = setInterval(() => this.#sweep(performance.now()), SWEEP_INTERVAL_MS);
@@ -82,5 +82,5 @@ export class PeerPools {
 }
 
 function keyOf({ address, port, identity }: Endpoint): string {
-  return `${address}|${port}|${identity.uri}`;
+  return `${address}|${port}|${identity?.uri ?? ''}`;
 }

@@ -60,7 +60,7 @@ export class ServedTraffic implements Traffic {
     const { identity } = credentials.current();
     shareProcess(options.isShared ? configuration.concurrency : 1);
     const contexts = new TlsContexts(credentials);
-    const refusals = new ConnectionRecorder(this.#metrics, log, identity.uri);
+    const refusals = new ConnectionRecorder(this.#metrics, log, recorders, identity.uri);
     const shared = {
       policy: () => policy.current,
       sampleRatio: configuration.telemetry.sampleRatio,
@@ -152,8 +152,8 @@ function peerPools(configuration: SidecarConfiguration, contexts: TlsContexts): 
   return new PeerPools(
     (address, port, peer) =>
       peer === undefined
-        ? new Http1Upstream(address, port, undefined, isOwnListener)
+        ? new AppUpstream(address, port, 'http', isOwnListener)
         : new Http2Upstream({ address, port, peer, fallback: () => new Http1Upstream(address, port, peer) }),
-    (endpoint) => contexts.peer(endpoint.identity),
+    ({ identity }) => (identity === undefined ? undefined : contexts.peer(identity)),
   );
 }

@@ -1,20 +1,60 @@
 import { isIP } from 'node:net';
 import { parseAuthority } from '../../mesh/parse-authority.ts';
-import { choice, defaulted, type Infer, list, object, optional, port, required, string } from '../../schema/schema.ts';
+import {
+  boolean,
+  choice,
+  defaulted,
+  type Infer,
+  list,
+  map,
+  object,
+  optional,
+  type Path,
+  port,
+  type ReadContext,
+  refined,
+  required,
+  string,
+} from '../../schema/schema.ts';
 import type { ResourceKind } from '../kind.ts';
-import { dnsSubdomain } from '../names.ts';
+import { dnsLabel, dnsSubdomain } from '../names.ts';
 import { labels } from './workload-selector.ts';
 
 const HOST_NAME = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/i;
 
-const endpoint = object({
-  address: required(string({ check: addressComplaint, description: 'IP address or DNS name.' })),
-  port: required(port('Port of the inbound listener of its sidecar.')),
-  serviceAccount: required(
-    dnsSubdomain('Service account its certificate must prove, in the namespace of the service.'),
-  ),
-  labels: defaulted(labels, {}),
-});
+const PORT_NUMBER = /^[1-9][0-9]{0,4}$/;
+
+/** Endpoints of one service. A resource of Kubernetes holds 1 MiB, which is some 5,000 of them with their labels. */
+const MAX_ENDPOINTS = 10_000;
+
+const endpoint = refined(
+  object({
+    address: required(string({ check: addressComplaint, description: 'IP address or DNS name.' })),
+    port: required(
+      port(
+        'Port of the inbound listener of its sidecar; of the app where connections are redirected, or plaintext is true.',
+      ),
+    ),
+    ports: optional(
+      refined(
+        map(
+          port('Port at this endpoint.'),
+          'By port of the service: where that is another than `port` at this endpoint.',
+        ),
+        hasPortNumbers,
+      ),
+    ),
+    serviceAccount: optional(
+      dnsSubdomain(
+        'Service account its certificate must prove, in the namespace of the service. Required unless plaintext is true.',
+      ),
+    ),
+    plaintext: defaulted(boolean('Outside of the mesh: it is reached without TLS.'), false),
+    hostname: optional(dnsLabel('HOSTNAME.HOST, for each host of the service, is this endpoint alone.')),
+    labels: defaulted(labels, {}),
+  }),
+  isReachedOneWay,
+);
 
 const meshServiceSpec = object({
   hosts: required(
@@ -28,12 +68,17 @@ const meshServiceSpec = object({
       object({
         port: required(port('Port of the authority; 80 where that has none.')),
         name: optional(string({ maxLength: 63 })),
-        protocol: defaulted(choice(['http', 'grpc', 'tcp'], { description: 'What is spoken on it.' }), 'http'),
+        protocol: defaulted(
+          choice(['http', 'grpc', 'tcp', 'auto'], {
+            description: 'What is spoken on it. auto: what its connections turn out to speak.',
+          }),
+          'http',
+        ),
       }),
       { minItems: 1, maxItems: 256 },
     ),
   ),
-  endpoints: defaulted(list(endpoint), []),
+  endpoints: defaulted(list(endpoint, { maxItems: MAX_ENDPOINTS }), []),
 });
 
 export type MeshServiceSpec = Infer<typeof meshServiceSpec>;
@@ -43,7 +88,8 @@ export const meshServiceKind: ResourceKind<MeshServiceSpec> = {
   plural: 'meshservices',
   apiVersions: ['lateral.dev/v1alpha1'],
   spec: meshServiceSpec,
-  description: 'A service of the mesh outside Kubernetes: its hosts, and where it runs.',
+  description:
+    'A service of the mesh: its hosts, and where it runs. In a cluster Kubernetes Services stand in its place.',
   check({ namespace, spec }, _mesh, context) {
     for (const [index, host] of spec.hosts.entries()) {
       const named = namespaceOfClusterHost(parseAuthority(host)?.host ?? host);
@@ -51,8 +97,42 @@ export const meshServiceKind: ResourceKind<MeshServiceSpec> = {
       const message = `the host ${host} names the namespace ${named}; this service is of ${namespace}`;
       context.fail(['spec', 'hosts', index], 'invalid_value', message);
     }
+    checkEndpointPorts(spec, context);
   },
 };
+
+/** An endpoint's `ports` are ports that the service names. */
+function checkEndpointPorts({ ports = [], endpoints }: MeshServiceSpec, context: ReadContext): void {
+  const known = new Set(ports.map(({ port }) => String(port)));
+  for (const [index, { ports: own = {} }] of endpoints.entries()) {
+    for (const key of Object.keys(own)) {
+      if (known.has(key)) continue;
+      const message = `the service has no port ${key}; spec.ports: ${[...known].join(', ') || 'none'}`;
+      context.fail(['spec', 'endpoints', index, 'ports', key], 'invalid_value', message, 'key');
+    }
+  }
+}
+
+function hasPortNumbers(ports: { readonly [key: string]: number }, path: Path, context: ReadContext): boolean {
+  const wrong = Object.keys(ports).filter((key) => !PORT_NUMBER.test(key) || Number(key) > 65_535);
+  for (const key of wrong) context.fail([...path, key], 'invalid_value', `${key} is not a port (1 to 65535)`, 'key');
+  return wrong.length === 0;
+}
+
+/** By mutual TLS with a known identity, or in plaintext, and it is said which. */
+function isReachedOneWay(
+  { serviceAccount, plaintext }: { readonly serviceAccount: string | undefined; readonly plaintext: boolean },
+  path: Path,
+  context: ReadContext,
+): boolean {
+  if (plaintext === (serviceAccount === undefined)) return true;
+  const message = plaintext
+    ? 'serviceAccount cannot be set together with plaintext: true; nothing would prove it'
+    : 'missing field serviceAccount (or plaintext: true, for an endpoint outside of the mesh)';
+  if (plaintext) context.fail([...path, 'serviceAccount'], 'invalid_value', message, 'key');
+  else context.fail(path, 'missing_field', message);
+  return false;
+}
 
 /** NS of NAME.NS.svc and NAME.NS.svc.CLUSTER-DOMAIN; undefined for any other host. */
 function namespaceOfClusterHost(host: string): string | undefined {
