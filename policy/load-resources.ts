@@ -4,7 +4,7 @@ import { analyseResourceSet } from './resource/analyse-resource-set.ts';
 import { checkApiSchemas } from './resource/check-api-schemas.ts';
 import { checkResourceSet } from './resource/check-resource-set.ts';
 import { checkValidationPolicies } from './resource/check-validation-policies.ts';
-import { type ReadNamedDocument, readResource } from './resource/read-resource.ts';
+import { type NamedDocuments, readResource } from './resource/read-resource.ts';
 import { resourceDocument } from './resource/resource-document.ts';
 import { contextOf, type SourcedResource } from './resource/sourced-resource.ts';
 import type { ResourceDocument, ResourceSet, SourceFile } from './resource-set.ts';
@@ -21,6 +21,9 @@ export interface LoadedResources extends ResourceSet {
   readonly sourced: readonly SourcedResource[];
 }
 
+/** A document that should be a resource, and its place. */
+type PlacedDocument = Omit<SourcedResource, 'any'>;
+
 /**
  * Reads all resources of a policy folder, checks each and all together. Any error among the problems means
  * that the set must not be put in force; the problems are sorted by file and position.
@@ -33,9 +36,9 @@ export function loadResources(files: readonly SourceFile[], readDocument: ReadDo
     problems.push(...syntaxProblems);
     for (const document of documents) {
       if (isApiDescription(document.value)) continue;
-      for (const { value, prefix } of itemsOf(document)) {
+      for (const prefix of prefixesOf(document)) {
         const place = { file: file.path, document, prefix };
-        const any = readResource(value, mesh, contextOf(place, problems), beside(file.path, readDocument));
+        const any = readResource(givenOf(place), mesh, contextOf(place, problems), beside(file.path, readDocument));
         if (any !== undefined) read.push({ ...place, any });
       }
     }
@@ -55,34 +58,41 @@ function isApiDescription(value: unknown): boolean {
   );
 }
 
-/** The resources of a document: itself, or the items of a `kind: List`. */
-function itemsOf(document: YamlDocument): readonly { readonly value: unknown; readonly prefix: Path }[] {
-  const { value } = document;
+/** Where the resources of a document begin: at its root, or at each item of a `kind: List`. */
+function prefixesOf({ value }: YamlDocument): readonly Path[] {
   if (!isRecord(value) || value.kind !== 'List' || value.apiVersion !== 'v1' || !Array.isArray(value.items)) {
-    return [{ value, prefix: [] }];
+    return [[]];
   }
-  return value.items.map((item: unknown, index) => ({ value: item, prefix: ['items', index] }));
+  return value.items.map((_item, index) => ['items', index]);
 }
 
-function beside(from: string, readDocument: ReadDocument): ReadNamedDocument {
-  return (file, path, context) => {
-    if (posix.isAbsolute(file) || file.includes('\\') || file.includes('\0')) {
-      context.fail(path, 'invalid_value', `${file} is not a path relative to ${from}`);
+function beside(from: string, readDocument: ReadDocument): NamedDocuments {
+  return {
+    file(file, path, context) {
+      if (posix.isAbsolute(file) || file.includes('\\') || file.includes('\0')) {
+        context.fail(path, 'invalid_value', `${file} is not a path relative to ${from}`);
+        return undefined;
+      }
+      const text = readDocument(posix.join(posix.dirname(from), file));
+      if (text === undefined) {
+        context.fail(
+          path,
+          'invalid_value',
+          `${file} is not a readable file within the policy folder, relative to ${from}`,
+        );
+      }
+      return text;
+    },
+    configMaps(_namespace, _references, path, context) {
+      const message = 'configMapRefs are read from a cluster only; in a policy folder use file or inline';
+      context.fail(path, 'invalid_value', message, 'key');
       return undefined;
-    }
-    const text = readDocument(posix.join(posix.dirname(from), file));
-    if (text === undefined) {
-      context.fail(
-        path,
-        'invalid_value',
-        `${file} is not a readable file within the policy folder, relative to ${from}`,
-      );
-    }
-    return text;
+    },
   };
 }
 
-function documentOf(sourced: SourcedResource): ResourceDocument {
+/** The resource as it travels: from the spec as it was given. */
+export function documentOf(sourced: SourcedResource): ResourceDocument {
   const { type, resource } = sourced.any;
   // What is given, not what was read: the receiver reads it with the same schema. An APISchema has its text put in.
   const spec = type === 'APISchema' ? resource.spec : givenSpecOf(sourced);
@@ -90,13 +100,18 @@ function documentOf(sourced: SourcedResource): ResourceDocument {
 }
 
 /** The spec as it was written. */
-function givenSpecOf({ document, prefix }: SourcedResource): unknown {
+function givenSpecOf(place: PlacedDocument): unknown {
+  const given = givenOf(place);
+  return isRecord(given) ? (given.spec ?? {}) : {};
+}
+
+function givenOf({ document, prefix }: PlacedDocument): unknown {
   let given: unknown = document.value;
   for (const step of prefix) {
     if (Array.isArray(given) && typeof step === 'number') given = given[step];
     else if (isRecord(given)) given = given[step];
   }
-  return isRecord(given) ? (given.spec ?? {}) : {};
+  return given;
 }
 
 function byKey(left: ResourceDocument, right: ResourceDocument): number {

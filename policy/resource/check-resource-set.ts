@@ -96,7 +96,7 @@ function checkServiceHosts(all: readonly SourcedResource[], problems: Problem[])
 }
 
 /** A host as it is looked up: lower case; a bare name only within its namespace. */
-function scopedHost(host: string, namespace: string): string {
+export function scopedHost(host: string, namespace: string): string {
   const lower = host.toLowerCase();
   const name = parseAuthority(lower)?.host ?? lower;
   return isBareName(name) ? `${namespace}/${lower}` : `/${lower}`;
@@ -108,9 +108,9 @@ export function isBareName(host: string): boolean {
 }
 
 /** For NAME.NS: the other namespace it names, where NS is one of the mesh or NAME is the service's own. */
-function foreignNamespace(
+export function foreignNamespace(
   host: string,
-  service: Resource<MeshServiceSpec>,
+  service: Pick<Resource<MeshServiceSpec>, 'namespace' | 'name'>,
   namespaces: ReadonlySet<string>,
 ): string | undefined {
   const [name, namespace, ...rest] = (parseAuthority(host)?.host ?? host).toLowerCase().split('.');

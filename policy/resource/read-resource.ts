@@ -15,7 +15,13 @@ import {
 } from '../schema/schema.ts';
 import type { Mesh } from '../workload-policy.ts';
 import type { Resource, ResourceKind } from './kind.ts';
-import { apiSchemaKind, travellingApiSchema, travellingApiSchemaKind } from './kinds/api-schema.ts';
+import {
+  apiSchemaKind,
+  type ConfigMapReference,
+  type SourceApiSchemaSpec,
+  travellingApiSchema,
+  travellingApiSchemaKind,
+} from './kinds/api-schema.ts';
 import { isKindName, KINDS, type KindName, PLANNED_KINDS, type SpecOf } from './known-kinds.ts';
 import { dnsLabel, dnsSubdomain } from './names.ts';
 
@@ -47,22 +53,28 @@ const metadataSchema = object({
 
 type Metadata = Infer<typeof metadataSchema>;
 
-/**
- * Reads the schema document that an APISchema names, `file` being as it stands in the resource; undefined
- * after it has reported a problem at `path`.
- */
-export type ReadNamedDocument = (file: string, path: Path, context: ReadContext) => string | undefined;
+/** Where the schema document that an APISchema names is taken from; undefined after a problem was reported at `path`. */
+export interface NamedDocuments {
+  /** `file` as it stands in the resource. */
+  file(file: string, path: Path, context: ReadContext): string | undefined;
+  configMaps(
+    namespace: string,
+    references: readonly ConfigMapReference[],
+    path: Path,
+    context: ReadContext,
+  ): string | undefined;
+}
 
 /**
  * Reads one resource and checks all that can be checked without the others; undefined after it has reported
- * a problem. With `readNamed` the resource is in the form that people write, and the documents it names are
+ * a problem. With `named` the resource is in the form that people write, and the documents it names are
  * put into it; without, it is in the form that travels.
  */
 export function readResource(
   document: unknown,
   mesh: Mesh,
   context: ReadContext,
-  readNamed?: ReadNamedDocument,
+  named?: NamedDocuments,
 ): AnyResource | undefined {
   if (!isRecord(document)) {
     context.fail([], 'invalid_type', 'expected a resource: a mapping with apiVersion, kind, metadata and spec');
@@ -86,7 +98,7 @@ export function readResource(
     case 'APIValidationPolicy':
       return tagged(kindName, readSpec(KINDS[kindName], header, mesh, context));
     case 'APISchema':
-      return tagged(kindName, readApiSchema(header, mesh, context, readNamed));
+      return tagged(kindName, readApiSchema(header, mesh, context, named));
     case 'MeshService':
       return tagged(kindName, readSpec(KINDS[kindName], header, mesh, context));
     case 'MeshDefaults':
@@ -146,21 +158,38 @@ function readSpec<Spec>(
   return resource;
 }
 
-function readApiSchema(header: Header, mesh: Mesh, context: ReadContext, readNamed: ReadNamedDocument | undefined) {
-  if (readNamed === undefined) return readSpec(travellingApiSchemaKind, header, mesh, context);
+function readApiSchema(header: Header, mesh: Mesh, context: ReadContext, named: NamedDocuments | undefined) {
+  if (named === undefined) return readSpec(travellingApiSchemaKind, header, mesh, context);
   const source = readSpec(apiSchemaKind, header, mesh, context);
   if (source === undefined) return undefined;
-  const { file } = source.spec.openapi;
-  const path = ['spec', 'openapi', 'file'];
-  const text = file === undefined ? undefined : readNamed(file, path, context);
-  if (file !== undefined && text === undefined) return undefined;
+  const { inline } = source.spec.openapi;
+  const text = inline === undefined ? namedText(source, named, context) : undefined;
+  if (inline === undefined && text === undefined) return undefined;
   const travelling = travellingApiSchema(source.spec, text);
+  const path = ['spec', 'openapi', fieldOf(source.spec)];
   const at =
     (report: ReadContext['fail']): ReadContext['fail'] =>
     (_path, code, message) =>
       report(path, code, message);
   const spec = travellingApiSchemaKind.spec.read(travelling, [], { fail: at(context.fail), warn: at(context.warn) });
   return spec === undefined ? undefined : { ...source, spec };
+}
+
+function namedText(
+  { namespace, spec }: Resource<SourceApiSchemaSpec>,
+  named: NamedDocuments,
+  context: ReadContext,
+): string | undefined {
+  const { file, configMapRefs = [] } = spec.openapi;
+  const path = ['spec', 'openapi', fieldOf(spec)];
+  return file === undefined
+    ? named.configMaps(namespace, configMapRefs, path, context)
+    : named.file(file, path, context);
+}
+
+function fieldOf({ openapi }: SourceApiSchemaSpec): 'file' | 'configMapRefs' | 'inline' {
+  if (openapi.file !== undefined) return 'file';
+  return openapi.configMapRefs === undefined ? 'inline' : 'configMapRefs';
 }
 
 function tagged<K extends KindName>(type: K, resource: Resource<SpecOf<K>> | undefined) {

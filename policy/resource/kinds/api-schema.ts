@@ -1,6 +1,7 @@
 import {
   type Field,
   isRecord,
+  list,
   object,
   optional,
   planned,
@@ -10,34 +11,45 @@ import {
   string,
 } from '../../schema/schema.ts';
 import type { ResourceKind } from '../kind.ts';
+import { dnsSubdomain } from '../names.ts';
 
 /** Largest `inline` document in a resource that a person writes: 256 KiB (larger ones stand in a file). */
 export const MAX_INLINE_SCHEMA_BYTES = 256 * 1024;
 /** Largest schema document at all: 16 MiB, however it came. */
 export const MAX_SCHEMA_DOCUMENT_BYTES = 16 * 1024 * 1024;
+/** ConfigMaps that one document may be spread over; each holds at most 1 MiB. */
+const MAX_CONFIG_MAP_REFS = 32;
 
 /**
  * An APISchema as the rest of Lateral sees it: loaded, so that the document's text is in it.
  *
- * Two forms, two schemas: the SOURCE form (`apiSchemaKind.spec`, what a person writes) names a file or
- * carries up to 256 KiB inline, as text or as a mapping. The loader replaces `file` by the file's text, and a
- * mapping by its JSON text (`travellingApiSchema`), which makes the TRAVELLING form
+ * Two forms, two schemas: the SOURCE form (`apiSchemaKind.spec`, what a person writes) names a file or ConfigMaps, or
+ * carries up to 256 KiB inline, as text or as a mapping. The loader replaces `file` and `configMapRefs` by the text they
+ * name, and a mapping by its JSON text (`travellingApiSchema`), which makes the TRAVELLING form
  * `{openapi: {inline: "<text>"}}`, read by `travellingApiSchemaKind` with the bound MAX_SCHEMA_DOCUMENT_BYTES.
  */
 export interface ApiSchemaSpec {
   readonly openapi: { readonly inline: string };
 }
 
-/** An APISchema as written: exactly one of `file` and `inline`. */
+/** A part of a document: one key of a ConfigMap in the namespace of the APISchema. */
+export interface ConfigMapReference {
+  readonly name: string;
+  readonly key: string;
+}
+
+/** An APISchema as written: exactly one of `file`, `inline` and `configMapRefs`. */
 export interface SourceApiSchemaSpec {
   readonly openapi: {
     /** Relative to the file that holds the resource. */
     readonly file: string | undefined;
     readonly inline: string | { readonly [key: string]: unknown } | undefined;
+    /** Joined in this order, with nothing in between. */
+    readonly configMapRefs: readonly ConfigMapReference[] | undefined;
   };
 }
 
-/** What the loader puts in place of the source form; `text` is what the named file holds (undefined for `inline`). */
+/** What the loader puts in place of the source form; `text` is what file or ConfigMaps hold (undefined for `inline`). */
 export function travellingApiSchema(source: SourceApiSchemaSpec, text?: string): ApiSchemaSpec {
   const { inline } = source.openapi;
   if (typeof inline === 'string') return { openapi: { inline } };
@@ -87,17 +99,37 @@ const laterDocuments: { readonly [name: string]: Field<undefined> } = {
   wsdl: planned('a WSDL document'),
 };
 
+const configMapReferences = list(
+  object(
+    {
+      name: required(dnsSubdomain('Name of a ConfigMap in the same namespace.')),
+      key: required(
+        string({
+          description: 'Key of its data.',
+          maxLength: 253,
+          check: (value) =>
+            /^[-._a-zA-Z0-9]+$/.test(value)
+              ? undefined
+              : `${value} is not a key of a ConfigMap: a-z, 0-9, "-", "_", "."`,
+        }),
+      ),
+    },
+    'In Kubernetes: the parts of the document, joined in this order.',
+  ),
+  { minItems: 1, maxItems: MAX_CONFIG_MAP_REFS },
+);
+
 const sourceSpec: Schema<SourceApiSchemaSpec> = object({
   openapi: required(
     refined(
       object({
         file: optional(string({ description: 'Path of the document, relative to the file that names it.' })),
         inline: optional(inlineDocument),
-        configMapRefs: planned('configMapRefs'),
+        configMapRefs: optional(configMapReferences),
       }),
-      ({ file, inline }, path, context) => {
-        if ((file === undefined) !== (inline === undefined)) return true;
-        context.fail(path, 'invalid_value', 'expected exactly one of file and inline');
+      ({ file, inline, configMapRefs }, path, context) => {
+        if ([file, inline, configMapRefs].filter((source) => source !== undefined).length === 1) return true;
+        context.fail(path, 'invalid_value', 'expected exactly one of file, inline and configMapRefs');
         return false;
       },
     ),

@@ -73,9 +73,12 @@ t.test('what is not implemented is an error, never ignored', async (t) => {
 t.test('an APISchema names one document, which travels as its text', async (t) => {
   const source = (openapi: unknown) => read(apiSchemaKind.spec, { openapi });
   t.same(source({ file: 'a.yaml' }).reasons, []);
-  t.match(source({}).reasons, [/exactly one of file and inline/]);
-  t.match(source({ file: 'a', inline: 'b' }).reasons, [/exactly one of file and inline/]);
-  t.match(source({ configMapRefs: [{ name: 'a', key: 'b' }] }).reasons, [/configMapRefs is not implemented/]);
+  t.match(source({}).reasons, [/exactly one of file, inline and configMapRefs/]);
+  t.match(source({ file: 'a', inline: 'b' }).reasons, [/exactly one of file, inline and configMapRefs/]);
+  t.match(source({ file: 'a', configMapRefs: [{ name: 'a', key: 'b' }] }).reasons, [/exactly one of/]);
+  t.strictSame(source({ configMapRefs: [{ name: 'a', key: 'b.yaml' }] }).reasons, []);
+  t.match(source({ configMapRefs: [{ name: 'a', key: 'b/c' }] }).reasons, [/is not a key of a ConfigMap/]);
+  t.match(source({ configMapRefs: [] }).reasons, [/at least 1/]);
   t.match(source({ inline: 'x'.repeat(MAX_INLINE_SCHEMA_BYTES + 1) }).reasons, [/exceed/]);
   t.match(source({ inline: { a: 'x'.repeat(MAX_INLINE_SCHEMA_BYTES) } }).reasons, [
     /exceeds the limit.*put it in a file/,

@@ -1,0 +1,40 @@
+import type { WorkloadSelector } from '#policy/resource/kinds/workload-selector.ts';
+import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
+import type { Mesh } from '#policy/workload-policy.ts';
+
+/** What a key of a ConfigMap holds, as far as it is known. */
+export type ConfigMapText =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'missing'; readonly reason: string }
+  /** Nothing refers to it yet, so that it is not watched. */
+  | { readonly kind: 'unknown' };
+
+/** Whose a host is: a Service's always before a MeshService's, then the oldest MeshService's. */
+export interface HostClaim {
+  readonly kind: 'Service' | 'MeshService';
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** The cluster as the control plane sees it now; what one object is judged against. */
+export interface ClusterView {
+  readonly mesh: Mesh;
+  /** False until every first list is there: what is missing then may only be late. */
+  readonly isComplete: boolean;
+  readonly namespaces: ReadonlySet<string>;
+  configMapText(namespace: string, name: string, key: string): ConfigMapText;
+  /** A host as `scopedHost` spells it. */
+  hostClaim(scope: string): HostClaim | undefined;
+  /** The resource of this kind and name whose form is good, however it is called in API groups. */
+  good(kind: string, namespace: string, name: string): SourcedResource | undefined;
+  /** All resources whose forms are good. */
+  allGood(): Iterable<SourcedResource>;
+  /** The API version of another object of the same kind, namespace and name that was there first. */
+  isTaken(apiVersion: string, kind: string, namespace: string, name: string): string | undefined;
+  /** NAMESPACE/NAME of the MeshDefaults in force, where one is. */
+  readonly meshDefaults: string | undefined;
+  /** Pods of the namespace (of the mesh for the root namespace) that a selector binds. */
+  countWorkloads(namespace: string, selector: WorkloadSelector | undefined): number;
+  /** The cluster's Services and Pods as MeshServices, for the doubts of `lateral check`. */
+  declaredServices(): readonly SourcedResource[];
+}

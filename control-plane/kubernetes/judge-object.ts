@@ -1,0 +1,163 @@
+import { compareProblems, type Problem } from '#policy/problem.ts';
+import { analyseResourceSet } from '#policy/resource/analyse-resource-set.ts';
+import { checkApiSchemas } from '#policy/resource/check-api-schemas.ts';
+import { checkResourceSet, foreignNamespace, scopedHost } from '#policy/resource/check-resource-set.ts';
+import { checkValidationPolicies } from '#policy/resource/check-validation-policies.ts';
+import type { WorkloadSelector } from '#policy/resource/kinds/workload-selector.ts';
+import { type NamedDocuments, readResource } from '#policy/resource/read-resource.ts';
+import { contextOf, problemAt, type SourcedResource } from '#policy/resource/sourced-resource.ts';
+import { isRecord } from '#policy/schema/schema.ts';
+import { metadataOf } from './api-object.ts';
+import type { ClusterView, ConfigMapText } from './cluster-view.ts';
+import { isTooDeep, MAX_OBJECT_DEPTH, objectDocument } from './object-document.ts';
+
+/** What there is to say of one object; `file` of its problems is KIND/NAMESPACE/NAME. */
+export interface Judgement {
+  /** Any: the object must not be put in force. */
+  readonly errors: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+/**
+ * For the validating webhook: what `lateral check` would say of this object beside all that is in force in the cluster.
+ * Pure: nothing of the view changes. `object` is `request.object` as the API server sent it; an update is judged in place
+ * of the object of that name. What an object to come can mend (an APISchema or ConfigMap that is not there yet: the files
+ * of one `kubectl apply` come in any order) is a warning here, and an error in the status as long as it is so.
+ */
+export function judgeObject(object: unknown, view: ClusterView): Judgement {
+  const { problems, sourced } = judge(object, view);
+  const isPending = ({ code }: Problem) => code === MISSING_CONFIG_MAP || code === 'unknown_reference';
+  const errors = problems.filter((one) => one.severity === 'error' && !isPending(one));
+  const pending = problems.filter((one) => one.severity === 'error' && isPending(one));
+  const warnings: Problem[] = problems.filter(({ severity }) => severity === 'warning');
+  for (const one of pending) warnings.push({ ...one, severity: 'warning' });
+  if (errors.length === 0 && sourced !== undefined) warnings.push(...doubts(sourced, view));
+  return { errors, warnings: warnings.sort(compareProblems) };
+}
+
+/** Code of a problem with a document of ConfigMaps that is not there, or not whole. */
+const MISSING_CONFIG_MAP = 'missing_config_map';
+
+/** An object judged against the others, and what it is where it could be read. */
+export interface JudgedObject {
+  readonly problems: readonly Problem[];
+  /** Good only where no problem is an error. */
+  readonly sourced: SourcedResource | undefined;
+}
+
+/** All that is wrong with an object as the cluster is now, without the doubts about whole sets. */
+export function judge(object: unknown, view: ClusterView): JudgedObject {
+  const file = shownName(object);
+  const fault = (code: string, message: string): JudgedObject => ({
+    problems: [{ file, line: 1, column: 1, severity: 'error', code, message }],
+    sourced: undefined,
+  });
+  if (!isRecord(object)) return fault('invalid_type', 'expected an object of the Kubernetes API');
+  if (isTooDeep(object)) return fault('yaml_too_deep', `nested deeper than ${MAX_OBJECT_DEPTH} levels`);
+  const place = { file, document: objectDocument(object), prefix: [] };
+  const problems: Problem[] = [];
+  const missing: string[] = [];
+  const context = contextOf(place, problems);
+  const any = readResource(object, view.mesh, context, configMapsOf(view, missing));
+  for (const reason of missing) {
+    const path = ['spec', 'openapi', 'configMapRefs'];
+    problems.push(problemAt(place, path, 'error', MISSING_CONFIG_MAP, `spec.openapi.configMapRefs: ${reason}`));
+  }
+  if (any === undefined) return { problems: problems.sort(compareProblems), sourced: undefined };
+  const sourced = { ...place, any };
+  problems.push(...checkApiSchemas([sourced], () => object.spec), ...checkAgainstOthers(sourced, view));
+  return { problems: problems.sort(compareProblems), sourced };
+}
+
+/** `KIND/NAMESPACE/NAME`, as far as it is known. */
+export function shownName(object: unknown): string {
+  const kind = isRecord(object) && typeof object.kind === 'string' ? object.kind : 'object';
+  const metadata = metadataOf(object);
+  return metadata === undefined ? kind : `${kind}/${metadata.namespace}/${metadata.name}`;
+}
+
+function configMapsOf(view: ClusterView, missing: string[]): NamedDocuments {
+  return {
+    file(_file, path, context) {
+      const message = 'a file is read from a policy folder only; in a cluster use configMapRefs or inline';
+      context.fail(path, 'invalid_value', message, 'key');
+      return undefined;
+    },
+    configMaps(namespace, references) {
+      const parts = references.map(({ name, key }) => view.configMapText(namespace, name, key));
+      missing.push(...parts.flatMap((part) => (part.kind === 'missing' ? [part.reason] : [])));
+      return parts.every(isText) ? parts.map(({ text }) => text).join('') : undefined;
+    },
+  };
+}
+
+function isText(part: ConfigMapText): part is ConfigMapText & { readonly kind: 'text' } {
+  return part.kind === 'text';
+}
+
+/** What only the others can tell; an error hits this object alone, whatever part the others have in it. */
+function checkAgainstOthers(sourced: SourcedResource, view: ClusterView): readonly Problem[] {
+  const { any } = sourced;
+  const { apiVersion, kind, namespace, name } = any.resource;
+  const problems: Problem[] = [];
+  const first = view.isTaken(apiVersion, kind, namespace, name);
+  if (first !== undefined) {
+    const message = `${kind} ${namespace}/${name} is there already as ${first}; remove one of them`;
+    problems.push(problemAt(sourced, ['metadata', 'name'], 'error', 'duplicate_resource', message));
+  }
+  if (any.type === 'MeshDefaults' && view.meshDefaults !== undefined && view.meshDefaults !== `${namespace}/${name}`) {
+    const message = `a mesh has at most one MeshDefaults; the first is ${view.meshDefaults}`;
+    problems.push(problemAt(sourced, ['kind'], 'error', 'duplicate_resource', message));
+  }
+  if (any.type === 'MeshService') problems.push(...checkHosts(sourced, any.resource.spec.hosts, view));
+  const companions =
+    any.type === 'APIValidationPolicy'
+      ? any.resource.spec.schemaRefs.flatMap((reference) => view.good('APISchema', namespace, reference) ?? [])
+      : [];
+  const together: Problem[] = [];
+  const checked = checkResourceSet([...companions, sourced], view.mesh, together);
+  together.push(...checkValidationPolicies(checked));
+  return [...problems, ...together.filter(({ file }) => file === sourced.file)];
+}
+
+function checkHosts(sourced: SourcedResource, hosts: readonly string[], view: ClusterView): readonly Problem[] {
+  const { namespace, name } = sourced.any.resource;
+  return hosts.flatMap((host, index) => {
+    const path = ['spec', 'hosts', index];
+    const foreign = foreignNamespace(host, { namespace, name }, view.namespaces);
+    if (foreign !== undefined) {
+      const message = `the host ${host} names the namespace ${foreign}; this service is of ${namespace}`;
+      return [problemAt(sourced, path, 'error', 'invalid_value', message)];
+    }
+    const claim = view.hostClaim(scopedHost(host, namespace));
+    if (claim === undefined) return [];
+    if (claim.kind === 'MeshService' && claim.namespace === namespace && claim.name === name) return [];
+    const message = `the host ${host} is already claimed by ${claim.kind} ${claim.namespace}/${claim.name}`;
+    return [problemAt(sourced, path, 'error', 'duplicate_host', message)];
+  });
+}
+
+/** Doubts that only the cluster as a whole can raise. */
+function doubts(sourced: SourcedResource, view: ClusterView): readonly Problem[] {
+  const own = ({ file }: { readonly file: string }) => file === sourced.file;
+  const others = [...view.allGood()].filter((other) => !own(other));
+  const set = [sourced, ...others, ...view.declaredServices()];
+  // Pods are known here: what is said of workloads is said of them below.
+  const found = analyseResourceSet(set, view.mesh).filter((one) => own(one) && one.code !== 'no_workload');
+  const selector = selectorOf(sourced);
+  if (selector === NO_SELECTOR) return found;
+  const { namespace } = sourced.any.resource;
+  if (view.countWorkloads(namespace, selector) > 0) return found;
+  const where = namespace === view.mesh.rootNamespace ? 'of the mesh' : `of namespace ${namespace}`;
+  const message = `binds no workload: the selector matches no Pod ${where}`;
+  return [...found, problemAt(sourced, ['spec', 'selector'], 'warning', 'no_workload', message)];
+}
+
+/** Of a kind that binds no workloads by a selector. */
+export const NO_SELECTOR = Symbol('no selector');
+
+/** The selector by which a resource binds workloads; undefined: all of its namespace. */
+export function selectorOf({ any }: SourcedResource): WorkloadSelector | undefined | typeof NO_SELECTOR {
+  if (any.type === 'MeshService' || any.type === 'MeshDefaults' || any.type === 'APISchema') return NO_SELECTOR;
+  return any.resource.spec.selector;
+}
