@@ -1,17 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { Mesh, Workload } from '#policy/workload-policy.ts';
+import { observationRoutes } from './admin/observation-routes.ts';
 import { openAdmin } from './admin/open-admin.ts';
 import type { SidecarConfiguration } from './configuration/sidecar-configuration.ts';
 import { endSpareWorker, generateInWorker, startSpareWorker } from './policy/generate-in-worker.ts';
 import { PolicyInForce } from './policy/policy-in-force.ts';
 import { PolicyStatus } from './policy/policy-status.ts';
 import { openPolicyFeed, type PolicyFeed } from './policy-feed.ts';
+import { DecisionRing } from './telemetry/decision-ring.ts';
 import { type LogSink, openLogSink } from './telemetry/log-sink.ts';
 import { LogWriter } from './telemetry/log-writer.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { lostSpans, sidecarGauges } from './telemetry/sidecar-gauges.ts';
 import type { SpanExporter } from './telemetry/span-exporter.ts';
+import { TappedLog } from './telemetry/tapped-log.ts';
 import { ServedTraffic } from './traffic/serve-traffic.ts';
 import type { Traffic } from './traffic/traffic.ts';
 
@@ -35,7 +38,8 @@ export async function runSidecar(
   const mesh: Mesh = { trustDomain, rootNamespace };
   const status = new PolicyStatus();
   const { accessLog, otlp } = configuration.telemetry;
-  const sink = openLog(accessLog, baseDirectory);
+  const log = new TappedLog(openLog(accessLog, baseDirectory));
+  const ring = new DecisionRing();
   let traffic: Traffic | undefined;
   let printMetrics = async () => new Metrics().print();
   const admin = await openAdmin(
@@ -44,6 +48,7 @@ export async function runSidecar(
     () => printMetrics(),
     () => traffic?.isServing ?? false,
     onDrainRequested,
+    observationRoutes(log, ring),
   );
   // only inbound validates; a folder is read at once, and most have no API description: 7 MB less without
   if (configuration.inbound.length > 0 && configuration.controlPlane !== undefined) startSpareWorker();
@@ -51,7 +56,7 @@ export async function runSidecar(
     status.noteRefused(reasons),
   );
   const spans = otlp === undefined ? undefined : await openSpanExporter(otlp, workload);
-  const served = await openTraffic(configuration, feed, sink, spans);
+  const served = await openTraffic(configuration, feed, { log, ring, spans });
   const opened = served.traffic;
   traffic = opened;
   printMetrics = async () => {
@@ -66,7 +71,7 @@ export async function runSidecar(
   const stopOnce = async () => {
     await opened.drain();
     await Promise.all([feed.close(), spans?.close()]);
-    await served.log?.close();
+    await served.log.close();
     await admin.close();
   };
   let stopping: Promise<void> | undefined;
@@ -80,32 +85,43 @@ export async function runSidecar(
 interface OpenedTraffic {
   readonly traffic: Traffic;
   /** To be closed when nothing is recorded any more. */
-  readonly log: { close(): Promise<void> } | undefined;
+  readonly log: { close(): Promise<void> };
+}
+
+/** Where the main thread puts what was recorded. */
+interface Records {
+  readonly log: TappedLog;
+  readonly ring: DecisionRing;
+  readonly spans: SpanExporter | undefined;
 }
 
 /** Traffic in this thread; with `concurrency` above 1 in as many workers, and nothing of theirs is loaded otherwise. */
 async function openTraffic(
   configuration: SidecarConfiguration,
   { credentials, observer }: PolicyFeed,
-  sink: LogSink | undefined,
-  spans: SpanExporter | undefined,
+  { log: lines, ring, spans }: Records,
 ): Promise<OpenedTraffic> {
   if (configuration.concurrency > 1) {
     const { WorkerPool } = await import('./workers/worker-pool.ts');
     const { SharedLog } = await import('./workers/shared-log.ts');
-    const log = sink === undefined ? undefined : new SharedLog(sink);
-    const generate = generateInWorker;
-    return { traffic: new WorkerPool({ configuration, credentials, generate, log, spans, decisions: observer }), log };
+    const log = new SharedLog(lines);
+    const onLogWanted = (listener: (isWanted: boolean) => void) => lines.onWanted(listener);
+    const decisions = [ring, ...(observer === undefined ? [] : [observer])];
+    const shared = { configuration, credentials, generate: generateInWorker };
+    return { traffic: new WorkerPool({ ...shared, log, onLogWanted, spans, decisions }), log };
   }
   const { workload, trustDomain, rootNamespace } = configuration;
-  const log = sink === undefined ? undefined : new LogWriter(sink);
+  const log = new LogWriter(lines);
+  lines.onWanted((isWanted) => {
+    log.isOff = !isWanted;
+  });
   const traffic = new ServedTraffic({
     configuration,
     credentials,
     policy: new PolicyInForce(workload, { trustDomain, rootNamespace }, generateInWorker),
     log,
     logKey: randomBytes(32),
-    recorders: [...(spans === undefined ? [] : [spans]), ...(observer === undefined ? [] : [observer])],
+    recorders: [ring, ...(spans === undefined ? [] : [spans]), ...(observer === undefined ? [] : [observer])],
     gauges: [],
     isShared: false,
   });

@@ -1,13 +1,15 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Writable } from 'node:stream';
 
 /** Answers of one small HTTP server: `METHOD /path` to a function. */
-export type Routes = { readonly [route: string]: () => LocalAnswer | Promise<LocalAnswer> };
+export type Routes = { readonly [route: string]: (query: URLSearchParams) => LocalAnswer | Promise<LocalAnswer> };
 
 export interface LocalAnswer {
   readonly status: number;
   readonly contentType: string;
-  readonly body: string;
+  /** A function writes the body bit by bit, and ends it. */
+  readonly body: string | ((out: Writable) => void);
 }
 
 /** Requests to these servers are small; anything slower or larger is not a friend. */
@@ -33,7 +35,9 @@ export async function openLocalServer(
     (request, response) => {
       void answer(request, where.loopbackOnly, routes).then(({ status, contentType, body }) => {
         response.writeHead(status, { 'content-type': contentType, 'cache-control': 'no-store' });
-        response.end(body);
+        if (typeof body === 'string') response.end(body);
+        else if (request.method === 'HEAD') response.end();
+        else body(response);
       });
     },
   );
@@ -61,10 +65,10 @@ async function answer(request: http.IncomingMessage, loopbackOnly: boolean, rout
   if (request.headers.origin !== undefined || (site !== undefined && site !== 'none')) {
     return text(403, 'this server does not answer to web pages');
   }
-  const path = (request.url ?? '').split('?', 1)[0] ?? '';
+  const [path = '', query = ''] = (request.url ?? '').split('?', 2);
   const route = routes[`${request.method} ${path}`] ?? (request.method === 'HEAD' ? routes[`GET ${path}`] : undefined);
   try {
-    if (route !== undefined) return await route();
+    if (route !== undefined) return await route(new URLSearchParams(query));
   } catch (error) {
     return text(500, error instanceof Error ? error.message : String(error));
   }

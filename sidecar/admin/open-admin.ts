@@ -5,8 +5,8 @@ import { json, openLocalServer, type Routes, text } from './local-server.ts';
 const LOOPBACK = '127.0.0.1';
 
 /**
- * Opens the operator's port (`/livez`, `/readyz`, `/config`, `POST /drain`; loopback names only) and the
- * port for probes and scrapers (`/metrics`, `/livez`, `/readyz`).
+ * Opens the operator's port (`/livez`, `/readyz`, `/config`, `POST /drain` and what `observation` adds; loopback names
+ * only) and the port for probes and scrapers (`/metrics`, `/livez`, `/readyz`).
  */
 export async function openAdmin(
   configuration: SidecarConfiguration,
@@ -14,6 +14,7 @@ export async function openAdmin(
   printMetrics: () => Promise<string>,
   isReady: () => boolean,
   onDrainRequested: () => void,
+  observation: Routes,
 ): Promise<{ close(): Promise<void> }> {
   const probes: Routes = {
     'GET /livez': () => text(200, 'ok'),
@@ -21,6 +22,7 @@ export async function openAdmin(
   };
   const admin = await open('admin', configuration.admin, true, {
     ...probes,
+    ...observation,
     'GET /config': () => json(200, describe(configuration, policy)),
     'POST /drain': () => {
       onDrainRequested();

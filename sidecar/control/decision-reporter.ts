@@ -1,5 +1,5 @@
 import { type Client, type ClientWritableStream, Metadata } from '@grpc/grpc-js';
-import { ObservationService, type ReportRequest } from '#proto/gen/lateral/v1/observation.ts';
+import { type DecisionRecord, ObservationService, type ReportRequest } from '#proto/gen/lateral/v1/observation.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Recorder } from '../exchange/record.ts';
 import type { TcpPassage } from '../exchange/tcp-passage.ts';
@@ -25,6 +25,11 @@ export class DecisionReporter implements Recorder {
 
   recordTcp(passage: TcpPassage): void {
     this.#tally.recordTcp(passage);
+    this.#schedule();
+  }
+
+  recordConnection(decision: DecisionRecord): void {
+    this.#tally.recordConnection(decision);
     this.#schedule();
   }
 

@@ -31,22 +31,20 @@ export class DecisionTally implements Recorder {
   /** Every exchange is counted; those that were refused, or would have been, are reported one by one. */
   record(exchange: Exchange): void {
     this.#countPassage(exchange);
-    if (exchange.decision === 'allow') return;
-    this.#report({
-      ...decisionOf(exchange),
-      method: exchange.server.head.method,
-      host: exchange.host ?? '',
-      path: (exchange.path ?? '').slice(0, MAX_TEXT_LENGTH),
-      status: exchange.status,
-      traceId: exchange.trace.traceId,
-    });
+    if (exchange.decision !== 'allow') this.#report(decisionRecordOf(exchange));
   }
 
   /** The same for TCP connections, which have nothing of HTTP. */
   recordTcp(passage: TcpPassage): void {
     this.#countPassage(passage);
-    if (passage.decision === 'allow') return;
-    this.#report({ ...decisionOf(passage), method: '', host: '', path: '', status: 0, traceId: '' });
+    if (passage.decision !== 'allow') this.#report(decisionRecordOfTcp(passage));
+  }
+
+  /** The same for what never became a request. */
+  recordConnection(decision: DecisionRecord): void {
+    const { direction, source: peer, decision: verdict, code } = decision;
+    this.#count({ direction, peer, decision: verdict, code, requests: 1 });
+    this.#report(decision);
   }
 
   /** Adds what another tally has gathered. */
@@ -87,6 +85,23 @@ export class DecisionTally implements Recorder {
     else if (this.#counts.size < MAX_BUFFERED_COUNTS || count.peer === 'other') this.#counts.set(key, { ...count });
     else this.#count({ ...count, peer: 'other' });
   }
+}
+
+/** What is reported of an exchange that was refused, or would have been. */
+export function decisionRecordOf(exchange: Exchange): DecisionRecord {
+  return {
+    ...decisionOf(exchange),
+    method: exchange.server.head.method,
+    host: (exchange.host ?? '').slice(0, MAX_TEXT_LENGTH),
+    path: (exchange.path ?? '').slice(0, MAX_TEXT_LENGTH),
+    status: exchange.status,
+    traceId: exchange.trace.traceId,
+  };
+}
+
+/** The same of a TCP connection, which has nothing of HTTP. */
+export function decisionRecordOfTcp(passage: TcpPassage): DecisionRecord {
+  return { ...decisionOf(passage), method: '', host: '', path: '', status: 0, traceId: '' };
 }
 
 type DecisionOfPassage = Omit<DecisionRecord, 'method' | 'host' | 'path' | 'status' | 'traceId'>;

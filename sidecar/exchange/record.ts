@@ -1,3 +1,4 @@
+import type { DecisionRecord } from '#proto/gen/lateral/v1/observation.ts';
 import type { Exchange } from './exchange.ts';
 import type { TcpPassage } from './tcp-passage.ts';
 
@@ -6,6 +7,8 @@ export interface Recorder {
   record(exchange: Exchange, endedAt: number): void;
   /** The same of a TCP connection; absent: it takes none of them. */
   recordTcp?(passage: TcpPassage, endedAt: number): void;
+  /** A connection, or bytes on one, that never became a request; absent: it takes none of them. */
+  recordConnection?(decision: DecisionRecord): void;
 }
 
 /** Last stage of both directions: hands the ended exchange to log, metrics, span and decision record. */

@@ -20,14 +20,17 @@ export class LogWriter {
   #timer: NodeJS.Timeout | undefined;
   #idle: (() => void)[] = [];
   dropped = 0;
+  /** True: nobody reads lines, and none are made. */
+  isOff = false;
 
   constructor(sink: LogSink, maxPendingBytes = MAX_PENDING_LOG_BYTES) {
     this.#sink = sink;
     this.#maxPendingBytes = maxPendingBytes;
   }
 
-  /** Where the next line goes, which ends with a newline; then `commit`. Undefined: there is no room, and it counts as dropped. */
+  /** Where the next line goes, which ends with a newline; then `commit`. Undefined: nobody reads, or there is no room, and it counts as dropped. */
   begin(): LogLines | undefined {
+    if (this.isOff) return undefined;
     if (!this.#isClosed && this.#pending.end < this.#maxPendingBytes) return this.#pending;
     this.dropped++;
     return undefined;

@@ -1,3 +1,4 @@
+import type { DecisionRecord } from '#proto/gen/lateral/v1/observation.ts';
 import { DecisionTally } from '../control/decision-tally.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Recorder } from '../exchange/record.ts';
@@ -16,7 +17,7 @@ export const MAX_WAITING_EXCHANGES = 2_048;
  */
 export class ForwardedRecords implements Recorder {
   readonly #send: (records: WorkerRecords) => void;
-  readonly #tally: DecisionTally | undefined;
+  readonly #tally = new DecisionTally();
   readonly #wantsSpans: boolean;
   #spans: SpanFacts[] = [];
   #isOnItsWay = false;
@@ -25,14 +26,13 @@ export class ForwardedRecords implements Recorder {
   /** Spans that were not handed over, because the main thread was too slow. */
   lost = 0;
 
-  constructor(wants: { readonly spans: boolean; readonly decisions: boolean }, send: (records: WorkerRecords) => void) {
-    this.#wantsSpans = wants.spans;
-    this.#tally = wants.decisions ? new DecisionTally() : undefined;
+  constructor(wantsSpans: boolean, send: (records: WorkerRecords) => void) {
+    this.#wantsSpans = wantsSpans;
     this.#send = send;
   }
 
   record(exchange: Exchange, endedAt: number): void {
-    this.#tally?.record(exchange);
+    this.#tally.record(exchange);
     if (this.#wantsSpans && exchange.trace.isSampled) {
       if (this.#spans.length < MAX_WAITING_EXCHANGES) this.#spans.push(spanFactsOf(exchange, endedAt));
       else this.lost += spansOf(exchange);
@@ -41,7 +41,12 @@ export class ForwardedRecords implements Recorder {
   }
 
   recordTcp(passage: TcpPassage): void {
-    this.#tally?.recordTcp(passage);
+    this.#tally.recordTcp(passage);
+    this.#schedule();
+  }
+
+  recordConnection(decision: DecisionRecord): void {
+    this.#tally.recordConnection(decision);
     this.#schedule();
   }
 
@@ -78,11 +83,11 @@ export class ForwardedRecords implements Recorder {
     this.#isOnItsWay = true;
     const spans = this.#spans;
     this.#spans = [];
-    this.#send({ spans, decisions: this.#tally?.take() ?? { decisions: [], counts: [], droppedDecisions: 0 } });
+    this.#send({ spans, decisions: this.#tally.take() });
   }
 
   get #isEmpty(): boolean {
-    return this.#spans.length === 0 && (this.#tally?.isEmpty ?? true);
+    return this.#spans.length === 0 && this.#tally.isEmpty;
   }
 }
 

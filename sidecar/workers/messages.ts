@@ -16,9 +16,10 @@ export interface WorkerSettings {
   readonly logKey: Uint8Array;
   /** Log lines that may wait in this worker. */
   readonly maxPendingLogBytes: number;
-  /** The main thread takes spans, or decisions. */
+  /** Somebody reads log lines. */
+  readonly wantsLog: boolean;
+  /** The main thread takes spans. */
   readonly wantsSpans: boolean;
-  readonly wantsDecisions: boolean;
 }
 
 /** What the main thread asks of a worker; each is answered. */
@@ -53,6 +54,8 @@ export type ToWorker =
   /** The lines sent last were written, or lost; the next may come. */
   | { readonly kind: 'lines-taken'; readonly areLost: boolean }
   | { readonly kind: 'records-taken' }
+  /** Whether somebody reads log lines from now on. */
+  | { readonly kind: 'log-wanted'; readonly isWanted: boolean }
   | { readonly kind: 'ping' };
 
 export type FromWorker =
@@ -70,6 +73,7 @@ const TO_WORKER: ReadonlySet<unknown> = new Set<ToWorker['kind']>([
   'generated',
   'lines-taken',
   'records-taken',
+  'log-wanted',
   'ping',
 ]);
 const FROM_WORKER: ReadonlySet<unknown> = new Set<FromWorker['kind']>([

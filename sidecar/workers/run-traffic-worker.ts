@@ -13,7 +13,7 @@ import { ReceivedCredentials } from './received-credentials.ts';
 
 /** Runs one share of the traffic: what this thread does not have of its own comes from and goes to the main thread. */
 export function runTrafficWorker(port: MessagePort, settings: WorkerSettings): void {
-  const { configuration, wantsSpans, wantsDecisions } = settings;
+  const { configuration, wantsSpans } = settings;
   const post = (message: FromWorker) => port.postMessage(message);
   const { workload, trustDomain, rootNamespace } = configuration;
   const credentials = new ReceivedCredentials(settings.credentials);
@@ -23,18 +23,16 @@ export function runTrafficWorker(port: MessagePort, settings: WorkerSettings): v
     const message: FromWorker = { kind: 'lines', bytes };
     port.postMessage(message, [bytes.buffer]);
   });
-  const hasLog = configuration.telemetry.accessLog !== 'off';
-  const log = hasLog ? new LogWriter(lines, settings.maxPendingLogBytes) : undefined;
-  const records = new ForwardedRecords({ spans: wantsSpans, decisions: wantsDecisions }, (batch) =>
-    post({ kind: 'records', records: batch }),
-  );
+  const log = new LogWriter(lines, settings.maxPendingLogBytes);
+  log.isOff = !settings.wantsLog;
+  const records = new ForwardedRecords(wantsSpans, (batch) => post({ kind: 'records', records: batch }));
   const traffic = new ServedTraffic({
     configuration,
     credentials,
     policy,
     log,
     logKey: settings.logKey,
-    recorders: wantsSpans || wantsDecisions ? [records] : [],
+    recorders: [records],
     gauges: [lostSpans(records)],
     isShared: true,
   });
@@ -59,7 +57,7 @@ export function runTrafficWorker(port: MessagePort, settings: WorkerSettings): v
         return { kind: 'metrics', metrics: (await traffic.metrics()).snapshot() };
       case 'drain':
         await traffic.drain();
-        await Promise.all([records.close(), log?.close()]);
+        await Promise.all([records.close(), log.close()]);
     }
     return { kind: 'done' };
   }
@@ -86,6 +84,9 @@ export function runTrafficWorker(port: MessagePort, settings: WorkerSettings): v
         return;
       case 'records-taken':
         records.taken();
+        return;
+      case 'log-wanted':
+        log.isOff = !message.isWanted;
         return;
       case 'ping':
         post({ kind: 'pong' });

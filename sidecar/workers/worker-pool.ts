@@ -29,11 +29,14 @@ export interface WorkerPoolOptions {
   readonly configuration: SidecarConfiguration;
   readonly credentials: CredentialSource;
   readonly generate: GenerateValidators;
-  /** Undefined: there is no access log. It is the caller's to close. */
-  readonly log: SharedLog | undefined;
+  /** It is the caller's to close. */
+  readonly log: SharedLog;
+  /** Tells whether somebody reads log lines, and when that changes. */
+  readonly onLogWanted: (listener: (isWanted: boolean) => void) => void;
   /** Takes sampled exchanges; undefined: nobody does. */
   readonly spans: { take(facts: SpanFacts): void } | undefined;
-  readonly decisions: { absorb(tallied: TalliedDecisions): void } | undefined;
+  /** Take what was decided. */
+  readonly decisions: readonly { absorb(tallied: TalliedDecisions): void }[];
   /** What a worker runs; default: traffic-worker.ts. */
   readonly program?: URL;
 }
@@ -64,6 +67,7 @@ export class WorkerPool implements Traffic {
   #turn: Promise<unknown> = Promise.resolve();
   #inForce: Snapshot | undefined;
   #isOpen = false;
+  #wantsLog = true;
   #restarts = 0;
 
   /** Starts the workers; they serve nothing before `open`. */
@@ -73,6 +77,10 @@ export class WorkerPool implements Traffic {
     this.#generate = shareGeneration(options.generate);
     const numbers = Array.from({ length: options.configuration.concurrency }, (_, index) => index + 1);
     this.#slots = numbers.map((number) => ({ number, backoff: new Backoff(), link: undefined }));
+    options.onLogWanted((isWanted) => {
+      this.#wantsLog = isWanted;
+      for (const link of this.#links) link.post({ kind: 'log-wanted', isWanted });
+    });
     for (const slot of this.#slots) this.#launch(slot);
     options.credentials.onRenewal((credentials) => {
       for (const link of this.#links) link.post({ kind: 'credentials', credentials });
@@ -156,15 +164,15 @@ export class WorkerPool implements Traffic {
   }
 
   #launch(slot: Slot): WorkerLink {
-    const { configuration, credentials, spans, decisions } = this.#options;
+    const { configuration, credentials, spans } = this.#options;
     const settings = {
       kind: 'traffic-worker',
       configuration,
       credentials: credentials.current(),
       logKey: this.#logKey,
       maxPendingLogBytes: Math.ceil(MAX_PENDING_LOG_BYTES / configuration.concurrency),
+      wantsLog: this.#wantsLog,
       wantsSpans: spans !== undefined,
-      wantsDecisions: decisions !== undefined,
     } as const;
     slot.link = new WorkerLink(this.#program, `traffic-${slot.number}`, settings, {
       onMessage: (message, link) => this.#take(message, link),
@@ -182,11 +190,11 @@ export class WorkerPool implements Traffic {
           .then((result) => link.post({ kind: 'generated', id: message.id, result }));
         return;
       case 'lines':
-        log?.write(message.bytes, (error) => link.post({ kind: 'lines-taken', areLost: error !== null }));
+        log.write(message.bytes, (error) => link.post({ kind: 'lines-taken', areLost: error !== null }));
         return;
       case 'records':
         for (const facts of message.records.spans) spans?.take(facts);
-        decisions?.absorb(message.records.decisions);
+        for (const taker of decisions) taker.absorb(message.records.decisions);
         link.post({ kind: 'records-taken' });
     }
   }

@@ -8,6 +8,8 @@ import type { CredentialSource } from '#sidecar/identity/credentials.ts';
 import { generateInWorker } from '#sidecar/policy/generate-in-worker.ts';
 import { SnapshotRefused } from '#sidecar/policy/policy-source.ts';
 import { PolicyStatus } from '#sidecar/policy/policy-status.ts';
+import { TappedLog } from '#sidecar/telemetry/tapped-log.ts';
+import { SharedLog } from '#sidecar/workers/shared-log.ts';
 import { WorkerLink } from '#sidecar/workers/worker-link.ts';
 import { WorkerPool } from '#sidecar/workers/worker-pool.ts';
 import { TestAuthority } from '../../support/certificates.ts';
@@ -53,9 +55,10 @@ async function poolOf(t: Test, program?: string) {
     configuration,
     credentials: CREDENTIALS,
     generate: generateInWorker,
-    log: undefined,
+    log: new SharedLog(new TappedLog(undefined)),
+    onLogWanted: (listener) => listener(false),
     spans: undefined,
-    decisions: undefined,
+    decisions: [],
     ...(program === undefined ? {} : { program: new URL(program, import.meta.url) }),
   });
   t.teardown(() => pool.drain());
@@ -128,8 +131,8 @@ async function linkTo(program: string, onEnd: (reason: string) => void): Promise
       credentials: CREDENTIALS.current(),
       logKey: new Uint8Array(32),
       maxPendingLogBytes: 1,
+      wantsLog: false,
       wantsSpans: false,
-      wantsDecisions: false,
     },
     { onMessage: () => {}, onEnd: (_link, reason) => onEnd(reason) },
   );
