@@ -14,7 +14,7 @@ const ALSO_INPUTS = ['node_modules/.package-lock.json', 'package.json', 'scripts
 /** A sidecar that still runs loads parts of its bundle later: older bundles are kept this long. */
 const KEEP_MS = 24 * 60 * 60 * 1000;
 /** Loaded where a collector or a control plane is configured, and kept as they are: bundled, spans do not leave. */
-const PACKAGES = ['@grpc/*', '@opentelemetry/*'];
+export const PACKAGES = ['@grpc/*', '@opentelemetry/*'];
 /** CommonJS packages ask for modules of Node's. */
 const BANNER = `import { createRequire as requireOf } from 'node:module';\nconst require = requireOf(import.meta.url);`;
 

@@ -17,6 +17,7 @@ const TASKS = {
   bench: 'scripts/bench.ts',
   fuzz: 'scripts/fuzz.ts',
   generate: 'scripts/generate.ts',
+  image: 'scripts/image.ts',
   check: 'scripts/check.ts',
 };
 
