@@ -10,6 +10,8 @@ const FILE_TIMEOUT_SECONDS = 1_800;
 const IMAGE_TOOL = fileURLToPath(new URL('../../shared/cluster/image', import.meta.url));
 const LATERAL_IMAGE = 'localhost/lateral:dev';
 const SHOP_IMAGE = 'localhost/shop:dev';
+/** Of Debian's packages; the test of a server that speaks first is skipped without it. */
+const POSTGRES_IMAGE = 'localhost/postgres:15';
 
 const help = `Usage: npm run test:cluster [-- FILE…]
 
@@ -18,6 +20,7 @@ removes both again. kubectl and helm must be in PATH. The images are made and lo
 elsewhere the cluster must have them:
 
   ${LATERAL_IMAGE}   npm run image makes its root folder in build/image
+  ${POSTGRES_IMAGE}   Debian's PostgreSQL (optional)
   ${SHOP_IMAGE}      node at /usr/local/bin/node, examples/shop/services at /shop
 
 The last line is "N passed, N failed".
@@ -60,6 +63,8 @@ function loadImages(): void {
   const node = `${root}node_modules/node/bin/node=/usr/local/bin/node`;
   const entry = ['--entrypoint', '["/usr/local/bin/node"]', '--user', '1000:1000'];
   step(IMAGE_TOOL, ['files', SHOP_IMAGE, '--libs', ...entry, node, 'examples/shop/services=/shop']);
+  const isMade = spawnSync(IMAGE_TOOL, ['list'], { encoding: 'utf8' }).stdout.includes(POSTGRES_IMAGE);
+  step(IMAGE_TOOL, isMade ? ['load', POSTGRES_IMAGE] : ['debian', POSTGRES_IMAGE, 'postgresql']);
 }
 
 function step(program: string, args: readonly string[]): void {

@@ -1,0 +1,373 @@
+import t from 'tap';
+import { apply, get, helm, kubectl, list, run, until } from './cluster-tools.ts';
+
+/** What is not plain HTTP to a Deployment: gRPC, WebSocket, a server that speaks first, StatefulSets, odd pods, outages. */
+const ROOT = 'lateral-system';
+const NAMESPACE = 'protocols';
+const CHART = [
+  '--set',
+  'image.repository=localhost/lateral',
+  '--set',
+  'image.tag=dev',
+  '--set',
+  'image.pullPolicy=IfNotPresent',
+];
+const POSTGRES_IMAGE = 'localhost/postgres:15';
+const hasPostgres = (await run('kubectl', ['get', 'nodes', '-o', 'json'])).stdout.includes(POSTGRES_IMAGE);
+
+/** An h2c server that answers as a gRPC service would: trailers with grpc-status. */
+const GRPC_SERVER = `
+import http2 from 'node:http2';
+http2.createServer().on('stream', (stream, headers) => {
+  stream.on('data', () => {});
+  stream.on('end', () => {
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0', 'x-caller': headers['x-forwarded-client-cert'] ?? 'nobody' }));
+    stream.end(Buffer.from([0, 0, 0, 0, 0]));
+  });
+}).listen(50051, '0.0.0.0');
+process.once('SIGTERM', () => process.exit());
+`;
+const GRPC_CLIENT = `
+import http2 from 'node:http2';
+const session = http2.connect('http://' + process.argv.at(-1));
+const stream = session.request({ ':method': 'POST', ':path': '/shop.Greeter/Hello', 'content-type': 'application/grpc', te: 'trailers' });
+stream.on('response', (headers) => { if (headers['grpc-status'] !== undefined) console.log('grpc-status ' + headers['grpc-status'] + ' ' + headers['grpc-message']); });
+stream.on('trailers', (trailers) => console.log('grpc-status ' + trailers['grpc-status'] + ' ' + trailers['x-caller']));
+stream.on('error', (error) => console.log(error.message));
+stream.on('close', () => process.exit());
+stream.resume();
+stream.end(Buffer.from([0, 0, 0, 0, 0]));
+`;
+/** A WebSocket server of few lines: it says one text frame back for each connection (RFC 6455 §1.3). */
+const SOCKET_SERVER = `
+import http from 'node:http';
+import { createHash } from 'node:crypto';
+http.createServer((request, response) => response.end(process.env.HOSTNAME + ' ' + request.headers['x-forwarded-client-cert']))
+  .on('upgrade', (request, socket) => {
+    const accept = createHash('sha1').update(request.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest('base64');
+    socket.write('HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\nSec-WebSocket-Accept: ' + accept + '\\r\\n\\r\\n');
+    socket.write(Buffer.concat([Buffer.from([0x81, 5]), Buffer.from('hello')]));
+    socket.on('error', () => {});
+  })
+  .listen(8080, '0.0.0.0');
+process.once('SIGTERM', () => process.exit());
+`;
+const SOCKET_CLIENT = `
+const socket = new WebSocket('ws://' + process.argv.at(-1));
+socket.onmessage = ({ data }) => { console.log(data); process.exit(); };
+socket.onerror = (event) => { console.log('error ' + event.message); process.exit(1); };
+`;
+
+interface Workload {
+  readonly name: string;
+  readonly script?: string;
+  readonly port?: number;
+  readonly portName?: string;
+  readonly kind?: 'Deployment' | 'StatefulSet';
+  readonly annotations?: object;
+  readonly pod?: object;
+}
+
+/** ServiceAccount, Service and Deployment (or StatefulSet with a headless Service) of one name. */
+function manifests({
+  name,
+  script,
+  port,
+  portName,
+  kind = 'Deployment',
+  annotations = {},
+  pod = {},
+}: Workload): string {
+  const labels = { app: name };
+  const container = {
+    name,
+    image: 'localhost/shop:dev',
+    imagePullPolicy: 'IfNotPresent',
+    args: script === undefined ? ['/shop/client.ts'] : ['--input-type=module', '-e', script],
+    ...(port === undefined
+      ? {}
+      : { ports: [{ containerPort: port }], readinessProbe: { tcpSocket: { port }, periodSeconds: 1 } }),
+  };
+  const isSet = kind === 'StatefulSet';
+  const items = [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: NAMESPACE } },
+    ...(port === undefined
+      ? []
+      : [
+          {
+            apiVersion: 'v1',
+            kind: 'Service',
+            metadata: { name, namespace: NAMESPACE },
+            spec: { selector: labels, ...(isSet ? { clusterIP: 'None' } : {}), ports: [{ name: portName, port }] },
+          },
+        ]),
+    {
+      apiVersion: 'apps/v1',
+      kind,
+      metadata: { name, namespace: NAMESPACE },
+      spec: {
+        selector: { matchLabels: labels },
+        ...(isSet ? { serviceName: name, replicas: 2 } : {}),
+        template: {
+          metadata: { labels, annotations },
+          spec: { serviceAccountName: name, terminationGracePeriodSeconds: 5, containers: [container], ...pod },
+        },
+      },
+    },
+    {
+      apiVersion: 'lateral.dev/v1alpha1',
+      kind: 'AuthorizationPolicy',
+      metadata: { name, namespace: NAMESPACE },
+      spec: {
+        selector: { matchLabels: labels },
+        rules: [{ from: [{ source: { principals: [`cluster.local/ns/${NAMESPACE}/sa/client`] } }] }],
+      },
+    },
+  ];
+  return JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
+}
+
+const rolledOut = (name: string, kind = 'deploy') =>
+  kubectl('rollout', 'status', '-n', NAMESPACE, `${kind}/${name}`, '--timeout=120s');
+
+/** Runs a script in the client's container. */
+async function inClient(script: string, ...args: readonly string[]): Promise<string> {
+  const exec = ['exec', '-n', NAMESPACE, 'deploy/client', '-c', 'client', '--', '/usr/local/bin/node'];
+  const { stdout, stderr } = await run('kubectl', [...exec, '--input-type=module', '-e', script, ...args]);
+  return `${stdout}${stdout === '' ? stderr : ''}`.trim();
+}
+
+const FETCH = `const r = await fetch('http://' + process.argv.at(-1), { signal: AbortSignal.timeout(5_000) }).catch((e) => e);
+console.log(r instanceof Error ? 'error ' + (r.cause?.code ?? r.message) : r.status + ' ' + await r.text());`;
+
+t.test('the mesh, and workloads of many kinds', async (t) => {
+  await helm(
+    'install',
+    'lateral',
+    'helm/lateral',
+    '-n',
+    ROOT,
+    '--create-namespace',
+    ...CHART,
+    '--wait',
+    '--timeout',
+    '120s',
+  );
+  await apply(
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: NAMESPACE, labels: { 'lateral.dev/inject': 'enabled' } },
+    }),
+  );
+  await apply(manifests({ name: 'client' }));
+  await apply(manifests({ name: 'greeter', script: GRPC_SERVER, port: 50051, portName: 'grpc' }));
+  await apply(manifests({ name: 'socket', script: SOCKET_SERVER, port: 8080, portName: 'http' }));
+  await apply(manifests({ name: 'set', script: SOCKET_SERVER, port: 8080, portName: 'http', kind: 'StatefulSet' }));
+  await apply(manifests({ name: 'guessed', script: SOCKET_SERVER, port: 8080, portName: 'something' }));
+  await apply(
+    manifests({
+      name: 'unredirected',
+      script: SOCKET_SERVER.replace("'0.0.0.0'", "'127.0.0.1'"),
+      port: 8080,
+      portName: 'http',
+      annotations: { 'lateral.dev/interception': 'none' },
+    }),
+  );
+  await Promise.all([
+    ...['client', 'greeter', 'socket', 'guessed', 'unredirected'].map((name) => rolledOut(name)),
+    rolledOut('set', 'statefulset'),
+  ]);
+  t.pass('all are ready');
+});
+
+t.test('gRPC', async (t) => {
+  t.match(
+    await inClient(GRPC_CLIENT, 'greeter:50051'),
+    /^grpc-status 0 .*URI=spiffe:\/\/cluster\.local\/ns\/protocols\/sa\/client/,
+  );
+});
+
+t.test('WebSocket', async (t) => {
+  t.equal(await inClient(SOCKET_CLIENT, 'socket:8080/chat'), 'hello');
+});
+
+t.test('a port whose protocol nobody declared', async (t) => {
+  t.match(await inClient(FETCH, 'guessed:8080/'), /^200 guessed-.* URI=|^200 guessed-.*URI=spiffe/);
+});
+
+t.test('a pod of a StatefulSet by its own name, and by its address', async (t) => {
+  t.match(await inClient(FETCH, 'set-1.set:8080/'), /^200 set-1 .*URI=spiffe/);
+  t.match(await inClient(FETCH, 'set:8080/'), /^200 set-[01] .*URI=spiffe/);
+  const [pod] = await list('pods', NAMESPACE, 'app=socket');
+  t.match(await inClient(FETCH, `${pod?.status.podIP}:8080/`), /^200 socket-.*URI=spiffe/);
+});
+
+t.test('interception: none, and an app on loopback', async (t) => {
+  t.match(await inClient(FETCH, 'unredirected:8080/'), /^200 unredirected-.*URI=spiffe/);
+  const [pod] = await list('pods', NAMESPACE, 'app=unredirected');
+  t.notOk((pod?.spec.initContainers ?? []).some(({ name }: { name: string }) => name === 'lateral-init'));
+});
+
+t.test('a call to its own service goes through its own sidecar', async (t) => {
+  const exec = [
+    'exec',
+    '-n',
+    NAMESPACE,
+    'deploy/socket',
+    '-c',
+    'socket',
+    '--',
+    '/usr/local/bin/node',
+    '--input-type=module',
+    '-e',
+    FETCH,
+  ];
+  t.match((await run('kubectl', [...exec, 'socket:8080/'])).stdout, /^403 .*authorization_not_allowed/);
+});
+
+t.test(
+  'a server that speaks first: PostgreSQL',
+  { skip: hasPostgres ? false : `no image ${POSTGRES_IMAGE}` },
+  async (t) => {
+    const start =
+      'initdb -D /data/db -A trust >/dev/null && echo "host all all all trust" >> /data/db/pg_hba.conf && exec postgres -D /data/db -h 0.0.0.0 -k /tmp';
+    const container = {
+      name: 'postgres',
+      image: POSTGRES_IMAGE,
+      imagePullPolicy: 'IfNotPresent',
+      command: ['/bin/sh', '-c', `export PATH=/usr/lib/postgresql/15/bin:$PATH LC_ALL=C; ${start}`],
+      ports: [{ containerPort: 5432 }],
+      readinessProbe: {
+        exec: { command: ['/usr/lib/postgresql/15/bin/pg_isready', '-h', '127.0.0.1'] },
+        periodSeconds: 1,
+      },
+      securityContext: { runAsUser: 101 },
+      volumeMounts: [{ name: 'data', mountPath: '/data' }],
+    };
+    const pod = {
+      containers: [container],
+      volumes: [{ name: 'data', emptyDir: {} }],
+      securityContext: { fsGroup: 101 },
+    };
+    await apply(manifests({ name: 'postgres', port: 5432, portName: 'tcp-postgres', pod }));
+    const client = {
+      ...container,
+      name: 'psql',
+      command: ['/bin/sleep', '3600'],
+      ports: [],
+      readinessProbe: undefined,
+    };
+    await apply(
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: 'psql', namespace: NAMESPACE },
+        spec: {
+          serviceAccountName: 'client',
+          terminationGracePeriodSeconds: 1,
+          containers: [client],
+          volumes: pod.volumes,
+          securityContext: pod.securityContext,
+        },
+      }),
+    );
+    await rolledOut('postgres');
+    await kubectl('wait', '-n', NAMESPACE, '--for=condition=Ready', 'pod/psql', '--timeout=90s');
+    const psql = await run('kubectl', [
+      'exec',
+      '-n',
+      NAMESPACE,
+      'psql',
+      '-c',
+      'psql',
+      '--',
+      '/usr/lib/postgresql/15/bin/psql',
+      '-h',
+      'postgres',
+      '-U',
+      'postgres',
+      '-Atc',
+      'select 6 * 7',
+    ]);
+    t.equal(psql.stdout.trim(), '42', psql.stderr);
+  },
+);
+
+t.test('pods that are never injected', async (t) => {
+  const pod = (name: string, spec: object, metadata: object = {}) =>
+    apply(
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name, namespace: NAMESPACE, ...metadata },
+        spec: {
+          terminationGracePeriodSeconds: 1,
+          containers: [
+            { name: 'c', image: 'localhost/shop:dev', imagePullPolicy: 'IfNotPresent', args: ['/shop/client.ts'] },
+          ],
+          ...spec,
+        },
+      }),
+    );
+  await pod('host', { hostNetwork: true });
+  await pod('out', {}, { labels: { 'lateral.dev/inject': 'false' } });
+  for (const name of ['host', 'out']) {
+    const { spec } = await get('pod', name, NAMESPACE);
+    t.notOk(
+      (spec.initContainers ?? []).some(({ name }: { name: string }) => name === 'lateral-sidecar'),
+      name,
+    );
+  }
+});
+
+t.test('without the control plane calls go on, also after a sidecar was killed', async (t) => {
+  await kubectl('scale', '-n', ROOT, 'deploy/lateral-control-plane', '--replicas=0');
+  await until(
+    'no control plane',
+    () => list('pods', ROOT, 'app.kubernetes.io/component=control-plane'),
+    (pods) => pods.length === 0,
+  );
+  t.match(await inClient(FETCH, 'socket:8080/'), /^200 /);
+  const [before] = await list('pods', NAMESPACE, 'app=socket');
+  // the container's process 1 is the sidecar; only a signal from outside of its namespace could kill it at once
+  await run('kubectl', [
+    'exec',
+    '-n',
+    NAMESPACE,
+    before?.metadata.name ?? '',
+    '-c',
+    'lateral-sidecar',
+    '--',
+    '/lateral/bin/node',
+    '-e',
+    'process.kill(1, "SIGTERM")',
+  ]);
+  await until(
+    'the sidecar is there again',
+    () => get('pod', before?.metadata.name ?? '', NAMESPACE),
+    ({ status }) =>
+      status.initContainerStatuses.some(
+        (one: { name: string; restartCount: number; ready: boolean }) =>
+          one.name === 'lateral-sidecar' && one.restartCount > 0 && one.ready,
+      ),
+  );
+  t.match(
+    await until(
+      'calls',
+      () => inClient(FETCH, 'socket:8080/'),
+      (text) => text.startsWith('200'),
+      20_000,
+    ),
+    /^200 /,
+  );
+  await kubectl('scale', '-n', ROOT, 'deploy/lateral-control-plane', '--replicas=1');
+  await kubectl('rollout', 'status', '-n', ROOT, 'deploy/lateral-control-plane', '--timeout=90s');
+});
+
+t.test('all of it is removed', async () => {
+  await kubectl('delete', 'namespace', NAMESPACE, '--wait=true', '--timeout=120s');
+  await helm('uninstall', 'lateral', '-n', ROOT, '--wait', '--timeout', '120s');
+  await kubectl('delete', 'namespace', ROOT, '--wait=true', '--timeout=60s');
+});
