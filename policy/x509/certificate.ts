@@ -110,12 +110,14 @@ function authorityCertificate(
   });
 }
 
-function keyIdentifiers(issuer: IssuerNames, subjectPublicKeyInfo: Buffer): Der[] {
+/** Of the certificate's own key and, where the issuer states one, of the issuer's. */
+export function keyIdentifiers(issuer: IssuerNames, subjectPublicKeyInfo: Buffer): Der[] {
   const own = subjectKeyIdentifier(keyIdentifier(subjectPublicKeyInfo));
   return issuer.keyIdentifier === undefined ? [own] : [own, authorityKeyIdentifier(issuer.keyIdentifier)];
 }
 
-interface Content {
+/** What every certificate states. */
+export interface CertificateContent {
   readonly serial: Buffer;
   readonly issuerName: Der;
   readonly subject: Der;
@@ -126,8 +128,8 @@ interface Content {
   readonly signer: KeyObject;
 }
 
-/** RFC 5280 §4.1. */
-function certificate(content: Content): Buffer {
+/** RFC 5280 §4.1. Returns DER. */
+export function certificate(content: CertificateContent): Buffer {
   const body = sequence(
     tagged(0, integer(VERSION_3)),
     integer(positive(content.serial)),

@@ -25,7 +25,8 @@ const EXTENDED_KEY_USAGE = '2.5.29.37';
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 
-/** Tag of uniformResourceIdentifier in GeneralName. */
+/** Tags of dNSName and uniformResourceIdentifier in GeneralName. */
+const DNS_NAME = 2;
 const URI_NAME = 6;
 
 /** RFC 5280 §4.2.1.3: bit 0 is digitalSignature, 5 keyCertSign, 6 cRLSign. */
@@ -35,6 +36,12 @@ const SIGN_BITS = { bytes: Buffer.of(0b0000_0110), unusedBits: 1 };
 /** One URI; critical where the subject is empty (RFC 5280 §4.2.1.6). */
 export function subjectAltName(uri: string, isCritical: boolean): Der {
   return extension(SUBJECT_ALT_NAME, isCritical, sequence(taggedBytes(URI_NAME, Buffer.from(uri, 'latin1'))));
+}
+
+/** DNS names; critical, as the subject is empty (RFC 5280 §4.2.1.6). */
+export function dnsAltNames(names: readonly string[]): Der {
+  const tagged = names.map((name) => taggedBytes(DNS_NAME, Buffer.from(name, 'latin1')));
+  return extension(SUBJECT_ALT_NAME, true, sequence(...tagged));
 }
 
 export function digitalSignatureUsage(): Der {
@@ -47,6 +54,10 @@ export function certificateSigningUsage(): Der {
 
 export function serverAndClientUsage(): Der {
   return extension(EXTENDED_KEY_USAGE, false, sequence(oid(SERVER_AUTH), oid(CLIENT_AUTH)));
+}
+
+export function serverUsage(): Der {
+  return extension(EXTENDED_KEY_USAGE, false, sequence(oid(SERVER_AUTH)));
 }
 
 /** `undefined`: not an authority (the default FALSE is left out, as DER demands). */

@@ -1,0 +1,145 @@
+import type { InjectionSettings } from './injection-configuration.ts';
+import type { JsonObject } from './json-object.ts';
+import {
+  INBOUND_PORT,
+  INIT_CONTAINER,
+  METRICS_PORT,
+  OUTBOUND_PORT,
+  PROGRAM,
+  SIDECAR_CONTAINER,
+  SIDECAR_UID,
+  STATE_DIRECTORY,
+  STATE_VOLUME,
+  TOKEN_AUDIENCE,
+  TOKEN_DIRECTORY,
+  TOKEN_VOLUME,
+} from './names.ts';
+import type { PodChoices } from './pod-choices.ts';
+import { POD_ENVIRONMENT } from './sidecar-settings.ts';
+
+/** Renewed by the kubelet when four fifths of it are over. */
+const TOKEN_LIFETIME_SECONDS = 43_200;
+/** Key, chain and last snapshot of one workload; it counts towards the sidecar's memory. */
+const STATE_LIMIT = '64Mi';
+/** A sidecar that waits for its control plane is not started again before this: that would bring nothing. */
+const STARTUP_FAILURES = 600;
+const READINESS_PERIOD_SECONDS = 5;
+/** Shorter than the probe's own timeout of 1 s: it answers the moment that it is ready. */
+const STARTUP_PATH = '/readyz?waitMs=900';
+
+const RESTRICTED = {
+  allowPrivilegeEscalation: false,
+  privileged: false,
+  readOnlyRootFilesystem: true,
+  seccompProfile: { type: 'RuntimeDefault' },
+};
+
+/** Redirects the pod's traffic, and ends. */
+export function initContainer(choices: PodChoices, { configuration }: InjectionSettings): JsonObject {
+  const excluded = (name: string, values: readonly (number | string)[]) =>
+    values.length === 0 ? [] : [name, values.join(',')];
+  return {
+    name: INIT_CONTAINER,
+    ...image(configuration),
+    args: [
+      'init',
+      ...['--inbound-port', String(INBOUND_PORT), '--outbound-port', String(OUTBOUND_PORT)],
+      ...['--uid', String(SIDECAR_UID)],
+      ...excluded('--exclude-inbound-ports', [METRICS_PORT, ...choices.excludeInboundPorts]),
+      ...excluded('--exclude-outbound-ports', choices.excludeOutboundPorts),
+      ...excluded('--exclude-outbound-cidrs', choices.excludeOutboundCidrs),
+    ],
+    resources: configuration.initResources,
+    securityContext: {
+      ...RESTRICTED,
+      capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] },
+      runAsUser: 0,
+      runAsGroup: 0,
+      runAsNonRoot: false,
+    },
+  };
+}
+
+/** The proxy. `isNative`: as an init container that goes on; else it holds back the containers behind it by a hook. */
+export function sidecarContainer(
+  configurationText: string,
+  choices: PodChoices,
+  { configuration }: InjectionSettings,
+  isNative: boolean,
+): JsonObject {
+  return {
+    name: SIDECAR_CONTAINER,
+    ...image(configuration),
+    args: ['sidecar', '--config', 'env:LATERAL_CONFIG'],
+    env: [...POD_ENVIRONMENT, { name: 'LATERAL_CONFIG', value: configurationText }],
+    ports: [{ name: SCRAPED_PORT_NAME, containerPort: METRICS_PORT, protocol: 'TCP' }],
+    ...(isNative ? nativeLife() : classicLife(configuration.drainSeconds)),
+    readinessProbe: { httpGet: agentGet('/readyz'), periodSeconds: READINESS_PERIOD_SECONDS, timeoutSeconds: 1 },
+    resources: sidecarResources(choices, configuration.resources),
+    securityContext: {
+      ...RESTRICTED,
+      capabilities: { drop: ['ALL'] },
+      runAsUser: SIDECAR_UID,
+      runAsGroup: SIDECAR_UID,
+      runAsNonRoot: true,
+    },
+    volumeMounts: [
+      { name: STATE_VOLUME, mountPath: STATE_DIRECTORY },
+      { name: TOKEN_VOLUME, mountPath: TOKEN_DIRECTORY, readOnly: true },
+    ],
+  };
+}
+
+/** Name of the port that a PodMonitor selects. */
+const SCRAPED_PORT_NAME = 'lateral-metrics';
+
+/** What the sidecar writes, in memory, and its token for the control plane, of an audience of its own. */
+export function sidecarVolumes(): readonly JsonObject[] {
+  const token = { audience: TOKEN_AUDIENCE, expirationSeconds: TOKEN_LIFETIME_SECONDS, path: 'token' };
+  return [
+    { name: STATE_VOLUME, emptyDir: { medium: 'Memory', sizeLimit: STATE_LIMIT } },
+    { name: TOKEN_VOLUME, projected: { sources: [{ serviceAccountToken: token }] } },
+  ];
+}
+
+function image({ image, imagePullPolicy }: InjectionSettings['configuration']): JsonObject {
+  return { image, ...(imagePullPolicy === undefined ? {} : { imagePullPolicy }) };
+}
+
+/** The containers behind it start once its startup probe has passed; it ends after all others. */
+function nativeLife(): JsonObject {
+  return {
+    restartPolicy: 'Always',
+    startupProbe: {
+      httpGet: agentGet(STARTUP_PATH),
+      periodSeconds: 1,
+      timeoutSeconds: 1,
+      failureThreshold: STARTUP_FAILURES,
+    },
+  };
+}
+
+/** Containers start in order, each after the hook of the one before; at the end all are told at once. */
+function classicLife(drainSeconds: number): JsonObject {
+  const postStart = { exec: { command: [PROGRAM, 'sidecar', '--wait-ready'] } };
+  const preStop = { exec: { command: [PROGRAM, 'sidecar', '--linger', String(drainSeconds)] } };
+  return { lifecycle: drainSeconds === 0 ? { postStart } : { postStart, preStop } };
+}
+
+function agentGet(path: string): JsonObject {
+  return { path, port: METRICS_PORT, scheme: 'HTTP' };
+}
+
+function sidecarResources(
+  choices: PodChoices,
+  { requests, limits }: InjectionSettings['configuration']['resources'],
+): JsonObject {
+  const given = (cpu: string | undefined, memory: string | undefined) => ({
+    ...(cpu === undefined ? {} : { cpu }),
+    ...(memory === undefined ? {} : { memory }),
+  });
+  return {
+    requests: { ...requests, ...given(choices.cpu, choices.memory) },
+    limits: { ...limits, ...given(choices.cpuLimit, choices.memoryLimit) },
+  };
+}

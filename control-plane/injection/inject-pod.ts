@@ -1,0 +1,134 @@
+import { initContainer, sidecarContainer, sidecarVolumes } from './containers.ts';
+import { declaredPorts, type ExplicitListener, explicitListeners } from './explicit-listeners.ts';
+import { findObstacles } from './find-obstacles.ts';
+import { type InjectionSettings, usesNativeSidecar } from './injection-configuration.ts';
+import { type JsonObject, objectAt, objectsAt, textAt, textsAt } from './json-object.ts';
+import { INJECTED, METRICS_PORT } from './names.ts';
+import { type PodChoices, readPodChoices } from './pod-choices.ts';
+import { withProxyEnvironment } from './proxy-environment.ts';
+import { rewriteProbes } from './rewrite-probes.ts';
+import { sidecarSettings } from './sidecar-settings.ts';
+import { injectComplaint, skipReason } from './skip-reason.ts';
+
+/** Warnings are for whoever makes the pod; complaints say what to change. */
+export type Injection =
+  | { readonly kind: 'injected'; readonly pod: JsonObject; readonly warnings: readonly string[] }
+  | { readonly kind: 'skipped'; readonly reason: string; readonly warnings: readonly string[] }
+  | { readonly kind: 'refused'; readonly complaints: readonly string[] };
+
+/**
+ * Makes a pod part of the mesh: the same pod with the sidecar, its init container, volumes, status annotation, and the probes
+ * led through the sidecar. What it gave before it skips, so that a second run changes nothing. Nothing but the arguments counts.
+ */
+export function injectPod(pod: JsonObject, namespace: string, settings: InjectionSettings): Injection {
+  const complaint = injectComplaint(pod);
+  if (complaint !== undefined) return { kind: 'refused', complaints: [complaint] };
+  const skip = skipReason(pod, namespace, settings.mesh.rootNamespace);
+  if (skip !== undefined) return { kind: 'skipped', ...skip };
+  const { choices, complaints, warnings } = readPodChoices(textsAt(objectAt(pod, 'metadata'), 'annotations'));
+  const obstacles = [...complaints, ...findObstacles(pod, choices)];
+  if (obstacles.length > 0) return { kind: 'refused', complaints: obstacles };
+  const injected = withSidecar(pod, choices, settings);
+  return { kind: 'injected', pod: injected.pod, warnings: [...warnings, ...injected.warnings] };
+}
+
+function withSidecar(pod: JsonObject, choices: PodChoices, settings: InjectionSettings) {
+  const spec = objectAt(pod, 'spec');
+  const isNative = usesNativeSidecar(settings);
+  const isRedirected = choices.interception === 'redirect';
+  const warnings: string[] = [];
+  const probes: JsonObject[] = [];
+  const changed = (container: JsonObject, hasProxy: boolean): JsonObject => {
+    const rewritten = rewriteProbes(container);
+    probes.push(...rewritten.probes);
+    warnings.push(...rewritten.warnings);
+    if (isRedirected || !hasProxy) return rewritten.container;
+    return withProxyEnvironment(rewritten.container, choices.excludeOutboundCidrs);
+  };
+  const containers = objectsAt(spec, 'containers').map((container) => changed(container, true));
+  const initContainers = objectsAt(spec, 'initContainers').map((container) => changed(container, isNative));
+  const listeners = isRedirected
+    ? []
+    : explicitListeners(declaredPorts([...containers, ...lasting(initContainers)]), choices);
+  if (!isRedirected) warnings.push(...explicitWarnings(listeners, choices));
+  const labels = textsAt(objectAt(pod, 'metadata'), 'labels');
+  const text = sidecarSettings({ labels, choices, listeners, probes }, settings);
+  const sidecar = sidecarContainer(text, choices, settings, isNative);
+  const init = isRedirected ? [initContainer(choices, settings)] : [];
+  const inits = isNative ? [...init, sidecar, ...initContainers] : [...initContainers, ...init];
+  return {
+    warnings,
+    pod: {
+      ...pod,
+      metadata: annotated(pod, { choices, listeners, isNative }, settings),
+      spec: {
+        ...spec,
+        ...(inits.length === 0 ? {} : { initContainers: inits }),
+        containers: isNative ? containers : [sidecar, ...containers],
+        volumes: [...objectsAt(spec, 'volumes'), ...sidecarVolumes()],
+      },
+    },
+  };
+}
+
+interface Result {
+  readonly choices: PodChoices;
+  readonly listeners: readonly ExplicitListener[];
+  readonly isNative: boolean;
+}
+
+function annotated(
+  pod: JsonObject,
+  { choices, listeners, isNative }: Result,
+  { version }: InjectionSettings,
+): JsonObject {
+  const metadata = objectAt(pod, 'metadata');
+  const annotations = textsAt(metadata, 'annotations');
+  const { interception } = choices;
+  const inbound = Object.fromEntries(listeners.map(({ appPort, listenerPort }) => [appPort, listenerPort]));
+  const status = interception === 'none' ? { version, interception, inbound } : { version, interception };
+  return {
+    ...metadata,
+    annotations: {
+      ...annotations,
+      ...(Object.keys(annotations).some((name) => name.startsWith('prometheus.io/')) ? {} : scraped()),
+      // else `kubectl logs` and `exec` would choose the sidecar, which stands first
+      ...(isNative ? {} : defaultContainer(pod, annotations)),
+      [INJECTED]: JSON.stringify(status),
+    },
+  };
+}
+
+function scraped(): JsonObject {
+  return {
+    'prometheus.io/scrape': 'true',
+    'prometheus.io/port': String(METRICS_PORT),
+    'prometheus.io/path': '/metrics',
+  };
+}
+
+function defaultContainer(pod: JsonObject, annotations: JsonObject): JsonObject {
+  const name = 'kubectl.kubernetes.io/default-container';
+  const first = textAt(objectsAt(objectAt(pod, 'spec'), 'containers')[0] ?? {}, 'name');
+  return annotations[name] !== undefined || first === undefined ? {} : { [name]: first };
+}
+
+/** Init containers that run beside the app. */
+function lasting(initContainers: readonly JsonObject[]): JsonObject[] {
+  return initContainers.filter((container) => container['restartPolicy'] === 'Always');
+}
+
+/** Without redirection nothing but the app itself or the network keeps a caller from going round the sidecar. */
+function explicitWarnings(listeners: readonly ExplicitListener[], choices: PodChoices): string[] {
+  const ports = listeners.map(({ appPort }) => appPort).join(', ');
+  return [
+    ...(listeners.length === 0
+      ? ['interception none: no container declares a TCP port, so the mesh can call none']
+      : [
+          `interception none: calls to the pod's address on port ${ports} go round the sidecar, unless the app listens on 127.0.0.1 only or a NetworkPolicy guards the port`,
+        ]),
+    ...(choices.excludeOutboundPorts.length === 0
+      ? []
+      : ['interception none: exclude-outbound-ports has no effect; name hosts in NO_PROXY instead']),
+  ];
+}

@@ -1,0 +1,88 @@
+import { type JsonObject, objectAt, objectsAt, textAt } from './json-object.ts';
+import { METRICS_PORT } from './names.ts';
+
+const PROBES = [
+  ['readinessProbe', 'readiness'],
+  ['livenessProbe', 'liveness'],
+  ['startupProbe', 'startup'],
+] as const;
+const HOOKS = ['postStart', 'preStop'] as const;
+/** Kubernetes' default of timeoutSeconds. */
+const DEFAULT_TIMEOUT_SECONDS = 1;
+
+/** One entry of the sidecar's `probes`: the probe as the pod stated it. */
+export type RewrittenProbe = JsonObject;
+
+export interface RewrittenContainer {
+  readonly container: JsonObject;
+  readonly probes: readonly RewrittenProbe[];
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Leads the probes of a container, and its lifecycle hooks over HTTP, to the sidecar's port: the kubelet has no certificate,
+ * and its plaintext would be refused. Timings stay. exec needs no network; a probe with a `host` of its own does not go to the
+ * pod; both stay as they are. Excluded ports are treated like all others: one rule, and the sidecar reaches them as well.
+ */
+export function rewriteProbes(container: JsonObject): RewrittenContainer {
+  const probes: RewrittenProbe[] = [];
+  const warnings: string[] = [];
+  const name = textAt(container, 'name') ?? '';
+  let rewritten = container;
+  for (const [field, kind] of PROBES) {
+    const probe = objectAt(container, field);
+    const target = targetOf(probe, container, `${name}: ${field}`, warnings);
+    if (target === undefined) continue;
+    const { httpGet: _http, tcpSocket: _tcp, grpc: _grpc, ...timings } = probe;
+    const timeoutSeconds = probe['timeoutSeconds'] ?? DEFAULT_TIMEOUT_SECONDS;
+    probes.push({ container: name, kind, timeoutSeconds, ...target });
+    rewritten = { ...rewritten, [field]: { ...timings, httpGet: agentProbe(name, kind) } };
+  }
+  const lifecycle = objectAt(container, 'lifecycle');
+  for (const kind of HOOKS) {
+    const hook = objectAt(lifecycle, kind);
+    if (hook['httpGet'] === undefined) continue;
+    const target = targetOf({ httpGet: hook['httpGet'] }, container, `${name}: lifecycle.${kind}`, warnings);
+    if (target === undefined) continue;
+    probes.push({ container: name, kind, ...target });
+    const others = objectAt(rewritten, 'lifecycle');
+    rewritten = { ...rewritten, lifecycle: { ...others, [kind]: { httpGet: agentProbe(name, kind) } } };
+  }
+  return { container: rewritten, probes, warnings };
+}
+
+function agentProbe(container: string, kind: string): JsonObject {
+  return { path: `/app-health/${container}/${kind}`, port: METRICS_PORT, scheme: 'HTTP' };
+}
+
+/** What the sidecar is to ask; undefined: this probe stays as it is. */
+function targetOf(probe: JsonObject, container: JsonObject, what: string, warnings: string[]): JsonObject | undefined {
+  const http = objectAt(probe, 'httpGet');
+  const tcp = objectAt(probe, 'tcpSocket');
+  const grpc = objectAt(probe, 'grpc');
+  const port = portOf(http['port'] ?? tcp['port'] ?? grpc['port'], container);
+  if (probe['httpGet'] === undefined && probe['tcpSocket'] === undefined && probe['grpc'] === undefined)
+    return undefined;
+  if ((textAt(http, 'host') ?? '') !== '' || (textAt(tcp, 'host') ?? '') !== '') return undefined;
+  if (port === undefined) {
+    warnings.push(`container ${what}: its port is not one of the container's; the probe is left as it is`);
+    return undefined;
+  }
+  if (probe['tcpSocket'] !== undefined) return { tcp: { port } };
+  if (probe['grpc'] !== undefined) return { grpc: { port, service: textAt(grpc, 'service') ?? '' } };
+  const headers = objectsAt(http, 'httpHeaders').map((header) => ({
+    name: textAt(header, 'name') ?? '',
+    value: textAt(header, 'value') ?? '',
+  }));
+  const scheme = textAt(http, 'scheme') === 'HTTPS' ? 'https' : 'http';
+  return { http: { port, path: textAt(http, 'path') ?? '', scheme, headers } };
+}
+
+/** A number, or a name among the container's own ports, as the kubelet resolves it. */
+function portOf(port: unknown, container: JsonObject): number | undefined {
+  if (typeof port === 'number') return port;
+  if (typeof port !== 'string') return undefined;
+  const named = objectsAt(container, 'ports').find((candidate) => candidate['name'] === port)?.['containerPort'];
+  if (typeof named === 'number') return named;
+  return /^\d{1,5}$/.test(port) ? Number(port) : undefined;
+}

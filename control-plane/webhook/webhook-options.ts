@@ -1,0 +1,50 @@
+import type { EventLog } from '../event-log.ts';
+import type { InjectionSettings } from '../injection/injection-configuration.ts';
+import type { JudgeObject } from './validate-review.ts';
+
+/** A Secret as the API has it: values decoded. */
+export interface StoredSecret {
+  readonly data: { readonly [key: string]: Buffer };
+  readonly resourceVersion: string;
+}
+
+/** The Secret of the webhooks' certificate. */
+export interface SecretStore {
+  /** Undefined: it does not exist. */
+  read(): Promise<StoredSecret | undefined>;
+  /** Replaces all data; `conflict`: somebody else wrote since `resourceVersion`. */
+  write(data: { readonly [key: string]: Buffer }, resourceVersion: string): Promise<'written' | 'conflict'>;
+}
+
+/** One MutatingWebhookConfiguration or ValidatingWebhookConfiguration: where the API server is told whom to trust. */
+export interface WebhookRegistration {
+  /** For messages, e.g. `MutatingWebhookConfiguration lateral-injector`. */
+  readonly name: string;
+  /** `clientConfig.caBundle` of each of its webhooks, as it stands there (base64), `''` where it has none; undefined: it does not exist. */
+  read(): Promise<{ readonly caBundles: readonly string[]; readonly resourceVersion: string } | undefined>;
+  /** Sets `clientConfig.caBundle` (base64) of all its webhooks, and nothing else. */
+  write(caBundle: string, resourceVersion: string): Promise<'written' | 'conflict'>;
+}
+
+export interface WebhooksOptions {
+  /** Port 0: any free port. */
+  readonly listen: { readonly address: string; readonly port: number };
+  /** What pods are injected with; asked at each request, so that new roots are in force at once. */
+  readonly injection: () => InjectionSettings;
+  /** Judges one object as `lateral check` would, in the mesh as it is. */
+  readonly judge: JudgeObject;
+  /** Names the API server calls the webhooks by, e.g. `lateral-control-plane.lateral-system.svc`; see `webhookNames`. */
+  readonly dnsNames: readonly string[];
+  readonly secret: SecretStore;
+  readonly registrations: readonly WebhookRegistration[];
+  /** Only the leader writes the Secret and the registrations. */
+  readonly isLeader: () => boolean;
+  readonly log: EventLog;
+  readonly now: () => number;
+}
+
+/** The names of the control plane's Service that a certificate must be good for. */
+export function webhookNames(rootNamespace: string, clusterDomain: string): string[] {
+  const service = `lateral-control-plane.${rootNamespace}.svc`;
+  return [service, `${service}.${clusterDomain}`];
+}
