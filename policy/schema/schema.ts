@@ -281,6 +281,22 @@ export function refined<T>(
   };
 }
 
+/** A rule in CEL, and what is said where it does not hold. */
+export interface CelRule {
+  readonly rule: string;
+  readonly message: string;
+}
+
+/**
+ * The same schema, with rules that the API server of Kubernetes holds values against as well (in CEL, `self` being the value).
+ * The reader does not know CEL: the same must be said to it by `refined` or the kind's `check`. Fields without a type
+ * (planned ones, schema documents) are out of CEL's sight, and within long lists the API server finds any rule too costly.
+ */
+export function withCel<T>(schema: Schema<T>, ...rules: readonly CelRule[]): Schema<T> {
+  const before = schema.json['x-kubernetes-validations'];
+  return withJson(schema, { 'x-kubernetes-validations': [...(Array.isArray(before) ? before : []), ...rules] });
+}
+
 /** Any JSON value, kept as it is (schema documents). */
 export function anything(description: string): Schema<unknown> {
   return { json: { 'x-kubernetes-preserve-unknown-fields': true, description }, read: (value) => value };

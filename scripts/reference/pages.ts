@@ -1,9 +1,11 @@
+import { crdFiles } from '../crds/crd-files.ts';
 import { errorPage } from './error-page.ts';
 import { configurationPage, resourcePage } from './schema-page.ts';
 
-/** Every generated page by its path; a test compares them with what is committed. */
+/** Every generated page and manifest by its path; a test compares them with what is committed. */
 export const PAGES: { readonly [path: string]: () => string } = {
   'docs/errors.md': errorPage,
   'docs/configuration.md': configurationPage,
   'docs/resources.md': resourcePage,
+  ...crdFiles(),
 };

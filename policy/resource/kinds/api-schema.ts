@@ -9,6 +9,7 @@ import {
   required,
   type Schema,
   string,
+  withCel,
 } from '../../schema/schema.ts';
 import type { ResourceKind } from '../kind.ts';
 import { dnsSubdomain } from '../names.ts';
@@ -122,11 +123,17 @@ const configMapReferences = list(
 const sourceSpec: Schema<SourceApiSchemaSpec> = object({
   openapi: required(
     refined(
-      object({
-        file: optional(string({ description: 'Path of the document, relative to the file that names it.' })),
-        inline: optional(inlineDocument),
-        configMapRefs: optional(configMapReferences),
-      }),
+      withCel(
+        object({
+          file: optional(string({ description: 'Path of the document, relative to the file that names it.' })),
+          inline: optional(inlineDocument),
+          configMapRefs: optional(configMapReferences),
+        }),
+        {
+          rule: '!has(self.file)',
+          message: 'a file is read from a policy folder only; in a cluster use configMapRefs or inline',
+        },
+      ),
       ({ file, inline, configMapRefs }, path, context) => {
         if ([file, inline, configMapRefs].filter((source) => source !== undefined).length === 1) return true;
         context.fail(path, 'invalid_value', 'expected exactly one of file, inline and configMapRefs');

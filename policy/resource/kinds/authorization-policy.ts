@@ -1,4 +1,14 @@
-import { choice, defaulted, type Infer, list, object, optional, planned, string } from '../../schema/schema.ts';
+import {
+  choice,
+  defaulted,
+  type Infer,
+  list,
+  object,
+  optional,
+  planned,
+  string,
+  withCel,
+} from '../../schema/schema.ts';
 import type { ResourceKind } from '../kind.ts';
 import { authorizationRule } from './authorization-rule.ts';
 import { workloadSelector } from './workload-selector.ts';
@@ -10,7 +20,7 @@ const targetRef = object({
   namespace: optional(string()),
 });
 
-const authorizationPolicySpec = object({
+const authorizationPolicyFields = object({
   selector: optional(workloadSelector),
   targetRef: optional(targetRef),
   targetRefs: optional(list(targetRef)),
@@ -21,6 +31,18 @@ const authorizationPolicySpec = object({
   rules: optional(list(authorizationRule)),
   provider: planned('provider (of action CUSTOM)'),
 });
+
+const authorizationPolicySpec = withCel(
+  authorizationPolicyFields,
+  {
+    rule: '!(has(self.selector) && (has(self.targetRef) || has(self.targetRefs)))',
+    message: 'targetRefs and selector cannot both be set',
+  },
+  {
+    rule: "!has(self.action) || self.action != 'DENY' || (has(self.rules) && size(self.rules) > 0)",
+    message: 'DENY without rules is meaningless: it never applies; `rules: [{}]` denies all',
+  },
+);
 
 export type AuthorizationPolicySpec = Infer<typeof authorizationPolicySpec>;
 

@@ -7,6 +7,7 @@ import {
   type Path,
   type ReadContext,
   refined,
+  withCel,
 } from '../../schema/schema.ts';
 import type { ResourceKind } from '../kind.ts';
 import { portComplaint } from './value-complaints.ts';
@@ -23,11 +24,17 @@ const mutualTls = object({
 });
 export type MutualTlsMode = Infer<typeof mutualTls>;
 
-const peerAuthenticationSpec = object({
-  selector: optional(workloadSelector),
-  mtls: optional(mutualTls),
-  portLevelMtls: optional(refined(map(mutualTls, 'Modes by port of the app.'), checkPorts)),
-});
+const peerAuthenticationSpec = withCel(
+  object({
+    selector: optional(workloadSelector),
+    mtls: optional(mutualTls),
+    portLevelMtls: optional(refined(map(mutualTls, 'Modes by port of the app.'), checkPorts)),
+  }),
+  {
+    rule: '!has(self.portLevelMtls) || (has(self.selector) && has(self.selector.matchLabels) && size(self.selector.matchLabels) > 0)',
+    message: 'portLevelMtls needs a selector with labels',
+  },
+);
 
 export type PeerAuthenticationSpec = Infer<typeof peerAuthenticationSpec>;
 
