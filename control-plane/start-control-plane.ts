@@ -85,11 +85,11 @@ async function start(
   const folder = await startPolicyFolder({ ...shared, directory, lastGoodFile });
   closers.push(() => folder.close());
 
-  const services = { ...shared, authority, tokens, registry, observations, now };
+  const source = () => folder.status;
+  const services = { ...shared, authority, tokens, registry, observations, source, now };
   const address = await startServer(configuration, options, services, closers);
 
   const { issuerNotAfterMs } = authority;
-  const source = () => folder.status;
   const facts = { registry, observations, metrics, source, issuerNotAfterMs };
   const status = statusPort === undefined ? undefined : await startStatusServer(statusPort, statusPages(facts));
   if (status !== undefined) closers.push(() => status.close());

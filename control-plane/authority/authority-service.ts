@@ -4,6 +4,7 @@ import type { Mesh } from '#policy/workload-policy.ts';
 import { readCertificateRequest } from '#policy/x509/certificate-request.ts';
 import type { SignRequest, SignResponse } from '#proto/gen/lateral/v1/authority.ts';
 import type { EventLog } from '../event-log.ts';
+import { bearerToken } from '../grpc/bearer-token.ts';
 import { type AuthenticatedCall, certificateOfCaller } from '../grpc/certificate-of-caller.ts';
 import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
 import type { ControlPlaneMetrics } from '../status/metrics.ts';
@@ -105,10 +106,7 @@ async function proveByToken({ tokens, mesh }: AuthorityServiceOptions, authoriza
       'this control plane takes no join tokens (tokens.directory is not set)',
     );
   }
-  const [, token] = /^Bearer (\S{1,512})$/i.exec(authorization) ?? [];
-  if (token === undefined) {
-    throw new CallRefusal(status.UNAUTHENTICATED, 'the authorization metadata is not of the form "Bearer TOKEN"');
-  }
+  const token = bearerToken(authorization);
   const verification = await tokens.verify(token);
   if (verification.kind === 'invalid') throw new CallRefusal(status.UNAUTHENTICATED, verification.reason);
   const { namespace, serviceAccount } = verification.grant;

@@ -3,9 +3,11 @@ import { MAX_REQUEST_BYTES, MAX_UPDATE_BYTES } from '#proto/discovery-limits.ts'
 import { AuthorityService } from '#proto/gen/lateral/v1/authority.ts';
 import { DiscoveryService } from '#proto/gen/lateral/v1/discovery.ts';
 import { ObservationService } from '#proto/gen/lateral/v1/observation.ts';
+import { OperationsService } from '#proto/gen/lateral/v1/operations.ts';
 import { type AuthorityServiceOptions, authorityService } from '../authority/authority-service.ts';
 import { type DiscoveryOptions, discoveryService } from '../discovery/discovery-service.ts';
 import { type ObservationServiceOptions, observationService } from '../observation/observation-service.ts';
+import { type OperationsServiceOptions, operationsService } from '../operations/operations-service.ts';
 import { OptionalClientCertificateCredentials, type ServerIdentity } from './server-credentials.ts';
 
 /** Streams one connection may have open: a sidecar needs three. */
@@ -31,12 +33,13 @@ export interface ControlPlaneServer {
 export interface ControlPlaneServerOptions
   extends AuthorityServiceOptions,
     DiscoveryOptions,
-    ObservationServiceOptions {
+    ObservationServiceOptions,
+    OperationsServiceOptions {
   readonly listen: { readonly address: string; readonly port: number };
   readonly identity: ServerIdentity;
 }
 
-/** Serves Authority, Discovery and Observation. Throws in one sentence when the port cannot be had. */
+/** Serves Authority, Discovery, Observation and Operations. Throws in one sentence when the port cannot be had. */
 export async function startControlPlaneServer(options: ControlPlaneServerOptions): Promise<ControlPlaneServer> {
   const { listen } = options;
   const server = new Server({
@@ -51,6 +54,7 @@ export async function startControlPlaneServer(options: ControlPlaneServerOptions
   server.addService(AuthorityService, { sign: authorityService(options) });
   server.addService(DiscoveryService, { subscribe: discovery.subscribe });
   server.addService(ObservationService, { report: observationService(options) });
+  server.addService(OperationsService, operationsService(options));
   const credentials = new OptionalClientCertificateCredentials(options.identity);
   let port: number;
   try {

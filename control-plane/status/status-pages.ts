@@ -1,5 +1,6 @@
-import type { SidecarRegistry, SidecarStatus } from '../discovery/sidecar-registry.ts';
+import type { SidecarRegistry } from '../discovery/sidecar-registry.ts';
 import type { ObservationLog } from '../observation/observation-log.ts';
+import { proxyFactsOf, proxyStateOf } from '../operations/proxy-facts.ts';
 import type { SourceStatus } from '../source/source-status.ts';
 import type { ControlPlaneMetrics } from './metrics.ts';
 import type { StatusPage, StatusPages } from './status-server.ts';
@@ -19,7 +20,7 @@ export function statusPages(facts: StatusFacts): StatusPages {
     // This server starts last and ends first: while it answers, gRPC is served and policies are in force.
     '/readyz': () => text('ok\n'),
     '/metrics': () => ({ contentType: 'text/plain; version=0.0.4', body: prometheusText(facts) }),
-    '/proxies': () => json({ source: facts.source(), proxies: facts.registry.sidecars.map(shownSidecar) }),
+    '/proxies': () => json({ source: facts.source(), proxies: facts.registry.sidecars.map(proxyFactsOf) }),
     '/decisions': () =>
       json({
         decisions: facts.observations.decisions,
@@ -29,34 +30,9 @@ export function statusPages(facts: StatusFacts): StatusPages {
   };
 }
 
-function shownSidecar(sidecar: SidecarStatus) {
-  const { refused } = sidecar;
-  return {
-    identity: sidecar.identity,
-    workload: sidecar.workload,
-    sidecarVersion: sidecar.sidecarVersion,
-    peer: sidecar.peer,
-    state: stateOf(sidecar),
-    inForceVersion: sidecar.inForceVersion,
-    pendingVersion: sidecar.pendingVersion ?? null,
-    refused:
-      refused === undefined
-        ? null
-        : { version: refused.version, reasons: refused.reasons, at: new Date(refused.atMs).toISOString() },
-    connectedAt: new Date(sidecar.connectedAtMs).toISOString(),
-    lastHeard: new Date(sidecar.lastHeardMs).toISOString(),
-  };
-}
-
-/** `current`: has what it should; `pending`: was sent an update; `refused`: would not take the last one. */
-function stateOf({ refused, pendingVersion }: SidecarStatus): 'current' | 'pending' | 'refused' {
-  if (pendingVersion !== undefined) return 'pending';
-  return refused === undefined ? 'current' : 'refused';
-}
-
 /** Prometheus text exposition format 0.0.4. */
 function prometheusText({ registry, metrics, observations, source, issuerNotAfterMs }: StatusFacts): string {
-  const states = registry.sidecars.map(stateOf);
+  const states = registry.sidecars.map(proxyStateOf);
   const count = (state: string) => states.filter((one) => one === state).length;
   const { version, lastApply, resourceCount } = source();
   const lines = [

@@ -25,7 +25,7 @@ const USABLE = '.json';
 /** A token that was used keeps its record until it expires, so that a second use can be told from an unknown token. */
 const USED = '.used';
 
-/** What a token stands for. */
+/** What a join token stands for: one workload's identity. */
 export interface TokenGrant {
   readonly namespace: string;
   readonly serviceAccount: string;
@@ -33,17 +33,25 @@ export interface TokenGrant {
   readonly isReusable: boolean;
 }
 
-export type TokenVerification =
-  | { readonly kind: 'valid'; readonly grant: TokenGrant }
+/** What an operator's token stands for: the Operations service until it expires, and no identity. */
+export interface OperatorGrant {
+  readonly isOperator: true;
+  readonly expiresAtMs: number;
+}
+
+export type TokenVerification<Grant = TokenGrant> =
+  | { readonly kind: 'valid'; readonly grant: Grant }
   /** The reason is for the holder of a token: it tells nothing to who guesses. */
   | { readonly kind: 'invalid'; readonly reason: string };
 
-/** Join tokens in a directory that the control plane and `lateral token` share. */
+/** Tokens in a directory that the control plane and `lateral token` share. */
 export interface TokenStore {
   /** Stores a new token's hash and returns the token; throws when the directory holds MAX_TOKENS. */
-  issue(grant: TokenGrant): Promise<string>;
-  /** Tells what a token stands for, without using it up. */
+  issue(grant: TokenGrant | OperatorGrant): Promise<string>;
+  /** Tells what a join token stands for, without using it up; an operator's token is none. */
   verify(text: string): Promise<TokenVerification>;
+  /** Tells whether this is an operator's token; a join token is none. */
+  verifyOperator(text: string): Promise<TokenVerification<OperatorGrant>>;
   /** Uses a verified token up, unless it is reusable. False: another caller was first. */
   consume(text: string): Promise<boolean>;
   /** Removes the records of expired tokens. */
@@ -75,16 +83,19 @@ export async function openTokenStore(directory: string, now: () => number): Prom
       return formatJoinToken(token);
     },
     async verify(text) {
-      const token = parseJoinToken(text.trim());
-      if (token === undefined) return invalid('is not of the form of a join token');
-      const usable = await readRecord(pathOf(token.id, USABLE));
-      const record = usable ?? (await readRecord(pathOf(token.id, USED)));
-      if (record === undefined || !isSecretOf(record.secretSha256, token.secret)) {
-        return invalid('is unknown here (it was issued elsewhere, or expired and was removed)');
+      const found = await find(text);
+      if (found.kind === 'invalid') return found;
+      if (isOperatorGrant(found.record)) {
+        return invalid("is an operator's token, which proves no workload; issue one without --operator");
       }
-      if (record.expiresAtMs <= now()) return invalid(`expired at ${new Date(record.expiresAtMs).toISOString()}`);
-      if (usable === undefined) return invalid('was used already; it is good for one use, so issue a new one');
-      return { kind: 'valid', grant: record };
+      if (!found.isUsable) return invalid('was used already; it is good for one use, so issue a new one');
+      return { kind: 'valid', grant: found.record };
+    },
+    async verifyOperator(text) {
+      const found = await find(text);
+      if (found.kind === 'invalid') return found;
+      if (isOperatorGrant(found.record)) return { kind: 'valid', grant: found.record };
+      return invalid("is a workload's, not an operator's; `lateral token --operator` issues one");
     },
     async consume(text) {
       const token = parseJoinToken(text.trim());
@@ -93,9 +104,21 @@ export async function openTokenStore(directory: string, now: () => number): Prom
     },
   };
 
+  async function find(text: string): Promise<FoundToken> {
+    const token = parseJoinToken(text.trim());
+    if (token === undefined) return invalid('is not of the form of a token (lateral.ID.SECRET)');
+    const usable = await readRecord(pathOf(token.id, USABLE));
+    const record = usable ?? (await readRecord(pathOf(token.id, USED)));
+    if (record === undefined || !isSecretOf(record.secretSha256, token.secret)) {
+      return invalid('is unknown here (it was issued elsewhere, or expired and was removed)');
+    }
+    if (record.expiresAtMs <= now()) return invalid(`expired at ${new Date(record.expiresAtMs).toISOString()}`);
+    return { kind: 'found', record, isUsable: usable !== undefined };
+  }
+
   async function useUp(token: JoinToken): Promise<boolean> {
     const record = await readRecord(pathOf(token.id, USABLE));
-    if (record === undefined) return false;
+    if (record === undefined || isOperatorGrant(record)) return false;
     if (record.isReusable) return true;
     try {
       // Of all who try, the system lets one rename succeed.
@@ -108,9 +131,11 @@ export async function openTokenStore(directory: string, now: () => number): Prom
   }
 }
 
-interface TokenRecord extends TokenGrant {
-  readonly secretSha256: string;
-}
+type TokenRecord = (TokenGrant | OperatorGrant) & { readonly secretSha256: string };
+
+type FoundToken =
+  | { readonly kind: 'found'; readonly record: TokenRecord; readonly isUsable: boolean }
+  | Extract<TokenVerification, { readonly kind: 'invalid' }>;
 
 async function readRecord(path: string): Promise<TokenRecord | undefined> {
   const value = await readJsonFile(path, MAX_TOKEN_FILE_BYTES);
@@ -118,16 +143,19 @@ async function readRecord(path: string): Promise<TokenRecord | undefined> {
 }
 
 function isTokenRecord(value: unknown): value is TokenRecord {
+  if (!isRecord(value) || typeof value.expiresAtMs !== 'number' || typeof value.secretSha256 !== 'string') return false;
+  if (value.isOperator === true) return true;
   return (
-    isRecord(value) &&
     typeof value.namespace === 'string' &&
     typeof value.serviceAccount === 'string' &&
-    typeof value.expiresAtMs === 'number' &&
-    typeof value.isReusable === 'boolean' &&
-    typeof value.secretSha256 === 'string'
+    typeof value.isReusable === 'boolean'
   );
 }
 
-function invalid(reason: string): TokenVerification {
-  return { kind: 'invalid', reason: `join token ${reason}` };
+function isOperatorGrant(grant: TokenGrant | OperatorGrant): grant is OperatorGrant {
+  return 'isOperator' in grant && grant.isOperator;
+}
+
+function invalid(reason: string): Extract<TokenVerification, { readonly kind: 'invalid' }> {
+  return { kind: 'invalid', reason: `token ${reason}` };
 }

@@ -46,13 +46,32 @@ t.test('--ttl and --reusable', async (t) => {
   t.ok(Math.abs(restMs - 2 * 86_400_000) < 5_000);
 });
 
+t.test('--operator is good for operations only', async (t) => {
+  const { stdout, tokens, code } = await run(t, ['--operator', '--ttl', '8h']);
+  t.equal(code, 0);
+  t.match(stdout, /^lateral\.[0-9a-f]{32}\.[\w-]{43}\n$/);
+  const store = await openTokenStore(tokens, Date.now);
+  const verification = await store.verifyOperator(stdout);
+  const restMs = verification.kind === 'valid' ? verification.grant.expiresAtMs - Date.now() : 0;
+  t.ok(Math.abs(restMs - 8 * 3_600_000) < 5_000);
+  t.match(await store.verify(stdout), { kind: 'invalid', reason: /is an operator's token, which proves no workload/ });
+  t.equal(await store.consume(stdout), false);
+});
+
+t.test('a join token is no operator token', async (t) => {
+  const { stdout, tokens } = await run(t, ORDERS);
+  const store = await openTokenStore(tokens, Date.now);
+  t.match(await store.verifyOperator(stdout), { kind: 'invalid', reason: /is a workload's, not an operator's/ });
+});
+
 t.test('wrong usage says what to change', async (t) => {
   const cases: [readonly string[], RegExp][] = [
     [['--namespace', 'shop'], /--service-account S is missing/],
     [['--service-account', 'a'], /--namespace N is missing/],
     [[...ORDERS, '--ttl', 'soon'], /--ttl soon is not a duration/],
     [[...ORDERS, '--ttl', '31d'], /outside of/],
-    [[...ORDERS, '--operator'], /--operator is not implemented in this version/],
+    [[...ORDERS, '--operator'], /--operator takes none of --namespace/],
+    [['--operator', '--reusable'], /--operator takes none of/],
     [[...ORDERS, '--frobnicate'], /frobnicate/],
     [['--namespace', 'a/b', '--service-account', 'c'], /make no identity/],
     [['--namespace', 'lateral-system', '--service-account', 'control-plane'], /own identity/],

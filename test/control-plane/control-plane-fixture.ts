@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ControlPlaneConfiguration } from '#control-plane/configuration.ts';
 import { type RunningControlPlane, startControlPlane } from '#control-plane/start-control-plane.ts';
-import { issueJoinToken } from '#control-plane/tokens/issue-join-token.ts';
+import { issueJoinToken } from '#control-plane/tokens/issue-token.ts';
 import type { Workload } from '#policy/workload-policy.ts';
 import { type ControlPlaneConnection, connectControlPlane } from '#sidecar/control/connect-control-plane.ts';
 

@@ -1,7 +1,14 @@
 import { parseSpiffeId } from '#policy/identity/spiffe-id.ts';
 import { controlPlaneIdentity } from '../authority/control-plane-certificate.ts';
 import type { ControlPlaneConfiguration } from '../configuration.ts';
-import { DEFAULT_TOKEN_TTL_MS, MAX_TOKEN_TTL_MS, MIN_TOKEN_TTL_MS, openTokenStore } from './token-store.ts';
+import {
+  DEFAULT_TOKEN_TTL_MS,
+  MAX_TOKEN_TTL_MS,
+  MIN_TOKEN_TTL_MS,
+  type OperatorGrant,
+  openTokenStore,
+  type TokenGrant,
+} from './token-store.ts';
 
 /** The request for a token is wrong; the message says what to change. */
 export class TokenRefused extends Error {}
@@ -16,10 +23,10 @@ export interface JoinTokenRequest {
 
 /** Issues a join token into the control plane's directory; the control plane need not run. */
 export async function issueJoinToken(
-  { mesh, tokenDirectory }: ControlPlaneConfiguration,
-  { namespace, serviceAccount, isReusable, ttlMs = DEFAULT_TOKEN_TTL_MS }: JoinTokenRequest,
+  configuration: ControlPlaneConfiguration,
+  { namespace, serviceAccount, isReusable, ttlMs }: JoinTokenRequest,
 ): Promise<string> {
-  if (tokenDirectory === undefined) throw new TokenRefused('the configuration has no tokens.directory; add it');
+  const { mesh } = configuration;
   const parsed = parseSpiffeId(`spiffe://${mesh.trustDomain}/ns/${namespace}/sa/${serviceAccount}`);
   if (parsed.kind === 'invalid') {
     throw new TokenRefused(
@@ -29,11 +36,28 @@ export async function issueJoinToken(
   if (parsed.id.uri === controlPlaneIdentity(mesh).uri) {
     throw new TokenRefused(`${parsed.id.uri} is the control plane's own identity; no workload gets it`);
   }
+  return issue(configuration, ttlMs, (expiresAtMs) => ({ namespace, serviceAccount, isReusable, expiresAtMs }));
+}
+
+/** Issues a token for operators: good for the Operations service until it expires, and for nothing else. */
+export function issueOperatorToken(
+  configuration: ControlPlaneConfiguration,
+  ttlMs: number | undefined,
+): Promise<string> {
+  return issue(configuration, ttlMs, (expiresAtMs) => ({ isOperator: true, expiresAtMs }));
+}
+
+async function issue(
+  { tokenDirectory }: ControlPlaneConfiguration,
+  ttlMs = DEFAULT_TOKEN_TTL_MS,
+  grantUntil: (expiresAtMs: number) => TokenGrant | OperatorGrant,
+): Promise<string> {
+  if (tokenDirectory === undefined) throw new TokenRefused('the configuration has no tokens.directory; add it');
   if (ttlMs < MIN_TOKEN_TTL_MS || ttlMs > MAX_TOKEN_TTL_MS) {
     throw new TokenRefused(
       `a time to live of ${ttlMs} ms is outside of ${MIN_TOKEN_TTL_MS} to ${MAX_TOKEN_TTL_MS} ms (1s to 30d)`,
     );
   }
   const store = await openTokenStore(tokenDirectory, Date.now);
-  return store.issue({ namespace, serviceAccount, isReusable, expiresAtMs: Date.now() + ttlMs });
+  return store.issue(grantUntil(Date.now() + ttlMs));
 }

@@ -1,0 +1,91 @@
+import type { handleUnaryCall, Metadata } from '@grpc/grpc-js';
+import type { ConnectedProxy, KeptDecision, OperationsServer } from '#proto/gen/lateral/v1/operations.ts';
+import type { SidecarRegistry, SidecarStatus } from '../discovery/sidecar-registry.ts';
+import type { EventLog } from '../event-log.ts';
+import { asRefusal } from '../grpc/refuse-call.ts';
+import type { ObservationLog, ReportedDecision } from '../observation/observation-log.ts';
+import type { SourceStatus } from '../source/source-status.ts';
+import type { TokenStore } from '../tokens/token-store.ts';
+import { proveOperator } from './operator-proof.ts';
+import { proxyStateOf } from './proxy-facts.ts';
+
+export interface OperationsServiceOptions {
+  /** Undefined: no tokens are configured, and nobody is answered. */
+  readonly tokens: TokenStore | undefined;
+  readonly registry: SidecarRegistry;
+  readonly observations: ObservationLog;
+  readonly source: () => SourceStatus;
+  readonly log: EventLog;
+}
+
+/** `Operations`: what the control plane knows, for who shows an operator's token. */
+export function operationsService(options: OperationsServiceOptions): OperationsServer {
+  const { registry, observations, source } = options;
+  return {
+    listProxies: answering(options, ({ namespace }) => ({
+      source: sourceMessage(source()),
+      proxies: registry.sidecars
+        .filter(({ workload }) => namespace === '' || workload.namespace === namespace)
+        .map(proxyMessage),
+    })),
+    listDecisions: answering(options, ({ code, limit }) => {
+      const kept = observations.decisions.filter((decision) => code === '' || decision.code === code);
+      return { decisions: kept.slice(-(limit || kept.length)).map(decisionMessage) };
+    }),
+    getDecision: answering(options, ({ decisionId }) => {
+      const found = observations.decisions.findLast((decision) => decision.decisionId === decisionId);
+      return { decision: found === undefined ? undefined : decisionMessage(found) };
+    }),
+  };
+}
+
+/** Asks for the proof before anything is looked up; a refusal is logged. */
+function answering<Request, Response>(
+  { tokens, log }: OperationsServiceOptions,
+  answer: (request: Request) => Response,
+): handleUnaryCall<Request, Response> {
+  const prove = (metadata: Metadata) => proveOperator(tokens, metadata);
+  return (call, callback) => {
+    prove(call.metadata).then(
+      () => callback(null, answer(call.request)),
+      (error: unknown) => {
+        const refusal = asRefusal(error, (cause) => log('operation_failed', { error: String(cause) }));
+        log('operation_refused', { peer: call.getPeer(), method: call.getPath(), reason: refusal.details });
+        callback(refusal);
+      },
+    );
+  };
+}
+
+function sourceMessage({ version, resourceCount, lastApply }: SourceStatus) {
+  return {
+    version,
+    resources: resourceCount,
+    isInForce: lastApply.isInForce,
+    problems: [...lastApply.problems],
+  };
+}
+
+function proxyMessage(sidecar: SidecarStatus): ConnectedProxy {
+  const { workload, refused } = sidecar;
+  return {
+    identity: sidecar.identity,
+    name: workload.name,
+    namespace: workload.namespace,
+    serviceAccount: workload.serviceAccount,
+    sidecarVersion: sidecar.sidecarVersion,
+    peer: sidecar.peer,
+    state: proxyStateOf(sidecar),
+    inForceVersion: sidecar.inForceVersion,
+    pendingVersion: sidecar.pendingVersion ?? '',
+    refusedVersion: refused?.version ?? '',
+    refusedReasons: [...(refused?.reasons ?? [])],
+    refusedAtMs: refused?.atMs ?? 0,
+    connectedAtMs: sidecar.connectedAtMs,
+    lastHeardMs: sidecar.lastHeardMs,
+  };
+}
+
+function decisionMessage({ reporter, sidecar, ...record }: ReportedDecision): KeptDecision {
+  return { record, reporter, sidecar };
+}
