@@ -6,6 +6,7 @@ import { formatProblem } from '#policy/problem.ts';
 import { sidecarConfigurationSchema } from '#sidecar/configuration/sidecar-configuration.ts';
 import { type Command, type CommandIo, UsageError } from '../command.ts';
 import { untilToldToStop } from '../until-told-to-stop.ts';
+import { HOOK_OPTIONS, runHook } from './sidecar-hooks.ts';
 
 const help = `Usage: lateral sidecar --config FILE
 
@@ -13,6 +14,11 @@ Runs the proxy beside one workload. It prints one JSON line with "event":"ready"
 log on stdout (or where telemetry.accessLog says), and what operators should know on stderr.
 
   --config FILE   SidecarConfig (docs/configuration.md); paths in it are relative to the file
+
+In a pod's container hooks, beside the sidecar that runs there (Kubernetes without native sidecars):
+
+  --wait-ready    ends once the sidecar serves, so that the containers behind it start after it
+  --linger N      ends after N seconds, so that the app can end before the sidecar does
 
 SIGTERM or SIGINT: it stops accepting, lets requests under way end (5 s at most), exits 0.
 
@@ -32,7 +38,8 @@ export const sidecarCommand: Command = {
   summary: 'the proxy beside one workload',
   help,
   async run(args: readonly string[], io: CommandIo): Promise<number> {
-    const { values } = parseArgs({ args: [...args], options: { config: { type: 'string' } } });
+    const { values } = parseArgs({ args: [...args], options: { config: { type: 'string' }, ...HOOK_OPTIONS } });
+    if (await runHook(values)) return 0;
     if (values.config === undefined) throw new UsageError('--config FILE is missing');
     const path = values.config;
     const text = await readFile(path, 'utf8').catch((error: Error) => {

@@ -3,7 +3,13 @@ import type { AddressInfo } from 'node:net';
 import type { Writable } from 'node:stream';
 
 /** Answers of one small HTTP server: `METHOD /path` to a function. */
-export type Routes = { readonly [route: string]: (query: URLSearchParams) => LocalAnswer | Promise<LocalAnswer> };
+export type Routes = { readonly [route: string]: Route };
+
+/** Undefined: no answer; the connection is closed. */
+type Route = (
+  query: URLSearchParams,
+  request: http.IncomingMessage,
+) => LocalAnswer | undefined | Promise<LocalAnswer | undefined>;
 
 export interface LocalAnswer {
   readonly status: number;
@@ -33,7 +39,9 @@ export async function openLocalServer(
   const server = http.createServer(
     { headersTimeout: LOCAL_HEADER_TIMEOUT_MS, maxHeaderSize: MAX_LOCAL_HEADER_BYTES },
     (request, response) => {
-      void answer(request, where.loopbackOnly, routes).then(({ status, contentType, body }) => {
+      void answer(request, where.loopbackOnly, routes).then((answered) => {
+        if (answered === undefined) return void request.socket.destroy();
+        const { status, contentType, body } = answered;
         response.writeHead(status, { 'content-type': contentType, 'cache-control': 'no-store' });
         if (typeof body === 'string') response.end(body);
         else if (request.method === 'HEAD') response.end();
@@ -56,7 +64,11 @@ export async function openLocalServer(
   };
 }
 
-async function answer(request: http.IncomingMessage, loopbackOnly: boolean, routes: Routes): Promise<LocalAnswer> {
+async function answer(
+  request: http.IncomingMessage,
+  loopbackOnly: boolean,
+  routes: Routes,
+): Promise<LocalAnswer | undefined> {
   if (loopbackOnly && !isLoopbackHost(request.headers.host ?? '')) {
     return text(403, 'this server answers to loopback names only');
   }
@@ -68,7 +80,7 @@ async function answer(request: http.IncomingMessage, loopbackOnly: boolean, rout
   const [path = '', query = ''] = (request.url ?? '').split('?', 2);
   const route = routes[`${request.method} ${path}`] ?? (request.method === 'HEAD' ? routes[`GET ${path}`] : undefined);
   try {
-    if (route !== undefined) return await route(new URLSearchParams(query));
+    if (route !== undefined) return await route(new URLSearchParams(query), request);
   } catch (error) {
     return text(500, error instanceof Error ? error.message : String(error));
   }

@@ -1,12 +1,19 @@
 import type { SidecarConfiguration } from '../configuration/sidecar-configuration.ts';
 import type { PolicyStatus } from '../policy/policy-status.ts';
-import { json, openLocalServer, type Routes, text } from './local-server.ts';
+import { probeRoutes } from '../probes/probe-routes.ts';
+import { json, type LocalAnswer, openLocalServer, type Routes, text } from './local-server.ts';
 
 const LOOPBACK = '127.0.0.1';
+const ANY_ADDRESS = '::';
+const ANY_IPV4 = '0.0.0.0';
+/** Longest that `/readyz?waitMs=N` holds its answer back, and how often it looks. */
+const MAX_READY_WAIT_MS = 10_000;
+const READY_POLL_MS = 10;
 
 /**
  * Opens the operator's port (`/livez`, `/readyz`, `/config`, `POST /drain` and what `observation` adds; loopback names
- * only) and the port for probes and scrapers (`/metrics`, `/livez`, `/readyz`).
+ * only) and the port for probes and scrapers (`/metrics`, `/livez`, `/readyz`, and the app's own probes). With `waitMs`
+ * `/readyz` answers as soon as the sidecar is ready, or after that time.
  */
 export async function openAdmin(
   configuration: SidecarConfiguration,
@@ -18,7 +25,7 @@ export async function openAdmin(
 ): Promise<{ close(): Promise<void> }> {
   const probes: Routes = {
     'GET /livez': () => text(200, 'ok'),
-    'GET /readyz': () => (isReady() ? text(200, 'ready') : text(503, notReadyReason(policy))),
+    'GET /readyz': (query) => readiness(isReady, policy, Number(query.get('waitMs') ?? 0)),
   };
   const admin = await open('admin', configuration.admin, true, {
     ...probes,
@@ -31,6 +38,7 @@ export async function openAdmin(
   });
   const scrape = await open('metrics', configuration.metrics, false, {
     ...probes,
+    ...probeRoutes(configuration.probes, configuration.workload.address ?? LOOPBACK),
     'GET /metrics': async () => ({
       status: 200,
       contentType: 'text/plain; version=0.0.4; charset=utf-8',
@@ -44,6 +52,14 @@ export async function openAdmin(
   };
 }
 
+async function readiness(isReady: () => boolean, policy: PolicyStatus, waitMs: number): Promise<LocalAnswer> {
+  const deadline = performance.now() + Math.min(waitMs, MAX_READY_WAIT_MS);
+  while (!isReady() && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+  }
+  return isReady() ? text(200, 'ready') : text(503, notReadyReason(policy));
+}
+
 async function open(
   name: string,
   where: { readonly port: number; readonly address: string | undefined },
@@ -54,10 +70,17 @@ async function open(
   try {
     return await openLocalServer({ port: where.port, address, loopbackOnly }, routes);
   } catch (error) {
+    // a machine without IPv6: "any address" is then every one of IPv4
+    if (address === ANY_ADDRESS && isWithoutIpv6(error))
+      return open(name, { ...where, address: ANY_IPV4 }, loopbackOnly, routes);
     throw new Error(
       `cannot open ${name} on ${address}:${where.port}: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
+}
+
+function isWithoutIpv6(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL');
 }
 
 function notReadyReason(policy: PolicyStatus): string {

@@ -15,6 +15,7 @@ import {
   required,
   string,
 } from '#policy/schema/schema.ts';
+import { probesSchema } from '../probes/probe-schema.ts';
 
 /** Most worker threads of one sidecar. */
 export const MAX_CONCURRENCY = 64;
@@ -73,6 +74,9 @@ export const sidecarConfigurationSchema = refined(
         namespace: required(dnsLabel),
         serviceAccount: required(dnsLabel),
         labels: defaulted(map(string({ minLength: 0 }), 'What selectors of policies match.'), {}),
+        address: optional(
+          described(string({ maxLength: 253 }), 'Its own address, e.g. of the pod: the app is probed there. Default 127.0.0.1.'),
+        ),
       }),
     ),
     trustDomain: defaulted(trustDomain, 'cluster.local'),
@@ -117,6 +121,7 @@ export const sidecarConfigurationSchema = refined(
       port: 15020,
       address: undefined,
     }),
+    probes: defaulted(described(probesSchema, "The app's own probes, asked in the kubelet's place."), []),
     telemetry: defaulted(
       object({
         otlp: optional(described(httpUrl, 'Collector that takes OTLP over gRPC; absent: no export.')),
