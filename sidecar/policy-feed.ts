@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { spiffeId } from '#policy/identity/spiffe-id.ts';
 import type { Mesh, Workload } from '#policy/workload-policy.ts';
-import type { SidecarConfiguration } from './configuration/sidecar-configuration.ts';
+import { type SidecarConfiguration, splitHostPort } from './configuration/sidecar-configuration.ts';
 import type { DecisionReporter } from './control/decision-reporter.ts';
 import type { CredentialSource } from './identity/credentials.ts';
 import { logEvent } from './operational-log.ts';
@@ -32,11 +32,15 @@ export async function openPolicyFeed(
     const { tokenFile } = controlPlane;
     return connectControlPlane({
       address: controlPlane.address,
-      trustBundlePem: await readFile(inFolder(controlPlane.trustBundle), 'utf8'),
+      trustBundlePem: isPem(controlPlane.trustBundle)
+        ? controlPlane.trustBundle
+        : await readFile(inFolder(controlPlane.trustBundle), 'utf8'),
       tokenFile: tokenFile === undefined ? undefined : inFolder(tokenFile),
       workload,
       mesh,
-      ports: configuration.inbound.map((listener) => Number(listener.app.slice(listener.app.lastIndexOf(':') + 1))),
+      ports: configuration.inbound.flatMap(({ app = '', ports }) => [
+        ...(configuration.interception === 'none' ? [splitHostPort(app)?.port ?? 0] : Object.keys(ports).map(Number)),
+      ]),
       stateDirectory: stateDirectory === undefined ? undefined : inFolder(stateDirectory),
       log: logEvent,
     });
@@ -68,4 +72,8 @@ export async function openPolicyFeed(
       credentials.close();
     },
   };
+}
+
+function isPem(text: string): boolean {
+  return text.startsWith('-----BEGIN');
 }

@@ -147,7 +147,7 @@ function readyLine(configuration: SidecarConfiguration, identity: string, status
     event: 'ready',
     time: new Date().toISOString(),
     identity,
-    inbound: configuration.inbound.map(({ port, app }) => ({ port, app })),
+    inbound: configuration.inbound.map(({ port, app }) => ({ port, app: app ?? null })),
     outbound: configuration.outbound?.port ?? null,
     admin: configuration.admin.port,
     metrics: configuration.metrics.port,

@@ -117,6 +117,26 @@ export const CODES = {
     meaning: 'On a PERMISSIVE port the caller spoke neither TLS nor HTTP, or nothing in time.',
     remedy: 'Declare the port `protocol: tcp` (or `auto`) if the app does not speak HTTP.',
   },
+  not_redirected: {
+    family: 'connection',
+    status: 0,
+    grpcStatus: GRPC.unavailable,
+    title: 'Not redirected',
+    meaning:
+      'With interception: redirect, the caller connected to the inbound listener itself: no port of the app was meant.',
+    remedy:
+      'Call the port of the app. If it was called, the rules of `lateral init` are missing in this network namespace, or the kernel does not track connections.',
+  },
+  unknown_destination: {
+    family: 'connection',
+    status: 0,
+    grpcStatus: GRPC.unavailable,
+    title: 'Unknown destination',
+    meaning:
+      'The app connected, not by HTTP, to an address that is of no service of the mesh (and MeshDefaults.outbound is RegistryOnly).',
+    remedy:
+      'Declare a MeshService with that address among its hosts, exclude the port or the network from the redirection, or set MeshDefaults.outbound.',
+  },
   late_protocol: {
     family: 'connection',
     status: 0,

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { trustDomainComplaint } from '#policy/identity/spiffe-id.ts';
 import {
   choice,
@@ -10,7 +11,9 @@ import {
   number,
   object,
   optional,
+  type Path,
   port,
+  type ReadContext,
   refined,
   required,
   string,
@@ -42,13 +45,46 @@ const hostPort = string({
     splitHostPort(value) === undefined ? `${JSON.stringify(value)} is not HOST:PORT, e.g. 127.0.0.1:8080` : undefined,
 });
 
-const address = described(string({ maxLength: 253 }), 'Address to bind; default 127.0.0.1, loopback only.');
+const address = described(
+  string({ maxLength: 253 }),
+  'Address to bind; default 127.0.0.1, loopback only; with interception: redirect, inbound takes all.',
+);
 const file = string({ description: 'A path, relative to this file.' });
 
+/** Either the path of a file or, where a pod has none, its text. */
+const bundle = string({
+  maxLength: 262_144,
+  description: 'A path, relative to this file; or the PEM text itself, beginning with -----BEGIN.',
+});
+
+const protocolsByPort = refined(
+  map(
+    choice(['http', 'grpc', 'tcp']),
+    'With interception: redirect, what is spoken on ports of the app, e.g. "8080": http.',
+  ),
+  (ports, path, context) => {
+    const wrong = Object.keys(ports).filter((key) => !/^[1-9][0-9]{0,4}$/.test(key) || Number(key) > 65_535);
+    for (const key of wrong) context.fail([...path, key], 'invalid_value', `${key} is not a port (1 to 65535)`, 'key');
+    return wrong.length === 0;
+  },
+);
+
+const ipAddress = string({
+  check: (value) => (isIP(value) === 0 ? `${JSON.stringify(value)} is not an IP address` : undefined),
+});
+
 const inboundListener = object({
-  port: required(port('Where other workloads connect, by mutual TLS.')),
+  port: required(
+    port('Where other workloads connect, by mutual TLS; with interception: redirect, where they are led.'),
+  ),
   address: optional(address),
-  app: required(described(hostPort, 'The app behind this listener. Its port is what policies call the port.')),
+  app: optional(
+    described(
+      hostPort,
+      'The app behind this listener. Its port is what policies call the port. With interception: redirect the port is the one that the caller meant, and without `app` so is the address.',
+    ),
+  ),
+  ports: defaulted(protocolsByPort, {}),
   protocol: defaulted(
     choice(['auto', 'http', 'grpc', 'tcp'], {
       description:
@@ -75,7 +111,10 @@ export const sidecarConfigurationSchema = refined(
         serviceAccount: required(dnsLabel),
         labels: defaulted(map(string({ minLength: 0 }), 'What selectors of policies match.'), {}),
         address: optional(
-          described(string({ maxLength: 253 }), 'Its own address, e.g. of the pod: the app is probed there. Default 127.0.0.1.'),
+          described(
+            ipAddress,
+            'Its own address, e.g. of the pod: the app is probed there (default 127.0.0.1), and calls to it pass its own inbound.',
+          ),
         ),
       }),
     ),
@@ -87,7 +126,7 @@ export const sidecarConfigurationSchema = refined(
     controlPlane: optional(
       object({
         address: required(hostPort),
-        trustBundle: required(file),
+        trustBundle: required(bundle),
         tokenFile: optional(described(file, 'Join token; not needed while stateDirectory holds a valid certificate.')),
       }),
     ),
@@ -103,7 +142,13 @@ export const sidecarConfigurationSchema = refined(
     outbound: optional(
       object({ port: required(port('Where the app sends its calls, in plaintext.')), address: optional(address) }),
     ),
-    interception: defaulted(choice(['none'], { planned: ['redirect'] }), 'none' as const),
+    interception: defaulted(
+      choice(['none', 'redirect'], {
+        description:
+          'redirect: connections are led here by the rules of `lateral init`, and the kernel says where they were going (Linux).',
+      }),
+      'none' as const,
+    ),
     concurrency: defaulted(
       integer({
         minimum: 1,
@@ -143,9 +188,23 @@ export const sidecarConfigurationSchema = refined(
       context.fail(path, 'invalid_value', 'neither inbound nor outbound: the sidecar would do nothing');
       return false;
     }
-    return true;
+    return value.interception === 'redirect' || hasApps(value.inbound, path, context);
   },
 );
+
+/** Without a redirection nothing else says which app is meant, or which of its ports. */
+function hasApps(inbound: readonly Infer<typeof inboundListener>[], path: Path, context: ReadContext): boolean {
+  let isGood = true;
+  for (const [index, { app, ports }] of inbound.entries()) {
+    const at = [...path, 'inbound', index];
+    if (app === undefined) context.fail(at, 'missing_field', 'missing field app (needed with interception: none)');
+    const hasPorts = Object.keys(ports).length > 0;
+    if (hasPorts)
+      context.fail([...at, 'ports'], 'invalid_value', 'ports needs interception: redirect; use protocol', 'key');
+    isGood &&= app !== undefined && !hasPorts;
+  }
+  return isGood;
+}
 
 export type SidecarConfiguration = Infer<typeof sidecarConfigurationSchema>;
 

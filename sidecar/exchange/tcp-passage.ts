@@ -2,14 +2,15 @@ import type { Socket } from 'node:net';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
 import type { WorkloadPolicy } from '#policy/workload-policy.ts';
 import type { TcpConnection } from '../listener/tcp-connection.ts';
-import { Passage } from './passage.ts';
+import type { Destination } from './exchange.ts';
+import { type Direction, Passage } from './passage.ts';
 
 /** One TCP connection on its way through the sidecar. Stages narrow its type, as they do with an Exchange. */
 export class TcpPassage extends Passage {
   readonly connection: TcpConnection;
 
-  constructor(connection: TcpConnection, policy: WorkloadPolicy) {
-    super('inbound', policy);
+  constructor(direction: Direction, connection: TcpConnection, policy: WorkloadPolicy) {
+    super(direction, policy);
     this.connection = connection;
     this.waitingFor = 'tcp';
   }
@@ -19,5 +20,7 @@ export class TcpPassage extends Passage {
 export type IdentifiedTcp = TcpPassage & { readonly source: SpiffeId | null; readonly destination: string };
 /** The caller may connect. */
 export type PermittedTcp = IdentifiedTcp & { readonly permitted: true };
-/** The app has been reached. */
-export type ConnectedTcp = PermittedTcp & { readonly app: Socket };
+/** It is known which service, or which address beyond the mesh, the app's connection is for. */
+export type ResolvedTcp = TcpPassage & { readonly target: Destination };
+/** The other side (the app, or a peer) has been reached. */
+export type ConnectedTcp = TcpPassage & { readonly upstream: Socket };

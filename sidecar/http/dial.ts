@@ -11,6 +11,8 @@ export const CONNECT_TIMEOUT_MS = 5_000;
 export interface PeerTls {
   /** The credentials in force; asked at each connection, so that a renewal needs no new pool. */
   context(): tls.SecureContext;
+  /** Where the connection is to come from; absent: the system chooses. */
+  readonly localAddress?: string | undefined;
   /** Judges the server's certificate after its chain was accepted; returns what is wrong with it. */
   complaint(certificate: X509Certificate | undefined): string | undefined;
 }
@@ -18,11 +20,11 @@ export interface PeerTls {
 /** Says whether a plaintext connection has come back to this very process's listeners. */
 export type IsOwnListener = (socket: net.Socket) => boolean;
 
-type Dialled = (error: UpstreamFailure | null, socket: net.Socket | null) => void;
+export type Dialled = (error: UpstreamFailure | null, socket: net.Socket | null) => void;
 
 /**
  * Opens a connection to an app (plaintext) or a peer (mutual TLS 1.3); calls back once. `protocols`: what is offered by ALPN
- * (RFC 7301), best first. `reads`: takes what is read, in place of `data` events.
+ * (RFC 7301), best first; empty: nothing is. `reads`: takes what is read, in place of `data` events.
  */
 export function dial(
   address: string,
@@ -93,7 +95,8 @@ function tlsOptions(
     secureContext: peer.context(),
     minVersion: 'TLSv1.3',
     allowHalfOpen: true,
-    ALPNProtocols: [...protocols],
+    ...(protocols.length === 0 ? {} : { ALPNProtocols: [...protocols] }),
+    ...(peer.localAddress === undefined ? {} : { localAddress: peer.localAddress }),
     rejectUnauthorized: true,
     checkServerIdentity: () => undefined, // the name is a SPIFFE ID: `complaint` below judges it
   };

@@ -23,9 +23,13 @@ export class TlsContexts {
     return contextOptions(this.#source.current());
   }
 
-  /** For connections to a peer that must prove `expected`. */
-  peer(expected: SpiffeId): PeerTls {
-    return { context: () => this.#client, complaint: (certificate) => peerComplaint(certificate, expected) };
+  /** For connections to a peer that must prove `expected`; from `localAddress`, where that is given. */
+  peer(expected: SpiffeId, localAddress?: string): PeerTls {
+    return {
+      context: () => this.#client,
+      localAddress,
+      complaint: (certificate) => peerComplaint(certificate, expected),
+    };
   }
 }
 

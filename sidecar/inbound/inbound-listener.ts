@@ -1,6 +1,7 @@
 import { randomHex } from '../exchange/random-hex.ts';
 import { answerOf } from '../exchange/refuse.ts';
 import type { TlsContexts } from '../identity/tls-contexts.ts';
+import type { ChooseLane, Lane } from '../listener/lane.ts';
 import { Listener } from '../listener/listener.ts';
 import type { PortProtocol } from '../listener/questions.ts';
 import { logEvent } from '../operational-log.ts';
@@ -9,45 +10,44 @@ import { acceptConnection } from './accept-connection.ts';
 import { type Inbound, serveInbound } from './inbound.ts';
 import { serveInboundTcp } from './inbound-tcp.ts';
 
+/** What the app behind a port speaks, as it is declared; gRPC is HTTP that the app takes over HTTP/2 alone. */
+export type AppProtocol = PortProtocol | 'grpc';
+
 /**
  * A listener for other workloads: TLS 1.3 with a client certificate (and plaintext, where policy is PERMISSIVE for the
  * app's port), then the pipeline of HTTP or that of TCP.
  */
-export function inboundListener(
-  protocol: PortProtocol,
-  inbound: Inbound,
-  contexts: TlsContexts,
-  trustDomain: string,
-  refusals: ConnectionRecorder,
-): Listener {
+export function inboundListener(lane: Lane | ChooseLane, contexts: TlsContexts, trustDomain: string): Listener {
+  return new Listener(lane, {
+    context: contexts.server(),
+    verify: (socket) => acceptConnection(socket, trustDomain),
+  });
+}
+
+/** The way of connections to one app. */
+export function inboundLane(protocol: AppProtocol, inbound: Inbound, refusals: ConnectionRecorder): Lane {
   const { port } = inbound.app;
   const failed = (error: unknown) => logEvent('pipeline_failed', { error: String(error) });
-  return new Listener(
-    {
-      onRequest: (request) => {
-        serveInbound(request, inbound).catch(failed);
-      },
-      onUnreadable: (caller, refusal) => {
-        const decisionId = randomHex(8);
-        refusals.recordUnreadable('inbound', decisionId, caller, refusal, port);
-        return answerOf(refusal, decisionId, false);
-      },
+  return {
+    protocol: protocol === 'grpc' ? 'http' : protocol,
+    mode: () => inbound.policy().mtlsMode(port),
+    onRequest: (request) => {
+      serveInbound(request, inbound).catch(failed);
     },
-    {
-      protocol,
-      context: contexts.server(),
-      verify: (socket) => acceptConnection(socket, trustDomain),
-      mode: () => inbound.policy().mtlsMode(port),
-      onTcp: (connection) => {
-        serveInboundTcp(connection, inbound).catch((error: unknown) => {
-          connection.socket.destroy();
-          failed(error);
-        });
-      },
-      onRefusedConnection: (address, refusal) => {
-        const caller = { address, port: 0, certificate: undefined };
-        refusals.recordUnreadable('inbound', randomHex(8), caller, refusal, port);
-      },
+    onUnreadable: (caller, refusal) => {
+      const decisionId = randomHex(8);
+      refusals.recordUnreadable('inbound', decisionId, caller, refusal, port);
+      return answerOf(refusal, decisionId, false);
     },
-  );
+    onTcp: (connection) => {
+      serveInboundTcp(connection, inbound).catch((error: unknown) => {
+        connection.socket.destroy();
+        failed(error);
+      });
+    },
+    onRefusedConnection: (address, refusal) => {
+      const caller = { address, port: 0, certificate: undefined };
+      refusals.recordUnreadable('inbound', randomHex(8), caller, refusal, port);
+    },
+  };
 }

@@ -1,17 +1,17 @@
 import net from 'node:net';
 import { type SecureContextOptions, TLSSocket } from 'node:tls';
 import { Refusal } from '#policy/error/refusal.ts';
-import type { MtlsMode } from '#policy/workload-policy.ts';
 import { Http1ServerConnection } from '../http/h1/server-connection.ts';
 import { Http2ServerConnection } from '../http/h2/server-connection.ts';
-import type { Caller, ImmediateResponse, ServerRequest, VerifiedCertificate } from '../http/message.ts';
+import type { Caller, VerifiedCertificate } from '../http/message.ts';
 import type { ConnectionHandlers, ServedConnection } from '../http/served-connection.ts';
 import { logEvent } from '../operational-log.ts';
 import { type ConnectionBudget, openConnections } from '../pressure/connection-budget.ts';
 import { processPressure, watchPressure } from '../pressure/process-pressure.ts';
 import { closeOldestIdle } from './close-oldest-idle.ts';
 import { FirstBytes, type Question } from './first-bytes.ts';
-import { PERMISSIVE, type PortProtocol, type Speech, WHICH_HTTP, WHICH_PROTOCOL } from './questions.ts';
+import type { ChooseLane, Lane } from './lane.ts';
+import { PERMISSIVE, type Speech, WHICH_HTTP, WHICH_PROTOCOL } from './questions.ts';
 import { SecureAcceptor } from './secure-acceptor.ts';
 import type { TcpConnection } from './tcp-connection.ts';
 import { HELD_TIMEOUT_MS, WaitingRoom } from './waiting-room.ts';
@@ -36,39 +36,32 @@ export interface ListenerLimits {
 
 const PROCESS_LIMITS: ListenerLimits = { connections: openConnections, pressure: processPressure };
 
-export interface ListenerHandlers {
-  onRequest(request: ServerRequest): void;
-  /** Bytes that are no request: what to answer, if anything. */
-  onUnreadable(caller: Caller, refusal: Refusal): ImmediateResponse | undefined;
-}
-
-/** What makes a listener one for other workloads: mutual TLS, and more than HTTP. */
-export interface MeshPort {
-  /** What the app behind it speaks; `tcp` is never looked into, `http` never served as TCP. */
-  readonly protocol: PortProtocol;
+/** What makes a listener one for other workloads: mutual TLS. */
+export interface MeshSecurity {
   readonly context: SecureContextOptions;
   /** Judges the caller's certificate; throws a Refusal to close the connection. */
   verify(socket: TLSSocket): VerifiedCertificate;
-  /** Asked at each connection: PERMISSIVE serves plaintext as well, whose callers have no certificate. */
-  mode(): MtlsMode;
-  /** A connection that is no HTTP (`tcp`, `auto`). Its socket is the handler's to end. */
-  onTcp(connection: TcpConnection): void;
-  /** A connection that was closed before it spoke. */
-  onRefusedConnection(address: string, refusal: Refusal): void;
+}
+
+/** A lane, and what its connections tell this listener. */
+interface ServedLane {
+  readonly lane: Lane;
+  readonly handlers: ConnectionHandlers;
 }
 
 /**
- * Accepts connections, secures them, finds out what they speak, and serves them. Without a `MeshPort`: plaintext HTTP.
+ * Accepts connections, secures them, finds out what they speak, and serves them, all on one lane or each on that which
+ * `ChooseLane` finds for it.
  * Under pressure, or with as many connections as may be, further ones wait unread, and idle ones make room.
  */
 export class Listener {
-  readonly #server: net.Server;
-  readonly #handlers: ConnectionHandlers;
-  readonly #meshPort: MeshPort | undefined;
-  readonly #acceptor: SecureAcceptor | undefined;
+  /** One an address. */
+  readonly #servers: net.Server[] = [];
+  readonly #laneOf: (socket: net.Socket) => ServedLane | undefined;
+  readonly #acceptor: SecureAcceptor<ServedLane> | undefined;
   readonly #connections = new Set<ServedConnection>();
-  /** Those of a MeshPort that came in plaintext. */
-  readonly #plaintext = new Set<ServedConnection>();
+  /** Those that came in plaintext where others come by mutual TLS. */
+  readonly #plaintext = new Map<ServedConnection, Lane>();
   /** Every accepted socket that does not wait, also those whose TLS handshake is not complete. */
   readonly #sockets = new Set<net.Socket>();
   readonly #waiting = new WaitingRoom();
@@ -76,25 +69,35 @@ export class Listener {
   readonly #timer: NodeJS.Timeout;
   #isDraining = false;
 
-  constructor(handlers: ListenerHandlers, meshPort?: MeshPort, limits = PROCESS_LIMITS) {
+  constructor(lane: Lane | ChooseLane, security?: MeshSecurity, limits = PROCESS_LIMITS) {
     this.#limits = limits;
-    this.#handlers = {
-      onRequest: (request) => handlers.onRequest(request),
-      onUnreadable: (caller, refusal) => handlers.onUnreadable(caller, refusal),
-      onClosed: (closed) => this.#forget(closed),
-    };
-    this.#meshPort = meshPort;
-    if (meshPort !== undefined) {
-      this.#acceptor = new SecureAcceptor(meshPort.context, meshPort.protocol === 'tcp' ? [] : HTTP_ALPN, {
-        verify: (socket) => meshPort.verify(socket),
-        onSecure: (socket, certificate) => this.#serveSecure(socket, certificate),
-        onRefused: (address, refusal) => meshPort.onRefusedConnection(address, refusal),
+    if (typeof lane === 'function') {
+      this.#laneOf = (socket) => {
+        const chosen = lane(socket);
+        return chosen === undefined ? undefined : this.#served(chosen);
+      };
+    } else {
+      const served = this.#served(lane);
+      this.#laneOf = () => served;
+    }
+    if (security !== undefined) {
+      this.#acceptor = new SecureAcceptor(security.context, HTTP_ALPN, {
+        verify: (socket) => security.verify(socket),
+        onSecure: (served, socket, certificate) => this.#serveSecure(served, socket, certificate),
+        onRefused: ({ lane }, address, refusal) => lane.onRefusedConnection(address, refusal),
       });
     }
-    const options = { noDelay: true, allowHalfOpen: true, pauseOnConnect: true };
-    this.#server = net.createServer(options, (socket) => this.#accept(socket));
     this.#timer = setInterval(() => this.#sweep(performance.now()), CHECK_INTERVAL_MS);
     this.#timer.unref();
+  }
+
+  #served(lane: Lane): ServedLane {
+    const handlers: ConnectionHandlers = {
+      onRequest: (request) => lane.onRequest(request),
+      onUnreadable: (caller, refusal) => lane.onUnreadable(caller, refusal),
+      onClosed: (closed) => this.#forget(closed),
+    };
+    return { lane, handlers };
   }
 
   /** Serves new connections by these certificates; open ones go on. */
@@ -102,15 +105,22 @@ export class Listener {
     this.#acceptor?.renew(context);
   }
 
-  /** Resolves to the port that is bound. `isShared`: other threads listen on it too, and the kernel deals connections out. */
+  /**
+   * Listens on one more address. Resolves to the port that is bound. `isShared`: other threads listen on it too, and the kernel
+   * deals connections out.
+   */
   open(port: number, address: string, isShared = false): Promise<number> {
+    const options = { noDelay: true, allowHalfOpen: true, pauseOnConnect: true };
+    const server = net.createServer(options, (socket) => this.#accept(socket));
+    const binding = { port, host: address, backlog: BACKLOG, reusePort: isShared, ipv6Only: address.includes(':') };
     return new Promise((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen({ port, host: address, backlog: BACKLOG, reusePort: isShared }, () => {
-        this.#server.off('error', reject);
-        this.#server.on('error', (error) => logEvent('accept_failed', { port, error: error.message }));
+      server.once('error', reject);
+      server.listen(binding, () => {
+        this.#servers.push(server);
+        server.off('error', reject);
+        server.on('error', (error) => logEvent('accept_failed', { port, error: error.message }));
         if (this.#limits === PROCESS_LIMITS) watchPressure();
-        const bound = this.#server.address();
+        const bound = server.address();
         resolve(typeof bound === 'object' && bound !== null ? bound.port : port);
       });
     });
@@ -120,21 +130,18 @@ export class Listener {
    * Stops accepting; idle connections end now, busy ones after their response, those of TCP when their two sides have
    * ended them. Resolves when all have ended.
    */
-  drain(): Promise<void> {
+  async drain(): Promise<void> {
     this.#isDraining = true;
-    return new Promise((resolve) => {
-      this.#server.close(() => {
-        clearInterval(this.#timer);
-        resolve();
-      });
-      for (const connection of this.#connections) connection.drain();
-      this.#waiting.clear();
-    });
+    const closed = this.#servers.map((server) => new Promise((resolve) => server.close(resolve)));
+    for (const connection of this.#connections) connection.drain();
+    this.#waiting.clear();
+    await Promise.all(closed);
+    clearInterval(this.#timer);
   }
 
   /** Ends every connection. */
   destroy(): void {
-    this.#server.close();
+    for (const server of this.#servers) server.close();
     clearInterval(this.#timer);
     for (const { socket } of this.#connections) socket.destroy();
     for (const socket of this.#sockets) socket.destroy();
@@ -171,38 +178,60 @@ export class Listener {
       this.#limits.connections.count--;
       if (this.#waiting.size > 0) this.#admitWaiting();
     });
-    if (this.#meshPort === undefined) this.#ask(WHICH_HTTP, socket, undefined);
-    else if (this.#meshPort.mode() === 'STRICT') this.#acceptor?.accept(socket);
-    else this.#ask(PERMISSIVE[this.#meshPort.protocol], socket, undefined);
+    const served = this.#laneOf(socket);
+    if (served === undefined) {
+      socket.on('error', () => {});
+      socket.destroy();
+      return;
+    }
+    const { protocol } = served.lane;
+    switch (served.lane.mode()) {
+      case 'STRICT':
+        this.#acceptor?.accept(socket, served, protocol !== 'tcp');
+        return;
+      case 'PERMISSIVE':
+        this.#ask(PERMISSIVE[protocol], served, socket, undefined);
+        return;
+      case 'OWN':
+        if (protocol === 'tcp') this.#serve('tcp', served, socket, undefined);
+        else this.#ask(protocol === 'http' ? WHICH_HTTP : WHICH_PROTOCOL, served, socket, undefined);
+    }
   }
 
-  #serveSecure(socket: TLSSocket, certificate: VerifiedCertificate): void {
-    const protocol = this.#meshPort?.protocol;
-    if (socket.alpnProtocol === 'h2') this.#serve('http2', socket, certificate);
-    else if (socket.alpnProtocol === 'http/1.1' || protocol === 'http') this.#serve('http1', socket, certificate);
-    else if (protocol === 'tcp') this.#serve('tcp', socket, certificate);
-    else this.#ask(WHICH_PROTOCOL, socket, certificate);
+  #serveSecure(served: ServedLane, socket: TLSSocket, certificate: VerifiedCertificate): void {
+    const { protocol } = served.lane;
+    if (socket.alpnProtocol === 'h2') this.#serve('http2', served, socket, certificate);
+    else if (socket.alpnProtocol === 'http/1.1' || protocol === 'http')
+      this.#serve('http1', served, socket, certificate);
+    else if (protocol === 'tcp') this.#serve('tcp', served, socket, certificate);
+    else this.#ask(WHICH_PROTOCOL, served, socket, certificate);
   }
 
   /** Learns from the first bytes what the connection speaks. */
-  #ask(question: Question<Speech>, socket: net.Socket, certificate: VerifiedCertificate | undefined): void {
+  #ask(
+    question: Question<Speech>,
+    served: ServedLane,
+    socket: net.Socket,
+    certificate: VerifiedCertificate | undefined,
+  ): void {
     const pending = new FirstBytes<Speech>(
       socket,
       question,
       (speech, bytes, refusal) => {
         this.#forget(pending);
-        if (speech !== 'late-tcp') this.#serve(speech, socket, certificate, bytes, refusal);
-        else this.#serveTcp(socket, certificate, bytes, (more) => isNotTcp(question.judge(more)));
+        if (speech !== 'late-tcp') this.#serve(speech, served, socket, certificate, bytes, refusal);
+        else this.#serveTcp(served, socket, certificate, bytes, (more) => isNotTcp(question.judge(more)));
       },
       () => this.#forget(pending),
     );
-    this.#keep(pending);
+    this.#keep(pending, served);
     socket.resume();
   }
 
   /** `bytes`: what was read of the paused socket already. `refusal`: it took too long, so that is all to be said. */
   #serve(
     speech: Exclude<Speech, 'late-tcp'>,
+    served: ServedLane,
     socket: net.Socket,
     certificate: VerifiedCertificate | undefined,
     bytes?: Buffer,
@@ -211,14 +240,14 @@ export class Listener {
     switch (speech) {
       case 'tls':
         if (bytes !== undefined) socket.unshift(bytes);
-        this.#acceptor?.accept(socket);
+        this.#acceptor?.accept(socket, served, served.lane.protocol !== 'tcp');
         return;
       case 'tcp':
-        this.#serveTcp(socket, certificate, bytes, undefined);
+        this.#serveTcp(served, socket, certificate, bytes, undefined);
         return;
       case 'unrecognized': {
         const reason = `${bytes?.length ?? 0} bytes came that begin neither TLS nor HTTP (protocol http, PERMISSIVE)`;
-        this.#meshPort?.onRefusedConnection(addressOf(socket), new Refusal('unrecognized_protocol', reason));
+        served.lane.onRefusedConnection(addressOf(socket), new Refusal('unrecognized_protocol', reason));
         socket.on('error', () => {});
         socket.destroy();
         return;
@@ -226,14 +255,15 @@ export class Listener {
       default: {
         if (bytes !== undefined) socket.resume(); // in the next turn: the connection listens by then
         const Connection = speech === 'http2' ? Http2ServerConnection : Http1ServerConnection;
-        const connection = new Connection(socket, callerOf(socket, certificate), this.#handlers, bytes);
-        this.#keep(connection);
+        const connection = new Connection(socket, callerOf(socket, certificate), served.handlers, bytes);
+        this.#keep(connection, served);
         if (refusal !== undefined) connection.refuse(refusal);
       }
     }
   }
 
   #serveTcp(
+    { lane }: ServedLane,
     socket: net.Socket,
     certificate: VerifiedCertificate | undefined,
     bytes: Buffer | undefined,
@@ -241,12 +271,13 @@ export class Listener {
   ): void {
     socket.pause();
     const caller = callerOf(socket, certificate);
-    this.#meshPort?.onTcp({ socket, caller, firstBytes: bytes ?? Buffer.alloc(0), isOtherProtocol });
+    lane.onTcp({ socket, caller, firstBytes: bytes ?? Buffer.alloc(0), isOtherProtocol });
   }
 
-  #keep(connection: ServedConnection): void {
+  #keep(connection: ServedConnection, { lane }: ServedLane): void {
     this.#connections.add(connection);
-    if (this.#meshPort !== undefined && !(connection.socket instanceof TLSSocket)) this.#plaintext.add(connection);
+    if (this.#acceptor !== undefined && !(connection.socket instanceof TLSSocket))
+      this.#plaintext.set(connection, lane);
     if (this.#isDraining) connection.drain(); // its handshake, or its first bytes, came after all others were told
   }
 
@@ -273,13 +304,16 @@ export class Listener {
         this.#limits.pressure.reason ?? `connections exceed maxConnections ${this.#limits.connections.limit}`;
       logEvent('connections_turned_away', { count: late, reason: `${reason}, for heldTimeoutMs ${HELD_TIMEOUT_MS}` });
     }
-    if (this.#plaintext.size > 0 && this.#meshPort?.mode() === 'STRICT') this.#endPlaintext();
+    if (this.#plaintext.size > 0) this.#endPlaintext();
   }
 
-  /** Policy does not serve plaintext any more: what is under way goes on, no further request does. */
+  /** Where policy does not serve plaintext any more, what is under way goes on, and no further request does. */
   #endPlaintext(): void {
-    for (const connection of this.#plaintext) connection.drain();
-    this.#plaintext.clear();
+    for (const [connection, lane] of this.#plaintext) {
+      if (lane.mode() !== 'STRICT') continue;
+      connection.drain();
+      this.#plaintext.delete(connection);
+    }
   }
 }
 

@@ -51,6 +51,11 @@ export class PeerPools {
   readonly loadOf = (endpoint: Endpoint): EndpointLoad =>
     (this.#byEndpoint.get(endpoint) ?? this.#peers.get(keyOf(endpoint)))?.load ?? UNUSED;
 
+  /** How it is reached; undefined: in plaintext. */
+  tlsOf(endpoint: Endpoint): PeerTls | undefined {
+    return this.#tlsFor(endpoint);
+  }
+
   external(address: string, port: number): Peer {
     return this.#get(`${address}|${port}|`, () => this.#make(address, port, undefined));
   }

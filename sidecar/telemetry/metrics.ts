@@ -8,6 +8,8 @@ const DURATION_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 /** Different label sets of one counter; further ones count as `other`, so that no caller can fill the memory. */
 const MAX_SERIES = 1_000;
 
+const DIRECTIONS = ['inbound', 'outbound'] as const satisfies readonly Direction[];
+
 type Series = readonly (readonly [labels: string, value: number])[];
 
 /** A value that is read when somebody asks. */
@@ -24,7 +26,7 @@ export interface MetricsSnapshot {
   readonly requests: Series;
   readonly refusals: Series;
   readonly tcpConnections: Series;
-  readonly tcpBytes: { readonly received: number; readonly sent: number };
+  readonly tcpBytes: { readonly [D in Direction]: { readonly received: number; readonly sent: number } };
   readonly durations: { readonly inbound: Histogram; readonly outbound: Histogram };
   readonly gauges: readonly (Omit<Gauge, 'read'> & { readonly values: Series })[];
 }
@@ -45,7 +47,7 @@ export class Metrics implements Recorder {
   readonly #requests = new Map<string, number>();
   readonly #refusals = new Map<string, number>();
   readonly #tcpConnections = new Map<string, number>();
-  readonly #tcpBytes = { received: 0, sent: 0 };
+  readonly #tcpBytes = { inbound: { received: 0, sent: 0 }, outbound: { received: 0, sent: 0 } };
   readonly #durations = { inbound: emptyHistogram(), outbound: emptyHistogram() };
   readonly #labels: Labels = {
     inbound: { allow: {}, deny: {}, audit: {} },
@@ -75,8 +77,10 @@ export class Metrics implements Recorder {
     for (const [labels, value] of counted.requests) increment(this.#requests, labels, value);
     for (const [labels, value] of counted.refusals) increment(this.#refusals, labels, value);
     for (const [labels, value] of counted.tcpConnections) increment(this.#tcpConnections, labels, value);
-    this.#tcpBytes.received += counted.tcpBytes.received;
-    this.#tcpBytes.sent += counted.tcpBytes.sent;
+    for (const direction of DIRECTIONS) {
+      this.#tcpBytes[direction].received += counted.tcpBytes[direction].received;
+      this.#tcpBytes[direction].sent += counted.tcpBytes[direction].sent;
+    }
     addHistogram(this.#durations.inbound, counted.durations.inbound);
     addHistogram(this.#durations.outbound, counted.durations.outbound);
     for (const { values, ...gauge } of counted.gauges) addGauge(this.#absorbed, gauge, values);
@@ -105,8 +109,8 @@ export class Metrics implements Recorder {
   recordTcp({ direction, decision, code, bytesIn, bytesOut }: TcpPassage): void {
     increment(this.#tcpConnections, `direction="${direction}",decision="${decision}"`);
     if (code !== 'allowed') increment(this.#refusals, `direction="${direction}",decision="${decision}",code="${code}"`);
-    this.#tcpBytes.received += bytesIn;
-    this.#tcpBytes.sent += bytesOut;
+    this.#tcpBytes[direction].received += bytesIn;
+    this.#tcpBytes[direction].sent += bytesOut;
   }
 
   /** A connection that was closed before a request. */
@@ -140,8 +144,10 @@ export class Metrics implements Recorder {
     );
     for (const [labels, value] of this.#tcpConnections) text += `lateral_tcp_connections_total{${labels}} ${value}\n`;
     text += header('lateral_tcp_bytes_total', 'Bytes of ended TCP connections, from and to the caller.', 'counter');
-    for (const [kind, value] of Object.entries(this.#tcpBytes))
-      text += `lateral_tcp_bytes_total{direction="inbound",kind="${kind}"} ${value}\n`;
+    for (const direction of DIRECTIONS) {
+      for (const [kind, value] of Object.entries(this.#tcpBytes[direction]))
+        text += `lateral_tcp_bytes_total{direction="${direction}",kind="${kind}"} ${value}\n`;
+    }
     for (const [name, { help, type, values }] of this.#readGauges()) {
       text += header(name, help, type);
       for (const [labels, value] of values) text += `${name}${labels} ${value}\n`;

@@ -1,16 +1,22 @@
-import type { Socket } from 'node:net';
 import { Refusal } from '#policy/error/refusal.ts';
 import type { Snapshot } from '#policy/resource-set.ts';
 import { type SidecarConfiguration, splitHostPort } from '../configuration/sidecar-configuration.ts';
 import type { Recorder } from '../exchange/record.ts';
 import { StallWatch } from '../exchange/stall-watch.ts';
 import { AppUpstream } from '../http/app-upstream.ts';
+import { dial, type IsOwnListener } from '../http/dial.ts';
 import { Http1Upstream } from '../http/h1/upstream.ts';
 import { Http2Upstream } from '../http/h2/upstream.ts';
 import type { CredentialSource } from '../identity/credentials.ts';
 import { TlsContexts } from '../identity/tls-contexts.ts';
-import { inboundListener } from '../inbound/inbound-listener.ts';
+import type { Inbound } from '../inbound/inbound.ts';
+import { inboundLane, inboundListener } from '../inbound/inbound-listener.ts';
+import { AppLanes } from '../interception/app-lanes.ts';
+import { originalDestinationReader, type ReadOriginalDestination } from '../interception/original-destination.ts';
+import { ownAddresses, sourceFor } from '../interception/own-addresses.ts';
+import type { ChooseLane, Lane } from '../listener/lane.ts';
 import type { Listener } from '../listener/listener.ts';
+import type { DialTcp } from '../outbound/outbound.ts';
 import { outboundListener } from '../outbound/outbound-listener.ts';
 import { PeerPools } from '../outbound/peer-pools.ts';
 import type { PolicyInForce } from '../policy/policy-in-force.ts';
@@ -21,7 +27,7 @@ import type { LogWriter } from '../telemetry/log-writer.ts';
 import { type Gauge, Metrics } from '../telemetry/metrics.ts';
 import { trafficGauges } from '../telemetry/sidecar-gauges.ts';
 import type { Traffic } from './traffic.ts';
-import { trafficAddresses } from './traffic-addresses.ts';
+import { listenOnAll, trafficAddresses } from './traffic-addresses.ts';
 
 /** Requests under way get this long to end when the sidecar is told to stop. */
 export const DRAIN_TIMEOUT_MS = 5_000;
@@ -44,13 +50,16 @@ export interface TrafficOptions {
   readonly isShared: boolean;
 }
 
+type InboundConfiguration = SidecarConfiguration['inbound'][number];
+type SharedInbound = Omit<Inbound, 'app' | 'upstream'>;
+
 /** The listeners of one thread, the pipelines behind them, and what these record. */
 export class ServedTraffic implements Traffic {
   readonly #options: TrafficOptions;
   readonly #watch = new StallWatch();
   readonly #metrics = new Metrics();
   readonly #listeners: Listener[] = [];
-  readonly #upstreams: AppUpstream[] = [];
+  readonly #upstreams: { close(): void }[] = [];
   readonly #pools: PeerPools;
   #isServing = false;
 
@@ -69,25 +78,54 @@ export class ServedTraffic implements Traffic {
     };
     const connections = () => countConnections(this.#listeners);
     for (const gauge of [...trafficGauges(this.#watch, log, connections), ...gauges]) this.#metrics.add(gauge);
-    for (const { app, protocol } of configuration.inbound) {
-      const target = splitHostPort(app);
-      if (target === undefined) throw new Error(`${app} is not HOST:PORT`);
-      const upstream = new AppUpstream(target.host, target.port, protocol);
-      this.#upstreams.push(upstream);
-      const inbound = {
-        ...shared,
-        upstream,
-        ownIdentity: identity.uri,
-        app: { address: target.host, port: target.port },
-      };
-      const speaks = protocol === 'grpc' ? 'http' : protocol;
-      const listener = inboundListener(speaks, inbound, contexts, configuration.trustDomain, refusals);
+    const read = configuration.interception === 'redirect' ? originalDestinationReader() : undefined;
+    const { trustDomain } = configuration;
+    for (const inbound of configuration.inbound) {
+      const common = { ...shared, ownIdentity: identity.uri };
+      const lane =
+        read === undefined ? this.#appLane(inbound, common, refusals) : this.#appLanes(inbound, common, refusals, read);
+      const listener = inboundListener(lane, contexts, trustDomain);
       credentials.onRenewal(() => listener.renew(contexts.server()));
       this.#listeners.push(listener);
     }
-    this.#pools = peerPools(configuration, contexts);
+    const isOwnListener = ownListenerTest(configuration);
+    this.#pools = peerPools(configuration, contexts, isOwnListener);
     if (configuration.outbound === undefined) return;
-    this.#listeners.push(outboundListener({ ...shared, pools: this.#pools, ownIdentity: identity }, refusals));
+    const dialTcp: DialTcp = (address, port, peer, callback) =>
+      dial(address, port, peer, callback, peer === undefined ? isOwnListener : undefined, []);
+    const outbound = { ...shared, pools: this.#pools, dialTcp, ownIdentity: identity };
+    this.#listeners.push(outboundListener(outbound, refusals, read));
+  }
+
+  /** All connections go to one app. */
+  #appLane({ app, protocol }: InboundConfiguration, shared: SharedInbound, refusals: ConnectionRecorder): Lane {
+    const target = app === undefined ? undefined : splitHostPort(app);
+    if (target === undefined) throw new Error(`${app} is not HOST:PORT`);
+    const { host: address, port } = target;
+    const upstream = new AppUpstream(address, port, protocol);
+    this.#upstreams.push(upstream);
+    return inboundLane(protocol, { ...shared, upstream, app: { address, port } }, refusals);
+  }
+
+  /** Each goes to the port it meant. */
+  #appLanes(
+    { app, protocol, ports, port }: InboundConfiguration,
+    shared: SharedInbound,
+    refusals: ConnectionRecorder,
+    read: ReadOriginalDestination,
+  ): ChooseLane {
+    const appHost = app === undefined ? undefined : splitHostPort(app)?.host;
+    const lanes = new AppLanes({
+      shared,
+      appHost,
+      declared: ports,
+      otherwise: protocol,
+      listenerPort: port,
+      read,
+      refusals,
+    });
+    this.#upstreams.push(lanes);
+    return lanes.choose;
   }
 
   get isServing(): boolean {
@@ -100,12 +138,9 @@ export class ServedTraffic implements Traffic {
 
   async open(): Promise<void> {
     const { configuration, isShared } = this.#options;
-    for (const [index, { port, address }] of trafficAddresses(configuration).entries()) {
-      await this.#listeners[index]?.open(port, address, isShared).catch((error: unknown) => {
-        throw new Error(
-          `cannot listen on ${address}:${port}: ${error instanceof Error ? error.message : String(error)}`,
-        );
-      });
+    for (const [index, place] of trafficAddresses(configuration).entries()) {
+      const listener = this.#listeners[index];
+      if (listener !== undefined) await listenOnAll(place, (port, address) => listener.open(port, address, isShared));
     }
     this.#isServing = true;
   }
@@ -144,16 +179,23 @@ function countConnections(listeners: readonly Listener[]): Listener['counts'] {
   return sum;
 }
 
-function peerPools(configuration: SidecarConfiguration, contexts: TlsContexts): PeerPools {
+/** Tells by the connection itself: a name or a spelling of the address cannot hide where it went (AllowAny). */
+function ownListenerTest(configuration: SidecarConfiguration): IsOwnListener {
   const ownPorts = new Set(trafficAddresses(configuration).map(({ port }) => port));
-  // by the connection itself: a name or a spelling of the address cannot hide where it went (AllowAny)
-  const isOwnListener = (socket: Socket) =>
-    ownPorts.has(socket.remotePort ?? 0) && socket.remoteAddress === socket.localAddress;
+  return (socket) => ownPorts.has(socket.remotePort ?? 0) && socket.remoteAddress === socket.localAddress;
+}
+
+function peerPools(
+  { interception, workload }: SidecarConfiguration,
+  contexts: TlsContexts,
+  isOwnListener: IsOwnListener,
+): PeerPools {
+  const own = interception === 'redirect' ? ownAddresses(workload.address) : new Set<string>();
   return new PeerPools(
     (address, port, peer) =>
       peer === undefined
         ? new AppUpstream(address, port, 'http', isOwnListener)
         : new Http2Upstream({ address, port, peer, fallback: () => new Http1Upstream(address, port, peer) }),
-    ({ identity }) => (identity === undefined ? undefined : contexts.peer(identity)),
+    ({ identity, address }) => (identity === undefined ? undefined : contexts.peer(identity, sourceFor(address, own))),
   );
 }

@@ -7,7 +7,7 @@ import net from 'node:net';
 export function claimPort(port: number, address: string): Promise<void> {
   const server = net.createServer((socket) => socket.destroy());
   return new Promise((resolve, reject) => {
-    server.once('error', (error) => reject(new Error(`cannot listen on ${address}:${port}: ${error.message}`)));
-    server.listen({ port, host: address }, () => server.close(() => resolve()));
+    server.once('error', reject);
+    server.listen({ port, host: address, ipv6Only: address.includes(':') }, () => server.close(() => resolve()));
   });
 }

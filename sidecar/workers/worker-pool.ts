@@ -14,7 +14,7 @@ import { MAX_PENDING_LOG_BYTES } from '../telemetry/log-writer.ts';
 import { type Gauge, Metrics, type MetricsSnapshot } from '../telemetry/metrics.ts';
 import type { SpanFacts } from '../telemetry/span-facts.ts';
 import type { Traffic } from '../traffic/traffic.ts';
-import { trafficAddresses } from '../traffic/traffic-addresses.ts';
+import { listenOnAll, trafficAddresses } from '../traffic/traffic-addresses.ts';
 import { claimPort } from './claim-port.ts';
 import { shareGeneration } from './share-generation.ts';
 import type { SharedLog } from './shared-log.ts';
@@ -110,7 +110,7 @@ export class WorkerPool implements Traffic {
   }
 
   async open(): Promise<void> {
-    for (const { port, address } of trafficAddresses(this.#options.configuration)) await claimPort(port, address);
+    for (const place of trafficAddresses(this.#options.configuration)) await listenOnAll(place, claimPort);
     await this.#exclusively(async () => {
       await Promise.all(this.#links.map((link) => link.open()));
       this.#isOpen = true;

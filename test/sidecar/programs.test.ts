@@ -85,7 +85,7 @@ t.test('a configuration with faults: each with its position, exit 1', async (t) 
 kind: SidecarConfig
 workload: {name: a, namespace: test, serviceAcount: server}
 inbound: [{port: 99999, app: "8080", protocol: udp}]
-interception: redirect
+interception: redirekt
 `,
   });
   const { code, stderr } = await run('sidecar', '--config', join(directory, 'sidecar.yaml'));
@@ -93,7 +93,7 @@ interception: redirect
   t.match(stderr, /sidecar\.yaml:3:38: error unknown_field .*did you mean serviceAccount\?/);
   t.match(stderr, /sidecar\.yaml:4:18: error invalid_value .*99999/);
   t.match(stderr, /sidecar\.yaml:4:\d+: error invalid_type .*udp/);
-  t.match(stderr, /sidecar\.yaml:5:\d+: error not_implemented .*redirect/);
+  t.match(stderr, /sidecar\.yaml:5:\d+: error invalid_type .*redirekt.*did you mean redirect\?/);
 });
 
 t.test('the policy folder of a standalone sidecar is followed; a broken file changes nothing', async (t) => {

@@ -8,6 +8,7 @@ import { answerOf } from '#sidecar/exchange/refuse.ts';
 import { STALL_LIMITS_MS, StallWatch } from '#sidecar/exchange/stall-watch.ts';
 import { Http1Upstream } from '#sidecar/http/h1/upstream.ts';
 import { serveInbound } from '#sidecar/inbound/inbound.ts';
+import { plainHttpLane } from '#sidecar/listener/lane.ts';
 import { Listener } from '#sidecar/listener/listener.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
 import { exchangeBytes } from '../../support/raw-http.ts';
@@ -36,19 +37,21 @@ async function shortTempered(t: Test, app: net.Server): Promise<{ port: number; 
   const watch = new StallWatch(limits, 50);
   const upstream = new Http1Upstream('127.0.0.1', portOf(app), undefined);
   const codes: string[] = [];
-  const server = new Listener({
-    onRequest: (request) =>
-      void serveInbound(request, {
-        policy: () => policy,
-        app: { address: '127.0.0.1', port: portOf(app) },
-        upstream,
-        ownIdentity: 'spiffe://cluster.local/ns/test/sa/server',
-        sampleRatio: 0,
-        watch,
-        recorders: [{ record: (exchange) => codes.push(exchange.code) }],
-      }),
-    onUnreadable: (_caller, refusal) => answerOf(refusal, 'x', false),
-  });
+  const server = new Listener(
+    plainHttpLane({
+      onRequest: (request) =>
+        void serveInbound(request, {
+          policy: () => policy,
+          app: { address: '127.0.0.1', port: portOf(app) },
+          upstream,
+          ownIdentity: 'spiffe://cluster.local/ns/test/sa/server',
+          sampleRatio: 0,
+          watch,
+          recorders: [{ record: (exchange) => codes.push(exchange.code) }],
+        }),
+      onUnreadable: (_caller, refusal) => answerOf(refusal, 'x', false),
+    }),
+  );
   const port = await server.open(0, '127.0.0.1');
   t.teardown(() => {
     server.destroy();

@@ -3,6 +3,7 @@ import net from 'node:net';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { answerOf } from '#sidecar/exchange/refuse.ts';
+import { plainHttpLane } from '#sidecar/listener/lane.ts';
 import { Listener } from '#sidecar/listener/listener.ts';
 import { exchangeBytes } from '../../support/raw-http.ts';
 
@@ -10,16 +11,18 @@ const run = promisify(execFile);
 
 /** A plaintext listener that answers every request with its version and target. */
 async function plaintext(t: Test): Promise<{ listener: Listener; port: number }> {
-  const listener = new Listener({
-    onRequest(request) {
-      const text = `${request.head.version} ${request.head.target}`;
-      const headers = ['content-length', String(text.length)];
-      const body = request.respond({ status: 200, reason: '', headers });
-      body.write(Buffer.from(text));
-      body.end([]);
-    },
-    onUnreadable: (_caller, refusal) => answerOf(refusal, 'x', false),
-  });
+  const listener = new Listener(
+    plainHttpLane({
+      onRequest(request) {
+        const text = `${request.head.version} ${request.head.target}`;
+        const headers = ['content-length', String(text.length)];
+        const body = request.respond({ status: 200, reason: '', headers });
+        body.write(Buffer.from(text));
+        body.end([]);
+      },
+      onUnreadable: (_caller, refusal) => answerOf(refusal, 'x', false),
+    }),
+  );
   t.teardown(() => listener.destroy());
   return { listener, port: await listener.open(0, '127.0.0.1') };
 }

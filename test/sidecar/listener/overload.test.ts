@@ -1,6 +1,7 @@
 import net from 'node:net';
 import t, { type Test } from 'tap';
 import type { ServerRequest } from '#sidecar/http/message.ts';
+import { plainHttpLane } from '#sidecar/listener/lane.ts';
 import { Listener } from '#sidecar/listener/listener.ts';
 import { HELD_TIMEOUT_MS, WaitingRoom } from '#sidecar/listener/waiting-room.ts';
 import { ConnectionBudget } from '#sidecar/pressure/connection-budget.ts';
@@ -19,7 +20,10 @@ function answer(request: ServerRequest, text: string): void {
 async function limited(t: Test, maxConnections: number, onRequest = (request: ServerRequest) => answer(request, 'ok')) {
   const pressure: { reason: string | undefined } = { reason: undefined };
   const connections = new ConnectionBudget(maxConnections);
-  const listener = new Listener({ onRequest, onUnreadable: () => undefined }, undefined, { connections, pressure });
+  const listener = new Listener(plainHttpLane({ onRequest, onUnreadable: () => undefined }), undefined, {
+    connections,
+    pressure,
+  });
   t.teardown(() => listener.destroy());
   const port = await listener.open(0, '127.0.0.1');
   return { listener, port, pressure, connections };

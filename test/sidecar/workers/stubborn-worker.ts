@@ -36,7 +36,7 @@ function countsOf(counts: { readonly [name: string]: number }) {
     requests: [],
     refusals: [],
     tcpConnections: [],
-    tcpBytes: { received: 0, sent: 0 },
+    tcpBytes: { inbound: { received: 0, sent: 0 }, outbound: { received: 0, sent: 0 } },
     durations: { inbound: none, outbound: none },
     gauges: Object.entries(counts).map(([name, value]) => ({
       name,

@@ -2,6 +2,7 @@ import net from 'node:net';
 import t, { type Test } from 'tap';
 import { Http1ServerConnection } from '#sidecar/http/h1/server-connection.ts';
 import type { ServerRequest } from '#sidecar/http/message.ts';
+import { plainHttpLane } from '#sidecar/listener/lane.ts';
 import { Listener } from '#sidecar/listener/listener.ts';
 import { listen, portOf } from '../../../support/free-ports.ts';
 import { until } from '../../../support/inbound-sidecar.ts';
@@ -17,14 +18,16 @@ async function flooded(t: Test, answerLater: boolean) {
     body.write(ANSWER);
     body.end([]);
   };
-  const listener = new Listener({
-    onRequest(request) {
-      asked++;
-      if (answerLater) setImmediate(answer, request);
-      else answer(request);
-    },
-    onUnreadable: () => undefined,
-  });
+  const listener = new Listener(
+    plainHttpLane({
+      onRequest(request) {
+        asked++;
+        if (answerLater) setImmediate(answer, request);
+        else answer(request);
+      },
+      onUnreadable: () => undefined,
+    }),
+  );
   t.teardown(() => listener.destroy());
   const socket = net.connect(await listener.open(0, '127.0.0.1'), '127.0.0.1');
   t.teardown(() => socket.destroy());

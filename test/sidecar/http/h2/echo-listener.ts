@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Test } from 'tap';
 import type { OutgoingBody, ServerRequest } from '#sidecar/http/message.ts';
+import { plainHttpLane } from '#sidecar/listener/lane.ts';
 import { Listener } from '#sidecar/listener/listener.ts';
 
 export interface EchoListener {
@@ -17,15 +18,17 @@ export interface EchoListener {
  * else is sent back, trailers included.
  */
 export async function startEcho(t: Test): Promise<EchoListener> {
-  const listener = new Listener({
-    onRequest(request) {
-      const path = request.head.target;
-      request.onAbandoned = () => echo.abandoned.push(path);
-      echo.onRequest(request);
-      serve(path, request);
-    },
-    onUnreadable: () => undefined,
-  });
+  const listener = new Listener(
+    plainHttpLane({
+      onRequest(request) {
+        const path = request.head.target;
+        request.onAbandoned = () => echo.abandoned.push(path);
+        echo.onRequest(request);
+        serve(path, request);
+      },
+      onUnreadable: () => undefined,
+    }),
+  );
   const port = await listener.open(0, '127.0.0.1');
   t.teardown(() => listener.destroy());
   const echo: EchoListener = { port, abandoned: [], onRequest: () => {} };

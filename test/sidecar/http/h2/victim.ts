@@ -1,6 +1,7 @@
 import { answerOf } from '#sidecar/exchange/refuse.ts';
 import { processBudget } from '#sidecar/http/h2/memory-budget.ts';
 import type { OutgoingBody, ResponseHead, ServerRequest } from '#sidecar/http/message.ts';
+import { plainHttpLane } from '#sidecar/listener/lane.ts';
 import { Listener } from '#sidecar/listener/listener.ts';
 
 /**
@@ -12,18 +13,20 @@ const WIDE = 'w'.repeat(8_000);
 const LARGE_BYTES = 10 * 1_024 * 1_024;
 const seen = new Map<string, number>();
 
-const listener = new Listener({
-  onRequest(request) {
-    const [, path = ''] = request.head.target.split('/');
-    seen.set(path, (seen.get(path) ?? 0) + 1);
-    request.onAbandoned = () => seen.set('abandoned', (seen.get('abandoned') ?? 0) + 1);
-    serve(path, request);
-  },
-  onUnreadable(_caller, refusal) {
-    seen.set(refusal.code, (seen.get(refusal.code) ?? 0) + 1);
-    return answerOf(refusal, '0', false);
-  },
-});
+const listener = new Listener(
+  plainHttpLane({
+    onRequest(request) {
+      const [, path = ''] = request.head.target.split('/');
+      seen.set(path, (seen.get(path) ?? 0) + 1);
+      request.onAbandoned = () => seen.set('abandoned', (seen.get('abandoned') ?? 0) + 1);
+      serve(path, request);
+    },
+    onUnreadable(_caller, refusal) {
+      seen.set(refusal.code, (seen.get(refusal.code) ?? 0) + 1);
+      return answerOf(refusal, '0', false);
+    },
+  }),
+);
 
 function serve(path: string, request: ServerRequest): void {
   switch (path) {

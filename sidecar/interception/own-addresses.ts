@@ -1,0 +1,23 @@
+import { isIPv6 } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { canonicalAddress } from '#policy/mesh/canonical-address.ts';
+
+/** What a call to the own pod comes from: `lateral init` has a rule for it, that leads to the inbound listener. */
+export const OWN_CALLS_FROM = { IPv4: '127.0.0.6', IPv6: '::6' } as const;
+
+/** The addresses of the pod: the one it is told, and those of its interfaces (a pod may have one of each family). */
+export function ownAddresses(told: string | undefined): ReadonlySet<string> {
+  const found = Object.values(networkInterfaces()).flatMap((addresses = []) =>
+    addresses.filter(({ internal }) => !internal).map(({ address }) => address),
+  );
+  return new Set([...found, ...(told === undefined ? [] : [told])].map(canonicalAddress));
+}
+
+/**
+ * Where a connection to an endpoint is to come from, so that a call to the own pod passes its own inbound listener like any
+ * other: what the sidecar sends is not redirected otherwise. Undefined: from wherever.
+ */
+export function sourceFor(address: string, own: ReadonlySet<string>): string | undefined {
+  if (!own.has(canonicalAddress(address))) return undefined;
+  return isIPv6(address) ? OWN_CALLS_FROM.IPv6 : OWN_CALLS_FROM.IPv4;
+}
