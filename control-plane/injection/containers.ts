@@ -1,10 +1,8 @@
 import type { InjectionSettings } from './injection-configuration.ts';
 import type { JsonObject } from './json-object.ts';
 import {
-  INBOUND_PORT,
   INIT_CONTAINER,
   METRICS_PORT,
-  OUTBOUND_PORT,
   PROGRAM,
   SIDECAR_CONTAINER,
   SIDECAR_UID,
@@ -43,9 +41,7 @@ export function initContainer(choices: PodChoices, { configuration }: InjectionS
     ...image(configuration),
     args: [
       'init',
-      ...['--inbound-port', String(INBOUND_PORT), '--outbound-port', String(OUTBOUND_PORT)],
-      ...['--uid', String(SIDECAR_UID)],
-      ...excluded('--exclude-inbound-ports', [METRICS_PORT, ...choices.excludeInboundPorts]),
+      ...excluded('--exclude-inbound-ports', choices.excludeInboundPorts),
       ...excluded('--exclude-outbound-ports', choices.excludeOutboundPorts),
       ...excluded('--exclude-outbound-cidrs', choices.excludeOutboundCidrs),
     ],

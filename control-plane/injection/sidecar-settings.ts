@@ -69,7 +69,8 @@ export function sidecarSettings(facts: SidecarFacts, settings: InjectionSettings
 }
 
 function redirectedListener({ protocols }: PodChoices): object {
-  return { port: INBOUND_PORT, protocol: 'auto', ...(protocols.length === 0 ? {} : { ports: protocols }) };
+  const ports = Object.fromEntries(protocols.map(({ port, protocol }) => [port, protocol]));
+  return { port: INBOUND_PORT, protocol: 'auto', ...(protocols.length === 0 ? {} : { ports }) };
 }
 
 function explicitListener({ appPort, listenerPort, protocol }: ExplicitListener): object {

@@ -1,11 +1,12 @@
+import { formatProblem, type Problem } from '#policy/problem.ts';
 import type { JsonObject } from '../injection/json-object.ts';
 import type { AdmissionAnswer, AdmissionRequest } from './admission-review.ts';
 import type { WebhookMetrics } from './webhook-metrics.ts';
 
-/** What is wrong and what is doubtful about one object, in the lines of `lateral check`. */
+/** What is wrong and what is doubtful about one object. */
 export interface Judgement {
-  readonly errors: readonly string[];
-  readonly warnings: readonly string[];
+  readonly errors: readonly Problem[];
+  readonly warnings: readonly Problem[];
 }
 
 export type JudgeObject = (object: JsonObject) => Judgement | Promise<Judgement>;
@@ -25,7 +26,9 @@ export async function reviewResource(
     metrics.validations.allowed += 1;
     return { isAllowed: true };
   }
-  const { errors, warnings } = await judge(object);
+  const judgement = await judge(object);
+  const errors = judgement.errors.map(formatProblem);
+  const warnings = judgement.warnings.map(formatProblem);
   if (errors.length === 0) {
     metrics.validations.allowed += 1;
     return { isAllowed: true, warnings };
