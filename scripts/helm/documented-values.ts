@@ -59,6 +59,6 @@ function fieldOf(schema: JsonSchema, key: string): JsonSchema | undefined {
 
 function typeOf({ enum: choices, type, minimum, maximum }: JsonSchema): string {
   if (Array.isArray(choices)) return choices.map((choice) => `\`${choice}\``).join(' or ');
-  if (minimum !== undefined && maximum !== undefined) return `${type}, ${minimum} to ${maximum}`;
-  return String(type);
+  const shown = Array.isArray(type) ? String(type[0]) : String(type);
+  return minimum === undefined || maximum === undefined ? shown : `${shown}, ${minimum} to ${maximum}`;
 }

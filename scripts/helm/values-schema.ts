@@ -29,7 +29,8 @@ export function valuesSchema(): JsonSchema {
     authority: closed({ secretName: { type: 'string', maxLength: 253 } }),
     telemetry: closed({
       otlp: { type: 'string', pattern: '^(https?://[^/\\s]+)?$' },
-      sampleRatio: { type: 'number', minimum: 0, maximum: 1 },
+      // `--set` gives helm a number with a point as text
+      sampleRatio: { type: ['number', 'string'], minimum: 0, maximum: 1, pattern: '^(0(\\.[0-9]+)?|1(\\.0+)?)$' },
     }),
     injection: closed({
       failurePolicy,
