@@ -16,6 +16,9 @@ export type Injection =
   | { readonly kind: 'skipped'; readonly reason: string; readonly warnings: readonly string[] }
   | { readonly kind: 'refused'; readonly complaints: readonly string[] };
 
+/** Linux takes 128 KiB for one environment variable (MAX_ARG_STRLEN); a container with more does not start. */
+const MAX_CONFIGURATION_BYTES = 100 * 1024;
+
 /**
  * Makes a pod part of the mesh: the same pod with the sidecar, its init container, volumes, status annotation, and the probes
  * led through the sidecar. What it gave before it skips, so that a second run changes nothing. Nothing but the arguments counts.
@@ -29,6 +32,13 @@ export function injectPod(pod: JsonObject, namespace: string, settings: Injectio
   const obstacles = [...complaints, ...findObstacles(pod, choices)];
   if (obstacles.length > 0) return { kind: 'refused', complaints: obstacles };
   const injected = withSidecar(pod, choices, settings);
+  if (injected.configurationBytes > MAX_CONFIGURATION_BYTES) {
+    const size = `${injected.configurationBytes} bytes exceed the limit of ${MAX_CONFIGURATION_BYTES}`;
+    return {
+      kind: 'refused',
+      complaints: [`the sidecar's configuration: ${size}; shorten the headers and paths of probes`],
+    };
+  }
   return { kind: 'injected', pod: injected.pod, warnings: [...warnings, ...injected.warnings] };
 }
 
@@ -58,6 +68,7 @@ function withSidecar(pod: JsonObject, choices: PodChoices, settings: InjectionSe
   const inits = isNative ? [...init, sidecar, ...initContainers] : [...initContainers, ...init];
   return {
     warnings,
+    configurationBytes: Buffer.byteLength(text),
     pod: {
       ...pod,
       metadata: annotated(pod, { choices, listeners, isNative }, settings),

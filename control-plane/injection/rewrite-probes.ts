@@ -9,6 +9,8 @@ const PROBES = [
 const HOOKS = ['postStart', 'preStop'] as const;
 /** Kubernetes' default of timeoutSeconds. */
 const DEFAULT_TIMEOUT_SECONDS = 1;
+/** The longest that the sidecar takes; the kubelet gives up by itself. */
+const MAX_TIMEOUT_SECONDS = 3_600;
 
 /** One entry of the sidecar's `probes`: the probe as the pod stated it. */
 export type RewrittenProbe = JsonObject;
@@ -34,7 +36,7 @@ export function rewriteProbes(container: JsonObject): RewrittenContainer {
     const target = targetOf(probe, container, `${name}: ${field}`, warnings);
     if (target === undefined) continue;
     const { httpGet: _http, tcpSocket: _tcp, grpc: _grpc, ...timings } = probe;
-    const timeoutSeconds = probe['timeoutSeconds'] ?? DEFAULT_TIMEOUT_SECONDS;
+    const timeoutSeconds = timeoutOf(probe);
     probes.push({ container: name, kind, timeoutSeconds, ...target });
     rewritten = { ...rewritten, [field]: { ...timings, httpGet: agentProbe(name, kind) } };
   }
@@ -49,6 +51,11 @@ export function rewriteProbes(container: JsonObject): RewrittenContainer {
     rewritten = { ...rewritten, lifecycle: { ...others, [kind]: { httpGet: agentProbe(name, kind) } } };
   }
   return { container: rewritten, probes, warnings };
+}
+
+function timeoutOf({ timeoutSeconds }: JsonObject): number {
+  if (typeof timeoutSeconds !== 'number' || timeoutSeconds < 1) return DEFAULT_TIMEOUT_SECONDS;
+  return Math.min(Math.floor(timeoutSeconds), MAX_TIMEOUT_SECONDS);
 }
 
 function agentProbe(container: string, kind: string): JsonObject {

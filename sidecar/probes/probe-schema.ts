@@ -12,19 +12,25 @@ import {
   string,
 } from '#policy/schema/schema.ts';
 
-/** Probes of one pod: five of each container, and no pod has this many containers. */
-const MAX_PROBES = 256;
-const MAX_HEADERS = 64;
-/** The kubelet's own limit of a probe's timeout is higher; nobody waits that long for a sign of life. */
+/** Above what fits into an environment variable, which is where an injected sidecar has its configuration. */
+const MAX_PROBES = 2_000;
+const MAX_HEADERS = 2_000;
+const MAX_TEXT_LENGTH = 131_072;
+/** The injector cuts what is longer: nobody waits that long for a sign of life. */
 const MAX_TIMEOUT_SECONDS = 3_600;
 
-const headers = list(object({ name: required(string()), value: required(string({ minLength: 0 })) }), {
-  maxItems: MAX_HEADERS,
-});
+const text = (description: string, minLength = 0) => string({ minLength, maxLength: MAX_TEXT_LENGTH, description });
+
+const headers = list(
+  object({ name: required(text('As the pod states it.', 1)), value: required(text('As the pod states it.')) }),
+  {
+    maxItems: MAX_HEADERS,
+  },
+);
 
 const http = object({
   port: required(port()),
-  path: defaulted(string({ minLength: 0, description: 'With its query, as the pod states it.' }), ''),
+  path: defaulted(text('With its query, as the pod states it.'), ''),
   scheme: defaulted(choice(['http', 'https'], { description: 'https: whatever the certificate.' }), 'http' as const),
   headers: defaulted(headers, []),
 });
@@ -40,7 +46,7 @@ const probe = refined(
     timeoutSeconds: defaulted(integer({ minimum: 1, maximum: MAX_TIMEOUT_SECONDS, description: 'Of a probe.' }), 1),
     http: optional(http),
     tcp: optional(object({ port: required(port()) })),
-    grpc: optional(object({ port: required(port()), service: defaulted(string({ minLength: 0 }), '') })),
+    grpc: optional(object({ port: required(port()), service: defaulted(text('Of grpc.health.v1.'), '') })),
   }),
   (value, path, context) => {
     if ([value.http, value.tcp, value.grpc].filter((way) => way !== undefined).length === 1) return true;

@@ -53,7 +53,9 @@ const caseSchema = object({
 type Case = Infer<typeof caseSchema>;
 type Wanted = Case['requests'][number]['wanted'];
 
-for (const name of readdirSync(FOLDER).sort()) {
+for (const name of readdirSync(FOLDER)
+  .filter((name) => name.endsWith('.yaml'))
+  .sort()) {
   t.test(name.replace(/\.yaml$/, '').replaceAll('-', ' '), async (t) => {
     const { given, nulls } = readCase(name);
     const loaded = loadResources([{ path: `${name}#resources`, text: given.resources }], () => undefined, MESH);
