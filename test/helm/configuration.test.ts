@@ -1,0 +1,43 @@
+import t from 'tap';
+import { parse } from 'yaml';
+import { CONTROL_PLANE_CONFIGURATION } from '#control-plane/configuration.ts';
+import { readConfiguration } from '#policy/configuration/read-configuration.ts';
+import { find, type Manifest, manifests, skip } from './helm-template.ts';
+
+function configurationOf(all: Manifest[]): string {
+  return find(all, 'ConfigMap', 'lateral-control-plane').data['control-plane.yaml'];
+}
+
+t.test('the control plane reads the configuration that the chart writes', { skip }, async (t) => {
+  const sets = [
+    'telemetry.otlp=http://jaeger.monitoring:4317',
+    'telemetry.sampleRatio=0.25',
+    'meshDefaults.mode=Audit',
+    'sidecar.resources.requests.cpu=1',
+    'trustDomain=mesh.example',
+    'image.repository=localhost/lateral',
+    'image.tag=dev',
+    'authority.secretName=cacerts',
+  ];
+  for (const args of [[], ['--set', sets.join()]]) {
+    const text = configurationOf(manifests(...args));
+    const { value, problems } = readConfiguration(
+      { path: 'c.yaml', text },
+      'ControlPlaneConfig',
+      CONTROL_PLANE_CONFIGURATION,
+    );
+    t.strictSame(problems, []);
+    t.ok(value);
+  }
+  t.match(parse(configurationOf(manifests('--set', sets.join()))), {
+    trustDomain: 'mesh.example',
+    rootNamespace: 'lateral-system',
+    authority: { kubernetesSecret: { name: 'cacerts' } },
+    meshDefaults: { mode: 'Audit' },
+    injection: {
+      image: 'localhost/lateral:dev',
+      telemetry: { otlp: 'http://jaeger.monitoring:4317', sampleRatio: 0.25 },
+      resources: { requests: { cpu: 1, memory: '128Mi' } },
+    },
+  });
+});
