@@ -10,8 +10,12 @@ const COMMANDS: { readonly [name: string]: { readonly summary: string; readonly 
     summary: 'the proxy beside one workload',
     load: async () => (await import('./commands/sidecar.ts')).sidecarCommand,
   },
+  init: {
+    summary: 'leads the traffic of a pod to its sidecar (init container)',
+    load: async () => (await import('./commands/init.ts')).initCommand,
+  },
   token: {
-    summary: 'prints a join token for a sidecar outside Kubernetes',
+    summary: 'prints a token: for a sidecar outside Kubernetes to join with, or for an operator',
     load: async () => (await import('./commands/token.ts')).tokenCommand,
   },
   check: {
@@ -22,6 +26,18 @@ const COMMANDS: { readonly [name: string]: { readonly summary: string; readonly 
     summary: 'the authorization decision for a request, with its reason, offline',
     load: async () => (await import('./commands/authz.ts')).authzCommand,
   },
+  proxies: {
+    summary: 'the sidecars that are connected, and whether they have the policies of now',
+    load: async () => (await import('./commands/proxies.ts')).proxiesCommand,
+  },
+  explain: {
+    summary: 'why a request was refused: policy, rule, reason, and what to do',
+    load: async () => (await import('./commands/explain.ts')).explainCommand,
+  },
+  tap: {
+    summary: 'requests as they end, live',
+    load: async () => (await import('./commands/tap.ts')).tapCommand,
+  },
   validate: {
     summary: 'holds a request against its API description, offline',
     load: async () => (await import('./commands/validate.ts')).validateCommand,
@@ -29,16 +45,7 @@ const COMMANDS: { readonly [name: string]: { readonly summary: string; readonly 
 };
 
 /** Commands of the contract that later versions bring. */
-const PLANNED: ReadonlySet<string> = new Set([
-  'init',
-  'proxies',
-  'tap',
-  'explain',
-  'inventory',
-  'suggest',
-  'replay',
-  'inject',
-]);
+const PLANNED: ReadonlySet<string> = new Set(['inventory', 'suggest', 'replay', 'inject']);
 
 function help(): string {
   const names = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(14)} ${summary}`);

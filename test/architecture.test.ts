@@ -12,7 +12,7 @@ const ARROWS: { readonly [folder: string]: readonly string[] } = {
   files: ['policy'],
   sidecar: ['policy', 'proto', 'files'],
   'control-plane': ['policy', 'proto', 'files'],
-  cli: ['sidecar', 'control-plane', 'policy', 'files'],
+  cli: ['sidecar', 'control-plane', 'policy', 'proto', 'files'],
 };
 
 /** Node modules that would make the law depend on the world. */

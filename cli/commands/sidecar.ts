@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { readConfiguration } from '#policy/configuration/read-configuration.ts';
 import { formatProblem } from '#policy/problem.ts';
@@ -13,7 +14,8 @@ const help = `Usage: lateral sidecar --config FILE
 Runs the proxy beside one workload. It prints one JSON line with "event":"ready" when it serves, its access
 log on stdout (or where telemetry.accessLog says), and what operators should know on stderr.
 
-  --config FILE   SidecarConfig (docs/configuration.md); paths in it are relative to the file
+  --config FILE   SidecarConfig (docs/configuration.md); paths in it are relative to the file. env:NAME reads it
+                  from the environment variable NAME; paths are then relative to /
 
 In a pod's container hooks, beside the sidecar that runs there (Kubernetes without native sidecars):
 
@@ -41,16 +43,14 @@ export const sidecarCommand: Command = {
     const { values } = parseArgs({ args: [...args], options: { config: { type: 'string' }, ...HOOK_OPTIONS } });
     if (await runHook(values)) return 0;
     if (values.config === undefined) throw new UsageError('--config FILE is missing');
-    const path = values.config;
-    const text = await readFile(path, 'utf8').catch((error: Error) => {
-      throw new Error(`cannot read ${path}: ${error.message}`);
-    });
-    const { value, problems } = readConfiguration({ path, text }, 'SidecarConfig', sidecarConfigurationSchema);
+    const { text, folder } = await read(values.config);
+    const file = { path: values.config, text };
+    const { value, problems } = readConfiguration(file, 'SidecarConfig', sidecarConfigurationSchema);
     for (const problem of problems) io.stderr(`${formatProblem(problem)}\n`);
     if (value === undefined) return 1;
     const { runSidecar } = await import('#sidecar/run-sidecar.ts');
     const told = untilToldToStop();
-    const starting = runSidecar(value, dirname(resolve(path)), told.stop);
+    const starting = runSidecar(value, folder, told.stop);
     const first = await Promise.race([starting, told.promise]);
     if (first === undefined) return 0; // told to stop before it served
     io.stdout(`${JSON.stringify(first.ready)}\n`);
@@ -59,3 +59,19 @@ export const sidecarCommand: Command = {
     return 0;
   },
 };
+
+const FROM_ENVIRONMENT = 'env:';
+
+/** The text of the configuration, and the folder that paths in it are relative to. */
+async function read(given: string): Promise<{ readonly text: string; readonly folder: string }> {
+  if (!given.startsWith(FROM_ENVIRONMENT)) {
+    const text = await readFile(given, 'utf8').catch((error: Error) => {
+      throw new Error(`cannot read ${given}: ${error.message}`);
+    });
+    return { text, folder: dirname(resolve(given)) };
+  }
+  const name = given.slice(FROM_ENVIRONMENT.length);
+  const text = process.env[name];
+  if (text === undefined) throw new Error(`the environment has no variable ${name}; --config env:NAME reads one`);
+  return { text, folder: '/' };
+}
