@@ -13,6 +13,7 @@ import {
   TOKEN_VOLUME,
 } from './names.ts';
 import type { PodChoices } from './pod-choices.ts';
+import { quantityValue } from './quantity.ts';
 import { POD_ENVIRONMENT } from './sidecar-settings.ts';
 
 /** Renewed by the kubelet when four fifths of it are over. */
@@ -126,16 +127,23 @@ function agentGet(path: string): JsonObject {
   return { path, port: METRICS_PORT, scheme: 'HTTP' };
 }
 
+/** What the pod says goes before what is configured; a configured limit below the pod's request would make the pod invalid. */
 function sidecarResources(
   choices: PodChoices,
   { requests, limits }: InjectionSettings['configuration']['resources'],
 ): JsonObject {
-  const given = (cpu: string | undefined, memory: string | undefined) => ({
-    ...(cpu === undefined ? {} : { cpu }),
-    ...(memory === undefined ? {} : { memory }),
-  });
-  return {
-    requests: { ...requests, ...given(choices.cpu, choices.memory) },
-    limits: { ...limits, ...given(choices.cpuLimit, choices.memoryLimit) },
+  const own = {
+    requests: named(choices.cpu, choices.memory),
+    limits: named(choices.cpuLimit, choices.memoryLimit),
   };
+  const wanted = { ...requests, ...own.requests };
+  const kept = Object.entries(limits).map(([name, limit]) => {
+    const request = wanted[name];
+    return [name, request !== undefined && quantityValue(request) > quantityValue(limit) ? request : limit];
+  });
+  return { requests: wanted, limits: { ...Object.fromEntries(kept), ...own.limits } };
+}
+
+function named(cpu: string | undefined, memory: string | undefined): { readonly [name: string]: string } {
+  return { ...(cpu === undefined ? {} : { cpu }), ...(memory === undefined ? {} : { memory }) };
 }

@@ -1,14 +1,9 @@
 import type { EventLog } from '../event-log.ts';
 import type { InjectionSettings } from '../injection/injection-configuration.ts';
+import type { StoredSecret } from '../kubernetes/secret.ts';
 import type { JudgeObject } from './validate-review.ts';
 
-/** A Secret as the API has it: values decoded. */
-export interface StoredSecret {
-  readonly data: { readonly [key: string]: Buffer };
-  readonly resourceVersion: string;
-}
-
-/** The Secret of the webhooks' certificate. */
+/** The Secret of the webhooks' certificate; a KubernetesSecret is one. */
 export interface SecretStore {
   /** Undefined: it does not exist. */
   read(): Promise<StoredSecret | undefined>;
@@ -27,8 +22,8 @@ export interface WebhookRegistration {
 }
 
 export interface WebhooksOptions {
-  /** Port 0: any free port. */
-  readonly listen: { readonly address: string; readonly port: number };
+  /** Port 0: any free port. Address undefined: all, of both families. */
+  readonly listen: { readonly address: string | undefined; readonly port: number };
   /** What pods are injected with; asked at each request, so that new roots are in force at once. */
   readonly injection: () => InjectionSettings;
   /** Judges one object as `lateral check` would, in the mesh as it is. */
@@ -42,6 +37,9 @@ export interface WebhooksOptions {
   readonly log: EventLog;
   readonly now: () => number;
 }
+
+/** Of the Secret; the chart makes it, empty. */
+export const CERTIFICATE_SECRET = 'lateral-webhook-certificate';
 
 /** The names of the control plane's Service that a certificate must be good for. */
 export function webhookNames(rootNamespace: string, clusterDomain: string): string[] {

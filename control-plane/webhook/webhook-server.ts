@@ -44,7 +44,7 @@ export interface WebhookServer {
 }
 
 export interface WebhookServerOptions {
-  readonly listen: { readonly address: string; readonly port: number };
+  readonly listen: { readonly address: string | undefined; readonly port: number };
   readonly certificate: ServerCertificate;
   readonly reviews: Reviews;
   readonly metrics: WebhookMetrics;
@@ -69,7 +69,7 @@ export async function startWebhookServer(options: WebhookServerOptions): Promise
   const { address, port } = options.listen;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(new Error(`cannot listen on ${address}:${port} (webhook.port): ${error.message}`));
+      reject(new Error(`cannot listen on ${address ?? 'any address'}, port ${port} (webhook.port): ${error.message}`));
     });
     server.listen(port, address, resolve);
   });

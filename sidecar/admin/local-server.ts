@@ -30,10 +30,10 @@ export interface LocalServer {
 
 /**
  * Opens a server for operators and probes. With `loopbackOnly` the Host header must name loopback: a web
- * page in somebody's browser that resolves its own name to 127.0.0.1 gets nothing.
+ * page in somebody's browser that resolves its own name to 127.0.0.1 gets nothing. No address: all of the machine's.
  */
 export async function openLocalServer(
-  where: { readonly port: number; readonly address: string; readonly loopbackOnly: boolean },
+  where: { readonly port: number; readonly address: string | undefined; readonly loopbackOnly: boolean },
   routes: Routes,
 ): Promise<LocalServer> {
   const server = http.createServer(

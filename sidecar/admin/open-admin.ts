@@ -5,7 +5,6 @@ import { json, type LocalAnswer, openLocalServer, type Routes, text } from './lo
 
 const LOOPBACK = '127.0.0.1';
 const ANY_ADDRESS = '::';
-const ANY_IPV4 = '0.0.0.0';
 /** Longest that `/readyz?waitMs=N` holds its answer back, and how often it looks. */
 const MAX_READY_WAIT_MS = 10_000;
 const READY_POLL_MS = 10;
@@ -68,19 +67,14 @@ async function open(
 ) {
   const address = where.address ?? LOOPBACK;
   try {
-    return await openLocalServer({ port: where.port, address, loopbackOnly }, routes);
+    // without an address Node takes `::`, or 0.0.0.0 on a machine that has no IPv6
+    const bound = address === ANY_ADDRESS ? undefined : address;
+    return await openLocalServer({ port: where.port, address: bound, loopbackOnly }, routes);
   } catch (error) {
-    // a machine without IPv6: "any address" is then every one of IPv4
-    if (address === ANY_ADDRESS && isWithoutIpv6(error))
-      return open(name, { ...where, address: ANY_IPV4 }, loopbackOnly, routes);
     throw new Error(
       `cannot open ${name} on ${address}:${where.port}: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
-}
-
-function isWithoutIpv6(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL');
 }
 
 function notReadyReason(policy: PolicyStatus): string {

@@ -2,33 +2,11 @@ import { isRecord } from '#policy/schema/schema.ts';
 import { type JsonObject, objectAt, objectsAt, textAt } from '../injection/json-object.ts';
 import { isConflict, isNotFound } from '../kubernetes/client/api-error.ts';
 import type { KubernetesClient } from '../kubernetes/client/kubernetes-client.ts';
-import type { SecretStore, WebhookRegistration } from './webhook-options.ts';
+import type { WebhookRegistration } from './webhook-options.ts';
 
-/** The chart makes it, empty. */
-export const CERTIFICATE_SECRET = 'lateral-webhook-certificate';
 const ADMISSION = '/apis/admissionregistration.k8s.io/v1';
 
 type Client = Pick<KubernetesClient, 'request'>;
-
-/** The Secret of the webhooks' certificate, in the control plane's namespace. */
-export function certificateSecret(client: Client, namespace: string): SecretStore {
-  const path = `/api/v1/namespaces/${namespace}/secrets/${CERTIFICATE_SECRET}`;
-  return {
-    read: async () => {
-      const found = await readObject(client, path);
-      if (found === undefined) return undefined;
-      const data = Object.entries(objectAt(found, 'data')).map(([key, value]) => [
-        key,
-        Buffer.from(String(value), 'base64'),
-      ]);
-      return { data: Object.fromEntries(data), resourceVersion: versionOf(found) };
-    },
-    write: (data, resourceVersion) => {
-      const encoded = Object.entries(data).map(([key, value]) => [key, value.toString('base64')]);
-      return replace(client, path, resourceVersion, (found) => ({ ...found, data: Object.fromEntries(encoded) }));
-    },
-  };
-}
 
 /** What the chart registers the two webhooks by. */
 export function webhookRegistrations(client: Client): WebhookRegistration[] {
