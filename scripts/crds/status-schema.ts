@@ -8,7 +8,7 @@ const condition: JsonSchema = {
   description: 'One thing that holds, or does not (metav1.Condition).',
   required: ['type', 'status', 'lastTransitionTime', 'reason', 'message'],
   properties: {
-    type: { type: 'string', description: 'Accepted, Programmed.', minLength: 1, maxLength: 316 },
+    type: { type: 'string', description: 'Accepted, Programmed, MatchedWorkloads.', minLength: 1, maxLength: 316 },
     status: { type: 'string', enum: ['True', 'False', 'Unknown'] },
     observedGeneration: {
       type: 'integer',
@@ -28,8 +28,6 @@ export const STATUS_SCHEMA: JsonSchema = {
   description: 'Written by the control plane.',
   'x-kubernetes-preserve-unknown-fields': true,
   properties: {
-    observedGeneration: { type: 'integer', format: 'int64', minimum: 0 },
-    workloads: { type: 'integer', minimum: 0, description: 'Pods of the mesh that it binds.' },
     conditions: {
       type: 'array',
       items: condition,

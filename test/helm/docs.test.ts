@@ -12,8 +12,8 @@ const pages = readdirSync(folder).map((name) => ({ name, text: readFileSync(join
 const troubleshooting = pages.find(({ name }) => name === 'troubleshooting.md')?.text ?? '';
 
 t.test('troubleshooting.md says what to do about every code, and names no other', async (t) => {
-  const named = [...troubleshooting.matchAll(/^\| ((?:`[a-z_]+`(?:, )?)+) \|/gm)].flatMap(
-    ([, cell = '']) => cell.match(/[a-z_]+/g) ?? [],
+  const named = [...troubleshooting.matchAll(/^\| ((?:`[a-z0-9_]+`(?:, )?)+) \|/gm)].flatMap(
+    ([, cell = '']) => cell.match(/[a-z0-9_]+/g) ?? [],
   );
   const codes = Object.keys(CODES).filter((code) => code !== 'allowed');
   t.strictSame(named.toSorted(), codes.toSorted());
