@@ -46,11 +46,18 @@ export async function tapSidecar(
     }
   } catch (error) {
     if (signal.aborted) return { skipped: 0 };
-    throw error;
+    throw isReset(error) ? new Error(BROKE_OFF) : error;
   } finally {
     signal.removeEventListener('abort', leave);
     response.destroy();
   }
   if (signal.aborted) return { skipped: 0 };
-  throw new Error('the tap broke off: the sidecar, or the way to it, is gone');
+  throw new Error(BROKE_OFF);
+}
+
+const BROKE_OFF = 'the tap broke off: the sidecar, or the way to it (the port-forward), is gone; start it again';
+
+/** The connection ended within the answer. */
+function isReset(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ECONNRESET';
 }

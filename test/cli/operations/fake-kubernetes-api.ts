@@ -64,7 +64,7 @@ export async function startFakeApi(t: Test, cluster: FakeCluster): Promise<FakeA
     kubeconfig: `apiVersion: v1
 kind: Config
 current-context: test
-clusters: [{name: test, cluster: {server: "http://127.0.0.1:${port}"}}]
+clusters: [{name: test, cluster: {server: "http://127.0.0.1:${port}", insecure-skip-tls-verify: true}}]
 users: [{name: test, user: {token: secret}}]
 ${contexts}
 `,
@@ -110,7 +110,7 @@ function forward(client: WebSocket, port: number, target: number | undefined): v
     return;
   }
   const socket = connect(target, '127.0.0.1');
-  socket.on('data', (bytes) => send(0, bytes));
+  socket.on('data', (bytes: Buffer) => send(0, bytes));
   socket.on('error', () => client.close());
   socket.on('close', () => client.close());
   client.on('message', (message) => {
