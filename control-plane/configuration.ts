@@ -3,10 +3,29 @@ import { dirname, resolve } from 'node:path';
 import { readConfiguration } from '#policy/configuration/read-configuration.ts';
 import { trustDomainComplaint } from '#policy/identity/spiffe-id.ts';
 import type { Problem } from '#policy/problem.ts';
-import { defaulted, type Infer, integer, object, optional, planned, required, string } from '#policy/schema/schema.ts';
+import { type MeshDefaultsSpec, meshDefaultsKind } from '#policy/resource/kinds/mesh-defaults.ts';
+import { dnsSubdomain } from '#policy/resource/names.ts';
+import {
+  defaulted,
+  type Infer,
+  integer,
+  object,
+  optional,
+  type Path,
+  type ReadContext,
+  refined,
+  required,
+  type Schema,
+  string,
+} from '#policy/schema/schema.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
+import { INJECTION_CONFIGURATION, type InjectionConfiguration } from './injection/injection-configuration.ts';
 
 export const DEFAULT_LISTEN_PORT = 15012;
+export const DEFAULT_METRICS_PORT = 15014;
+export const DEFAULT_WEBHOOK_PORT = 9443;
+export const DEFAULT_CLUSTER_DOMAIN = 'cluster.local';
+export const DEFAULT_AUTHORITY_SECRET = 'lateral-ca';
 const LOOPBACK = '127.0.0.1';
 
 const listenPort = (description: string) =>
@@ -27,6 +46,15 @@ const namespace = string({
     /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(value) ? undefined : `${JSON.stringify(value)} is not a namespace name`,
 });
 
+/** An object of which exactly one field must be there. */
+function oneOf<T extends { readonly [name: string]: unknown }>(schema: Schema<T>): Schema<T> {
+  return refined(schema, (value: T, path: Path, context: ReadContext) => {
+    if (Object.values(value).filter((given) => given !== undefined).length === 1) return true;
+    context.fail(path, 'invalid_value', `expected exactly one of ${Object.keys(value).join(' and ')}`);
+    return false;
+  });
+}
+
 /** `kind: ControlPlaneConfig`; paths are relative to the file. */
 export const CONTROL_PLANE_CONFIGURATION = object({
   trustDomain: defaulted(trustDomain, 'cluster.local'),
@@ -38,21 +66,46 @@ export const CONTROL_PLANE_CONFIGURATION = object({
     }),
   ),
   source: required(
-    object({
-      directory: required(string({ description: 'The folder of policies; watched.' })),
-      kubernetes: planned('kubernetes'),
-    }),
+    oneOf(
+      object({
+        directory: optional(string({ description: 'The folder of policies; watched.' })),
+        kubernetes: optional(
+          object(
+            {
+              clusterDomain: defaulted(
+                dnsSubdomain('Where the DNS names of Services end: NAME.NAMESPACE.svc.CLUSTER-DOMAIN.'),
+                DEFAULT_CLUSTER_DOMAIN,
+              ),
+            },
+            'The API server of the cluster it runs in, or of KUBECONFIG.',
+          ),
+        ),
+      }),
+    ),
   ),
   authority: required(
-    object({
-      directory: required(
-        string({
-          description: "Keys and certificates of the authority, under Istio's file names; made at first start.",
-        }),
-      ),
-      kubernetesSecret: planned('kubernetesSecret'),
-    }),
+    oneOf(
+      object({
+        directory: optional(
+          string({
+            description: "Keys and certificates of the authority, under Istio's file names; made at first start.",
+          }),
+        ),
+        kubernetesSecret: optional(
+          object(
+            {
+              name: defaulted(
+                dnsSubdomain('Name of the Secret, in the root namespace; it must be there, empty or not.'),
+                DEFAULT_AUTHORITY_SECRET,
+              ),
+            },
+            "The same files as keys of a Secret, or cert-manager's tls.crt, tls.key and ca.crt. Filled at first start.",
+          ),
+        ),
+      }),
+    ),
   ),
+  meshDefaults: optional(meshDefaultsKind.spec),
   tokens: optional(
     object({ directory: required(string({ description: 'Join tokens, as `lateral token` issues them.' })) }),
   ),
@@ -65,20 +118,60 @@ export const CONTROL_PLANE_CONFIGURATION = object({
   console: optional(
     object({ port: required(listenPort('Status on loopback: /livez, /readyz, /metrics, /proxies, /decisions.')) }),
   ),
+  metrics: optional(
+    object({
+      port: defaulted(
+        listenPort('/metrics, /livez and /readyz, for Prometheus and the kubelet.'),
+        DEFAULT_METRICS_PORT,
+      ),
+      address: defaulted(string({ description: 'The address to bind.' }), '0.0.0.0'),
+    }),
+  ),
+  webhook: optional(
+    object({
+      port: defaulted(
+        listenPort('HTTPS of the webhooks, /inject and /validate; needs injection.'),
+        DEFAULT_WEBHOOK_PORT,
+      ),
+      address: optional(string({ description: 'The address to bind; default: all, of IPv4 and IPv6.' })),
+    }),
+  ),
+  injection: optional(INJECTION_CONFIGURATION),
 });
+
+/** Where resources come from. */
+export type SourceConfiguration =
+  | {
+      readonly kind: 'directory';
+      readonly directory: string;
+      /** Beside the authority's directory, or the folder: the last good set of resources. */
+      readonly lastGoodFile: string;
+    }
+  | { readonly kind: 'kubernetes'; readonly clusterDomain: string };
+
+/** Where the authority's keys and certificates are. */
+export type AuthorityConfiguration =
+  | { readonly kind: 'directory'; readonly directory: string }
+  | { readonly kind: 'kubernetesSecret'; readonly name: string };
 
 /** The configuration in force, paths absolute. */
 export interface ControlPlaneConfiguration {
   readonly mesh: Mesh;
   readonly listen: { readonly address: string; readonly port: number };
-  readonly policyDirectory: string;
-  readonly authorityDirectory: string;
-  /** Beside the authority's directory: the last good set of resources. */
-  readonly lastGoodFile: string;
-  /** Absent: no tokens; sidecars must hold certificates already. */
+  readonly source: SourceConfiguration;
+  readonly authority: AuthorityConfiguration;
+  /** Spec of MeshDefaults in Kubernetes, as long as no resource of that kind is in force. */
+  readonly meshDefaults: MeshDefaultsSpec | undefined;
+  /** Absent: no join tokens; sidecars must hold certificates already, or tokens of Kubernetes. */
   readonly tokenDirectory: string | undefined;
-  /** Absent: no status server. */
+  /** Absent: no status server on loopback. */
   readonly statusPort: number | undefined;
+  /** Absent: no metrics server. */
+  readonly metrics: { readonly address: string; readonly port: number } | undefined;
+  /** Absent: no webhooks. */
+  readonly webhook: { readonly address: string | undefined; readonly port: number } | undefined;
+  /** How pods are made part of the mesh; absent: they are not. */
+  readonly injection: InjectionConfiguration | undefined;
   /** True when `inventory` is given, which this version does not use. */
   readonly hasUnusedInventory: boolean;
 }
@@ -98,15 +191,38 @@ export async function readControlPlaneConfiguration(path: string): Promise<Contr
 }
 
 function configurationOf(value: Infer<typeof CONTROL_PLANE_CONFIGURATION>, base: string): ControlPlaneConfiguration {
-  const authorityDirectory = resolve(base, value.authority.directory);
+  const authority = authorityOf(value, base);
   return {
     mesh: { trustDomain: value.trustDomain, rootNamespace: value.rootNamespace },
     listen: { address: value.listen?.address ?? LOOPBACK, port: value.listen?.port ?? DEFAULT_LISTEN_PORT },
-    policyDirectory: resolve(base, value.source.directory),
-    authorityDirectory,
-    lastGoodFile: resolve(authorityDirectory, '..', 'last-good.json'),
+    source: sourceOf(value, authority, base),
+    authority,
+    meshDefaults: value.meshDefaults,
     tokenDirectory: value.tokens === undefined ? undefined : resolve(base, value.tokens.directory),
     statusPort: value.console?.port,
+    metrics: value.metrics,
+    webhook: value.webhook,
+    injection: value.injection,
     hasUnusedInventory: value.inventory !== undefined,
   };
+}
+
+function authorityOf({ authority }: Infer<typeof CONTROL_PLANE_CONFIGURATION>, base: string): AuthorityConfiguration {
+  const { directory, kubernetesSecret } = authority;
+  if (directory !== undefined) return { kind: 'directory', directory: resolve(base, directory) };
+  return { kind: 'kubernetesSecret', name: kubernetesSecret?.name ?? DEFAULT_AUTHORITY_SECRET };
+}
+
+function sourceOf(
+  { source }: Infer<typeof CONTROL_PLANE_CONFIGURATION>,
+  authority: AuthorityConfiguration,
+  base: string,
+): SourceConfiguration {
+  const { directory, kubernetes } = source;
+  if (directory === undefined) {
+    return { kind: 'kubernetes', clusterDomain: kubernetes?.clusterDomain ?? DEFAULT_CLUSTER_DOMAIN };
+  }
+  const folder = resolve(base, directory);
+  const beside = authority.kind === 'directory' ? authority.directory : folder;
+  return { kind: 'directory', directory: folder, lastGoodFile: resolve(beside, '..', 'last-good.json') };
 }

@@ -23,11 +23,20 @@ export async function runControlPlane(configurationFile: string, io: ProgramIo):
     io.stderr(`${configurationFile}: warning: inventory is accepted, and this version records nothing there\n`);
   }
   const stopped = nextStopSignal();
-  const controlPlane = await startControlPlane(configuration, { log: jsonEventLog(io.stderr), printProblems });
+  const ending = new AbortController();
+  void stopped.then(() => ending.abort());
+  const options = { log: jsonEventLog(io.stderr), printProblems, signal: ending.signal };
+  const controlPlane = await startControlPlane(configuration, options).catch((error: unknown) => {
+    // Told to end while it waited for the Kubernetes API: nothing was served yet.
+    if (ending.signal.aborted) return undefined;
+    throw error;
+  });
+  if (controlPlane === undefined) return 0;
   const ready = {
     event: 'ready',
     address: controlPlane.address,
     statusPort: controlPlane.statusPort,
+    metricsPort: controlPlane.metricsPort,
     trustDomain: configuration.mesh.trustDomain,
     policyVersion: controlPlane.policyVersion(),
   };

@@ -7,15 +7,19 @@ import type { EventLog } from '../event-log.ts';
 import { bearerToken } from '../grpc/bearer-token.ts';
 import { type AuthenticatedCall, certificateOfCaller } from '../grpc/certificate-of-caller.ts';
 import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
+import type { ReviewToken } from '../kubernetes/token-review.ts';
 import type { ControlPlaneMetrics } from '../status/metrics.ts';
+import { parseJoinToken } from '../tokens/join-token.ts';
 import type { TokenStore } from '../tokens/token-store.ts';
 import type { Authority } from './authority.ts';
 import { controlPlaneIdentity } from './control-plane-certificate.ts';
 
 export interface AuthorityServiceOptions {
   readonly authority: Authority;
-  /** Undefined: no tokens are configured. */
+  /** Undefined: no join tokens are configured. */
   readonly tokens: TokenStore | undefined;
+  /** Undefined: no API server is there to review tokens of service accounts. */
+  readonly reviewToken: ReviewToken | undefined;
   readonly mesh: Mesh;
   readonly metrics: ControlPlaneMetrics;
   readonly log: EventLog;
@@ -99,27 +103,52 @@ async function prove(options: AuthorityServiceOptions, call: AuthenticatedCall, 
   return { identity: caller.identity, by: 'certificate', claim: async () => {} };
 }
 
-async function proveByToken({ tokens, mesh }: AuthorityServiceOptions, authorization: string): Promise<Proof> {
-  if (tokens === undefined) {
-    throw new CallRefusal(
-      status.UNAUTHENTICATED,
-      'this control plane takes no join tokens (tokens.directory is not set)',
-    );
-  }
+/** A join token, where that is its form; else a token of a service account, which Kubernetes knows. */
+async function proveByToken(options: AuthorityServiceOptions, authorization: string): Promise<Proof> {
+  const { tokens, reviewToken } = options;
   const token = bearerToken(authorization);
+  if (reviewToken !== undefined && parseJoinToken(token) === undefined) {
+    return proveByReview(options, reviewToken, token);
+  }
+  if (tokens !== undefined) return proveByJoinToken(options, tokens, token);
+  throw new CallRefusal(
+    status.UNAUTHENTICATED,
+    'this control plane takes no join tokens (tokens.directory is not set)',
+  );
+}
+
+async function proveByJoinToken({ mesh }: AuthorityServiceOptions, tokens: TokenStore, token: string): Promise<Proof> {
   const verification = await tokens.verify(token);
   if (verification.kind === 'invalid') throw new CallRefusal(status.UNAUTHENTICATED, verification.reason);
-  const { namespace, serviceAccount } = verification.grant;
-  const parsed = parseSpiffeId(`spiffe://${mesh.trustDomain}/ns/${namespace}/sa/${serviceAccount}`);
-  if (parsed.kind === 'invalid') throw new CallRefusal(status.PERMISSION_DENIED, parsed.reason);
   return {
-    identity: parsed.id,
+    identity: identityOf(mesh, verification.grant),
     by: 'token',
     async claim() {
       if (await tokens.consume(token)) return;
       throw new CallRefusal(status.UNAUTHENTICATED, 'join token was used by another caller just now');
     },
   };
+}
+
+async function proveByReview(
+  { mesh, log }: AuthorityServiceOptions,
+  reviewToken: ReviewToken,
+  token: string,
+): Promise<Proof> {
+  const caller = await reviewToken(token);
+  const identity = identityOf(mesh, caller);
+  const { podName: pod, podUid } = caller;
+  const claim = async () => log('token_reviewed', { identity: identity.uri, pod, podUid });
+  return { identity, by: 'token', claim };
+}
+
+function identityOf(
+  { trustDomain }: Mesh,
+  { namespace, serviceAccount }: { readonly namespace: string; readonly serviceAccount: string },
+): SpiffeId {
+  const parsed = parseSpiffeId(`spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`);
+  if (parsed.kind === 'invalid') throw new CallRefusal(status.PERMISSION_DENIED, parsed.reason);
+  return parsed.id;
 }
 
 /** What a caller sent, cut to what a log line should hold. */

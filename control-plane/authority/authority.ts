@@ -21,6 +21,8 @@ export interface Authority {
   readonly trustBundlePem: string;
   readonly issuerNotAfterMs: number;
   issue(identity: SpiffeId, subjectPublicKeyInfo: Buffer): IssuedCertificate;
+  /** Signs with other keys and certificates from now on. */
+  replace(material: AuthorityMaterial): void;
 }
 
 export interface AuthorityOptions {
@@ -29,14 +31,22 @@ export interface AuthorityOptions {
 }
 
 /** An authority that signs with the material at hand; leaves end at the latest when their issuer does. */
-export function createAuthority(material: AuthorityMaterial, options: AuthorityOptions): Authority {
+export function createAuthority(first: AuthorityMaterial, options: AuthorityOptions): Authority {
+  let material = first;
   return {
-    trustBundle: material.roots,
-    trustBundlePem: certificatesToPem(material.roots),
-    issuerNotAfterMs: material.issuer.notAfterMs,
+    get trustBundle() {
+      return material.roots;
+    },
+    get trustBundlePem() {
+      return certificatesToPem(material.roots);
+    },
+    get issuerNotAfterMs() {
+      return material.issuer.notAfterMs;
+    },
     issue(identity, subjectPublicKeyInfo) {
       const nowMs = options.now();
-      if (nowMs >= material.issuer.notAfterMs) throw new Error('the issuing certificate has expired');
+      const { issuer, intermediates } = material;
+      if (nowMs >= issuer.notAfterMs) throw new Error('the issuing certificate has expired');
       const leaf = issueLeaf(
         {
           uri: identity.uri,
@@ -45,10 +55,13 @@ export function createAuthority(material: AuthorityMaterial, options: AuthorityO
           lifetimeMs: options.leafLifetimeMs,
           serial: randomBytes(SERIAL_BYTES),
         },
-        material.issuer,
+        issuer,
       );
       const expiresAtMs = new X509Certificate(leaf).validToDate.getTime();
-      return { chain: [leaf, ...material.intermediates], expiresAtMs };
+      return { chain: [leaf, ...intermediates], expiresAtMs };
+    },
+    replace(next) {
+      material = next;
     },
   };
 }

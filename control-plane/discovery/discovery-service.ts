@@ -85,7 +85,7 @@ export function discoveryService(options: DiscoveryOptions): DiscoveryHandler {
             'a certificate of this mesh is needed; ask Authority.Sign first',
           );
         }
-        streams.set(call, new SidecarStream(caller, call, options));
+        streams.set(call, new SidecarStream(caller, call, options, (step) => attempt(call, step)));
       } catch (error) {
         const refusal = asRefusal(error, (cause) => log('discovery_failed', { error: String(cause) }));
         metrics.subscriptionRefusals++;

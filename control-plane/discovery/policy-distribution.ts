@@ -5,9 +5,12 @@ import type { Resource } from '#proto/gen/lateral/v1/discovery.ts';
 
 /** The resources in force, and what of them each workload gets. */
 export interface PolicyDistribution {
-  /** Puts a set in force as a whole and tells every subscriber. */
+  /**
+   * Puts a set in force as a whole and tells every subscriber. A document that is the very object it was before costs next
+   * to nothing.
+   */
   publish(resources: readonly ResourceDocument[]): void;
-  snapshotFor(workload: Workload): Snapshot;
+  snapshotFor(workload: Pick<Workload, 'namespace' | 'labels'>): Snapshot;
   /** The resource as it goes over the wire; its bytes are made once for all sidecars. */
   wireResource(resource: ResourceDocument): Resource;
   /** Calls back after each publication; returns the function that ends it. */
@@ -18,35 +21,31 @@ export interface PolicyDistribution {
 /** A distribution with nothing in force yet. */
 export function createPolicyDistribution(mesh: Mesh): PolicyDistribution {
   let index = indexResources([], mesh);
-  let wireResources = new Map<string, Resource>();
+  let resourceCount = 0;
+  const wireResources = new WeakMap<ResourceDocument, Resource>();
   const listeners = new Set<() => void>();
-  const identifier = ({ key, version }: ResourceDocument) => `${key}@${version}`;
-  const encode = ({ key, version, document }: ResourceDocument): Resource => ({
-    key,
-    version,
-    document: Buffer.from(document),
-  });
 
   return {
     publish(resources) {
-      index = indexResources(resources, mesh);
-      // Unchanged resources keep their buffers; those that are gone give theirs back.
-      wireResources = new Map(
-        resources.map((resource) => {
-          const id = identifier(resource);
-          return [id, wireResources.get(id) ?? encode(resource)];
-        }),
-      );
+      index = indexResources(resources, mesh, index);
+      resourceCount = resources.length;
       for (const listener of [...listeners]) listener();
     },
     snapshotFor: (workload) => index.select(workload),
-    wireResource: (resource) => wireResources.get(identifier(resource)) ?? encode(resource),
+    wireResource(resource) {
+      const known = wireResources.get(resource);
+      if (known !== undefined) return known;
+      const { key, version, document } = resource;
+      const encoded = { key, version, document: Buffer.from(document) };
+      wireResources.set(resource, encoded);
+      return encoded;
+    },
     onChange(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
     get resourceCount() {
-      return wireResources.size;
+      return resourceCount;
     },
   };
 }

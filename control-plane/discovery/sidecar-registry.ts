@@ -1,3 +1,4 @@
+import type { Snapshot } from '#policy/resource-set.ts';
 import type { RefusedVersion } from './subscription.ts';
 
 /** What the control plane knows of one connected sidecar. */
@@ -17,20 +18,41 @@ export interface SidecarStatus {
   inForceVersion: string;
   pendingVersion: string | undefined;
   refused: RefusedVersion | undefined;
+  /** What it should have, and what it has acknowledged; undefined: nothing since it connected. */
+  snapshots(): { readonly target: Snapshot; readonly inForce: Snapshot | undefined };
 }
 
 /** The sidecars that are connected now. */
 export interface SidecarRegistry {
   add(sidecar: SidecarStatus): void;
   remove(sidecar: SidecarStatus): void;
+  /** What a sidecar has in force is another than it was. */
+  changed(): void;
+  /** Calls back after each change; returns the function that ends it. */
+  onChange(listener: () => void): () => void;
   readonly sidecars: readonly SidecarStatus[];
 }
 
 export function createSidecarRegistry(): SidecarRegistry {
   const connected = new Set<SidecarStatus>();
+  const listeners = new Set<() => void>();
+  const changed = () => {
+    for (const listener of listeners) listener();
+  };
   return {
-    add: (sidecar) => connected.add(sidecar),
-    remove: (sidecar) => connected.delete(sidecar),
+    add(sidecar) {
+      connected.add(sidecar);
+      changed();
+    },
+    remove(sidecar) {
+      connected.delete(sidecar);
+      changed();
+    },
+    changed,
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
     get sidecars() {
       return [...connected];
     },

@@ -15,6 +15,7 @@ import type { ControlPlaneMetrics } from '../status/metrics.ts';
 import type { PolicyDistribution } from './policy-distribution.ts';
 import type { SidecarRegistry, SidecarStatus } from './sidecar-registry.ts';
 import { type Answer, Subscription } from './subscription.ts';
+import type { WorkloadDirectory } from './workload-directory.ts';
 
 /** Bounds of what a Hello says about its workload. */
 const MAX_NAME_LENGTH = 253;
@@ -32,7 +33,12 @@ export interface DiscoveryContext {
   readonly metrics: ControlPlaneMetrics;
   readonly log: EventLog;
   readonly now: () => number;
+  /** Says what a workload is; undefined: its own Hello does. */
+  readonly workloads: WorkloadDirectory | undefined;
 }
+
+/** Runs a step of a stream that came from elsewhere than its messages; ends the stream with what it throws. */
+export type Attempt = (step: () => void) => void;
 
 /** The sending half of a stream. */
 interface Outlet {
@@ -46,13 +52,18 @@ export class SidecarStream {
   readonly #caller: CertifiedCaller;
   readonly #outlet: Outlet;
   readonly #context: DiscoveryContext;
+  readonly #attempt: Attempt;
   #subscription: Subscription | undefined;
+  /** Ends the watch of who the workload is; there once Hello was said. */
+  #stopResolving: (() => void) | undefined;
   #status: SidecarStatus | undefined;
+  #isClosed = false;
   #lastHeardMs: number;
   #sequence = 0;
 
-  constructor(caller: CertifiedCaller, outlet: Outlet, context: DiscoveryContext) {
+  constructor(caller: CertifiedCaller, outlet: Outlet, context: DiscoveryContext, attempt: Attempt) {
     this.#caller = caller;
+    this.#attempt = attempt;
     this.#outlet = outlet;
     this.#context = context;
     this.#lastHeardMs = context.now();
@@ -96,35 +107,61 @@ export class SidecarStream {
   }
 
   close(): void {
+    this.#isClosed = true;
+    this.#stopResolving?.();
     if (this.#status !== undefined) this.#context.registry.remove(this.#status);
   }
 
   #hello(hello: Hello): void {
-    const { distribution, registry, log, now } = this.#context;
-    if (this.#subscription !== undefined) throw new CallRefusal(status.INVALID_ARGUMENT, 'a second Hello');
-    const workload = checkedWorkload(hello);
+    const { workloads } = this.#context;
+    if (this.#stopResolving !== undefined) throw new CallRefusal(status.INVALID_ARGUMENT, 'a second Hello');
+    const claimed = checkedWorkload(hello);
     const { identity } = this.#caller;
-    if (workload.namespace !== identity.namespace || workload.serviceAccount !== identity.serviceAccount) {
+    if (claimed.namespace !== identity.namespace || claimed.serviceAccount !== identity.serviceAccount) {
       throw new CallRefusal(
         status.PERMISSION_DENIED,
-        `Hello names service account ${workload.namespace}/${workload.serviceAccount}, and the certificate proves ${identity.namespace}/${identity.serviceAccount}`,
+        `Hello names service account ${claimed.namespace}/${claimed.serviceAccount}, and the certificate proves ${identity.namespace}/${identity.serviceAccount}`,
       );
     }
-    this.#subscription = new Subscription(hello, workload, distribution, (update) => this.#send(update), now);
+    this.#stopResolving = () => {};
+    if (workloads === undefined) {
+      this.#subscribe(hello, claimed);
+      return;
+    }
+    const { ports } = claimed;
+    this.#stopResolving = workloads.resolve(claimed, (resolved) =>
+      this.#attempt(() => {
+        if (resolved.kind === 'refused') throw resolved.error;
+        this.#subscribe(hello, { ...resolved.workload, ports });
+        this.#show();
+      }),
+    );
+    // What was called back meanwhile may have ended the stream.
+    if (this.#isClosed) this.#stopResolving();
+  }
+
+  /** Begins the subscription, or goes on with it for a workload whose labels have changed. */
+  #subscribe(hello: Hello, workload: WorkloadWithPorts): void {
+    const { distribution, registry, log, now } = this.#context;
+    if (this.#status !== undefined) registry.remove(this.#status);
+    const isNew = this.#subscription === undefined;
+    this.#subscription ??= new Subscription(hello, workload, distribution, (update) => this.#send(update), now);
+    const subscription = this.#subscription;
     this.#status = {
-      identity: identity.uri,
+      identity: this.#caller.identity.uri,
       workload,
       sidecarVersion: hello.sidecarVersion.slice(0, MAX_NAME_LENGTH),
       peer: this.#outlet.getPeer(),
-      connectedAtMs: now(),
-      lastHeardMs: now(),
-      inForceVersion: hello.knownVersion,
-      pendingVersion: undefined,
-      refused: undefined,
+      connectedAtMs: this.#status?.connectedAtMs ?? now(),
+      lastHeardMs: this.#lastHeardMs,
+      inForceVersion: subscription.inForceVersion,
+      pendingVersion: subscription.pendingVersion,
+      refused: subscription.refused,
+      snapshots: () => subscription.snapshots,
     };
     registry.add(this.#status);
-    log('sidecar_connected', { ...this.facts(), knownVersion: hello.knownVersion });
-    this.#subscription.offer();
+    if (isNew) log('sidecar_connected', { ...this.facts(), knownVersion: hello.knownVersion });
+    subscription.workload = workload;
   }
 
   #answer(message: Exclude<SubscribeRequest['message'], undefined>, subscription: Subscription): void {
@@ -159,16 +196,23 @@ export class SidecarStream {
 
   #show(): void {
     if (this.#status === undefined || this.#subscription === undefined) return;
-    this.#status.lastHeardMs = this.#lastHeardMs;
-    this.#status.inForceVersion = this.#subscription.inForceVersion;
-    this.#status.pendingVersion = this.#subscription.pendingVersion;
-    this.#status.refused = this.#subscription.refused;
+    const { inForceVersion, pendingVersion, refused } = this.#subscription;
+    const before = this.#status;
+    const isChanged =
+      before.inForceVersion !== inForceVersion ||
+      before.pendingVersion !== pendingVersion ||
+      before.refused !== refused;
+    Object.assign(this.#status, { lastHeardMs: this.#lastHeardMs, inForceVersion, pendingVersion, refused });
+    if (isChanged) this.#context.registry.changed();
   }
 }
 
 function take(answer: Answer): void {
   if (answer.kind === 'unexpected') throw new CallRefusal(status.FAILED_PRECONDITION, answer.reason);
 }
+
+/** A workload, and the app's ports that its Hello names. */
+type WorkloadWithPorts = SidecarStatus['workload'];
 
 /** The workload a Hello names, within bounds. */
 function checkedWorkload({ workload, knownResources }: Hello): ProtoWorkload {

@@ -1,4 +1,4 @@
-import type { Snapshot } from '#policy/resource-set.ts';
+import type { ResourceDocument, Snapshot } from '#policy/resource-set.ts';
 import type { Workload } from '#policy/workload-policy.ts';
 import type { Hello, Update } from '#proto/gen/lateral/v1/discovery.ts';
 import type { PolicyDistribution } from './policy-distribution.ts';
@@ -16,8 +16,11 @@ export interface RefusedVersion {
 
 export type Answer = { readonly kind: 'taken' } | { readonly kind: 'unexpected'; readonly reason: string };
 
-/** What a sidecar has in force, as key -> version; undefined: unknown, so that the next update is complete. */
-type Base = ReadonlyMap<string, string> | undefined;
+/**
+ * What a sidecar has in force: a snapshot that it acknowledged (shared by all that have it), or key -> version as its Hello
+ * says; undefined: unknown, so that the next update is complete.
+ */
+type Base = Snapshot | ReadonlyMap<string, string> | undefined;
 
 /**
  * The protocol of one subscription, without its stream: which update comes next. One update is in flight at a
@@ -25,7 +28,7 @@ type Base = ReadonlyMap<string, string> | undefined;
  * one is, as a change of what is in force.
  */
 export class Subscription {
-  readonly workload: Workload;
+  #workload: Workload;
   readonly #distribution: PolicyDistribution;
   readonly #send: (update: Update) => void;
   readonly #now: () => number;
@@ -42,7 +45,7 @@ export class Subscription {
     send: (update: Update) => void,
     now: () => number,
   ) {
-    this.workload = workload;
+    this.#workload = workload;
     this.#distribution = distribution;
     this.#send = send;
     this.#now = now;
@@ -51,6 +54,22 @@ export class Subscription {
       hello.knownResources.length === 0
         ? undefined
         : new Map(hello.knownResources.map(({ key, version }) => [key, version]));
+  }
+
+  get workload(): Workload {
+    return this.#workload;
+  }
+
+  /** The workload is another from now on: labels of a pod change. */
+  set workload(workload: Workload) {
+    this.#workload = workload;
+    this.offer();
+  }
+
+  /** What the sidecar should have, and what it has acknowledged; undefined: nothing since it connected. */
+  get snapshots(): { readonly target: Snapshot; readonly inForce: Snapshot | undefined } {
+    const target = this.#distribution.snapshotFor(this.#workload);
+    return { target, inForce: isSnapshot(this.#base) ? this.#base : undefined };
   }
 
   /** Version in force at the sidecar; empty: none. */
@@ -71,7 +90,7 @@ export class Subscription {
   /** Sends what the sidecar lacks, unless an update is in flight. The first offer is always sent. */
   offer(): void {
     if (this.#inFlight !== undefined) return;
-    const snapshot = this.#distribution.snapshotFor(this.workload);
+    const snapshot = this.#distribution.snapshotFor(this.#workload);
     if (this.#hasSent && snapshot.version === this.#baseVersion) {
       // What was refused has been taken back: the sidecar is up to date.
       this.#refused = undefined;
@@ -88,7 +107,7 @@ export class Subscription {
     if (snapshot?.version !== version) return this.#unexpected('ACK', version);
     this.#inFlight = undefined;
     this.#refused = undefined;
-    this.#base = versionsOf(snapshot);
+    this.#base = snapshot;
     this.#baseVersion = version;
     this.offer();
     return { kind: 'taken' };
@@ -121,23 +140,59 @@ export class Subscription {
     if (version === this.#baseVersion) return { version, previousVersion: version, upserts: [], removedKeys: [] };
     const base = this.#base;
     if (base === undefined) return { version, previousVersion: '', upserts: wire(resources), removedKeys: [] };
-    const kept = versionsOf(snapshot);
-    return {
-      version,
-      previousVersion: this.#baseVersion,
-      upserts: wire(resources.filter((resource) => base.get(resource.key) !== resource.version)),
-      removedKeys: [...base.keys()].filter((key) => !kept.has(key)),
-    };
+    const { upserts, removedKeys } = isSnapshot(base)
+      ? differenceBetween(base, snapshot)
+      : differenceTo(base, snapshot);
+    return { version, previousVersion: this.#baseVersion, upserts: wire(upserts), removedKeys };
   }
 }
 
-const versionsBySnapshot = new WeakMap<Snapshot, ReadonlyMap<string, string>>();
+interface Difference {
+  readonly upserts: Snapshot['resources'];
+  readonly removedKeys: string[];
+}
 
-/** Key -> version, made once a snapshot however many sidecars share it. */
-function versionsOf(snapshot: Snapshot): ReadonlyMap<string, string> {
-  const known = versionsBySnapshot.get(snapshot);
+function isSnapshot(base: Base): base is Snapshot {
+  return base !== undefined && 'resources' in base;
+}
+
+function differenceTo(base: ReadonlyMap<string, string>, { resources }: Snapshot): Difference {
+  const kept = new Set(resources.map(({ key }) => key));
+  return {
+    upserts: resources.filter(({ key, version }) => base.get(key) !== version),
+    removedKeys: [...base.keys()].filter((key) => !kept.has(key)),
+  };
+}
+
+/** By the snapshot to come, then the one before: sidecars that share both share what lies between. */
+const differences = new WeakMap<Snapshot, WeakMap<Snapshot, Difference>>();
+
+function differenceBetween(before: Snapshot, after: Snapshot): Difference {
+  const toAfter = differences.get(after) ?? new WeakMap<Snapshot, Difference>();
+  differences.set(after, toAfter);
+  const known = toAfter.get(before);
   if (known !== undefined) return known;
-  const versions = new Map(snapshot.resources.map(({ key, version }) => [key, version]));
-  versionsBySnapshot.set(snapshot, versions);
-  return versions;
+  const difference = compareSorted(before.resources, after.resources);
+  toAfter.set(before, difference);
+  return difference;
+}
+
+/** One walk along both, which are sorted by key. */
+function compareSorted(before: Snapshot['resources'], after: Snapshot['resources']): Difference {
+  const upserts: ResourceDocument[] = [];
+  const removedKeys: string[] = [];
+  let position = 0;
+  for (const resource of after) {
+    for (let old = before[position]; old !== undefined && old.key < resource.key; old = before[++position]) {
+      removedKeys.push(old.key);
+    }
+    const old = before[position];
+    if (old?.key !== resource.key) upserts.push(resource);
+    else {
+      position += 1;
+      if (old !== resource && old.version !== resource.version) upserts.push(resource);
+    }
+  }
+  for (const { key } of before.slice(position)) removedKeys.push(key);
+  return { upserts, removedKeys };
 }

@@ -1,9 +1,12 @@
 import { status } from '@grpc/grpc-js';
 import { CallRefusal } from './refuse-call.ts';
 
+/** Longest token: a projected one of Kubernetes is about 1 KB. */
+const MAX_TOKEN_LENGTH = 16_384;
+
 /** The token of `Bearer TOKEN`; throws CallRefusal where it is not that. */
 export function bearerToken(authorization: string): string {
-  const [, token] = /^Bearer (\S{1,512})$/i.exec(authorization) ?? [];
-  if (token !== undefined) return token;
+  const [, token] = /^Bearer (\S+)$/i.exec(authorization) ?? [];
+  if (token !== undefined && token.length <= MAX_TOKEN_LENGTH) return token;
   throw new CallRefusal(status.UNAUTHENTICATED, 'the authorization metadata is not of the form "Bearer TOKEN"');
 }

@@ -4,10 +4,12 @@ import { AuthorityService } from '#proto/gen/lateral/v1/authority.ts';
 import { DiscoveryService } from '#proto/gen/lateral/v1/discovery.ts';
 import { ObservationService } from '#proto/gen/lateral/v1/observation.ts';
 import { OperationsService } from '#proto/gen/lateral/v1/operations.ts';
+import { ReplicasService } from '#proto/gen/lateral/v1/replicas.ts';
 import { type AuthorityServiceOptions, authorityService } from '../authority/authority-service.ts';
 import { type DiscoveryOptions, discoveryService } from '../discovery/discovery-service.ts';
 import { type ObservationServiceOptions, observationService } from '../observation/observation-service.ts';
 import { type OperationsServiceOptions, operationsService } from '../operations/operations-service.ts';
+import { replicasService } from '../replicas/replicas-service.ts';
 import { OptionalClientCertificateCredentials, type ServerIdentity } from './server-credentials.ts';
 
 /** Streams one connection may have open: a sidecar needs three. */
@@ -39,7 +41,7 @@ export interface ControlPlaneServerOptions
   readonly identity: ServerIdentity;
 }
 
-/** Serves Authority, Discovery, Observation and Operations. Throws in one sentence when the port cannot be had. */
+/** Serves Authority, Discovery, Observation, Operations and Replicas. Throws in one sentence when the port cannot be had. */
 export async function startControlPlaneServer(options: ControlPlaneServerOptions): Promise<ControlPlaneServer> {
   const { listen } = options;
   const server = new Server({
@@ -55,6 +57,7 @@ export async function startControlPlaneServer(options: ControlPlaneServerOptions
   server.addService(DiscoveryService, { subscribe: discovery.subscribe });
   server.addService(ObservationService, { report: observationService(options) });
   server.addService(OperationsService, operationsService(options));
+  server.addService(ReplicasService, replicasService(options));
   const credentials = new OptionalClientCertificateCredentials(options.identity);
   let port: number;
   try {

@@ -19,8 +19,6 @@ export interface HostClaim {
 /** The cluster as the control plane sees it now; what one object is judged against. */
 export interface ClusterView {
   readonly mesh: Mesh;
-  /** False until every first list is there: what is missing then may only be late. */
-  readonly isComplete: boolean;
   readonly namespaces: ReadonlySet<string>;
   configMapText(namespace: string, name: string, key: string): ConfigMapText;
   /** A host as `scopedHost` spells it. */
@@ -29,12 +27,12 @@ export interface ClusterView {
   good(kind: string, namespace: string, name: string): SourcedResource | undefined;
   /** All resources whose forms are good. */
   allGood(): Iterable<SourcedResource>;
-  /** The API version of another object of the same kind, namespace and name that was there first. */
-  isTaken(apiVersion: string, kind: string, namespace: string, name: string): string | undefined;
+  /** True when a Service of this name is a MeshService already. */
+  isService(namespace: string, name: string): boolean;
   /** NAMESPACE/NAME of the MeshDefaults in force, where one is. */
   readonly meshDefaults: string | undefined;
   /** Pods of the namespace (of the mesh for the root namespace) that a selector binds. */
   countWorkloads(namespace: string, selector: WorkloadSelector | undefined): number;
-  /** The cluster's Services and Pods as MeshServices, for the doubts of `lateral check`. */
-  declaredServices(): readonly SourcedResource[];
+  /** Services of a namespace (undefined: of all), and the service accounts of all Pods, as MeshServices. */
+  declaredServices(namespace: string | undefined): readonly SourcedResource[];
 }

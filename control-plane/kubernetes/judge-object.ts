@@ -98,11 +98,10 @@ function isText(part: ConfigMapText): part is ConfigMapText & { readonly kind: '
 /** What only the others can tell; an error hits this object alone, whatever part the others have in it. */
 function checkAgainstOthers(sourced: SourcedResource, view: ClusterView): readonly Problem[] {
   const { any } = sourced;
-  const { apiVersion, kind, namespace, name } = any.resource;
+  const { namespace, name } = any.resource;
   const problems: Problem[] = [];
-  const first = view.isTaken(apiVersion, kind, namespace, name);
-  if (first !== undefined) {
-    const message = `${kind} ${namespace}/${name} is there already as ${first}; remove one of them`;
+  if (any.type === 'MeshService' && view.isService(namespace, name)) {
+    const message = `Service ${namespace}/${name} is a MeshService of this name already; choose another`;
     problems.push(problemAt(sourced, ['metadata', 'name'], 'error', 'duplicate_resource', message));
   }
   if (any.type === 'MeshDefaults' && view.meshDefaults !== undefined && view.meshDefaults !== `${namespace}/${name}`) {
@@ -141,14 +140,15 @@ function checkHosts(sourced: SourcedResource, hosts: readonly string[], view: Cl
 function doubts(sourced: SourcedResource, view: ClusterView): readonly Problem[] {
   const own = ({ file }: { readonly file: string }) => file === sourced.file;
   const others = [...view.allGood()].filter((other) => !own(other));
-  const set = [sourced, ...others, ...view.declaredServices()];
+  const { namespace } = sourced.any.resource;
+  const isMeshWide = namespace === view.mesh.rootNamespace;
+  const set = [sourced, ...others, ...view.declaredServices(isMeshWide ? undefined : namespace)];
   // Pods are known here: what is said of workloads is said of them below.
   const found = analyseResourceSet(set, view.mesh).filter((one) => own(one) && one.code !== 'no_workload');
   const selector = selectorOf(sourced);
   if (selector === NO_SELECTOR) return found;
-  const { namespace } = sourced.any.resource;
   if (view.countWorkloads(namespace, selector) > 0) return found;
-  const where = namespace === view.mesh.rootNamespace ? 'of the mesh' : `of namespace ${namespace}`;
+  const where = isMeshWide ? 'of the mesh' : `of namespace ${namespace}`;
   const message = `binds no workload: the selector matches no Pod ${where}`;
   return [...found, problemAt(sourced, ['spec', 'selector'], 'warning', 'no_workload', message)];
 }

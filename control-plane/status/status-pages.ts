@@ -11,7 +11,39 @@ export interface StatusFacts {
   readonly metrics: ControlPlaneMetrics;
   readonly source: () => SourceStatus;
   readonly issuerNotAfterMs: number;
+  /** How well each collection of the Kubernetes API is known; empty: none is watched. */
+  readonly watches: () => readonly WatchState[];
+  /** Undefined: there is no election. */
+  readonly isLeader: boolean | undefined;
 }
+
+/** One collection of the Kubernetes API, as it is watched. */
+export interface WatchState {
+  readonly name: string;
+  readonly objects: number;
+  readonly isWatching: boolean;
+  readonly lists: number;
+  readonly watches: number;
+  readonly failures: number;
+}
+
+/** For the kubelet and Prometheus, from the very start; `facts` and the reason not to be ready are those of the moment. */
+export function probePages(facts: () => StatusFacts | undefined, notReady: () => string | undefined): StatusPages {
+  return {
+    '/livez': () => text('ok\n'),
+    '/readyz': () => {
+      const reason = notReady();
+      return reason === undefined ? text('ok\n') : { ...text(`not ready: ${reason}\n`), status: 503 };
+    },
+    '/metrics': () => {
+      const now = facts();
+      const body = now === undefined ? '' : prometheusText(now);
+      return { contentType: PROMETHEUS, body };
+    },
+  };
+}
+
+const PROMETHEUS = 'text/plain; version=0.0.4';
 
 /** What the control plane tells its operator. */
 export function statusPages(facts: StatusFacts): StatusPages {
@@ -19,7 +51,7 @@ export function statusPages(facts: StatusFacts): StatusPages {
     '/livez': () => text('ok\n'),
     // This server starts last and ends first: while it answers, gRPC is served and policies are in force.
     '/readyz': () => text('ok\n'),
-    '/metrics': () => ({ contentType: 'text/plain; version=0.0.4', body: prometheusText(facts) }),
+    '/metrics': () => ({ contentType: PROMETHEUS, body: prometheusText(facts) }),
     '/proxies': () => json({ source: facts.source(), proxies: facts.registry.sidecars.map(proxyFactsOf) }),
     '/decisions': () =>
       json({
@@ -31,7 +63,8 @@ export function statusPages(facts: StatusFacts): StatusPages {
 }
 
 /** Prometheus text exposition format 0.0.4. */
-function prometheusText({ registry, metrics, observations, source, issuerNotAfterMs }: StatusFacts): string {
+function prometheusText(facts: StatusFacts): string {
+  const { registry, metrics, observations, source, issuerNotAfterMs } = facts;
   const states = registry.sidecars.map(proxyStateOf);
   const count = (state: string) => states.filter((one) => one === state).length;
   const { version, lastApply, resourceCount } = source();
@@ -53,12 +86,17 @@ function prometheusText({ registry, metrics, observations, source, issuerNotAfte
     ...single('subscription_refusals_total', 'counter', 'Refused subscriptions.', metrics.subscriptionRefusals),
     ...single('reports_total', 'counter', 'Reports taken from sidecars.', metrics.reports),
     ...single('dropped_decisions_total', 'counter', 'Decisions that sidecars dropped.', observations.droppedDecisions),
-    '# HELP lateral_control_plane_applies_total Readings of the policy folder that changed something, by outcome.',
+    '# HELP lateral_control_plane_applies_total Changes of the source that were read, by outcome.',
     '# TYPE lateral_control_plane_applies_total counter',
     ...Object.entries(metrics.applies).map(
       ([outcome, n]) => `lateral_control_plane_applies_total{outcome="${outcome}"} ${n}`,
     ),
-    ...single('last_apply_success', 'gauge', '1: the folder as it is now is in force.', lastApply.isInForce ? 1 : 0),
+    ...single(
+      'last_apply_success',
+      'gauge',
+      '1: all of the source as it is now is in force.',
+      lastApply.isInForce ? 1 : 0,
+    ),
     ...single('resources', 'gauge', 'Resources in force.', resourceCount),
     '# HELP lateral_control_plane_policy_info The version of all resources in force.',
     '# TYPE lateral_control_plane_policy_info gauge',
@@ -69,8 +107,28 @@ function prometheusText({ registry, metrics, observations, source, issuerNotAfte
       'When the issuing certificate ends.',
       Math.floor(issuerNotAfterMs / 1000),
     ),
+    ...kubernetesLines(facts),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** Names of watches are few: kinds, and the ConfigMaps that schemas name. */
+function kubernetesLines({ watches, isLeader }: StatusFacts): readonly string[] {
+  const states = watches();
+  if (states.length === 0) return [];
+  const series = (name: string, type: string, help: string, value: (state: WatchState) => number) => [
+    `# HELP lateral_control_plane_kubernetes_${name} ${help}`,
+    `# TYPE lateral_control_plane_kubernetes_${name} ${type}`,
+    ...states.map((state) => `lateral_control_plane_kubernetes_${name}{resource="${state.name}"} ${value(state)}`),
+  ];
+  return [
+    ...series('objects', 'gauge', 'Objects that are kept.', ({ objects }) => objects),
+    ...series('watching', 'gauge', '1: a watch is open.', ({ isWatching }) => (isWatching ? 1 : 0)),
+    ...series('lists_total', 'counter', 'Whole lists taken in.', ({ lists }) => lists),
+    ...series('watches_total', 'counter', 'Watches begun.', ({ watches: begun }) => begun),
+    ...series('failures_total', 'counter', 'Lists and watches that failed.', ({ failures }) => failures),
+    ...single('leader', 'gauge', '1: this replica writes the status of resources.', isLeader === true ? 1 : 0),
+  ];
 }
 
 function single(name: string, type: string, help: string, value: number): string[] {

@@ -10,6 +10,8 @@ const LOOPBACK_HOST = /^(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/i;
 export interface StatusPage {
   readonly contentType: string;
   readonly body: string;
+  /** HTTP status; default 200. */
+  readonly status?: number;
 }
 
 export type StatusPages = { readonly [path: string]: () => StatusPage };
@@ -19,21 +21,34 @@ export interface StatusServer {
   close(): Promise<void>;
 }
 
-/**
- * Serves pages by GET on loopback. The Host header must name loopback too: a web page elsewhere cannot read them
- * through a name it points here (DNS rebinding).
- */
-export async function startStatusServer(port: number, pages: StatusPages): Promise<StatusServer> {
+/** Where pages are served. */
+export interface StatusListener {
+  readonly address: string;
+  readonly port: number;
+  /** The field of the configuration that says so. */
+  readonly field: string;
+  /** The Host header must name loopback: a web page elsewhere cannot read them through a name it points here. */
+  readonly isLoopbackOnly: boolean;
+}
+
+/** Serves pages by GET on loopback, and to callers that name it so (against DNS rebinding). */
+export function startStatusServer(port: number, pages: StatusPages): Promise<StatusServer> {
+  return servePages({ address: '127.0.0.1', port, field: 'console.port', isLoopbackOnly: true }, pages);
+}
+
+/** Serves pages by GET. Throws in one sentence when the port cannot be had. */
+export async function servePages(listener: StatusListener, pages: StatusPages): Promise<StatusServer> {
+  const { address, port, field, isLoopbackOnly } = listener;
   const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
-    answer(request, response, pages);
+    answer(request, response, pages, isLoopbackOnly);
   });
   server.maxConnections = MAX_CONNECTIONS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const why = error.code === 'EADDRINUSE' ? 'another program already listens there' : error.message;
-      reject(new Error(`cannot listen on 127.0.0.1:${port} (console.port): ${why}`));
+      reject(new Error(`cannot listen on ${address}:${port} (${field}): ${why}`));
     });
-    server.listen(port, '127.0.0.1', resolve);
+    server.listen(port, address, resolve);
   });
   return {
     port: (server.address() as AddressInfo).port, // always so for a TCP server that listens
@@ -45,8 +60,8 @@ export async function startStatusServer(port: number, pages: StatusPages): Promi
   };
 }
 
-function answer(request: IncomingMessage, response: ServerResponse, pages: StatusPages): void {
-  if (!LOOPBACK_HOST.test(request.headers.host ?? '')) {
+function answer(request: IncomingMessage, response: ServerResponse, pages: StatusPages, isLoopbackOnly: boolean): void {
+  if (isLoopbackOnly && !LOOPBACK_HOST.test(request.headers.host ?? '')) {
     send(response, 403, 'text/plain', 'the Host header must name loopback (127.0.0.1, localhost)\n');
     return;
   }
@@ -58,7 +73,7 @@ function answer(request: IncomingMessage, response: ServerResponse, pages: Statu
   const [path = ''] = (request.url ?? '').split('?');
   const page = Object.hasOwn(pages, path) ? pages[path]?.() : undefined;
   if (page === undefined) send(response, 404, 'text/plain', `known: ${Object.keys(pages).join(' ')}\n`);
-  else send(response, 200, page.contentType, page.body);
+  else send(response, page.status ?? 200, page.contentType, page.body);
 }
 
 function send(response: ServerResponse, status: number, contentType: string, body: string): void {

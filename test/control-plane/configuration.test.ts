@@ -31,11 +31,18 @@ console: {port: 15080}
   t.strictSame(configuration, {
     mesh: { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' },
     listen: { address: '127.0.0.1', port: 15012 },
-    policyDirectory: join(directory, 'policies'),
-    authorityDirectory: join(directory, 'state/ca'),
-    lastGoodFile: join(directory, 'state/last-good.json'),
+    source: {
+      kind: 'directory',
+      directory: join(directory, 'policies'),
+      lastGoodFile: join(directory, 'state/last-good.json'),
+    },
+    authority: { kind: 'directory', directory: join(directory, 'state/ca') },
+    meshDefaults: undefined,
     tokenDirectory: join(directory, 'state/tokens'),
     statusPort: 15080,
+    metrics: undefined,
+    webhook: undefined,
+    injection: undefined,
     hasUnusedInventory: true,
   });
 });
@@ -51,11 +58,33 @@ t.test('defaults', async (t) => {
   });
 });
 
-t.test('Kubernetes sources are known and not implemented; unknown keys are errors', async (t) => {
-  const kubernetes = await read(t, 'source: {kubernetes: {}}\nauthority: {kubernetesSecret: ca}\n');
-  t.equal(kubernetes.configuration, undefined);
-  t.match(kubernetes.problems.join('\n'), /:3:10: error not_implemented source: kubernetes is not implemented/);
-  t.match(kubernetes.problems.join('\n'), /:4:13: error not_implemented authority: kubernetesSecret is/);
+t.test('takes the cluster as source and a Secret as authority, with the defaults of the chart', async (t) => {
+  const { configuration, problems } = await read(
+    t,
+    'source: {kubernetes: {}}\nauthority: {kubernetesSecret: {}}\nmetrics: {}\nmeshDefaults: {outbound: AllowAny}\n',
+  );
+  t.strictSame(problems, []);
+  t.match(configuration, {
+    source: { kind: 'kubernetes', clusterDomain: 'cluster.local' },
+    authority: { kind: 'kubernetesSecret', name: 'lateral-ca' },
+    metrics: { port: 15014, address: '0.0.0.0' },
+    meshDefaults: { outbound: 'AllowAny' },
+  });
+});
+
+t.test('exactly one source and one authority; unknown keys are errors', async (t) => {
+  const both = await read(t, 'source: {directory: p, kubernetes: {}}\nauthority: {}\n');
+  t.equal(both.configuration, undefined);
+  t.match(
+    both.problems.join('\n'),
+    /:3:9: error invalid_value source: expected exactly one of directory and kubernetes/,
+  );
+  t.match(both.problems.join('\n'), /:4:12: error invalid_value authority: expected exactly one of/);
+  const defaults = await read(
+    t,
+    'source: {kubernetes: {}}\nauthority: {directory: a}\nmeshDefaults: {mode: Enforced}\n',
+  );
+  t.match(defaults.problems.join('\n'), /meshDefaults.mode: .*did you mean Enforce\?/);
   const unknown = await read(t, 'sorce: {directory: p}\nauthority: {directory: ca}\n');
   t.match(unknown.problems.join('\n'), /:3:1: error unknown_field unknown field sorce; did you mean source\?/);
 });

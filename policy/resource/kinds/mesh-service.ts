@@ -25,7 +25,7 @@ const HOST_NAME = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]
 const PORT_NUMBER = /^[1-9][0-9]{0,4}$/;
 
 /** Endpoints of one service. A resource of Kubernetes holds 1 MiB, which is some 5,000 of them with their labels. */
-const MAX_ENDPOINTS = 10_000;
+export const MAX_ENDPOINTS = 10_000;
 
 const endpoint = refined(
   object({

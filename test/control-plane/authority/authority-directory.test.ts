@@ -4,12 +4,12 @@ import { chmod, copyFile, readdir, readFile, rm, stat, writeFile } from 'node:fs
 import { join } from 'node:path';
 import t from 'tap';
 import { createAuthority, LEAF_LIFETIME_MS } from '#control-plane/authority/authority.ts';
+import { openAuthorityDirectory } from '#control-plane/authority/authority-directory.ts';
 import {
   ISSUER_LIFETIME_MS,
   ISSUER_RENEWAL_REST_MS,
-  openAuthorityDirectory,
   ROOT_LIFETIME_MS,
-} from '#control-plane/authority/authority-directory.ts';
+} from '#control-plane/authority/authority-store.ts';
 import { spiffeId } from '#policy/identity/spiffe-id.ts';
 import { certificatesToPem } from '#policy/x509/pem.ts';
 import { MESH } from '../control-plane-fixture.ts';

@@ -1,0 +1,157 @@
+import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
+import type { Mesh } from '#policy/workload-policy.ts';
+import { type Issuer, issueAuthority, issueRoot, SERIAL_BYTES } from '#policy/x509/certificate.ts';
+import { certificatesFromPem, certificatesToPem } from '#policy/x509/pem.ts';
+import { type AuthorityMaterial, readAuthorityMaterial } from './authority-material.ts';
+
+const YEAR_MS = 365 * 86_400_000;
+export const ROOT_LIFETIME_MS = 10 * YEAR_MS;
+export const ISSUER_LIFETIME_MS = YEAR_MS;
+/** The issuing authority of our own making is renewed when less than this is left of it. */
+export const ISSUER_RENEWAL_REST_MS = ISSUER_LIFETIME_MS / 3;
+/** Another control plane that was first is read anew this often. */
+const MAX_ATTEMPTS = 5;
+
+/** Istio's names for a plugged-in authority, and the root's key, which is there only when we made the root. */
+export const AUTHORITY_FILE = {
+  rootKey: 'root-key.pem',
+  root: 'root-cert.pem',
+  issuingKey: 'ca-key.pem',
+  chain: 'cert-chain.pem',
+  issuing: 'ca-cert.pem',
+} as const;
+
+export type AuthorityFile = keyof typeof AUTHORITY_FILE;
+
+/** The files of an authority, PEM; what is not there is undefined. */
+export type StoredAuthority = { readonly [file in AuthorityFile]: string | undefined };
+
+/** Where an authority is kept. */
+export interface AuthorityStore {
+  read(): Promise<StoredAuthority>;
+  /**
+   * Stores these files beside the others. `conflict`: somebody else has written since the last `read`, and nothing was
+   * stored. Where files are written one by one, a key comes before its certificate: a start that was cut off leaves no
+   * certificate without its key, and the next one begins anew.
+   */
+  write(files: Partial<StoredAuthority>): Promise<'written' | 'conflict'>;
+  /** How messages name a file. */
+  place(file: string): string;
+}
+
+/**
+ * The authority kept in a store: made at the first start, one plugged in used as it is, one of our own making renewed when
+ * its end is near. Throws when files are missing or do not fit together.
+ */
+export async function openAuthority(store: AuthorityStore, mesh: Mesh, nowMs: number): Promise<AuthorityMaterial> {
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
+    const found = await store.read();
+    const missing = missingFiles(found, store, mesh, nowMs);
+    if (missing === undefined) return materialOf(found, store, nowMs);
+    if ((await store.write(missing)) === 'written') return materialOf(await store.read(), store, nowMs);
+  }
+  throw new Error(`${store.place(AUTHORITY_FILE.root)}: others wrote it ${MAX_ATTEMPTS} times while it was being made`);
+}
+
+/** What has to be made; undefined: nothing. */
+function missingFiles(
+  found: StoredAuthority,
+  store: AuthorityStore,
+  mesh: Mesh,
+  nowMs: number,
+): Partial<StoredAuthority> | undefined {
+  if (found.root === undefined) {
+    if (found.issuing !== undefined || found.issuingKey !== undefined) {
+      throw new Error(`${store.place(AUTHORITY_FILE.root)}: missing, yet other files of an authority are there`);
+    }
+    return makeRoot(mesh, nowMs);
+  }
+  if (found.rootKey === undefined || !needsIssuer(found, nowMs)) return undefined;
+  return makeIssuer(mesh, rootIssuer(store, found.root, found.rootKey), nowMs);
+}
+
+function materialOf(
+  { root, issuing, issuingKey, chain }: StoredAuthority,
+  store: AuthorityStore,
+  nowMs: number,
+): AuthorityMaterial {
+  const missing = (file: AuthorityFile) => new Error(`${store.place(AUTHORITY_FILE[file])}: missing`);
+  if (root === undefined) throw missing('root');
+  if (issuing === undefined) throw missing('issuing');
+  if (issuingKey === undefined) throw missing('issuingKey');
+  const files = { rootCertificates: root, issuingCertificate: issuing, issuingKey, chain: chain ?? issuing };
+  try {
+    return readAuthorityMaterial(files, nowMs);
+  } catch (error) {
+    throw new Error(store.place(error instanceof Error ? error.message : String(error)));
+  }
+}
+
+function makeRoot(mesh: Mesh, nowMs: number): Partial<StoredAuthority> {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const request = authorityRequest('Lateral root', mesh, 1, publicKey, nowMs, ROOT_LIFETIME_MS);
+  const certificate = issueRoot(request, privateKey);
+  const issuer = { certificate, privateKey, notAfterMs: nowMs + ROOT_LIFETIME_MS };
+  return {
+    rootKey: keyToPem(privateKey),
+    root: certificatesToPem([certificate]),
+    ...makeIssuer(mesh, issuer, nowMs),
+  };
+}
+
+function makeIssuer(mesh: Mesh, root: Issuer, nowMs: number): Partial<StoredAuthority> {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const request = authorityRequest('Lateral issuing authority', mesh, 0, publicKey, nowMs, ISSUER_LIFETIME_MS);
+  const certificate = issueAuthority(request, root);
+  return {
+    issuingKey: keyToPem(privateKey),
+    chain: certificatesToPem([certificate, root.certificate]),
+    issuing: certificatesToPem([certificate]),
+  };
+}
+
+function authorityRequest(
+  commonName: string,
+  mesh: Mesh,
+  pathLength: number,
+  publicKey: KeyObject,
+  nowMs: number,
+  lifetimeMs: number,
+) {
+  return {
+    commonName,
+    trustDomain: mesh.trustDomain,
+    pathLength,
+    subjectPublicKeyInfo: publicKey.export({ type: 'spki', format: 'der' }),
+    nowMs,
+    lifetimeMs,
+    serial: randomBytes(SERIAL_BYTES),
+  };
+}
+
+function rootIssuer(store: AuthorityStore, rootPem: string, rootKeyPem: string): Issuer {
+  const privateKey = createPrivateKey(rootKeyPem);
+  for (const certificate of certificatesFromPem(rootPem)) {
+    const parsed = new X509Certificate(certificate);
+    if (parsed.checkPrivateKey(privateKey)) {
+      return { certificate, privateKey, notAfterMs: parsed.validToDate.getTime() };
+    }
+  }
+  throw new Error(
+    `${store.place(AUTHORITY_FILE.rootKey)}: is not the key of a certificate in ${AUTHORITY_FILE.root}; remove it if the authority is not of Lateral's making`,
+  );
+}
+
+/** True when the issuer is missing, near its end, or was being replaced when a start was cut off. */
+function needsIssuer({ issuing, issuingKey }: StoredAuthority, nowMs: number): boolean {
+  if (issuing === undefined || issuingKey === undefined) return true;
+  const [der] = certificatesFromPem(issuing);
+  if (der === undefined) return true;
+  const certificate = new X509Certificate(der);
+  if (certificate.validToDate.getTime() - nowMs < ISSUER_RENEWAL_REST_MS) return true;
+  return !certificate.checkPrivateKey(createPrivateKey(issuingKey));
+}
+
+function keyToPem(key: KeyObject): string {
+  return key.export({ type: 'pkcs8', format: 'pem' });
+}

@@ -1,0 +1,18 @@
+import type { Workload } from '#policy/workload-policy.ts';
+
+export type ResolvedWorkload =
+  | { readonly kind: 'found'; readonly workload: Workload }
+  /** The stream is ended with this error. */
+  | { readonly kind: 'refused'; readonly error: unknown };
+
+/** Knows workloads by another's word than their own. */
+export interface WorkloadDirectory {
+  /**
+   * Calls back with the workload that is claimed, at once or once it is known, and again whenever it changes. Throws where
+   * it is another's. Returns the function that ends it.
+   */
+  resolve(
+    claimed: Pick<Workload, 'namespace' | 'name' | 'serviceAccount'>,
+    found: (resolved: ResolvedWorkload) => void,
+  ): () => void;
+}

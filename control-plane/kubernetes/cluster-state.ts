@@ -1,0 +1,187 @@
+import { isIPv6 } from 'node:net';
+import type { WorkloadSelector } from '#policy/resource/kinds/workload-selector.ts';
+import { resourceDocument, resourceKey } from '#policy/resource/resource-document.ts';
+import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
+import type { ResourceDocument } from '#policy/resource-set.ts';
+import { readDocuments } from '#policy/snapshot/read-documents.ts';
+import type { Mesh } from '#policy/workload-policy.ts';
+import { objectKey } from './api-object.ts';
+import type { ClusterPod, ClusterService, EndpointSlice } from './cluster-objects.ts';
+import { ClusterPods } from './cluster-pods.ts';
+import { ClusterServices } from './cluster-services.ts';
+import type { ClusterView, ConfigMapText, HostClaim } from './cluster-view.ts';
+import type { MeshObject } from './mesh-objects.ts';
+import { MeshResources } from './mesh-resources.ts';
+
+/** Name of the MeshDefaults that stands for the configuration's, where no resource is. */
+const CONFIGURED_DEFAULTS = 'configured';
+
+export interface ClusterStateOptions {
+  readonly mesh: Mesh;
+  readonly clusterDomain: string;
+  /** Spec of MeshDefaults, as long as no resource of that kind is in force. */
+  readonly meshDefaults: unknown;
+  readonly configMapText: (namespace: string, name: string, key: string) => ConfigMapText;
+  /** Something changed: `refresh` has something to do. */
+  readonly onChange: () => void;
+}
+
+/** The cluster as it was last heard of, and what of it is in force. No I/O. */
+export class ClusterState implements ClusterView {
+  readonly mesh: Mesh;
+  readonly namespaces = new Set<string>();
+  readonly pods = new ClusterPods();
+  readonly resources = new MeshResources();
+  readonly #services: ClusterServices;
+  readonly #options: ClusterStateOptions;
+  readonly #configuredDefaults: ResourceDocument | undefined;
+
+  constructor(options: ClusterStateOptions) {
+    this.#options = options;
+    this.mesh = options.mesh;
+    this.#services = new ClusterServices({
+      clusterDomain: options.clusterDomain,
+      pod: (key) => this.pods.get(key),
+    });
+    this.#configuredDefaults =
+      options.meshDefaults === undefined
+        ? undefined
+        : resourceDocument({
+            apiVersion: 'lateral.dev/v1alpha1',
+            kind: 'MeshDefaults',
+            namespace: options.mesh.rootNamespace,
+            name: CONFIGURED_DEFAULTS,
+            spec: options.meshDefaults,
+          });
+  }
+
+  serviceChanged(key: string, service: ClusterService | undefined, previous: ClusterService | undefined): void {
+    this.#services.serviceChanged(key, service, previous);
+    this.resources.hostsChanged();
+    this.#options.onChange();
+  }
+
+  sliceChanged(key: string, slice: EndpointSlice | undefined, previous: EndpointSlice | undefined): void {
+    this.#services.sliceChanged(key, slice, previous);
+    this.#options.onChange();
+  }
+
+  podChanged(key: string, pod: ClusterPod | undefined, previous: ClusterPod | undefined): void {
+    if (!this.pods.changed(key, pod, previous)) return;
+    this.#services.podChanged(key);
+    this.#options.onChange();
+  }
+
+  namespaceChanged(name: string, isThere: boolean): void {
+    if (this.namespaces.has(name) === isThere) return;
+    if (isThere) this.namespaces.add(name);
+    else this.namespaces.delete(name);
+    this.resources.hostsChanged();
+    this.#options.onChange();
+  }
+
+  resourceChanged(key: string, object: MeshObject | undefined): void {
+    this.resources.changed(key, object);
+    this.#options.onChange();
+  }
+
+  configMapChanged(namespace: string, name: string): void {
+    this.resources.configMapChanged(namespace, name);
+    this.#options.onChange();
+  }
+
+  /** Takes all changes in; true when anything in force, or found, came out another. */
+  refresh(): boolean {
+    const hasOtherServices = this.#services.refresh();
+    return this.resources.refresh(this) || hasOtherServices;
+  }
+
+  /** All that is in force, sorted by key. */
+  documents(): readonly ResourceDocument[] {
+    const resources = this.resources.documents();
+    const hasDefaults = resources.some(({ key }) => key.startsWith('MeshDefaults/'));
+    const defaults = hasDefaults || this.#configuredDefaults === undefined ? [] : [this.#configuredDefaults];
+    // Should ever two have one key, the resource that somebody wrote stands.
+    const byKey = new Map([...this.#services.documents(), ...defaults, ...resources].map((one) => [one.key, one]));
+    return [...byKey.values()].sort((left, right) => (left.key < right.key ? -1 : 1));
+  }
+
+  /** Ready endpoints of a Service's port, as HOST:PORT, but those of one pod. */
+  addressesOf(service: string, portName: string, exceptPod: string): readonly string[] {
+    return this.#services.slicesOf(service).flatMap(({ ports, endpoints }) => {
+      const port = ports.find(({ name }) => name === portName)?.port;
+      if (port === undefined) return [];
+      return endpoints.flatMap(({ addresses: [address], isReady, pod }) => {
+        if (address === undefined || !isReady || pod === exceptPod) return [];
+        return [isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`];
+      });
+    });
+  }
+
+  configMapText(namespace: string, name: string, key: string): ConfigMapText {
+    return this.#options.configMapText(namespace, name, key);
+  }
+
+  hostClaim(scope: string): HostClaim | undefined {
+    const service = this.#services.claimant(scope);
+    if (service === undefined) return this.resources.hostClaim(scope);
+    return { kind: 'Service', namespace: service.namespace, name: service.name };
+  }
+
+  good(kind: string, namespace: string, name: string): SourcedResource | undefined {
+    return this.resources.get(`lateral.dev/${kind}/${namespace}/${name}`)?.good;
+  }
+
+  *allGood(): Iterable<SourcedResource> {
+    for (const { good } of this.resources.values()) if (good !== undefined) yield good;
+  }
+
+  isService(namespace: string, name: string): boolean {
+    return this.#services.has(objectKey({ namespace, name }));
+  }
+
+  get meshDefaults(): string | undefined {
+    for (const { inForce, object } of this.resources.values()) {
+      if (object.kind === 'MeshDefaults' && inForce !== undefined) return objectKey(object.metadata);
+    }
+    return undefined;
+  }
+
+  countWorkloads(namespace: string, selector: WorkloadSelector | undefined): number {
+    return this.pods.count(namespace, selector, this.mesh.rootNamespace).pods;
+  }
+
+  declaredServices(namespace: string | undefined): readonly SourcedResource[] {
+    const documents = [...this.#services.documents()].filter(
+      ({ key }) => namespace === undefined || key.startsWith(`${resourceKey('MeshService', namespace, '')}`),
+    );
+    const declared = [...documents, ...this.#podsAsServices()];
+    return readDocuments(declared, this.mesh).map(({ any, source }) => ({
+      any,
+      file: source.key,
+      document: { value: undefined, position: () => ({ line: 1, column: 1 }) },
+      prefix: [],
+    }));
+  }
+
+  /** One a namespace, with an endpoint for each service account that a pod has. */
+  #podsAsServices(): readonly ResourceDocument[] {
+    const accounts = new Map<string, Set<string>>();
+    for (const { namespace, serviceAccount } of this.pods.values()) {
+      const known = accounts.get(namespace) ?? new Set<string>();
+      accounts.set(namespace, known.add(serviceAccount));
+    }
+    return [...accounts].map(([namespace, names]) =>
+      resourceDocument({
+        apiVersion: 'lateral.dev/v1alpha1',
+        kind: 'MeshService',
+        namespace,
+        name: 'pods',
+        spec: {
+          hosts: ['pods'],
+          endpoints: [...names].map((serviceAccount) => ({ address: '127.0.0.1', port: 1, serviceAccount })),
+        },
+      }),
+    );
+  }
+}

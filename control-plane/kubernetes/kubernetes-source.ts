@@ -1,0 +1,210 @@
+import { formatProblem } from '#policy/problem.ts';
+import { snapshotOf } from '#policy/resource/resource-document.ts';
+import type { Mesh } from '#policy/workload-policy.ts';
+import type { PolicyDistribution } from '../discovery/policy-distribution.ts';
+import type { WorkloadDirectory } from '../discovery/workload-directory.ts';
+import type { EventLog } from '../event-log.ts';
+import type { SourceStatus } from '../source/source-status.ts';
+import type { ControlPlaneMetrics } from '../status/metrics.ts';
+import type { KubernetesClient } from './client/kubernetes-client.ts';
+import { clusterPodOf, clusterServiceOf, endpointSliceOf } from './cluster-objects.ts';
+import { ClusterState } from './cluster-state.ts';
+import { type Coalesced, coalesce } from './coalesce.ts';
+import { ConfigMapWatch } from './config-map-watch.ts';
+import { MeshKindWatch } from './mesh-kind-watch.ts';
+import { podDirectory } from './pod-directory.ts';
+import { Reflector, type ReflectorState, type WatchedCollection } from './reflector.ts';
+
+/** Changes that come together are applied together: once it is quiet for this long, */
+export const QUIET_MS = 50;
+/** and at the latest this long after the first of them. */
+export const LONGEST_WAIT_MS = 500;
+/** While the API server is not reached at the start, the log says so this often. */
+const WAITING_LOG_INTERVAL_MS = 10_000;
+
+export interface KubernetesSourceOptions {
+  readonly client: KubernetesClient;
+  readonly mesh: Mesh;
+  readonly clusterDomain: string;
+  /** Spec of MeshDefaults, where no resource is. */
+  readonly meshDefaults: unknown;
+  readonly distribution: PolicyDistribution;
+  readonly metrics: ControlPlaneMetrics;
+  readonly log: EventLog;
+  /** Takes `file:line:column: severity code message`, one a line. */
+  readonly printProblems: (lines: readonly string[]) => void;
+  /** Ends the wait for the first lists. */
+  readonly signal: AbortSignal;
+}
+
+/** The cluster's resources in force, kept so as they change. */
+export class KubernetesSource {
+  readonly state: ClusterState;
+  readonly #options: KubernetesSourceOptions;
+  readonly #reflectors: readonly WatchedCollection[];
+  readonly #kinds: MeshKindWatch;
+  readonly #configMaps: ConfigMapWatch;
+  readonly #apply: Coalesced;
+  readonly #appliedListeners = new Set<() => void>();
+  #isComplete = false;
+  #lastProblems = new Map<string, string>();
+  #status: SourceStatus = { version: '', resourceCount: 0, lastApply: { at: '', isInForce: false, problems: [] } };
+
+  constructor(options: KubernetesSourceOptions) {
+    this.#options = options;
+    const { client, mesh, clusterDomain, meshDefaults, log } = options;
+    this.#apply = coalesce(() => this.#refresh(), { quietMs: QUIET_MS, longestMs: LONGEST_WAIT_MS });
+    const state = new ClusterState({
+      mesh,
+      clusterDomain,
+      meshDefaults,
+      configMapText: (...name) => this.#configMaps.text(...name),
+      onChange: () => this.#changed(),
+    });
+    this.state = state;
+    const onChange = (namespace: string, name: string) => state.configMapChanged(namespace, name);
+    this.#configMaps = new ConfigMapWatch(client, log, onChange);
+    this.#kinds = new MeshKindWatch({ client, log, onChange: (key, object) => state.resourceChanged(key, object) });
+    this.#reflectors = [
+      new Reflector({
+        client,
+        log,
+        path: '/api/v1/namespaces',
+        name: 'namespaces',
+        map: () => true,
+        onChange: (key, value) => state.namespaceChanged(key.slice(1), value !== undefined),
+      }),
+      new Reflector({
+        client,
+        log,
+        path: '/api/v1/pods',
+        name: 'pods',
+        map: clusterPodOf,
+        onChange: (...change) => state.podChanged(...change),
+      }),
+      new Reflector({
+        client,
+        log,
+        path: '/api/v1/services',
+        name: 'services',
+        map: clusterServiceOf,
+        onChange: (...change) => state.serviceChanged(...change),
+      }),
+      new Reflector({
+        client,
+        log,
+        path: '/apis/discovery.k8s.io/v1/endpointslices',
+        name: 'endpointslices',
+        map: endpointSliceOf,
+        onChange: (...change) => state.sliceChanged(...change),
+      }),
+    ];
+  }
+
+  /** Who a workload is, by its Pod. */
+  get workloads(): WorkloadDirectory {
+    return podDirectory(this.state.pods);
+  }
+
+  get status(): SourceStatus {
+    return this.#status;
+  }
+
+  /** How well each collection is known. */
+  get watches(): readonly ReflectorState[] {
+    return [...this.#reflectors.map(({ state }) => state), ...this.#kinds.states, ...this.#configMaps.states];
+  }
+
+  /** Calls back after each change that was taken in; returns the function that ends it. */
+  onApplied(listener: () => void): () => void {
+    this.#appliedListeners.add(listener);
+    return () => this.#appliedListeners.delete(listener);
+  }
+
+  /**
+   * Resolves once everything has been listed and is in force: a part of it would be another law. Until then it waits for
+   * the API server, however long; throws when the signal ends it.
+   */
+  async start(): Promise<void> {
+    const { log, signal } = this.#options;
+    const waiting = setInterval(() => {
+      const missing = this.watches.filter(({ isSynced }) => !isSynced);
+      const [first] = missing.flatMap(({ error }) => error ?? []);
+      log('waiting_for_kubernetes', { missing: missing.map(({ name }) => name), error: first });
+    }, WAITING_LOG_INTERVAL_MS);
+    const ended = Promise.withResolvers<never>();
+    const end = () => ended.reject(new Error('ended while it waited for the Kubernetes API'));
+    signal.addEventListener('abort', end, { once: true });
+    if (signal.aborted) end();
+    try {
+      await Promise.race([this.#synchronize(), ended.promise]);
+    } finally {
+      clearInterval(waiting);
+      signal.removeEventListener('abort', end);
+    }
+    this.#isComplete = true;
+    this.#refresh();
+    log('policies_in_force', { version: this.#status.version, resources: this.#status.resourceCount });
+  }
+
+  async close(): Promise<void> {
+    this.#apply.close();
+    await Promise.all([...this.#reflectors, this.#kinds, this.#configMaps].map((part) => part.close()));
+  }
+
+  async #synchronize(): Promise<void> {
+    for (const reflector of this.#reflectors) reflector.start();
+    this.#kinds.start();
+    await Promise.all([...this.#reflectors.map(({ synced }) => synced), this.#kinds.synced()]);
+    // Which ConfigMaps count is known only now; without their texts schemas, and what needs them, would be missing.
+    this.state.refresh();
+    this.#configMaps.follow(this.state.resources.configMapKeys());
+    await this.#configMaps.synced();
+  }
+
+  #changed(): void {
+    if (this.#isComplete) this.#apply.call();
+  }
+
+  #refresh(): void {
+    const { log, metrics } = this.#options;
+    try {
+      const isChanged = this.state.refresh();
+      this.#configMaps.follow(this.state.resources.configMapKeys());
+      if (isChanged || this.#status.version === '') this.#publish();
+    } catch (error) {
+      metrics.applies.failed++;
+      log('policies_not_applied', { error: String(error), inForceVersion: this.#status.version });
+    }
+    for (const listener of [...this.#appliedListeners]) listener();
+  }
+
+  #publish(): void {
+    const { distribution, metrics } = this.#options;
+    const documents = this.state.documents();
+    const { version } = snapshotOf(documents);
+    const problems = this.#printNewProblems();
+    if (version !== this.#status.version) {
+      distribution.publish(documents);
+    }
+    const isInForce = problems.every((line) => !line.includes(': error '));
+    metrics.applies.succeeded++;
+    const lastApply = { at: new Date().toISOString(), isInForce, problems };
+    this.#status = { version, resourceCount: documents.length, lastApply };
+  }
+
+  /** Prints what is said of an object when it is another than before; returns all that is said. */
+  #printNewProblems(): readonly string[] {
+    const said = new Map<string, string>();
+    const fresh: string[] = [];
+    for (const { object, problems } of this.state.resources.values()) {
+      if (problems === undefined || problems.length === 0) continue;
+      const lines = problems.map(formatProblem);
+      said.set(object.key, lines.join('\n'));
+      if (this.#lastProblems.get(object.key) !== lines.join('\n')) fresh.push(...lines);
+    }
+    this.#lastProblems = said;
+    if (fresh.length > 0) this.#options.printProblems(fresh);
+    return [...said.values()].flatMap((lines) => lines.split('\n'));
+  }
+}

@@ -1,0 +1,224 @@
+import { documentOf } from '#policy/load-resources.ts';
+import type { Problem } from '#policy/problem.ts';
+import { scopedHost } from '#policy/resource/check-resource-set.ts';
+import { resourceKey } from '#policy/resource/resource-document.ts';
+import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
+import type { ResourceDocument } from '#policy/resource-set.ts';
+import { isRecord } from '#policy/schema/schema.ts';
+import { compareAge, recordsOf, textOf } from './api-object.ts';
+import type { ClusterView, HostClaim } from './cluster-view.ts';
+import { judge } from './judge-object.ts';
+import type { MeshObject } from './mesh-objects.ts';
+import { refuseEverything } from './refuse-everything.ts';
+
+/** An object, what was found of it, and what of it is in force. */
+export interface JudgedResource {
+  readonly object: MeshObject;
+  /** Undefined: not judged yet, since a ConfigMap it names is still being read. */
+  readonly problems: readonly Problem[] | undefined;
+  /** The form that is in force: of now where there is no error, else the last good one, or what stands in for it. */
+  readonly inForce: ResourceDocument | undefined;
+  /** The good form, of which `inForce` is the travelling one; undefined: it never was good. */
+  readonly good: SourcedResource | undefined;
+}
+
+/** Judged in this order, so that what others refer to is there; all further kinds after these. */
+const FIRST_KINDS = ['MeshDefaults', 'MeshService', 'APISchema'];
+/** What one of a kind is allowed depends on its elders, so that all are judged together. */
+const RANKED_KINDS: ReadonlySet<string> = new Set(['MeshDefaults', 'MeshService']);
+/** Another has the better claim: the last good form has none. */
+const DISPLACED: ReadonlySet<string> = new Set(['duplicate_resource', 'duplicate_host']);
+
+/**
+ * The resources of the mesh in a cluster, each judged alone: one that is broken keeps its last good form, all others go
+ * on. Only what a change concerns is judged again.
+ */
+export class MeshResources {
+  readonly #entries = new Map<string, JudgedResource>();
+  readonly #dirty = new Set<string>();
+  readonly #changes = new Map<string, MeshObject | undefined>();
+  /** Hosts of good MeshServices. */
+  readonly #claims = new Map<string, HostClaim>();
+  /** APISchemas that are gone while a policy in force needs them. */
+  readonly #departed = new Map<string, ResourceDocument>();
+
+  changed(key: string, object: MeshObject | undefined): void {
+    this.#changes.set(key, object);
+  }
+
+  /** The data of a ConfigMap became known, or changed. */
+  configMapChanged(namespace: string, name: string): void {
+    for (const [key, { object }] of this.#entries) {
+      if (object.metadata.namespace === namespace && configMapNames(object).includes(name)) this.#dirty.add(key);
+    }
+  }
+
+  /** Services or namespaces came or went: hosts may be claimed otherwise. */
+  hostsChanged(): void {
+    this.#markKind('MeshService');
+  }
+
+  /** Judges what has changed; true when anything in force, or found, came out another. */
+  refresh(view: ClusterView): boolean {
+    this.#takeChanges();
+    if (this.#dirty.size === 0) return false;
+    const dirty = [...this.#dirty].flatMap((key) => this.#entries.get(key) ?? []);
+    this.#dirty.clear();
+    // The claims of elders count: those to be judged have none until they are.
+    for (const { object } of dirty) {
+      if (object.kind === 'MeshService') this.#claims.clear();
+      if (RANKED_KINDS.has(object.kind)) this.#entries.delete(object.key);
+    }
+    for (const entry of dirty.sort(compareRank)) {
+      const judged = this.#judged(entry, view);
+      this.#entries.set(entry.object.key, judged);
+      this.#claimHosts(judged);
+    }
+    return true;
+  }
+
+  /** Whose a host, spelled by `scopedHost`, is among MeshServices. */
+  hostClaim(scope: string): HostClaim | undefined {
+    return this.#claims.get(scope);
+  }
+
+  get(key: string): JudgedResource | undefined {
+    return this.#entries.get(key);
+  }
+
+  values(): Iterable<JudgedResource> {
+    return this.#entries.values();
+  }
+
+  /** Everything in force, and the departed schemas that it still needs. */
+  documents(): readonly ResourceDocument[] {
+    const inForce = [...this.#entries.values()].flatMap(({ inForce }) => inForce ?? []);
+    const present = new Set(inForce.map(({ key }) => key));
+    const needed = new Set([...this.#entries.values()].flatMap((entry) => schemaKeysOf(entry)));
+    for (const key of [...this.#departed.keys()]) {
+      if (!needed.has(key) || present.has(key)) this.#departed.delete(key);
+    }
+    return [...inForce, ...this.#departed.values()];
+  }
+
+  /** ConfigMaps that APISchemas name, as NAMESPACE/NAME. */
+  configMapKeys(): ReadonlySet<string> {
+    return new Set(
+      [...this.#entries.values()].flatMap(({ object }) =>
+        configMapNames(object).map((name) => `${object.metadata.namespace}/${name}`),
+      ),
+    );
+  }
+
+  #claimHosts({ inForce, good }: JudgedResource): void {
+    if (inForce === undefined || good?.any.type !== 'MeshService') return;
+    const { namespace, name, spec } = good.any.resource;
+    for (const host of spec.hosts) {
+      const scope = scopedHost(host, namespace);
+      if (!this.#claims.has(scope)) this.#claims.set(scope, { kind: 'MeshService', namespace, name });
+    }
+  }
+
+  #takeChanges(): void {
+    for (const [key, object] of this.#changes) {
+      const known = this.#entries.get(key);
+      if (object === undefined) this.#entries.delete(key);
+      else this.#entries.set(key, { problems: undefined, inForce: undefined, good: undefined, ...known, object });
+      const kind = object?.kind ?? known?.object.kind ?? '';
+      if (object !== undefined && isSpecChanged(known?.object, object)) this.#dirty.add(key);
+      if (object === undefined && known?.inForce !== undefined && kind === 'APISchema') {
+        this.#departed.set(known.inForce.key, known.inForce);
+      }
+      this.#markDependants(object ?? known?.object);
+      if (RANKED_KINDS.has(kind)) this.#markKind(kind);
+    }
+    this.#changes.clear();
+  }
+
+  /** What is judged by another object: policies by their schemas, twins of another group by each other. */
+  #markDependants(changed: MeshObject | undefined): void {
+    if (changed === undefined) return;
+    const { kind, metadata } = changed;
+    for (const [key, { object }] of this.#entries) {
+      if (object.metadata.namespace !== metadata.namespace) continue;
+      const isTwin = object.kind === kind && object.metadata.name === metadata.name && object.group !== changed.group;
+      const refers =
+        kind === 'APISchema' && object.kind === 'APIValidationPolicy' && schemaRefs(object).includes(metadata.name);
+      if (isTwin || refers) this.#dirty.add(key);
+    }
+  }
+
+  #markKind(kind: string): void {
+    for (const [key, { object }] of this.#entries) if (object.kind === kind) this.#dirty.add(key);
+  }
+
+  #judged({ object, good, inForce, problems: before }: JudgedResource, view: ClusterView): JudgedResource {
+    const { problems, sourced } = judge(object.document, view);
+    const errors = problems.filter(({ severity }) => severity === 'error');
+    if (sourced === undefined && errors.length === 0) return { object, problems: before, inForce, good };
+    if (sourced !== undefined && errors.length === 0) {
+      const made = this.#renamed(object, sourced);
+      return { object, problems, good: sourced, inForce: inForce?.version === made.version ? inForce : made };
+    }
+    if (errors.some(({ code }) => DISPLACED.has(code)))
+      return { object, problems, good: undefined, inForce: undefined };
+    if (good !== undefined) return { object, problems, good, inForce };
+    return { object, problems, good, inForce: refuseEverything(object, this.#nameOf(object)) };
+  }
+
+  #renamed(object: MeshObject, sourced: SourcedResource): ResourceDocument {
+    const name = this.#nameOf(object);
+    if (name === object.metadata.name) return documentOf(sourced);
+    const { any } = sourced;
+    // One kind in two groups: both are in force, so that each needs a name of its own.
+    if (any.type === 'AuthorizationPolicy') {
+      return documentOf({ ...sourced, any: { ...any, resource: { ...any.resource, name } } });
+    }
+    if (any.type === 'PeerAuthentication') {
+      return documentOf({ ...sourced, any: { ...any, resource: { ...any.resource, name } } });
+    }
+    return documentOf(sourced);
+  }
+
+  /** Its own; with the group behind it where lateral.dev has one of the same kind and name. */
+  #nameOf({ group, kind, metadata }: MeshObject): string {
+    if (group === 'lateral.dev') return metadata.name;
+    const isTwin = this.#entries.has(`lateral.dev/${kind}/${metadata.namespace}/${metadata.name}`);
+    return isTwin ? `${metadata.name}.${group}` : metadata.name;
+  }
+}
+
+function compareRank({ object: left }: JudgedResource, { object: right }: JudgedResource): number {
+  const rank = ({ kind }: MeshObject) => (FIRST_KINDS.includes(kind) ? FIRST_KINDS.indexOf(kind) : FIRST_KINDS.length);
+  return rank(left) - rank(right) || compareAge(left, right);
+}
+
+/** A write of the status alone changes nothing that is judged; generation tells them apart where there is one. */
+function isSpecChanged(known: MeshObject | undefined, object: MeshObject): boolean {
+  if (known === undefined) return true;
+  if (known.metadata.uid !== object.metadata.uid || object.metadata.generation === 0) return true;
+  if (known.metadata.generation !== object.metadata.generation) return true;
+  // Annotations are read too (istio.io/dry-run), and do not count as a generation.
+  return JSON.stringify(known.metadata.annotations) !== JSON.stringify(object.metadata.annotations);
+}
+
+function specOf(object: MeshObject): { readonly [key: string]: unknown } {
+  return isRecord(object.document.spec) ? object.document.spec : {};
+}
+
+function configMapNames(object: MeshObject): readonly string[] {
+  if (object.kind !== 'APISchema') return [];
+  const { openapi } = specOf(object);
+  return recordsOf(isRecord(openapi) ? openapi.configMapRefs : undefined).map(({ name }) => textOf(name));
+}
+
+function schemaRefs(object: MeshObject): readonly unknown[] {
+  const { schemaRefs: references } = specOf(object);
+  return Array.isArray(references) ? references : [];
+}
+
+function schemaKeysOf({ good }: JudgedResource): readonly string[] {
+  if (good?.any.type !== 'APIValidationPolicy') return [];
+  const { namespace, spec } = good.any.resource;
+  return spec.schemaRefs.map((name) => resourceKey('APISchema', namespace, name));
+}

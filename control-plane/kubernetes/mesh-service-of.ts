@@ -1,0 +1,165 @@
+import { isIP } from 'node:net';
+import { MAX_ENDPOINTS } from '#policy/resource/kinds/mesh-service.ts';
+import { resourceDocument } from '#policy/resource/resource-document.ts';
+import type { ResourceDocument } from '#policy/resource-set.ts';
+import type {
+  ClusterPod,
+  ClusterService,
+  ClusterServicePort,
+  EndpointSlice,
+  SliceEndpoint,
+} from './cluster-objects.ts';
+import { portProtocol } from './port-protocol.ts';
+
+/** Ports of one Service that are taken; as many as a MeshService may have. */
+const MAX_PORTS = 256;
+/** What a ExternalName without ports is called on. */
+const HTTP_PORT = 80;
+
+/** A Service with all that its MeshService is made of. */
+export interface ServiceFacts {
+  readonly service: ClusterService;
+  readonly slices: readonly EndpointSlice[];
+  /** Undefined: not known (yet). */
+  readonly pod: (namespace: string, name: string) => ClusterPod | undefined;
+  readonly clusterDomain: string;
+}
+
+/**
+ * What a Service is to the mesh: one MeshService of its name. Where some endpoints do not have all ports (named ports that
+ * not every pod has, listeners of mode none), the other ports are MeshServices of their own, `NAME.PORT`. None where it
+ * has no TCP port, or is an alias of another name in the cluster.
+ */
+export function meshServicesOf(facts: ServiceFacts): readonly ResourceDocument[] {
+  const { service, clusterDomain } = facts;
+  const { namespace, name } = service;
+  if (service.type === 'ExternalName') return externalService(service, clusterDomain);
+  const ports = service.ports.filter(({ transport }) => transport === 'TCP').slice(0, MAX_PORTS);
+  const reached = ports.map((port) => ({ port, endpoints: endpointsOfPort(port, facts) }));
+  const groups = Map.groupBy(reached, ({ endpoints }) => [...endpoints.keys()].join(' '));
+  const hosts = hostsOf(service, clusterDomain);
+  return [...groups.values()].map((group, index) => {
+    const [first] = group;
+    const suffix = first?.port.port ?? 0;
+    return documentOf(namespace, index === 0 ? name : `${name}.${suffix}`, {
+      hosts: index === 0 ? hosts : hosts.flatMap((host) => group.map(({ port }) => withPort(host, port.port))),
+      ports: group.map(({ port }) => shownPort(port)),
+      endpoints: joined(group),
+    });
+  });
+}
+
+/** Every spelling by which a Service is called from a pod; its pods know more of its own namespace than others do. */
+export function hostsOf(service: Pick<ClusterService, 'namespace' | 'name' | 'addresses'>, clusterDomain: string) {
+  const { namespace, name, addresses } = service;
+  const cluster = [`${name}.${namespace}`, `${name}.${namespace}.svc`, `${name}.${namespace}.svc.${clusterDomain}`];
+  return [name, ...cluster, ...addresses];
+}
+
+interface Endpoint {
+  readonly address: string;
+  readonly serviceAccount?: string;
+  readonly plaintext?: true;
+  readonly hostname?: string;
+  readonly labels?: { readonly [key: string]: string };
+}
+
+interface PortEndpoint {
+  readonly endpoint: Endpoint;
+  /** At this endpoint, for the port of the Service in question. */
+  readonly port: number;
+}
+
+interface ReachedPort {
+  readonly port: ClusterServicePort;
+  readonly endpoints: ReadonlyMap<string, PortEndpoint>;
+}
+
+/** The endpoints that serve a port, by address, sorted. */
+function endpointsOfPort({ name }: ClusterServicePort, facts: ServiceFacts): ReadonlyMap<string, PortEndpoint> {
+  const { service, slices, pod: podOf } = facts;
+  const found = new Map<string, PortEndpoint>();
+  const familyOfPod = new Map<string, { readonly family: string; readonly address: string }>();
+  for (const slice of slices) {
+    const target = slice.ports.find((port) => port.name === name)?.port;
+    if (target === undefined) continue;
+    for (const one of slice.endpoints) {
+      const [address] = one.addresses;
+      if (address === undefined || !(one.isReady || service.publishesNotReady)) continue;
+      const pod = one.pod === '' ? undefined : podOf(slice.namespace, one.pod);
+      // A pod that is not known yet may have a sidecar: nothing goes to it in plaintext meanwhile.
+      if (one.pod !== '' && (pod === undefined || !pod.isAlive)) continue;
+      const port = pod === undefined ? target : portOfPod(pod, target);
+      if (port === undefined) continue;
+      const other = familyOfPod.get(one.pod);
+      if (one.pod !== '' && other !== undefined && other.family !== slice.family) {
+        if (slice.family !== service.firstFamily) continue;
+        found.delete(other.address);
+      }
+      familyOfPod.set(one.pod, { family: slice.family, address });
+      found.set(address, { endpoint: endpointOf(address, one, pod), port });
+    }
+  }
+  return new Map([...found].sort(([left], [right]) => (left < right ? -1 : 1)).slice(0, MAX_ENDPOINTS));
+}
+
+/** Where a port of a pod is reached; undefined: not through the mesh, whose rule it is under. */
+function portOfPod({ injected, isHostNetwork }: ClusterPod, appPort: number): number | undefined {
+  if (injected === undefined || isHostNetwork || injected.interception === 'redirect') return appPort;
+  return injected.inbound[appPort];
+}
+
+function endpointOf(address: string, { hostname }: SliceEndpoint, pod: ClusterPod | undefined): Endpoint {
+  // A pod in the host's network shares its address with others: no redirection is its own.
+  const isMeshed = pod?.injected !== undefined && !pod.isHostNetwork;
+  return {
+    address,
+    ...(isMeshed ? { serviceAccount: pod.serviceAccount } : { plaintext: true }),
+    ...(hostname === '' ? {} : { hostname }),
+    ...(pod === undefined || Object.keys(pod.labels).length === 0 ? {} : { labels: pod.labels }),
+  };
+}
+
+/** The endpoints of ports that all of them have: `port` of the first, and `ports` for those that differ. */
+function joined(group: readonly ReachedPort[]) {
+  const [first] = group;
+  if (first === undefined) return [];
+  return [...first.endpoints].map(([address, { endpoint, port }]) => {
+    const different = group.flatMap((other) => {
+      const its = other.endpoints.get(address)?.port ?? port;
+      return its === port ? [] : [[String(other.port.port), its] as const];
+    });
+    return { ...endpoint, port, ...(different.length === 0 ? {} : { ports: Object.fromEntries(different) }) };
+  });
+}
+
+/** A name outside of the cluster, reached as it is. An alias of another Service is not of the mesh: call that one. */
+function externalService(service: ClusterService, clusterDomain: string): readonly ResourceDocument[] {
+  const { namespace, name, ports, externalName } = service;
+  const target = externalName.toLowerCase().replace(/\.$/, '');
+  const isInCluster = target.endsWith(`.svc.${clusterDomain}`) || target.endsWith('.svc') || !target.includes('.');
+  if (target === '' || isInCluster) return [];
+  const shown = ports.filter(({ transport }) => transport === 'TCP').slice(0, MAX_PORTS);
+  const first = shown[0]?.port ?? HTTP_PORT;
+  const different = shown.filter(({ port }) => port !== first).map(({ port }) => [String(port), port] as const);
+  const endpoint = { address: target, port: first, plaintext: true };
+  return [
+    documentOf(namespace, name, {
+      hosts: hostsOf({ ...service, addresses: [] }, clusterDomain),
+      ports: shown.length === 0 ? [{ port: HTTP_PORT, protocol: 'auto' }] : shown.map(shownPort),
+      endpoints: [different.length === 0 ? endpoint : { ...endpoint, ports: Object.fromEntries(different) }],
+    }),
+  ];
+}
+
+function shownPort(port: ClusterServicePort) {
+  return { port: port.port, ...(port.name === '' ? {} : { name: port.name }), protocol: portProtocol(port) };
+}
+
+function withPort(host: string, port: number): string {
+  return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function documentOf(namespace: string, name: string, spec: unknown): ResourceDocument {
+  return resourceDocument({ apiVersion: 'lateral.dev/v1alpha1', kind: 'MeshService', namespace, name, spec });
+}
