@@ -129,7 +129,7 @@ async function start(
   if (policies.kubernetes !== undefined) kubernetes?.lead(policies.kubernetes, registry, server.identity);
   if (configuration.webhook !== undefined && kubernetes !== undefined && policies.kubernetes !== undefined) {
     probes.waitsFor('the certificate of the webhooks is not there yet');
-    await startWebhooks(configuration, { authority, log }, kubernetes, policies.kubernetes, closers);
+    await startWebhooks(configuration, options, { authority, kubernetes, source: policies.kubernetes }, closers);
   }
   const status = statusPort === undefined ? undefined : await startStatusServer(statusPort, statusPages(facts));
   if (status !== undefined) closers.push(() => status.close());
@@ -234,21 +234,21 @@ async function startSource(
 
 /** Serves the webhooks; resolves once their certificate is there, which the leader makes. */
 async function startWebhooks(
-  { webhook, injection, mesh, source }: ControlPlaneConfiguration,
-  { authority, log }: { readonly authority: Authority; readonly log: EventLog },
-  kubernetes: Kubernetes,
-  { state }: KubernetesSource,
+  { webhook: listen, injection, mesh, source }: ControlPlaneConfiguration,
+  { log, signal = NEVER }: ControlPlaneOptions,
+  parts: { readonly authority: Authority; readonly kubernetes: Kubernetes; readonly source: KubernetesSource },
   closers: Closer[],
 ): Promise<void> {
-  if (webhook === undefined || injection === undefined || source.kind !== 'kubernetes') {
+  if (listen === undefined || injection === undefined || source.kind !== 'kubernetes') {
     throw new Error('webhook needs injection and source.kubernetes in the configuration');
   }
   const { startAdmission } = await import('./start-admission.ts');
+  const { authority, kubernetes } = parts;
   const { clusterDomain } = source;
-  const listen = webhook;
-  const options = { listen, injection, mesh, clusterDomain, authority, view: state, kubernetes, log };
-  const webhooks = await startAdmission(options);
+  const view = parts.source.state;
+  const webhooks = await startAdmission({ listen, injection, mesh, clusterDomain, authority, view, kubernetes, log });
   closers.push(() => webhooks.close());
+  signal.addEventListener('abort', () => void webhooks.close(), { once: true });
   await webhooks.serving;
 }
 

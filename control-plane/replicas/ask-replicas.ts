@@ -13,6 +13,12 @@ const ANSWER_TIMEOUT_MS = 2_000;
 /** Replicas that are asked; a mesh has two or three. */
 const MAX_REPLICAS = 16;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+const CHANNEL_OPTIONS = {
+  'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
+  // Sent as SNI: an address is none (RFC 6066 §3). Who answers is checked by SPIFFE ID, not by name.
+  'grpc.ssl_target_name_override': 'control-plane.lateral',
+  'grpc.enable_http_proxy': 0,
+};
 
 export interface AskReplicasOptions {
   readonly mesh: Mesh;
@@ -62,7 +68,7 @@ function ask(
     Buffer.from(certificateChainPem),
     { checkServerIdentity: (_host, { raw }) => strangerError(raw, mesh) },
   );
-  const client = new Client(address, tls, { 'grpc.max_receive_message_length': MAX_ANSWER_BYTES });
+  const client = new Client(address, tls, CHANNEL_OPTIONS);
   const { path, requestSerialize, responseDeserialize } = ReplicasService.listProgrammed;
   return new Promise<ListProgrammedResponse>((resolve, reject) => {
     client.makeUnaryRequest(

@@ -8,8 +8,10 @@ import { startWebhookServer, type WebhookServer } from './webhook-server.ts';
 
 export interface RunningWebhooks {
   readonly metrics: WebhookMetrics;
-  /** The port that is served; undefined until the first certificate is there. Readiness should wait for it. */
+  /** The port that is served; undefined until the first certificate is there. */
   port(): number | undefined;
+  /** Resolves once the port is served, or they were closed before it was. */
+  readonly serving: Promise<void>;
   /** Looks after Secret and registrations now; to be called when this replica becomes the leader. */
   reconcile(): Promise<void>;
   close(): Promise<void>;
@@ -21,6 +23,7 @@ export interface RunningWebhooks {
  */
 export function startWebhooks(options: WebhooksOptions): RunningWebhooks {
   const metrics = createWebhookMetrics();
+  const serving = Promise.withResolvers<void>();
   let server: WebhookServer | undefined;
   const reviews = {
     '/inject': (request: Parameters<typeof reviewInjection>[0]) =>
@@ -33,6 +36,7 @@ export function startWebhooks(options: WebhooksOptions): RunningWebhooks {
     if (server === undefined) {
       server = await startWebhookServer({ listen, certificate, reviews, metrics, log });
       log('webhooks_ready', { port: server.port });
+      serving.resolve();
     } else {
       server.renew(certificate);
     }
@@ -42,8 +46,10 @@ export function startWebhooks(options: WebhooksOptions): RunningWebhooks {
   return {
     metrics,
     port: () => server?.port,
+    serving: serving.promise,
     reconcile: () => keeper.reconcile(),
     close: async () => {
+      serving.resolve();
       await keeper.close();
       await server?.close();
     },

@@ -1,0 +1,57 @@
+import packageDescription from '../package.json' with { type: 'json' };
+import { isRecord } from '#policy/schema/schema.ts';
+import type { Mesh } from '#policy/workload-policy.ts';
+import type { Authority } from './authority/authority.ts';
+import type { EventLog } from './event-log.ts';
+import type { InjectionConfiguration } from './injection/injection-configuration.ts';
+import type { ClusterView } from './kubernetes/cluster-view.ts';
+import { judgeObject } from './kubernetes/judge-object.ts';
+import type { Kubernetes } from './kubernetes/open-kubernetes.ts';
+import { type RunningWebhooks, startWebhooks } from './webhook/start-webhooks.ts';
+import { CERTIFICATE_SECRET, webhookNames } from './webhook/webhook-options.ts';
+import { webhookRegistrations } from './webhook/webhook-registrations.ts';
+
+export interface AdmissionOptions {
+  readonly listen: { readonly address: string | undefined; readonly port: number };
+  readonly injection: InjectionConfiguration;
+  readonly mesh: Mesh;
+  readonly clusterDomain: string;
+  readonly authority: Authority;
+  readonly view: ClusterView;
+  readonly kubernetes: Kubernetes;
+  readonly log: EventLog;
+}
+
+/** Starts both webhooks on what the control plane knows of the cluster; they serve once their certificate is there. */
+export async function startAdmission(options: AdmissionOptions): Promise<RunningWebhooks> {
+  const { listen, injection, mesh, clusterDomain, authority, view, kubernetes, log } = options;
+  const kubernetesVersion = await serverVersion(kubernetes, log);
+  return startWebhooks({
+    listen,
+    injection: () => ({
+      configuration: injection,
+      mesh,
+      rootCertificatesPem: authority.trustBundlePem,
+      version: packageDescription.version,
+      kubernetesVersion,
+    }),
+    judge: (object) => judgeObject(object, view),
+    dnsNames: webhookNames(mesh.rootNamespace, clusterDomain),
+    secret: kubernetes.secret(CERTIFICATE_SECRET),
+    registrations: webhookRegistrations(kubernetes.client),
+    isLeader: () => kubernetes.isLeader,
+    log,
+    now: Date.now,
+  });
+}
+
+/** Undefined where the API server does not say: pods then get the form that every version understands. */
+async function serverVersion({ client }: Kubernetes, log: EventLog): Promise<string | undefined> {
+  try {
+    const answer = await client.request('/version');
+    if (isRecord(answer) && typeof answer.gitVersion === 'string') return answer.gitVersion;
+  } catch (error) {
+    log('kubernetes_version_unknown', { error: error instanceof Error ? error.message : String(error) });
+  }
+  return undefined;
+}
