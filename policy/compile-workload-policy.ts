@@ -8,7 +8,7 @@ import type { ApiValidationPolicySpec } from './resource/kinds/api-validation-po
 import { effectiveDefaults } from './resource/kinds/mesh-defaults.ts';
 import { selects } from './resource/kinds/workload-selector.ts';
 import type { Snapshot } from './resource-set.ts';
-import { readDocuments } from './snapshot/read-documents.ts';
+import { DocumentMemory } from './snapshot/document-memory.ts';
 import { SnapshotError } from './snapshot/snapshot-error.ts';
 import type { GenerateValidators } from './validation/generate-validators.ts';
 import type { Mesh, RequestValidation, Workload, WorkloadPolicy } from './workload-policy.ts';
@@ -24,15 +24,17 @@ export interface CompiledWorkloadPolicy extends WorkloadPolicy {
 
 /**
  * Compiles the snapshot of a workload. Throws `SnapshotError` where a document cannot be read, or the API
- * descriptions of a validation policy cannot be put together: what was in force must then stay.
+ * descriptions of a validation policy cannot be put together: what was in force must then stay. `memory`: what was read of the
+ * snapshots before.
  */
 export async function compileWorkloadPolicy(
   snapshot: Snapshot,
   workload: Workload,
   mesh: Mesh,
   generate: GenerateValidators,
+  memory = new DocumentMemory(mesh),
 ): Promise<CompiledWorkloadPolicy> {
-  const resources = readDocuments(snapshot.resources, mesh).map(({ any }) => any);
+  const resources = memory.read(snapshot.resources).map(({ any }) => any);
   const defaults = effectiveDefaults(resources.find((any) => any.type === 'MeshDefaults')?.resource.spec);
   const authorization = resources.flatMap((any) => (any.type === 'AuthorizationPolicy' ? [any.resource] : []));
   const peerAuthentication = resources.flatMap((any) => (any.type === 'PeerAuthentication' ? [any.resource] : []));

@@ -1,6 +1,7 @@
 import { compileWorkloadPolicy } from '#policy/compile-workload-policy.ts';
 import { Refusal } from '#policy/error/refusal.ts';
 import type { Snapshot } from '#policy/resource-set.ts';
+import { DocumentMemory } from '#policy/snapshot/document-memory.ts';
 import type { GenerateValidators } from '#policy/validation/generate-validators.ts';
 import type { Mesh, Workload, WorkloadPolicy } from '#policy/workload-policy.ts';
 import type { PolicyTarget, PreparedPolicy } from './policy-target.ts';
@@ -10,12 +11,14 @@ export class PolicyInForce implements PolicyTarget {
   readonly #workload: Workload;
   readonly #mesh: Mesh;
   readonly #generate: GenerateValidators;
+  readonly #memory: DocumentMemory;
   #policy: WorkloadPolicy | undefined;
 
   constructor(workload: Workload, mesh: Mesh, generate: GenerateValidators) {
     this.#workload = workload;
     this.#mesh = mesh;
     this.#generate = generate;
+    this.#memory = new DocumentMemory(mesh);
   }
 
   /** Throws the Refusal `no_policy` before the first snapshot is in force. */
@@ -26,7 +29,7 @@ export class PolicyInForce implements PolicyTarget {
 
   /** Rejects with SnapshotError where the snapshot cannot be read or compiled. */
   async prepare(snapshot: Snapshot): Promise<PreparedPolicy> {
-    const policy = await compileWorkloadPolicy(snapshot, this.#workload, this.#mesh, this.#generate);
+    const policy = await compileWorkloadPolicy(snapshot, this.#workload, this.#mesh, this.#generate, this.#memory);
     return {
       defaults: policy.defaults,
       commit: () => {

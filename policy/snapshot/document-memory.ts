@@ -1,0 +1,56 @@
+import { readResource } from '../resource/read-resource.ts';
+import type { ResourceDocument } from '../resource-set.ts';
+import { textContext } from '../schema/document-context.ts';
+import type { Mesh } from '../workload-policy.ts';
+import type { ReadDocument } from './read-documents.ts';
+import { SnapshotError } from './snapshot-error.ts';
+
+/**
+ * Reads one snapshot after another, each MeshService only when it has changed: there are as many as the mesh has services, a
+ * pod that comes or goes changes one, and every sidecar is told. What else there is, is little, or is read once (API descriptions).
+ */
+export class DocumentMemory {
+  readonly #mesh: Mesh;
+  /** By key: the services of the snapshot that was read last. */
+  #services: ReadonlyMap<string, ReadDocument> = new Map();
+
+  constructor(mesh: Mesh) {
+    this.#mesh = mesh;
+  }
+
+  /** As `readDocuments`; throws `SnapshotError` with every fault found. */
+  read(resources: readonly ResourceDocument[]): readonly ReadDocument[] {
+    const reasons: string[] = [];
+    const read: ReadDocument[] = [];
+    const services = new Map<string, ReadDocument>();
+    for (const source of resources) {
+      const document = this.#known(source) ?? this.#read(source, reasons);
+      if (document === undefined) continue;
+      read.push(document);
+      if (document.any.type === 'MeshService') services.set(source.key, document);
+    }
+    if (reasons.length > 0) throw new SnapshotError(reasons);
+    this.#services = services;
+    return read;
+  }
+
+  /** By its text, not by the version that it claims to have. */
+  #known(source: ResourceDocument): ReadDocument | undefined {
+    const known = this.#services.get(source.key);
+    return known?.source.document === source.document ? known : undefined;
+  }
+
+  #read(source: ResourceDocument, reasons: string[]): ReadDocument | undefined {
+    const any = readResource(parseJson(source, reasons), this.#mesh, textContext(reasons, source.key));
+    return any === undefined ? undefined : { source, any };
+  }
+}
+
+function parseJson({ key, document }: ResourceDocument, reasons: string[]): unknown {
+  try {
+    return JSON.parse(document);
+  } catch {
+    reasons.push(`${key}: not a JSON document`);
+    return undefined;
+  }
+}
