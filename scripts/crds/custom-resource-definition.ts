@@ -69,9 +69,6 @@ export function shortName(kind: string): string {
   return `l${words.map((word) => word.charAt(0)).join('')}`.toLowerCase();
 }
 
-/** Conditions that have a column. */
-const CONDITIONS = { Accepted: 'Accepted', Programmed: 'Programmed', Workloads: 'MatchedWorkloads' };
-
 /** What `kubectl get` shows: what the policy does, whether it is in force, and whom it binds. */
 function columns({ spec }: Kind): readonly JsonSchema[] {
   const said = [
@@ -81,11 +78,12 @@ function columns({ spec }: Kind): readonly JsonSchema[] {
   ].filter(({ path }) => hasField(spec.json, path));
   return [
     ...said.map(({ name, path }) => ({ name, type: 'string', jsonPath: `.spec.${path.join('.')}` })),
-    ...Object.entries(CONDITIONS).map(([name, type]) => ({
-      name,
+    ...['Accepted', 'Programmed'].map((type) => ({
+      name: type,
       type: 'string',
       jsonPath: `.status.conditions[?(@.type=="${type}")].status`,
     })),
+    { name: 'Workloads', type: 'integer', jsonPath: '.status.workloads' },
     { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
   ];
 }

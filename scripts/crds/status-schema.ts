@@ -28,6 +28,8 @@ export const STATUS_SCHEMA: JsonSchema = {
   description: 'Written by the control plane.',
   'x-kubernetes-preserve-unknown-fields': true,
   properties: {
+    observedGeneration: { type: 'integer', format: 'int64', minimum: 0, description: 'Of which this is said.' },
+    workloads: { type: 'integer', minimum: 0, description: 'Pods with a sidecar that it binds.' },
     conditions: {
       type: 'array',
       items: condition,
