@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { createWebhookMetrics, webhookMetricLines } from '#control-plane/webhook/webhook-metrics.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -13,8 +14,11 @@ const sources = SOURCES.flatMap((name) =>
   readdirSync(join(root, name)).map((file) => readFileSync(join(root, name, file), 'utf8')),
 ).join('\n');
 const quoted = [...sources.matchAll(/['`\s]((?:lateral|process)_[a-z_]+)/g)].map((match) => match[1]);
-const short = [...sources.matchAll(/single\(\s*'([a-z_]+)'/g)].map((match) => `lateral_control_plane_${match[1]}`);
-const known = new Set([...quoted, ...short]);
+const short = [...sources.matchAll(/(single|series)\(\s*'([a-z_]+)'/g)].map(
+  ([, maker, name]) => `lateral_control_plane_${maker === 'series' ? 'kubernetes_' : ''}${name}`,
+);
+const ofWebhooks = webhookMetricLines(createWebhookMetrics()).flatMap((line) => /^# TYPE (\S+)/.exec(line)?.[1] ?? []);
+const known = new Set([...quoted, ...short, ...ofWebhooks]);
 
 function* queries(value: unknown): Generator<string> {
   if (Array.isArray(value)) for (const entry of value) yield* queries(entry);
