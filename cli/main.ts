@@ -19,7 +19,7 @@ const COMMANDS: { readonly [name: string]: { readonly summary: string; readonly 
     load: async () => (await import('./commands/token.ts')).tokenCommand,
   },
   check: {
-    summary: 'analyses policy files offline',
+    summary: 'analyses policy files, or the resources of a cluster',
     load: async () => (await import('./commands/check.ts')).checkCommand,
   },
   authz: {
@@ -38,6 +38,10 @@ const COMMANDS: { readonly [name: string]: { readonly summary: string; readonly 
     summary: 'requests as they end, live',
     load: async () => (await import('./commands/tap.ts')).tapCommand,
   },
+  inject: {
+    summary: 'prints manifests with the sidecar added, as the webhook would, offline',
+    load: async () => (await import('./commands/inject.ts')).injectCommand,
+  },
   validate: {
     summary: 'holds a request against its API description, offline',
     load: async () => (await import('./commands/validate.ts')).validateCommand,
@@ -45,7 +49,7 @@ const COMMANDS: { readonly [name: string]: { readonly summary: string; readonly 
 };
 
 /** Commands of the contract that later versions bring. */
-const PLANNED: ReadonlySet<string> = new Set(['inventory', 'suggest', 'replay', 'inject']);
+const PLANNED: ReadonlySet<string> = new Set(['inventory', 'suggest', 'replay']);
 
 function help(): string {
   const names = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(14)} ${summary}`);
