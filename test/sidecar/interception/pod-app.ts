@@ -45,7 +45,8 @@ http2
     });
   })
   .listen(9090, '::');
-for (const port of [5432, 6000, 7001, 7002, 7003]) net.createServer({ allowHalfOpen: true }, greet).listen(port, '::');
+for (const port of [5432, 6000, 6001, 7001, 7002, 7003])
+  net.createServer({ allowHalfOpen: true }, greet).listen(port, '::');
 tls.createServer({ cert: readFileSync(certificate), key: readFileSync(key) }, greet).listen(8443, '::', () => {
   process.stdout.write('ready\n');
 });

@@ -14,6 +14,9 @@ const FAMILIES = {
     own: '10.250.0.8',
     nobody: '10.250.0.77',
     outside: '10.250.0.7',
+    wrong: '10.250.0.6',
+    some: '10.250.0.5',
+    unreachable: '10.251.0.1',
   },
   IPv6: {
     a: 'fd00:240::1',
@@ -23,13 +26,16 @@ const FAMILIES = {
     own: 'fd00:250::8',
     nobody: 'fd00:250::77',
     outside: 'fd00:250::7',
+    wrong: 'fd00:250::6',
+    some: 'fd00:250::5',
+    unreachable: 'fd00:251::1',
   },
 } as const;
 
 const EXCLUDED_AT_B = '7001,7002,7003,7004,7005';
 
 const serviceOf = (family: keyof typeof FAMILIES) => {
-  const { a, b, service, own, outside } = FAMILIES[family];
+  const { a, b, service, own, outside, wrong, some, unreachable } = FAMILIES[family];
   const suffix = family.slice(2).toLowerCase();
   return `---
 apiVersion: lateral.dev/v1alpha1
@@ -44,10 +50,11 @@ spec:
     - {port: 6000, protocol: tcp}
     - {port: 8443, protocol: tcp}
     - {port: 9090, protocol: grpc}
+    - {port: 6001, protocol: auto}
   endpoints:
     - address: "${b}"
       port: 8080
-      ports: {"8000": 7777, "5432": 5432, "6000": 6000, "8443": 8443, "9090": 9090}
+      ports: {"8000": 7777, "5432": 5432, "6000": 6000, "8443": 8443, "9090": 9090, "6001": 6001}
       serviceAccount: b
       hostname: b-0
 ---
@@ -58,6 +65,24 @@ spec:
   hosts: [a${suffix}, "${own}"]
   ports: [{port: 80, protocol: http}, {port: 5432, protocol: tcp}]
   endpoints: [{address: "${a}", port: 8080, ports: {"5432": 5432}, serviceAccount: a}]
+---
+apiVersion: lateral.dev/v1alpha1
+kind: MeshService
+metadata: {name: wrong${suffix}, namespace: test}
+spec:
+  hosts: [wrong${suffix}, "${wrong}"]
+  ports: [{port: 5432, protocol: tcp}]
+  endpoints: [{address: "${b}", port: 5432, serviceAccount: other}]
+---
+apiVersion: lateral.dev/v1alpha1
+kind: MeshService
+metadata: {name: some${suffix}, namespace: test}
+spec:
+  hosts: [some${suffix}, "${some}"]
+  ports: [{port: 5432, protocol: tcp}]
+  endpoints:
+    - {address: "${b}", port: 5432, serviceAccount: b}
+    - {address: "${unreachable}", port: 5432, serviceAccount: b}
 ---
 apiVersion: lateral.dev/v1alpha1
 kind: MeshService
@@ -85,7 +110,7 @@ metadata: {name: default, namespace: lateral-system}
 spec: {outbound: ${outbound}}
 ${serviceOf('IPv4')}${serviceOf('IPv6')}`;
 
-t.test('two pods whose traffic is redirected', { skip: reason ?? false, timeout: 60_000 }, async (t) => {
+t.test('two pods whose traffic is redirected', { skip: reason ?? false, timeout: 120_000 }, async (t) => {
   const { a, b, setPolicies } = await startPods(t, policies('RegistryOnly'), [
     {
       name: 'a',
@@ -154,6 +179,33 @@ t.test('two pods whose traffic is redirected', { skip: reason ?? false, timeout:
         t.ok(await a.logged({ direction: 'outbound', method: null, port: 5432, decision: 'allow' }));
       },
     );
+
+    t.test(
+      `${family}: where nothing is declared, what is no HTTP passes as TCP; whoever waits to be spoken to waits`,
+      async (t) => {
+        const question = { kind: 'tcp', address: at.service, port: 6001 } as const;
+        const first = await a.ask({ ...question, say: '{no HTTP}', speaksFirst: true });
+        t.match(first.text, /^hello [^\n]+\necho \{no HTTP\}$/);
+        const second = await a.ask({ ...question, say: 'question' });
+        t.match(second.text, /^hello [^\n]+\necho question$/);
+        t.ok((second.firstByteMs ?? 0) > 900, `both sidecars wait for first bytes: ${second.firstByteMs} ms`);
+      },
+    );
+
+    t.test(`${family}: an endpoint that proves another identity is sent nothing`, async (t) => {
+      const answer = await a.ask({ kind: 'tcp', address: at.wrong, port: 5432, say: 'question', speaksFirst: true });
+      t.equal(answer.text, '');
+      t.ok(await a.logged({ direction: 'outbound', code: 'upstream_identity_mismatch', decision: 'deny', port: 5432 }));
+    });
+
+    t.test(`${family}: an endpoint that cannot be reached is passed over for another`, async (t) => {
+      const route = ['route', 'add', 'unreachable', at.unreachable];
+      a.run('ip', ...(family === 'IPv6' ? ['-6', ...route] : route));
+      for (let count = 0; count < 8; count++) {
+        const answer = await a.ask({ kind: 'tcp', address: at.some, port: 5432, say: 'question' });
+        t.match(answer.text, /^hello [^\n]+\necho question$/);
+      }
+    });
 
     t.test(`${family}: TLS of the app itself passes as TCP`, async (t) => {
       const answer = await a.ask({ kind: 'tls', address: at.service, port: 8443, say: 'question' });
