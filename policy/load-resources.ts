@@ -52,14 +52,14 @@ export function loadResources(files: readonly SourceFile[], readDocument: ReadDo
 }
 
 /** A schema document that stands beside the resources and is itself YAML: read through the APISchema that names it. */
-function isApiDescription(value: unknown): boolean {
+export function isApiDescription(value: unknown): boolean {
   return (
     isRecord(value) && !('kind' in value) && !('apiVersion' in value) && ('openapi' in value || 'swagger' in value)
   );
 }
 
 /** Where the resources of a document begin: at its root, or at each item of a `kind: List`. */
-function prefixesOf({ value }: YamlDocument): readonly Path[] {
+export function prefixesOf({ value }: YamlDocument): readonly Path[] {
   if (!isRecord(value) || value.kind !== 'List' || value.apiVersion !== 'v1' || !Array.isArray(value.items)) {
     return [[]];
   }
@@ -105,7 +105,7 @@ function givenSpecOf(place: PlacedDocument): unknown {
   return isRecord(given) ? (given.spec ?? {}) : {};
 }
 
-function givenOf({ document, prefix }: PlacedDocument): unknown {
+export function givenOf({ document, prefix }: PlacedDocument): unknown {
   let given: unknown = document.value;
   for (const step of prefix) {
     if (Array.isArray(given) && typeof step === 'number') given = given[step];

@@ -1,15 +1,25 @@
 import { formatProblem, type Problem } from '#policy/problem.ts';
-import { type Command, UsageError } from '../command.ts';
+import type { Effect } from '../cluster/check-cluster.ts';
+import { type Command, type CommandIo, UsageError } from '../command.ts';
 import { loadPolicies } from '../offline/load-policies.ts';
 import { MESH_HELP, MESH_OPTIONS, meshOf } from '../offline/mesh-options.ts';
 import { parseOptions } from '../offline/parse-options.ts';
 
-const OPTIONS = { json: { type: 'boolean', default: false }, ...MESH_OPTIONS } as const;
+const OPTIONS = {
+  json: { type: 'boolean', default: false },
+  cluster: { type: 'boolean', default: false },
+  kubeconfig: { type: 'string' },
+  context: { type: 'string' },
+  namespace: { type: 'string', short: 'n' },
+  ...MESH_OPTIONS,
+} as const;
 
 export const checkCommand: Command = {
   name: 'check',
-  summary: 'analyses policy files offline',
+  summary: 'analyses policy files, or the resources of a cluster',
   help: `Usage: lateral check PATH… [OPTIONS]
+       lateral check --cluster [-n NAMESPACE] [OPTIONS]
+       lateral check PATH… --cluster [OPTIONS]
 
 Reads the resources below all paths (*.yaml, *.yml; folders with what is in them) as one set and
 prints what is wrong or doubtful, one line each:
@@ -18,30 +28,85 @@ prints what is wrong or doubtful, one line each:
 
 Errors keep a set from being put in force; warnings do not. Exit code 1 on any error.
 
+With --cluster the resources, Services and Pods of the cluster are read, by the code of the control
+plane and with your rights. Without PATH its resources are checked; FILE is then KIND/NAMESPACE/NAME,
+and LINE:COLUMN those of \`kubectl get -o yaml\`. With PATH it tells what would be said if the files
+were applied: of them, and newly of what is there; and how many pods each would bind. Nothing is
+written. Objects of other groups in the files are left out.
+
   --json                  one JSON object: {"problems": [{"file", "line", "column", "severity",
-                          "code", "message"}], "errors": N, "warnings": N}
+                          "code", "message"}], "errors": N, "warnings": N}; with --cluster also
+                          "effects": [{"resource", "change", "pods", "meshed"}]
+  --cluster               against the cluster of the kubeconfig
+  --kubeconfig FILE       default KUBECONFIG, then ~/.kube/config
+  --context NAME          a context of it (default: the current one)
+  -n, --namespace NAME    only the resources of this namespace
 ${MESH_HELP}
 
-Example:
+Examples:
   lateral check examples/shop/policies
+  lateral check --cluster -n shop
+  lateral check new-policy.yaml --cluster
 `,
   async run(args, io) {
     const { values, positionals } = parseOptions(args, OPTIONS);
-    if (positionals.length === 0) throw new UsageError('name a file or folder to check');
-    const { problems, files, sourced } = await loadPolicies(positionals, meshOf(values));
-    const errors = count(problems, 'error');
-    const warnings = count(problems, 'warning');
-    if (values.json) {
-      io.stdout(`${JSON.stringify({ problems, errors, warnings })}\n`);
-      return errors > 0 ? 1 : 0;
+    if (values.cluster) return checkAgainstCluster(positionals, values, io);
+    const { kubeconfig, context, namespace } = values;
+    if ((kubeconfig ?? context ?? namespace) !== undefined) {
+      throw new UsageError('--kubeconfig, --context and --namespace go with --cluster');
     }
-    for (const problem of problems) io.stdout(`${formatProblem(problem)}\n`);
-    const found =
-      errors + warnings === 0 ? 'no problems' : `${plural(errors, 'error')}, ${plural(warnings, 'warning')}`;
-    io.stderr(`${found} in ${plural(files, 'file')} (${plural(sourced.length, 'resource')})\n`);
-    return errors > 0 ? 1 : 0;
+    if (positionals.length === 0) throw new UsageError('name a file or folder to check, or --cluster');
+    const { problems, files, sourced } = await loadPolicies(positionals, meshOf(values));
+    const where = `${plural(files, 'file')} (${plural(sourced.length, 'resource')})`;
+    return report(problems, {}, where, values.json, io);
   },
 };
+
+type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>['values'];
+
+async function checkAgainstCluster(paths: readonly string[], values: Values, io: CommandIo): Promise<number> {
+  const { kubeconfig, context, namespace, json } = values;
+  if (paths.length > 0 && namespace !== undefined) throw new UsageError('--namespace goes without PATH');
+  const { readCluster } = await import('../cluster/read-cluster.ts');
+  const { checkCluster, checkManifests } = await import('../cluster/check-cluster.ts');
+  const { readManifests } = await import('../cluster/manifest-objects.ts');
+  const manifests = await readManifests(paths);
+  const cluster = await readCluster({ kubeconfig, context }, meshOf(values), process.env);
+  try {
+    if (paths.length === 0) {
+      const { problems } = checkCluster(cluster, namespace);
+      const where = namespace === undefined ? 'the cluster' : `namespace ${namespace}`;
+      return report(problems, { effects: [] }, where, json, io);
+    }
+    const { problems, effects } = await checkManifests(cluster, manifests.objects);
+    if (!json) for (const effect of effects) io.stderr(`${effectLine(effect)}\n`);
+    if (manifests.others > 0) io.stderr(`${plural(manifests.others, 'object')} of other groups left out\n`);
+    const where = `${plural(manifests.files, 'file')} (${plural(manifests.objects.length, 'resource')})`;
+    return report([...manifests.problems, ...problems], { effects }, where, json, io);
+  } finally {
+    await cluster.close();
+  }
+}
+
+function effectLine({ resource, change, pods, meshed }: Effect): string {
+  if (pods === null || meshed === null) return `${resource}: ${change}`;
+  const unguarded = pods === meshed ? '' : `, of which ${pods - meshed} without a sidecar: nothing guards them`;
+  return `${resource}: ${change}; binds ${plural(pods, 'pod')}${unguarded}`;
+}
+
+/** Prints what was found, in either form; the exit code. */
+function report(problems: readonly Problem[], more: object, where: string, isJson: boolean, io: CommandIo): number {
+  const errors = count(problems, 'error');
+  const warnings = count(problems, 'warning');
+  if (isJson) {
+    io.stdout(`${JSON.stringify({ problems, errors, warnings, ...more })}\n`);
+    return errors > 0 ? 1 : 0;
+  }
+  for (const problem of problems) io.stdout(`${formatProblem(problem)}\n`);
+  const found = errors + warnings === 0 ? 'no problems' : `${plural(errors, 'error')}, ${plural(warnings, 'warning')}`;
+  io.stderr(`${found} in ${where}\n`);
+  return errors > 0 ? 1 : 0;
+}
 
 function count(problems: readonly Problem[], severity: Problem['severity']): number {
   return problems.filter((problem) => problem.severity === severity).length;

@@ -24,8 +24,8 @@ export interface Judgement {
  * of the object of that name. What an object to come can mend (an APISchema or ConfigMap that is not there yet: the files
  * of one `kubectl apply` come in any order) is a warning here, and an error in the status as long as it is so.
  */
-export function judgeObject(object: unknown, view: ClusterView): Judgement {
-  const { problems, sourced } = judge(object, view);
+export function judgeObject(object: unknown, view: ClusterView, place?: ObjectPlace): Judgement {
+  const { problems, sourced } = judge(object, view, place);
   const isPending = ({ code }: Problem) => code === MISSING_CONFIG_MAP || code === 'unknown_reference';
   const errors = problems.filter((one) => one.severity === 'error' && !isPending(one));
   const pending = problems.filter((one) => one.severity === 'error' && isPending(one));
@@ -45,16 +45,22 @@ export interface JudgedObject {
   readonly sourced: SourcedResource | undefined;
 }
 
-/** All that is wrong with an object as the cluster is now, without the doubts about whole sets. */
-export function judge(object: unknown, view: ClusterView): JudgedObject {
-  const file = shownName(object);
+/** Where an object was read from, for the positions of its problems. */
+export type ObjectPlace = Pick<SourcedResource, 'file' | 'document' | 'prefix'>;
+
+/**
+ * All that is wrong with an object as the cluster is now, without the doubts about whole sets. Without a place positions
+ * are those in the object as it is printed.
+ */
+export function judge(object: unknown, view: ClusterView, given?: ObjectPlace): JudgedObject {
+  const file = given?.file ?? shownName(object);
   const fault = (code: string, message: string): JudgedObject => ({
     problems: [{ file, line: 1, column: 1, severity: 'error', code, message }],
     sourced: undefined,
   });
   if (!isRecord(object)) return fault('invalid_type', 'expected an object of the Kubernetes API');
   if (isTooDeep(object)) return fault('yaml_too_deep', `nested deeper than ${MAX_OBJECT_DEPTH} levels`);
-  const place = { file, document: objectDocument(object), prefix: [] };
+  const place = given ?? { file, document: objectDocument(object), prefix: [] };
   const problems: Problem[] = [];
   const missing: string[] = [];
   const context = contextOf(place, problems);

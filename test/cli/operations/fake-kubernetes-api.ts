@@ -25,7 +25,7 @@ export interface FakeApi {
 }
 
 /**
- * Speaks as an API server does where `lateral` asks one: lists in pages of `limit`, objects, and port-forwards by
+ * Speaks as an API server does where `lateral` asks one: lists in pages of two, watches in which nothing happens, objects, and port-forwards by
  * WebSocket (v4.channel.k8s.io: a byte for the channel, two of data and error each port, the port's number first).
  */
 export async function startFakeApi(t: Test, cluster: FakeCluster): Promise<FakeApi> {
@@ -33,7 +33,9 @@ export async function startFakeApi(t: Test, cluster: FakeCluster): Promise<FakeA
   const server = createServer((request, response) => {
     const { status, body } = answer(request, cluster, asked);
     response.writeHead(status, { 'content-type': 'application/json' });
-    response.end(JSON.stringify(body));
+    if (status === 200 && isWatch(request))
+      response.flushHeaders(); // and nothing changes
+    else response.end(JSON.stringify(body));
   });
   const sockets = new WebSocketServer({
     noServer: true,
@@ -79,7 +81,7 @@ function answer(request: IncomingMessage, cluster: FakeCluster, asked: string[])
   const url = new URL(request.url ?? '', 'http://api');
   asked.push(url.pathname);
   if (request.headers.authorization !== 'Bearer secret') return refusal(401, 'Unauthorized');
-  if (isForbidden(url.pathname, cluster)) return refusal(403, `forbidden: ${url.pathname}`);
+  if (isForbidden(url.pathname, cluster)) return refusal(403, `${url.pathname} is forbidden`);
   const object = cluster.objects[url.pathname];
   if (object !== undefined) return { status: 200, body: object };
   const list = cluster.lists[url.pathname];
@@ -88,6 +90,10 @@ function answer(request: IncomingMessage, cluster: FakeCluster, asked: string[])
   const end = Math.min(list.length, begin + Math.min(2, Number(url.searchParams.get('limit'))));
   const metadata = { resourceVersion: '1', ...(end < list.length ? { continue: String(end) } : {}) };
   return { status: 200, body: { kind: 'List', apiVersion: 'v1', metadata, items: list.slice(begin, end) } };
+}
+
+function isWatch({ url = '' }: IncomingMessage): boolean {
+  return new URL(url, 'http://api').searchParams.get('watch') === 'true';
 }
 
 function isForbidden(path: string, { forbidden }: FakeCluster): boolean {

@@ -1,0 +1,99 @@
+import { DEFAULT_CLUSTER_DOMAIN } from '#control-plane/configuration.ts';
+import { createPolicyDistribution } from '#control-plane/discovery/policy-distribution.ts';
+import { KubernetesClient } from '#control-plane/kubernetes/client/kubernetes-client.ts';
+import type { ClusterState } from '#control-plane/kubernetes/cluster-state.ts';
+import { KubernetesSource } from '#control-plane/kubernetes/kubernetes-source.ts';
+import { createMetrics } from '#control-plane/status/metrics.ts';
+import type { Mesh } from '#policy/workload-policy.ts';
+import type { ClusterReach } from '../operations/reach-options.ts';
+import { apiConnectionOf, loadKubeconfig } from './load-kubeconfig.ts';
+
+/** All has to be listed by then. */
+const READ_TIMEOUT_MS = 60_000;
+/** Whether a list was refused is looked at this often. */
+const LOOK_INTERVAL_MS = 50;
+
+/** A cluster as the control plane would see it; it stays up to date until it is closed. */
+export interface ReadCluster {
+  readonly state: ClusterState;
+  /** Resolves once everything that the resources refer to is known too. */
+  settled(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Reads a cluster with the code of the control plane, and the rights of the user. Rejects with a sentence. */
+export async function readCluster(
+  reach: Pick<ClusterReach, 'kubeconfig' | 'context'>,
+  mesh: Mesh,
+  environment: NodeJS.ProcessEnv,
+): Promise<ReadCluster> {
+  const config = await loadKubeconfig(reach.kubeconfig, reach.context, environment);
+  const connection = apiConnectionOf(config);
+  const client = new KubernetesClient(connection);
+  const ending = new AbortController();
+  const source = new KubernetesSource({
+    client,
+    mesh,
+    clusterDomain: DEFAULT_CLUSTER_DOMAIN,
+    meshDefaults: undefined,
+    distribution: createPolicyDistribution(mesh),
+    metrics: createMetrics(),
+    log: (event, { error } = {}) => {
+      if (event === 'kubernetes_discovery_failed') refusal ??= String(error);
+    },
+    printProblems: () => {},
+    signal: ending.signal,
+  });
+  let refusal: string | undefined;
+  const close = async () => {
+    ending.abort();
+    await source.close();
+    client.close();
+  };
+
+  /** Waits until it holds; a list that is refused is not waited for. */
+  const until = async (isSo: () => boolean): Promise<void> => {
+    const deadlineMs = performance.now() + READ_TIMEOUT_MS;
+    while (!isSo()) {
+      const why =
+        refusal ?? source.watches.flatMap(({ error, name }) => (error === undefined ? [] : `${name}: ${error}`))[0];
+      if (why !== undefined) throw new Error(cannotRead(connection.url.origin, why));
+      if (performance.now() > deadlineMs)
+        throw new Error(cannotRead(connection.url.origin, `no answer in ${READ_TIMEOUT_MS} ms`));
+      await new Promise((resolve) => setTimeout(resolve, LOOK_INTERVAL_MS));
+    }
+  };
+
+  let isRead = false;
+  const started = source.start().then(
+    () => {
+      isRead = true;
+    },
+    () => {}, // ended while it waited: `until` said why
+  );
+  try {
+    await until(() => isRead);
+  } catch (error) {
+    await close();
+    await started;
+    throw error;
+  }
+  return {
+    state: source.state,
+    settled: () =>
+      until(() =>
+        [...source.state.resources.configMapKeys()].every((key) => {
+          const [namespace = '', name = ''] = key.split('/');
+          return source.state.configMapText(namespace, name, '').kind !== 'unknown';
+        }),
+      ),
+    close,
+  };
+}
+
+function cannotRead(server: string, why: string): string {
+  const hint = / (is )?forbidden|403/.test(why)
+    ? 'your user may not list and watch it; docs/operating.md has a ClusterRole that allows it'
+    : 'is the cluster up, and --context the right one?';
+  return `cannot read the cluster ${server}: ${why}; ${hint}`;
+}
