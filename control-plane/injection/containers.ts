@@ -14,7 +14,7 @@ import {
 } from './names.ts';
 import type { PodChoices } from './pod-choices.ts';
 import { quantityValue } from './quantity.ts';
-import { POD_ENVIRONMENT } from './sidecar-settings.ts';
+import { CONFIGURATION_VARIABLE, POD_ENVIRONMENT } from './sidecar-settings.ts';
 
 /** Renewed by the kubelet when four fifths of it are over. */
 const TOKEN_LIFETIME_SECONDS = 43_200;
@@ -67,8 +67,8 @@ export function sidecarContainer(
   return {
     name: SIDECAR_CONTAINER,
     ...image(configuration),
-    args: ['sidecar', '--config', 'env:LATERAL_CONFIG'],
-    env: [...POD_ENVIRONMENT, { name: 'LATERAL_CONFIG', value: configurationText }],
+    args: ['sidecar', '--config', `env:${CONFIGURATION_VARIABLE}`],
+    env: [...POD_ENVIRONMENT, { name: CONFIGURATION_VARIABLE, value: configurationText }],
     ports: [{ name: SCRAPED_PORT_NAME, containerPort: METRICS_PORT, protocol: 'TCP' }],
     ...(isNative ? nativeLife() : classicLife(configuration.drainSeconds)),
     readinessProbe: { httpGet: agentGet('/readyz'), periodSeconds: READINESS_PERIOD_SECONDS, timeoutSeconds: 1 },

@@ -1,3 +1,4 @@
+import { completeInjection } from './complete-injection.ts';
 import { initContainer, sidecarContainer, sidecarVolumes } from './containers.ts';
 import { declaredPorts, type ExplicitListener, explicitListeners } from './explicit-listeners.ts';
 import { findObstacles } from './find-obstacles.ts';
@@ -8,7 +9,7 @@ import { type PodChoices, readPodChoices } from './pod-choices.ts';
 import { withProxyEnvironment } from './proxy-environment.ts';
 import { rewriteProbes } from './rewrite-probes.ts';
 import { sidecarSettings } from './sidecar-settings.ts';
-import { injectComplaint, skipReason } from './skip-reason.ts';
+import { injectComplaint, isInjected, skipReason } from './skip-reason.ts';
 
 /** Warnings are for whoever makes the pod; complaints say what to change. */
 export type Injection =
@@ -21,13 +22,19 @@ const MAX_CONFIGURATION_BYTES = 100 * 1024;
 
 /**
  * Makes a pod part of the mesh: the same pod with the sidecar, its init container, volumes, status annotation, and the probes
- * led through the sidecar. What it gave before it skips, so that a second run changes nothing. Nothing but the arguments counts.
+ * led through the sidecar. A second run changes nothing, but for the probes of containers that came in between. Nothing but the
+ * arguments counts.
  */
 export function injectPod(pod: JsonObject, namespace: string, settings: InjectionSettings): Injection {
   const complaint = injectComplaint(pod);
   if (complaint !== undefined) return { kind: 'refused', complaints: [complaint] };
   const skip = skipReason(pod, namespace, settings.mesh.rootNamespace);
   if (skip !== undefined) return { kind: 'skipped', ...skip };
+  if (isInjected(pod)) {
+    const completed = completeInjection(pod);
+    if (completed !== undefined) return { kind: 'injected', pod: completed, warnings: [] };
+    return { kind: 'skipped', reason: 'already injected', warnings: [] };
+  }
   const { choices, complaints, warnings } = readPodChoices(textsAt(objectAt(pod, 'metadata'), 'annotations'));
   const obstacles = [...complaints, ...findObstacles(pod, choices)];
   if (obstacles.length > 0) return { kind: 'refused', complaints: obstacles };

@@ -6,6 +6,7 @@ const PROBES = [
   ['livenessProbe', 'liveness'],
   ['startupProbe', 'startup'],
 ] as const;
+const AGENT_PATH = '/app-health/';
 const HOOKS = ['postStart', 'preStop'] as const;
 /** Kubernetes' default of timeoutSeconds. */
 const DEFAULT_TIMEOUT_SECONDS = 1;
@@ -58,8 +59,13 @@ function timeoutOf({ timeoutSeconds }: JsonObject): number {
   return Math.min(Math.floor(timeoutSeconds), MAX_TIMEOUT_SECONDS);
 }
 
+/** Led to the sidecar already. */
+function isAgentProbe(http: JsonObject): boolean {
+  return http['port'] === METRICS_PORT && (textAt(http, 'path') ?? '').startsWith(AGENT_PATH);
+}
+
 function agentProbe(container: string, kind: string): JsonObject {
-  return { path: `/app-health/${container}/${kind}`, port: METRICS_PORT, scheme: 'HTTP' };
+  return { path: `${AGENT_PATH}${container}/${kind}`, port: METRICS_PORT, scheme: 'HTTP' };
 }
 
 /** What the sidecar is to ask; undefined: this probe stays as it is. */
@@ -70,6 +76,7 @@ function targetOf(probe: JsonObject, container: JsonObject, what: string, warnin
   const port = portOf(http['port'] ?? tcp['port'] ?? grpc['port'], container);
   if (probe['httpGet'] === undefined && probe['tcpSocket'] === undefined && probe['grpc'] === undefined)
     return undefined;
+  if (isAgentProbe(http)) return undefined;
   if ((textAt(http, 'host') ?? '') !== '' || (textAt(tcp, 'host') ?? '') !== '') return undefined;
   if (port === undefined) {
     warnings.push(`container ${what}: its port is not one of the container's; the probe is left as it is`);

@@ -77,8 +77,11 @@ function explicitListener({ appPort, listenerPort, protocol }: ExplicitListener)
   return { port: listenerPort, address: POD.address, app: `127.0.0.1:${appPort}`, protocol };
 }
 
+/** The sidecar container's variable that holds its SidecarConfig. */
+export const CONFIGURATION_VARIABLE = 'LATERAL_CONFIG';
+
 /** JSON in which `$` of our own text is doubled, so that Kubernetes expands nothing but what is meant. */
-function environmentText(value: object): string {
+export function environmentText(value: object): string {
   return JSON.stringify(value, (_key, part: unknown) => {
     if (part instanceof FromEnvironment) return `$(${part.name})`;
     return typeof part === 'string' ? part.replaceAll('$', '$$$$') : part;

@@ -30,7 +30,7 @@ export function skipReason(pod: JsonObject, namespace: string, rootNamespace: st
   }
   if (textAt(objectAt(spec, 'os'), 'name') === 'windows') return quiet('a pod of Windows');
   if (annotations['kubernetes.io/config.mirror'] !== undefined) return quiet('a mirror of a static pod');
-  return isInjected(pod) ? quiet('already injected') : undefined;
+  return undefined;
 }
 
 /** True for what this injector made: the sidecar and the status annotation, both. */

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { injectPod } from '#control-plane/injection/inject-pod.ts';
+import { objectAt, objectsAt } from '#control-plane/injection/json-object.ts';
 import { injectionSettings } from './settings.ts';
 
 const settings = injectionSettings();
@@ -137,4 +138,27 @@ t.test('the form of the sidecar follows the version of the API server', async (t
   t.notOk(isNative('unknown'), 'the classic form works everywhere');
   t.ok(isNative('v1.28.0', { nativeSidecar: 'always' }));
   t.notOk(isNative('v1.34.0', { nativeSidecar: 'never' }));
+});
+
+t.test('of containers that other webhooks add afterwards the probes are led through the sidecar, too', async (t) => {
+  const first = injectPod(pod(), 'shop', settings);
+  if (first.kind !== 'injected') throw new Error(first.kind);
+  const spec = objectAt(first.pod, 'spec');
+  const late = { name: 'late', livenessProbe: { httpGet: { path: '/live?a=$(B)', port: 9000 }, periodSeconds: 7 } };
+  const second = injectPod(
+    { ...first.pod, spec: { ...spec, containers: [...objectsAt(spec, 'containers'), late] } },
+    'shop',
+    settings,
+  );
+  if (second.kind !== 'injected') throw new Error(second.kind);
+  t.same(objectsAt(objectAt(second.pod, 'spec'), 'containers').at(-1), {
+    name: 'late',
+    livenessProbe: { httpGet: { path: '/app-health/late/liveness', port: 15020, scheme: 'HTTP' }, periodSeconds: 7 },
+  });
+  const [init, sidecar] = objectsAt(objectAt(second.pod, 'spec'), 'initContainers');
+  const configuration = JSON.parse(String(objectsAt(sidecar ?? {}, 'env').at(-1)?.['value']));
+  t.match(configuration.probes, [{ container: 'late', kind: 'liveness', http: { port: 9000, path: '/live?a=$$(B)' } }]);
+  t.equal(configuration.workload.name, '$(POD_NAME)');
+  t.same(init, objectsAt(spec, 'initContainers')[0]);
+  t.match(injectPod(second.pod, 'shop', settings), { kind: 'skipped', reason: 'already injected' });
 });
