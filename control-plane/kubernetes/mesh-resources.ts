@@ -60,8 +60,8 @@ export class MeshResources {
 
   /** Judges what has changed; true when anything in force, or found, came out another. */
   refresh(view: ClusterView): boolean {
-    this.#takeChanges();
-    if (this.#dirty.size === 0) return false;
+    const hasRemoved = this.#takeChanges();
+    if (this.#dirty.size === 0) return hasRemoved;
     const dirty = [...this.#dirty].flatMap((key) => this.#entries.get(key) ?? []);
     this.#dirty.clear();
     // The claims of elders count: those to be judged have none until they are.
@@ -119,10 +119,12 @@ export class MeshResources {
     }
   }
 
-  #takeChanges(): void {
+  /** True when an object is gone: nothing need be judged for that, and yet less is in force. */
+  #takeChanges(): boolean {
+    let hasRemoved = false;
     for (const [key, object] of this.#changes) {
       const known = this.#entries.get(key);
-      if (object === undefined) this.#entries.delete(key);
+      if (object === undefined) hasRemoved = this.#entries.delete(key) || hasRemoved;
       else this.#entries.set(key, { problems: undefined, inForce: undefined, good: undefined, ...known, object });
       const kind = object?.kind ?? known?.object.kind ?? '';
       if (object !== undefined && isSpecChanged(known?.object, object)) this.#dirty.add(key);
@@ -133,6 +135,7 @@ export class MeshResources {
       if (RANKED_KINDS.has(kind)) this.#markKind(kind);
     }
     this.#changes.clear();
+    return hasRemoved;
   }
 
   /** What is judged by another object: policies by their schemas, twins of another group by each other. */
