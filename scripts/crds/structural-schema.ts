@@ -39,6 +39,9 @@ export function structuralSchema(schema: JsonSchema): JsonSchema {
     else throw new Error(`no structural form of the keyword ${key}`);
   }
   if (made['properties'] !== undefined) made[PRESERVE] = true;
+  // `kubectl explain` shows what is said of the list, not of its entries
+  const { items } = made;
+  if (isRecord(items) && items['description'] !== undefined) made['description'] ??= items['description'];
   if (made['type'] === undefined && made[PRESERVE] !== true) throw new Error('a field needs a type');
   return made;
 }

@@ -52,7 +52,7 @@ t.test('a kind yet to come is defined from its schema alone', async (t) => {
     properties: {
       mode: { type: 'string', minLength: 1, maxLength: 4096 },
       later: { 'x-kubernetes-preserve-unknown-fields': true, type: undefined },
-      names: { type: 'array', maxItems: 3 },
+      names: { type: 'array', maxItems: 3, description: 'Of whom.' },
     },
   });
   const defined = customResourceDefinition({
