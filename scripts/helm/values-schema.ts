@@ -36,6 +36,7 @@ export function valuesSchema(): JsonSchema {
       failurePolicy,
       nativeSidecar: { enum: ['auto', 'always', 'never'] },
       drainSeconds: { type: 'integer', minimum: 0, maximum: 300 },
+      preStopSeconds: { type: 'integer', minimum: 0, maximum: 300 },
     }),
     sidecar: closed({ accessLog: { enum: ['stdout', 'off'] }, resources }),
     init: closed({ resources }),

@@ -36,7 +36,7 @@ t.test('a kind yet to come is defined from its schema alone', async (t) => {
       later: planned('later'),
       names: required(
         list(
-          refined(string(), () => true),
+          refined(string({ description: 'Of whom.' }), () => true),
           { maxItems: 3 },
         ),
       ),
