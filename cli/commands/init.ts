@@ -60,8 +60,7 @@ export const initCommand: Command = {
       }
       return 0;
     }
-    const { families, warnings } = await applyRedirection(redirection);
-    for (const warning of warnings) io.stderr(`lateral init: ${warning}\n`);
+    const families = await applyRedirection(redirection);
     io.stdout(`${JSON.stringify({ event: 'redirected', families, ...redirection })}\n`);
     return 0;
   },

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { OWN_CALLS_FROM } from './own-addresses.ts';
+import { addLoopbackAddress } from './add-loopback-address.ts';
+import { OWN_IPV6_SOURCE } from './own-addresses.ts';
 import { type Family, type Redirection, redirectionRules } from './redirection-rules.ts';
 
 /** One run of a program takes this long at most; iptables waits for its lock as long. */
@@ -15,36 +16,19 @@ const PROGRAMS = {
   IPv6: { save: 'ip6tables-save', restore: 'ip6tables-restore' },
 } as const;
 
-export interface AppliedRedirection {
-  readonly families: readonly Family[];
-  /** What could not be done, and what does not work without it. */
-  readonly warnings: readonly string[];
-}
-
 /**
- * Puts a redirection in force in this network namespace, in place of an earlier one. IPv6 is left out where no interface but
- * loopback has it. Throws where it cannot: then no container of the pod may start.
+ * Puts a redirection in force in this network namespace, in place of an earlier one; resolves to the families it is for. IPv6 is
+ * left out where no interface but loopback has it. Throws where it cannot: then no container of the pod may start.
  */
-export async function applyRedirection(redirection: Redirection): Promise<AppliedRedirection> {
-  const hasIpv6 = await isIpv6There();
-  const families: readonly Family[] = hasIpv6 ? ['IPv4', 'IPv6'] : ['IPv4'];
+export async function applyRedirection(redirection: Redirection): Promise<readonly Family[]> {
+  const families: readonly Family[] = (await isIpv6There()) ? ['IPv4', 'IPv6'] : ['IPv4'];
   for (const family of families) {
     const { save, restore } = PROGRAMS[family];
     const present = await run(save, ['-t', 'nat']);
     await run(restore, ['--noflush'], redirectionRules(redirection, family, present));
+    if (family === 'IPv6') addLoopbackAddress(OWN_IPV6_SOURCE);
   }
-  return { families, warnings: hasIpv6 ? await addOwnIpv6Source() : [] };
-}
-
-/** Loopback is all of 127.0.0.0/8 in IPv4 and one address in IPv6: what calls to the own pod come from must be added. */
-async function addOwnIpv6Source(): Promise<readonly string[]> {
-  try {
-    await run('ip', ['-6', 'address', 'replace', `${OWN_CALLS_FROM.IPv6}/128`, 'dev', 'lo']);
-    return [];
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    return [`calls of the pod to itself over IPv6 will fail: ${message}`];
-  }
+  return families;
 }
 
 async function isIpv6There(): Promise<boolean> {

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
-import process from 'node:process';
 import { ipv6Text } from '#policy/mesh/canonical-address.ts';
+import { systemFunctions } from './system-functions.ts';
 
 /** Where a connection was going before it was redirected. */
 export interface OriginalDestination {
@@ -27,7 +27,10 @@ let reader: ReadOriginalDestination | undefined;
 
 /** Loads what asks the kernel, once a thread. Throws where this Node cannot call it: nothing must be guessed then. */
 export function originalDestinationReader(): ReadOriginalDestination {
-  reader ??= makeReader(loadGetsockopt());
+  reader ??= makeReader(
+    systemFunctions({ getsockopt: { arguments: ['i32', 'i32', 'i32', 'arraybuffer', 'arraybuffer'], return: 'i32' } })
+      .getsockopt,
+  );
   return reader;
 }
 
@@ -69,32 +72,4 @@ function descriptorOf(socket: Socket): number | undefined {
   const handle: unknown = '_handle' in socket ? socket._handle : undefined;
   if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return undefined;
   return typeof handle.fd === 'number' && handle.fd >= 0 ? handle.fd : undefined;
-}
-
-/** The library stays open as long as the thread lives. */
-function loadGetsockopt(): Getsockopt {
-  const ffi = withoutItsWarning(() => process.getBuiltinModule('node:ffi'));
-  if (ffi === undefined) {
-    throw new Error(
-      `interception: redirect needs node:ffi (getsockopt SO_ORIGINAL_DST), which Node ${process.version} does not have; run Node 26.1 or later, or set interception: none`,
-    );
-  }
-  const { functions } = ffi.dlopen(null, {
-    getsockopt: { arguments: ['i32', 'i32', 'i32', 'arraybuffer', 'arraybuffer'], return: 'i32' },
-  });
-  return functions.getsockopt;
-}
-
-/** Node warns that node:ffi is experimental, which we know; any other warning is shown. */
-function withoutItsWarning<T>(load: () => T): T {
-  const { emitWarning } = process;
-  process.emitWarning = (warning: string | Error, ...rest: unknown[]) => {
-    if (rest[0] === 'ExperimentalWarning' && String(warning).startsWith('FFI ')) return;
-    Reflect.apply(emitWarning, process, [warning, ...rest]);
-  };
-  try {
-    return load();
-  } finally {
-    process.emitWarning = emitWarning;
-  }
 }

@@ -4,6 +4,8 @@ import { canonicalAddress } from '#policy/mesh/canonical-address.ts';
 
 /** What a call to the own pod comes from: `lateral init` has a rule for it, that leads to the inbound listener. */
 export const OWN_CALLS_FROM = { IPv4: '127.0.0.6', IPv6: '::6' } as const;
+/** Its last 16 bits, for IPv6: loopback must be given it, as that has all of 127.0.0.0/8 and of IPv6 one address. */
+export const OWN_IPV6_SOURCE = 6;
 
 /** The addresses of the pod: the one it is told, and those of its interfaces (a pod may have one of each family). */
 export function ownAddresses(told: string | undefined): ReadonlySet<string> {

@@ -45,7 +45,10 @@ metrics: {port: ${metrics}}
   };
   const refused = await start('redirect');
   t.equal(refused.status, 1);
-  t.match(refused.stderr, /^lateral sidecar: interception: redirect needs node:ffi .* or set interception: none\n$/m);
+  t.match(
+    refused.stderr,
+    /^lateral sidecar: interception: redirect needs node:ffi, which .* or set interception: none\n$/m,
+  );
   t.match(await start('none'), { status: 0, stdout: /"event":"ready"/ });
 });
 
