@@ -90,6 +90,18 @@ t.test(
       }
     });
 
+    const canIsolate = isRoot && spawnSync('unshare', ['--net', 'true']).status === 0;
+    t.test('its iptables redirects a network namespace', { skip: canIsolate ? false : 'needs root' }, async (t) => {
+      // as in a pod: root, in a network of its own
+      const words = ['env', '-i', 'PATH=/usr/sbin:/usr/bin', 'chroot', folder, '/lateral/bin/lateral', 'init'];
+      const { status, stdout, stderr } = spawnSync('unshare', ['--net', ...words], {
+        timeout: TIMEOUT_MS,
+        encoding: 'utf8',
+      });
+      t.equal(status, 0, stderr);
+      t.match(JSON.parse(stdout), { event: 'redirected', inboundPort: 15006, proxyUid: 1337 });
+    });
+
     t.test('a sidecar serves in it as user 1337', { skip: isRoot ? false : 'chroot needs root' }, async (t) => {
       const [port = 0, admin = 0, metrics = 0, collector = 0] = await freePorts(4);
       const authority = new TestAuthority();
