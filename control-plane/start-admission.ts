@@ -1,9 +1,9 @@
-import packageDescription from '../package.json' with { type: 'json' };
 import { isRecord } from '#policy/schema/schema.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
+import packageDescription from '../package.json' with { type: 'json' };
 import type { Authority } from './authority/authority.ts';
 import type { EventLog } from './event-log.ts';
-import type { InjectionConfiguration } from './injection/injection-configuration.ts';
+import { type InjectionConfiguration, randomKey } from './injection/injection-configuration.ts';
 import type { ClusterView } from './kubernetes/cluster-view.ts';
 import { judgeObject } from './kubernetes/judge-object.ts';
 import type { Kubernetes } from './kubernetes/open-kubernetes.ts';
@@ -34,6 +34,7 @@ export async function startAdmission(options: AdmissionOptions): Promise<Running
       rootCertificatesPem: authority.trustBundlePem,
       version: packageDescription.version,
       kubernetesVersion,
+      newKey: randomKey,
     }),
     judge: (object) => judgeObject(object, view),
     dnsNames: webhookNames(mesh.rootNamespace, clusterDomain),

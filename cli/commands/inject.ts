@@ -1,5 +1,9 @@
 import { join } from 'node:path';
-import { INJECTION_CONFIGURATION, type InjectionSettings } from '#control-plane/injection/injection-configuration.ts';
+import {
+  INJECTION_CONFIGURATION,
+  type InjectionSettings,
+  randomKey,
+} from '#control-plane/injection/injection-configuration.ts';
 import { readBoundedFile } from '#files/read-bounded-file.ts';
 import { formatProblem } from '#policy/problem.ts';
 import { textContext } from '#policy/schema/document-context.ts';
@@ -111,6 +115,7 @@ async function settingsOf(values: Values, io: CommandIo): Promise<InjectionSetti
     rootCertificatesPem: await readCertificates(rootFile),
     version: packageDescription.version,
     kubernetesVersion: values['kubernetes-version'],
+    newKey: randomKey,
   };
 }
 

@@ -10,13 +10,13 @@ type Containers = readonly JsonObject[];
  * Leads the probes of containers that were added after the injection, by other webhooks, through the sidecar as well; undefined
  * where there are none. Nothing else of an injected pod is touched.
  */
-export function completeInjection(pod: JsonObject): JsonObject | undefined {
+export function completeInjection(pod: JsonObject, newKey: () => string): JsonObject | undefined {
   const spec = objectAt(pod, 'spec');
   const probes: RewrittenProbe[] = [];
   const rewritten = (list: Containers) =>
     list.map((container) => {
       if (container['name'] === SIDECAR_CONTAINER) return container;
-      const { container: changed, probes: found } = rewriteProbes(container);
+      const { container: changed, probes: found } = rewriteProbes(container, newKey);
       probes.push(...found);
       return changed;
     });

@@ -6,6 +6,7 @@ import { type InjectionSettings, usesNativeSidecar } from './injection-configura
 import { type JsonObject, objectAt, objectsAt, textAt, textsAt } from './json-object.ts';
 import { INJECTED, METRICS_PORT } from './names.ts';
 import { type PodChoices, readPodChoices } from './pod-choices.ts';
+import { preStopSeconds, withPreStop } from './pre-stop.ts';
 import { withProxyEnvironment } from './proxy-environment.ts';
 import { rewriteProbes } from './rewrite-probes.ts';
 import { sidecarSettings } from './sidecar-settings.ts';
@@ -31,7 +32,7 @@ export function injectPod(pod: JsonObject, namespace: string, settings: Injectio
   const skip = skipReason(pod, namespace, settings.mesh.rootNamespace);
   if (skip !== undefined) return { kind: 'skipped', ...skip };
   if (isInjected(pod)) {
-    const completed = completeInjection(pod);
+    const completed = completeInjection(pod, settings.newKey);
     if (completed !== undefined) return { kind: 'injected', pod: completed, warnings: [] };
     return { kind: 'skipped', reason: 'already injected', warnings: [] };
   }
@@ -56,13 +57,14 @@ function withSidecar(pod: JsonObject, choices: PodChoices, settings: InjectionSe
   const warnings: string[] = [];
   const probes: JsonObject[] = [];
   const changed = (container: JsonObject, hasProxy: boolean): JsonObject => {
-    const rewritten = rewriteProbes(container);
+    const rewritten = rewriteProbes(container, settings.newKey);
     probes.push(...rewritten.probes);
     warnings.push(...rewritten.warnings);
     if (isRedirected || !hasProxy) return rewritten.container;
     return withProxyEnvironment(rewritten.container, choices.excludeOutboundCidrs);
   };
-  const containers = objectsAt(spec, 'containers').map((container) => changed(container, true));
+  const waits = preStopSeconds(spec, settings);
+  const containers = objectsAt(spec, 'containers').map((container) => withPreStop(changed(container, true), waits));
   const initContainers = objectsAt(spec, 'initContainers').map((container) => changed(container, isNative));
   const listeners = isRedirected
     ? []

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   choice,
   defaulted,
@@ -86,9 +87,26 @@ export const INJECTION_CONFIGURATION = object({
     }),
     5,
   ),
+  preStopSeconds: defaulted(
+    integer({
+      minimum: 0,
+      maximum: 300,
+      description:
+        'An app whose pod is told to end goes on serving for this long (a preStop hook for each container without one, from Kubernetes 1.30 on; at most half of the grace period), so that callers learn of it first. 0: no hook.',
+    }),
+    2,
+  ),
 });
 
 export type InjectionConfiguration = Infer<typeof INJECTION_CONFIGURATION>;
+
+/** Random bytes of a key of InjectionSettings. */
+const KEY_BYTES = 16;
+
+/** A key as InjectionSettings has them, of the system's randomness. */
+export function randomKey(): string {
+  return randomBytes(KEY_BYTES).toString('hex');
+}
 
 /** Everything besides the pod that the injected form depends on. */
 export interface InjectionSettings {
@@ -100,15 +118,25 @@ export interface InjectionSettings {
   readonly version: string;
   /** Of the API server, e.g. `v1.34.4`; undefined: not known. */
   readonly kubernetesVersion: string | undefined;
+  /** A word nobody can guess, new each time: what a pod's sidecar does for the kubelet and for nobody else is asked with it. */
+  readonly newKey: () => string;
 }
 
 /** True where the sidecar is to be a native one; a version that is not known or cannot be read has none. */
 export function usesNativeSidecar({ configuration, kubernetesVersion }: InjectionSettings): boolean {
   if (configuration.nativeSidecar !== 'auto') return configuration.nativeSidecar === 'always';
-  const match = /^v?(\d+)\.(\d+)/.exec(kubernetesVersion ?? '');
+  return isAtLeast(kubernetesVersion, FIRST_NATIVE);
+}
+
+/** False for a version that is not known or cannot be read. */
+export function isAtLeast(
+  version: string | undefined,
+  first: { readonly major: number; readonly minor: number },
+): boolean {
+  const match = /^v?(\d+)\.(\d+)/.exec(version ?? '');
   if (match === null) return false;
   const [major, minor] = [Number(match[1]), Number(match[2])];
-  return major > FIRST_NATIVE.major || (major === FIRST_NATIVE.major && minor >= FIRST_NATIVE.minor);
+  return major > first.major || (major === first.major && minor >= first.minor);
 }
 
 export function controlPlaneAddressOf({ configuration, mesh }: InjectionSettings): string {

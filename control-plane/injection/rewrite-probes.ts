@@ -25,9 +25,10 @@ export interface RewrittenContainer {
 /**
  * Leads the probes of a container, and its lifecycle hooks over HTTP, to the sidecar's port: the kubelet has no certificate,
  * and its plaintext would be refused. Timings stay. exec needs no network; a probe with a `host` of its own does not go to the
- * pod; both stay as they are. Excluded ports are treated like all others: one rule, and the sidecar reaches them as well.
+ * pod; both stay as they are. Excluded ports are treated like all others: one rule, and the sidecar reaches them as well. A hook
+ * has effects, and the sidecar's port is open to the whole cluster: its path has a key.
  */
-export function rewriteProbes(container: JsonObject): RewrittenContainer {
+export function rewriteProbes(container: JsonObject, newKey: () => string): RewrittenContainer {
   const probes: RewrittenProbe[] = [];
   const warnings: string[] = [];
   const name = textAt(container, 'name') ?? '';
@@ -47,9 +48,10 @@ export function rewriteProbes(container: JsonObject): RewrittenContainer {
     if (hook['httpGet'] === undefined) continue;
     const target = targetOf({ httpGet: hook['httpGet'] }, container, `${name}: lifecycle.${kind}`, warnings);
     if (target === undefined) continue;
-    probes.push({ container: name, kind, ...target });
+    const key = newKey();
+    probes.push({ container: name, kind, key, ...target });
     const others = objectAt(rewritten, 'lifecycle');
-    rewritten = { ...rewritten, lifecycle: { ...others, [kind]: { httpGet: agentProbe(name, kind) } } };
+    rewritten = { ...rewritten, lifecycle: { ...others, [kind]: { httpGet: agentProbe(name, kind, `?key=${key}`) } } };
   }
   return { container: rewritten, probes, warnings };
 }
@@ -64,8 +66,8 @@ function isAgentProbe(http: JsonObject): boolean {
   return http['port'] === METRICS_PORT && (textAt(http, 'path') ?? '').startsWith(AGENT_PATH);
 }
 
-function agentProbe(container: string, kind: string): JsonObject {
-  return { path: `${AGENT_PATH}${container}/${kind}`, port: METRICS_PORT, scheme: 'HTTP' };
+function agentProbe(container: string, kind: string, query = ''): JsonObject {
+  return { path: `${AGENT_PATH}${container}/${kind}${query}`, port: METRICS_PORT, scheme: 'HTTP' };
 }
 
 /** What the sidecar is to ask; undefined: this probe stays as it is. */

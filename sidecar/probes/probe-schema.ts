@@ -43,12 +43,18 @@ const probe = refined(
         description: 'A probe of the container, or a lifecycle hook, for which every answer will do.',
       }),
     ),
+    key: optional(text('Of a hook: the query `key` of its path, so that only the kubelet can set it off.', 1)),
     timeoutSeconds: defaulted(integer({ minimum: 1, maximum: MAX_TIMEOUT_SECONDS, description: 'Of a probe.' }), 1),
     http: optional(http),
     tcp: optional(object({ port: required(port()) })),
     grpc: optional(object({ port: required(port()), service: defaulted(text('Of grpc.health.v1.'), '') })),
   }),
   (value, path, context) => {
+    const isHook = value.kind === 'postStart' || value.kind === 'preStop';
+    if (isHook !== (value.key !== undefined)) {
+      context.fail(path, 'invalid_value', isHook ? 'a lifecycle hook needs a key' : 'key is of lifecycle hooks only');
+      return false;
+    }
     if ([value.http, value.tcp, value.grpc].filter((way) => way !== undefined).length === 1) return true;
     context.fail(path, 'invalid_value', 'exactly one of http, tcp and grpc is needed');
     return false;

@@ -140,6 +140,25 @@ t.test('the form of the sidecar follows the version of the API server', async (t
   t.notOk(isNative('v1.34.0', { nativeSidecar: 'never' }));
 });
 
+t.test(
+  'an app goes on for a while once its pod is told to end, where Kubernetes can wait and the grace period allows',
+  async (t) => {
+    const hook = (injection: object, version: string, spec: object = {}) => {
+      const outcome = injectPod(pod({ spec }), 'shop', injectionSettings(injection, version));
+      if (outcome.kind !== 'injected') throw new Error(outcome.kind);
+      const containers = objectsAt(objectAt(outcome.pod, 'spec'), 'containers');
+      return objectAt(containers.find(({ name }) => name === 'web') ?? {}, 'lifecycle')['preStop'];
+    };
+    t.same(hook({}, 'v1.30.0'), { sleep: { seconds: 2 } });
+    t.same(hook({ preStopSeconds: 9 }, 'v1.30.0', { terminationGracePeriodSeconds: 10 }), { sleep: { seconds: 5 } });
+    t.equal(hook({}, 'v1.29.9'), undefined);
+    t.equal(hook({ preStopSeconds: 0 }, 'v1.34.0'), undefined);
+    t.equal(hook({}, 'v1.34.0', { terminationGracePeriodSeconds: 1 }), undefined);
+    const own = { containers: [{ name: 'web', lifecycle: { preStop: { exec: { command: ['x'] } } } }] };
+    t.same(hook({}, 'v1.34.0', own), { exec: { command: ['x'] } });
+  },
+);
+
 t.test('of containers that other webhooks add afterwards the probes are led through the sidecar, too', async (t) => {
   const first = injectPod(pod(), 'shop', settings);
   if (first.kind !== 'injected') throw new Error(first.kind);

@@ -21,5 +21,6 @@ export function injectionSettings(
     rootCertificatesPem: ROOT_PEM,
     version: '0.1.0',
     kubernetesVersion,
+    newKey: () => 'a-key',
   };
 }

@@ -19,14 +19,16 @@ interface Answer {
 }
 
 /** What the kubelet gets for one probe, asked of an agent that was started for it. */
-async function probe(t: Test, fields: object, kind = 'readiness', giveUpMs = 10_000): Promise<Answer> {
+async function probe(t: Test, fields: object, kind = 'readiness', giveUpMs = 10_000, query?: string): Promise<Answer> {
   const reasons: string[] = [];
-  const probes = probesSchema.read([{ container: 'app', kind, ...fields }], [], textContext(reasons, 'probes'));
+  const isHook = kind === 'preStop' || kind === 'postStart';
+  const entry = { container: 'app', kind, ...(isHook ? { key: 'sesame' } : {}), ...fields };
+  const probes = probesSchema.read([entry], [], textContext(reasons, 'probes'));
   t.same(reasons, []);
   const routes = probeRoutes(probes ?? [], '127.0.0.1');
   const agent = await openLocalServer({ port: 0, address: '127.0.0.1', loopbackOnly: false }, routes);
   try {
-    return await ask(agent.port, `/app-health/app/${kind}`, giveUpMs);
+    return await ask(agent.port, `/app-health/app/${kind}${query ?? (isHook ? '?key=sesame' : '')}`, giveUpMs);
   } finally {
     await agent.close();
   }
@@ -279,6 +281,20 @@ t.test('a lifecycle hook: every answer is good, and none is told by a connection
   t.equal((await probe(t, { http: { port: nobody } }, 'postStart')).status, 0);
 });
 
+t.test('a lifecycle hook runs for nobody without its key', async (t) => {
+  let calls = 0;
+  const port = await startHttp(t, (_request, response) => {
+    calls += 1;
+    response.end();
+  });
+  for (const query of ['', '?key=', '?key=sesam', '?key=sesame2']) {
+    t.equal((await probe(t, { http: { port } }, 'preStop', 10_000, query)).status, 403, query);
+  }
+  t.equal(calls, 0);
+  t.equal((await probe(t, { http: { port } }, 'preStop', 10_000, '?key=sesame')).status, 200);
+  t.equal(calls, 1);
+});
+
 t.test('a kubelet that goes away ends the call to the app', async (t) => {
   const { promise: gone, resolve } = Promise.withResolvers<void>();
   const port = await startHttp(t, (request) => request.socket.on('close', () => resolve()));
@@ -287,7 +303,14 @@ t.test('a kubelet that goes away ends the call to the app', async (t) => {
 });
 
 t.test('a probe says one way to ask', async (t) => {
-  for (const fields of [{}, { http: { port: 1 }, tcp: { port: 1 } }, { http: { port: 0 } }, { tcp: { prot: 1 } }]) {
+  for (const fields of [
+    {},
+    { http: { port: 1 }, tcp: { port: 1 } },
+    { http: { port: 0 } },
+    { tcp: { prot: 1 } },
+    { kind: 'preStop', tcp: { port: 1 } },
+    { key: 'k', tcp: { port: 1 } },
+  ]) {
     const reasons: string[] = [];
     probesSchema.read([{ container: 'app', kind: 'liveness', ...fields }], [], textContext(reasons, 'probes'));
     t.equal(reasons.length > 0, true, JSON.stringify(fields));
