@@ -1,0 +1,80 @@
+import { Socket } from 'node:net';
+import t, { type Test } from 'tap';
+import { compileWorkloadPolicy } from '#policy/compile-workload-policy.ts';
+import { loadResources } from '#policy/load-resources.ts';
+import { selectSnapshot } from '#policy/snapshot/select-snapshot.ts';
+import { StallWatch } from '#sidecar/exchange/stall-watch.ts';
+import { AppLanes, MAX_APP_LANES } from '#sidecar/interception/app-lanes.ts';
+import type { OriginalDestination } from '#sidecar/interception/original-destination.ts';
+import { ConnectionRecorder } from '#sidecar/telemetry/connection-recorder.ts';
+import { Metrics } from '#sidecar/telemetry/metrics.ts';
+
+const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
+const WORKLOAD = { name: 'server', namespace: 'test', serviceAccount: 'server', labels: {} };
+const OWN = 'spiffe://cluster.local/ns/test/sa/server';
+const SERVICE = `apiVersion: lateral.dev/v1alpha1
+kind: MeshService
+metadata: {name: server, namespace: test}
+spec:
+  hosts: [server]
+  ports: [{port: 80, protocol: grpc}, {port: 5432, protocol: tcp}]
+  endpoints: [{address: 10.1.0.1, port: 8080, ports: {"5432": 5432}, serviceAccount: server}]
+`;
+
+async function openLanes(t: Test) {
+  const { resources } = loadResources([{ path: 'a.yaml', text: SERVICE }], () => undefined, MESH);
+  const policy = await compileWorkloadPolicy(selectSnapshot(resources, WORKLOAD, MESH), WORKLOAD, MESH, async () => []);
+  const watch = new StallWatch();
+  const metrics = new Metrics();
+  const destinations = new Map<Socket, OriginalDestination>();
+  const lanes = new AppLanes({
+    shared: { policy: () => policy, ownIdentity: OWN, sampleRatio: 0, watch, recorders: [] },
+    appHost: undefined,
+    declared: { '9000': 'http' },
+    otherwise: 'auto',
+    listenerPort: 15006,
+    read: (socket) => destinations.get(socket),
+    refusals: new ConnectionRecorder(metrics, undefined, [], OWN),
+  });
+  t.teardown(() => {
+    lanes.close();
+    watch.close();
+  });
+  return {
+    metrics,
+    /** A connection that meant this port. */
+    connect(port: number | undefined) {
+      const socket = new Socket();
+      if (port !== undefined) destinations.set(socket, { address: '10.1.0.1', port });
+      return { lane: lanes.choose(socket), socket };
+    },
+  };
+}
+
+t.test('a protocol is declared by annotation, by a service, or found out', async (t) => {
+  const { connect } = await openLanes(t);
+  t.equal(connect(9000).lane?.protocol, 'http');
+  t.equal(connect(8080).lane?.protocol, 'http', 'gRPC is HTTP');
+  t.equal(connect(5432).lane?.protocol, 'tcp');
+  t.equal(connect(7000).lane?.protocol, 'auto');
+  t.equal(connect(7000).lane, connect(7000).lane, 'one lane a port');
+});
+
+t.test('a connection that was not redirected is refused, and counted', async (t) => {
+  const { connect, metrics } = await openLanes(t);
+  t.equal(connect(undefined).lane, undefined);
+  t.equal(connect(15006).lane, undefined);
+  t.match(metrics.print(), /lateral_refusals_total\{direction="inbound",decision="deny",code="not_redirected"\} 2/);
+});
+
+t.test('ports with connections are bounded; one without makes room', async (t) => {
+  const { connect, metrics } = await openLanes(t);
+  const open = Array.from({ length: MAX_APP_LANES }, (_, index) => connect(20_000 + index));
+  t.ok(open.every(({ lane }) => lane !== undefined));
+  t.equal(connect(19_999).lane, undefined);
+  t.match(metrics.print(), /code="overloaded"\} 1/);
+  t.ok(connect(20_000).lane, 'a port that has a lane takes further connections');
+  open[1]?.socket.destroy();
+  await new Promise((resolve) => open[1]?.socket.once('close', resolve));
+  t.ok(connect(19_999).lane);
+});
