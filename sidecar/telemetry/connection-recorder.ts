@@ -21,7 +21,7 @@ export class ConnectionRecorder {
   }
 
   recordUnreadable(direction: Direction, decisionId: string, caller: Caller, refusal: Refusal, port: number): void {
-    this.#metrics.recordRefusedConnection(refusal.code);
+    this.#metrics.recordRefusedConnection(direction, refusal.code);
     const timeMs = Date.now();
     const { code, reason } = refusal;
     const { status } = codeEntry(code);

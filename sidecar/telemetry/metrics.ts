@@ -114,8 +114,8 @@ export class Metrics implements Recorder {
   }
 
   /** A connection that was closed before a request. */
-  recordRefusedConnection(code: string): void {
-    increment(this.#refusals, `direction="inbound",decision="deny",code="${code}"`);
+  recordRefusedConnection(direction: Direction, code: string): void {
+    increment(this.#refusals, `direction="${direction}",decision="deny",code="${code}"`);
   }
 
   print(): string {
