@@ -94,11 +94,11 @@ function targetOf(probe: JsonObject, container: JsonObject, what: string, warnin
   return { http: { port, path: textAt(http, 'path') ?? '', scheme, headers } };
 }
 
-/** A number, or a name among the container's own ports, as the kubelet resolves it. */
+/** A number in range, or a name among the container's own ports, as the kubelet resolves it. */
 function portOf(port: unknown, container: JsonObject): number | undefined {
-  if (typeof port === 'number') return port;
+  if (typeof port === 'number') return port >= 1 && port <= 65_535 ? port : undefined;
   if (typeof port !== 'string') return undefined;
   const named = objectsAt(container, 'ports').find((candidate) => candidate['name'] === port)?.['containerPort'];
-  if (typeof named === 'number') return named;
-  return /^\d{1,5}$/.test(port) ? Number(port) : undefined;
+  if (typeof named === 'number') return portOf(named, container);
+  return /^\d{1,5}$/.test(port) ? portOf(Number(port), container) : undefined;
 }

@@ -3,8 +3,8 @@ import type { HttpProbe } from './probe-schema.ts';
 
 /** The kubelet reads no more of an answer, and is content with that much. */
 const MAX_BODY_BYTES = 10 * 1024;
-/** Go's http.Client, which the kubelet uses, follows no more. */
-const MAX_REDIRECTS = 10;
+/** Requests of one probe: the kubelet does not follow the tenth redirect. */
+const MAX_REQUESTS = 10;
 const REDIRECTS = [301, 302, 303, 307, 308];
 const DEFAULT_PORT = { http: 80, https: 443 } as const;
 
@@ -24,18 +24,18 @@ interface Hop {
 
 /**
  * Asks the app as the kubelet would (pkg/probe/http): GET on a connection of its own, any certificate, redirects followed as
- * long as they stay at the same host. Resolves to the last status; rejects where there is no whole answer.
+ * long as they stay at the same host. Over HTTP/1.1 also where an app offers HTTP/2 by ALPN. Resolves to the last status; rejects where there is no whole answer.
  */
 export async function probeHttp(probe: HttpProbe, asker: Asker): Promise<number> {
   const authority = authorityOf(asker.address, probe.port);
   const host = firstValue(probe, 'host');
   let hop: Hop = { ...probe, target: targetOf(probe.path), host: host === undefined || host === '' ? authority : host };
-  for (let redirects = 0; ; redirects++) {
+  for (let requests = 1; ; requests++) {
     const { status, location } = await ask(hop, probe, asker);
     if (!REDIRECTS.includes(status) || location === undefined) return status;
     const next = redirected(hop, location, asker.address);
     if (next === undefined) return status;
-    if (redirects === MAX_REDIRECTS) throw new Error(`more than ${MAX_REDIRECTS} redirects`);
+    if (requests === MAX_REQUESTS) throw new Error(`stopped after ${MAX_REQUESTS} redirects`);
     hop = next;
   }
 }
@@ -71,9 +71,10 @@ async function ask(
 function redirected({ scheme, port, target, host }: Hop, location: string, address: string): Hop | undefined {
   const from = `${scheme}://${authorityOf(address, port)}`;
   const url = URL.parse(location, `${from}${target}`);
-  if (url === null || url.hostname !== URL.parse(from)?.hostname) return undefined;
+  if (url === null) throw new Error(`a redirect to ${JSON.stringify(location.slice(0, 200))}, which is no URL`);
+  if (url.hostname !== URL.parse(from)?.hostname) return undefined;
   const next = url.protocol === 'https:' ? 'https' : url.protocol === 'http:' ? 'http' : undefined;
-  if (next === undefined) return undefined;
+  if (next === undefined) throw new Error(`a redirect to ${url.protocol}, which is not followed`);
   const isAbsolute = /^[a-z][a-z0-9+.-]*:/i.test(location);
   return {
     scheme: next,
@@ -85,13 +86,14 @@ function redirected({ scheme, port, target, host }: Hop, location: string, addre
 
 /** The probe's own headers, and the two the kubelet adds; one that is given empty is left out (pkg/probe/http). */
 function headersOf(probe: HttpProbe, userAgent: string): string[] {
-  const others = probe.headers.filter(({ name }) => !/^(host|accept|user-agent)$/i.test(name));
-  const accept = firstValue(probe, 'accept') ?? '*/*';
+  const accept = firstValue(probe, 'accept');
+  const isOwn = accept === '' ? /^(host|user-agent|accept)$/i : /^(host|user-agent)$/i;
+  const others = probe.headers.filter(({ name }) => !isOwn.test(name));
   const agent = firstValue(probe, 'user-agent') ?? userAgent;
   return [
     ...(agent === '' ? [] : ['User-Agent', agent]),
     ...others.flatMap(({ name, value }) => [name, value]),
-    ...(accept === '' ? [] : ['Accept', accept]),
+    ...(accept === undefined ? ['Accept', '*/*'] : []),
     ...['Connection', 'close'],
   ];
 }

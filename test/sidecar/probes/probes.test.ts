@@ -123,7 +123,7 @@ t.test("http: 200 to 399 pass; the app's own status is what the kubelet is told 
   }
 });
 
-t.test('http: redirects are followed at the same host only, ten of them', async (t) => {
+t.test('http: redirects are followed at the same host only, nine of them', async (t) => {
   const seen: string[] = [];
   const port = await startHttp(t, (request, response) => {
     seen.push(`${request.headers.host} ${request.url}`);
@@ -133,6 +133,8 @@ t.test('http: redirects are followed at the same host only, ten of them', async 
       '/elsewhere': 'http://elsewhere.invalid/bad',
       '/strange': 'file:///etc/passwd',
       '/loop': '/loop',
+      '/nowhere': 'http://[',
+      '/ftp': 'ftp://127.0.0.1/',
     };
     const location = to[request.url ?? ''];
     if (location !== undefined) response.writeHead(302, { location });
@@ -146,10 +148,12 @@ t.test('http: redirects are followed at the same host only, ten of them', async 
   t.equal(seen.at(-1), `127.0.0.1:${port} /bad`);
   t.equal((await probe(t, { http: { port, path: '/elsewhere' } })).status, 200, 'a redirect that leads away passes');
   t.equal((await probe(t, { http: { port, path: '/strange' } })).status, 200);
+  t.match(await probe(t, { http: { port, path: '/nowhere' } }), { status: 503, body: /no URL/ });
+  t.match(await probe(t, { http: { port, path: '/ftp' } }), { status: 503, body: /ftp:, which is not followed/ });
   seen.length = 0;
   const loop = await probe(t, { http: { port, path: '/loop' } });
-  t.same([loop.status, loop.body], [503, 'more than 10 redirects\n']);
-  t.equal(seen.length, 11);
+  t.same([loop.status, loop.body], [503, 'stopped after 10 redirects\n']);
+  t.equal(seen.length, 10);
 });
 
 t.test('http: an app that does not answer, breaks off, or does not listen fails within the timeout', async (t) => {
