@@ -1,4 +1,5 @@
 import type { Snapshot } from '#policy/resource-set.ts';
+import type { TapOrder } from '#proto/gen/lateral/v1/discovery.ts';
 import type { RefusedVersion } from './subscription.ts';
 
 /** What the control plane knows of one connected sidecar. */
@@ -18,6 +19,8 @@ export interface SidecarStatus {
   inForceVersion: string;
   pendingVersion: string | undefined;
   refused: RefusedVersion | undefined;
+  /** Tells it that an operator wants to look on. */
+  orderTap(order: TapOrder): void;
   /** What it should have, and what it has acknowledged; undefined: nothing since it connected. */
   snapshots(): { readonly target: Snapshot; readonly inForce: Snapshot | undefined };
 }

@@ -81,6 +81,7 @@ export class SidecarStream {
   receive({ message }: SubscribeRequest): void {
     this.#lastHeardMs = this.#context.now();
     if (message?.$case === 'hello') this.#hello(message.value);
+    else if (message?.$case === 'heartbeat') this.#requireHello();
     else if (message !== undefined) this.#answer(message, this.#subscribed());
     this.#show();
   }
@@ -158,6 +159,7 @@ export class SidecarStream {
       pendingVersion: subscription.pendingVersion,
       refused: subscription.refused,
       snapshots: () => subscription.snapshots,
+      orderTap: (order) => this.#outlet.write({ message: { $case: 'tapOrder', value: order } }),
     };
     registry.add(this.#status);
     if (isNew) log('sidecar_connected', { ...this.facts(), knownVersion: hello.knownVersion });
@@ -177,8 +179,15 @@ export class SidecarStream {
     }
   }
 
+  #requireHello(): void {
+    if (this.#stopResolving === undefined) throw new CallRefusal(status.INVALID_ARGUMENT, 'Hello must come first');
+  }
+
   #subscribed(): Subscription {
-    if (this.#subscription === undefined) throw new CallRefusal(status.INVALID_ARGUMENT, 'Hello must come first');
+    this.#requireHello();
+    if (this.#subscription === undefined) {
+      throw new CallRefusal(status.INVALID_ARGUMENT, 'an answer before anything was sent');
+    }
     return this.#subscription;
   }
 

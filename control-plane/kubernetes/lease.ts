@@ -17,7 +17,7 @@ const REQUEST_TIMEOUT_MS = 5_000;
 export interface LeadershipOptions {
   readonly client: KubernetesClient;
   readonly namespace: string;
-  /** Unique among the replicas: the pod's name. */
+  /** Unique among all replicas that ever were. */
   readonly identity: string;
   readonly log: EventLog;
   readonly onChange: (isLeader: boolean) => void;

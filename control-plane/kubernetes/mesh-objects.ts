@@ -1,5 +1,5 @@
 import { isRecord } from '#policy/schema/schema.ts';
-import { metadataOf, type ObjectMetadata } from './api-object.ts';
+import { metadataOf, type ObjectMetadata, textOf } from './api-object.ts';
 
 /** An object of lateral.dev, security.istio.io or gateway.networking.k8s.io, as it is kept. */
 export interface MeshObject {
@@ -15,6 +15,11 @@ export interface MeshObject {
   readonly document: { readonly [key: string]: unknown };
   /** Conditions as they stand in its status. */
   readonly conditions: readonly unknown[];
+  /**
+   * JSON of the spec that was good last, as the leader left it in the status of a broken object, so that a control plane
+   * that starts anew goes on with it; empty: none.
+   */
+  readonly lastGoodSpec: string;
 }
 
 /** Undefined: not an object with a name. Lists leave out apiVersion and kind of their items. */
@@ -41,5 +46,6 @@ export function meshObjectOf(
     metadata,
     document: { ...rest, apiVersion, kind, metadata: shown },
     conditions: isRecord(status) && Array.isArray(status.conditions) ? status.conditions : [],
+    lastGoodSpec: isRecord(status) ? textOf(status.lastGoodSpec) : '',
   };
 }

@@ -155,10 +155,10 @@ export class MeshResources {
     for (const [key, { object }] of this.#entries) if (object.kind === kind) this.#dirty.add(key);
   }
 
-  #judged({ object, good, inForce, problems: before }: JudgedResource, view: ClusterView): JudgedResource {
+  #judged({ object, good, inForce, problems: known }: JudgedResource, view: ClusterView): JudgedResource {
     const { problems, sourced } = judge(object.document, view);
     const errors = problems.filter(({ severity }) => severity === 'error');
-    if (sourced === undefined && errors.length === 0) return { object, problems: before, inForce, good };
+    if (sourced === undefined && errors.length === 0) return { object, problems: known, inForce, good };
     if (sourced !== undefined && errors.length === 0) {
       const made = this.#renamed(object, sourced);
       return { object, problems, good: sourced, inForce: inForce?.version === made.version ? inForce : made };
@@ -166,6 +166,8 @@ export class MeshResources {
     if (errors.some(({ code }) => DISPLACED.has(code)))
       return { object, problems, good: undefined, inForce: undefined };
     if (good !== undefined) return { object, problems, good, inForce };
+    const before = readLastGood(object, view);
+    if (before !== undefined) return { object, problems, good: before, inForce: this.#renamed(object, before) };
     return { object, problems, good, inForce: refuseEverything(object, this.#nameOf(object)) };
   }
 
@@ -189,6 +191,19 @@ export class MeshResources {
     const isTwin = this.#entries.has(`lateral.dev/${kind}/${metadata.namespace}/${metadata.name}`);
     return isTwin ? `${metadata.name}.${group}` : metadata.name;
   }
+}
+
+/** The form that another control plane left in the status, if it is good still. */
+function readLastGood({ document, lastGoodSpec }: MeshObject, view: ClusterView): SourcedResource | undefined {
+  if (lastGoodSpec === '') return undefined;
+  let spec: unknown;
+  try {
+    spec = JSON.parse(lastGoodSpec);
+  } catch {
+    return undefined; // not of our writing
+  }
+  const { problems, sourced } = judge({ ...document, spec }, view);
+  return problems.some(({ severity }) => severity === 'error') ? undefined : sourced;
 }
 
 function compareRank({ object: left }: JudgedResource, { object: right }: JudgedResource): number {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Mesh } from '#policy/workload-policy.ts';
@@ -125,7 +126,9 @@ export class Kubernetes {
       if (isLeader) writer.start();
       else void writer.stop();
     };
-    const leadership = new Leadership({ client, namespace: mesh.rootNamespace, identity: self, log, onChange });
+    // As client-go does: a name may come again, and two that hold the Lease by one name would both lead.
+    const holder = `${self}_${randomUUID()}`;
+    const leadership = new Leadership({ client, namespace: mesh.rootNamespace, identity: holder, log, onChange });
     this.#leadership = leadership;
     leadership.start();
     this.#closers.push(async () => {

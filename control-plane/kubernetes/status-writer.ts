@@ -17,6 +17,8 @@ export const PASS_INTERVAL_MS = 1_000;
 export const IDLE_PASS_INTERVAL_MS = 10_000;
 /** Writes a second, so that a change that concerns every resource does not flood the API server. */
 export const MAX_WRITES_A_SECOND = 50;
+/** Longest spec that is left in the status of a broken object; of longer ones a control plane that starts knows nothing. */
+export const MAX_KEPT_SPEC_LENGTH = 64 * 1024;
 /** Errors that are told of one pass; the others are counted. */
 const MAX_LOGGED_ERRORS = 1;
 
@@ -139,17 +141,22 @@ export class StatusWriter {
     if (wanted === undefined) return undefined;
     const written = this.#written.get(object.key);
     const isPending = written !== undefined && written.over === object.metadata.resourceVersion;
-    return mergedConditions(isPending ? written.conditions : object.conditions, wanted, nowIso);
+    const standing = isPending ? written.conditions : object.conditions;
+    const merged = mergedConditions(standing, wanted, nowIso);
+    if (merged !== undefined || isPending) return merged;
+    return lastGoodSpecOf(judged) === object.lastGoodSpec ? undefined : standing;
   }
 
-  async #write({ object, good }: JudgedResource, conditions: readonly unknown[], signal: AbortSignal): Promise<void> {
+  async #write(judged: JudgedResource, conditions: readonly unknown[], signal: AbortSignal): Promise<void> {
     const { state } = this.#options;
+    const { object, good } = judged;
+    const lastGoodSpec = lastGoodSpecOf(judged) || null; // null: a merge patch removes the field
     const { namespace, name, generation: observedGeneration } = object.metadata;
     const selector = good === undefined ? NO_SELECTOR : selectorOf(good);
     const workloads =
       selector === NO_SELECTOR ? null : state.pods.count(namespace, selector, state.mesh.rootNamespace).meshed;
     const path = `/apis/${object.apiVersion}/namespaces/${namespace}/${object.plural}/${name}/status`;
-    const body = { status: { observedGeneration, workloads, conditions } };
+    const body = { status: { observedGeneration, workloads, lastGoodSpec, conditions } };
     const answer = await this.#options.client.request(path, {
       method: 'PATCH',
       body,
@@ -163,6 +170,14 @@ export class StatusWriter {
     if (textOf(metadata.resourceVersion) === object.metadata.resourceVersion) return;
     this.#written.set(object.key, { over: object.metadata.resourceVersion, conditions });
   }
+}
+
+/** What is left in the status of an object whose last good form is in force; empty: nothing. */
+function lastGoodSpecOf({ problems = [], good }: JudgedResource): string {
+  if (good === undefined || !problems.some(({ severity }) => severity === 'error')) return '';
+  const { value } = good.document;
+  const text = JSON.stringify(isRecord(value) ? (value.spec ?? {}) : {});
+  return text.length > MAX_KEPT_SPEC_LENGTH ? '' : text;
 }
 
 /** The MeshServices that somebody wrote, beside those that Services are. */
