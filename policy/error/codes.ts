@@ -123,7 +123,7 @@ export const CODES = {
     grpcStatus: GRPC.unavailable,
     title: 'Not redirected',
     meaning:
-      'With interception: redirect, the caller connected to the inbound listener itself: no port of the app was meant.',
+      'With interception: redirect, the caller connected to the inbound listener itself, or to another port of the sidecar: no port of the app was meant.',
     remedy:
       'Call the port of the app. If it was called, the rules of `lateral init` are missing in this network namespace, or the kernel does not track connections.',
   },

@@ -25,8 +25,9 @@ export interface AppLanesOptions {
   readonly declared: { readonly [port: string]: AppProtocol };
   /** Where nothing declares the protocol. */
   readonly otherwise: AppProtocol;
-  /** The listener's own port: nothing is redirected that goes there. */
   readonly listenerPort: number;
+  /** Ports of the sidecar itself, this listener's among them: no app is behind them, and no caller may reach them by way of it. */
+  readonly ownPorts: ReadonlySet<number>;
   readonly read: ReadOriginalDestination;
   readonly refusals: ConnectionRecorder;
 }
@@ -53,8 +54,9 @@ export class AppLanes {
   /** The lane of a connection that was accepted; undefined: refused (not_redirected, overloaded). */
   readonly choose = (socket: Socket): Lane | undefined => {
     const destination = this.#options.read(socket);
-    if (destination === undefined || destination.port === this.#options.listenerPort) {
-      const reason = `the connection was made to the listener itself (port ${this.#options.listenerPort}), by no redirection`;
+    if (destination === undefined || this.#options.ownPorts.has(destination.port)) {
+      const { port = this.#options.listenerPort } = destination ?? {};
+      const reason = `the connection was made to port ${port}, which is the sidecar's own`;
       this.#refuse(socket, new Refusal('not_redirected', reason));
       return undefined;
     }

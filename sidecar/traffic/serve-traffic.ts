@@ -121,6 +121,7 @@ export class ServedTraffic implements Traffic {
       declared: ports,
       otherwise: protocol,
       listenerPort: port,
+      ownPorts: ownPorts(this.#options.configuration),
       read,
       refusals,
     });
@@ -177,6 +178,11 @@ function countConnections(listeners: readonly Listener[]): Listener['counts'] {
     sum.turnedAway += counts.turnedAway;
   }
   return sum;
+}
+
+function ownPorts(configuration: SidecarConfiguration): ReadonlySet<number> {
+  const { admin, metrics } = configuration;
+  return new Set([...trafficAddresses(configuration), admin, metrics].map(({ port }) => port));
 }
 
 /** Tells by the connection itself: a name or a spelling of the address cannot hide where it went (AllowAny). */

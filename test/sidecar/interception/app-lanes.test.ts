@@ -33,6 +33,7 @@ async function openLanes(t: Test) {
     declared: { '9000': 'http' },
     otherwise: 'auto',
     listenerPort: 15006,
+    ownPorts: new Set([15000, 15001, 15006, 15020]),
     read: (socket) => destinations.get(socket),
     refusals: new ConnectionRecorder(metrics, undefined, [], OWN),
   });
@@ -60,11 +61,13 @@ t.test('a protocol is declared by annotation, by a service, or found out', async
   t.equal(connect(7000).lane, connect(7000).lane, 'one lane a port');
 });
 
-t.test('a connection that was not redirected is refused, and counted', async (t) => {
+t.test('a connection that was not redirected, or meant a port of the sidecar, is refused, and counted', async (t) => {
   const { connect, metrics } = await openLanes(t);
   t.equal(connect(undefined).lane, undefined);
   t.equal(connect(15006).lane, undefined);
-  t.match(metrics.print(), /lateral_refusals_total\{direction="inbound",decision="deny",code="not_redirected"\} 2/);
+  t.equal(connect(15000).lane, undefined, 'the admin port, behind an app on loopback');
+  t.equal(connect(15001).lane, undefined, 'the outbound port: a caller must not speak as this workload');
+  t.match(metrics.print(), /lateral_refusals_total\{direction="inbound",decision="deny",code="not_redirected"\} 4/);
 });
 
 t.test('ports with connections are bounded; one without makes room', async (t) => {
