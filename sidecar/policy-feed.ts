@@ -4,6 +4,7 @@ import { spiffeId } from '#policy/identity/spiffe-id.ts';
 import type { Mesh, Workload } from '#policy/workload-policy.ts';
 import { type SidecarConfiguration, splitHostPort } from './configuration/sidecar-configuration.ts';
 import type { DecisionReporter } from './control/decision-reporter.ts';
+import type { OpenTap } from './control/relay-tap.ts';
 import type { CredentialSource } from './identity/credentials.ts';
 import { logEvent } from './operational-log.ts';
 import type { PolicySource } from './policy/policy-source.ts';
@@ -24,6 +25,7 @@ export async function openPolicyFeed(
   workload: Workload,
   mesh: Mesh,
   onRefused: (reasons: readonly string[]) => void,
+  openTap: OpenTap,
 ): Promise<PolicyFeed> {
   const inFolder = (path: string) => resolve(baseDirectory, path);
   const { controlPlane, standalone, stateDirectory } = configuration;
@@ -43,6 +45,7 @@ export async function openPolicyFeed(
       ]),
       stateDirectory: stateDirectory === undefined ? undefined : inFolder(stateDirectory),
       log: logEvent,
+      openTap,
     });
   }
   if (standalone === undefined) throw new Error('neither controlPlane nor standalone is configured');

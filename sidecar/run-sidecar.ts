@@ -4,6 +4,7 @@ import type { Mesh, Workload } from '#policy/workload-policy.ts';
 import { observationRoutes } from './admin/observation-routes.ts';
 import { openAdmin } from './admin/open-admin.ts';
 import type { SidecarConfiguration } from './configuration/sidecar-configuration.ts';
+import type { OpenTap } from './control/relay-tap.ts';
 import { endSpareWorker, generateInWorker, startSpareWorker } from './policy/generate-in-worker.ts';
 import { PolicyInForce } from './policy/policy-in-force.ts';
 import { PolicyStatus } from './policy/policy-status.ts';
@@ -52,9 +53,9 @@ export async function runSidecar(
   );
   // only inbound validates; a folder is read at once, and most have no API description: 7 MB less without
   if (configuration.inbound.length > 0 && configuration.controlPlane !== undefined) startSpareWorker();
-  const feed = await openPolicyFeed(configuration, baseDirectory, workload, mesh, (reasons) =>
-    status.noteRefused(reasons),
-  );
+  const noteRefused = (reasons: readonly string[]) => status.noteRefused(reasons);
+  const openTap: OpenTap = (request, out) => log.open(request, out);
+  const feed = await openPolicyFeed(configuration, baseDirectory, workload, mesh, noteRefused, openTap);
   const spans = otlp === undefined ? undefined : await openSpanExporter(otlp, workload);
   const served = await openTraffic(configuration, feed, { log, ring, spans });
   const opened = served.traffic;

@@ -4,7 +4,7 @@ import { durationMs } from '../duration.ts';
 import { parseOptions } from '../offline/parse-options.ts';
 import { REACH_HELP, REACH_OPTIONS, reachOf } from '../operations/reach-options.ts';
 import { showTapLine } from '../operations/show-tap-line.ts';
-import { tapSidecar } from '../operations/tap-sidecar.ts';
+import { readTap } from '../operations/tap-sidecar.ts';
 import { MAX_TAPPED_PODS, type TapTarget, tapTargets } from '../operations/tap-targets.ts';
 import { untilToldToStop } from '../until-told-to-stop.ts';
 import { checkedCode } from './explain.ts';
@@ -37,11 +37,13 @@ seen twice, out of the one and in to the other. It costs the sidecars nothing wh
   --json                  the whole lines of the access log, one JSON object a line
 ${REACH_HELP}
 
-In a cluster up to ${MAX_TAPPED_PODS} pods are tapped at once, each by a port-forward to its sidecar.
+In a cluster up to ${MAX_TAPPED_PODS} pods are tapped at once, each by a port-forward to its sidecar; a control plane
+outside of one relays the lines of up to as many sidecars that are connected to it.
 
 Examples:
   lateral tap shop --denied
   lateral tap shop/orders --for 60s --json
+  lateral tap shop/orders --control-plane 127.0.0.1:15012 --token-file operator.token
   lateral tap --sidecar 15000 --code authorization_not_allowed --limit 1
 `,
   async run(args, io) {
@@ -49,7 +51,7 @@ Examples:
     const [target, ...more] = positionals;
     if (more.length > 0) throw new UsageError(`one NAMESPACE[/WORKLOAD-or-POD]; ${more.join(' ')} is too much`);
     const request = requestOf(values);
-    const targets = await tapTargets(reachOf(values, process.env), target, process.env);
+    const targets = await tapTargets(reachOf(values, process.env), target, request, process.env);
     const told = untilToldToStop();
     const stop = new AbortController();
     told.promise.then(() => stop.abort());
@@ -72,7 +74,7 @@ async function tapAll(
     begun++;
     if (begun === targets.length) io.stderr(`looking on at ${begun} ${begun === 1 ? 'sidecar' : 'sidecars'}\n`);
   };
-  const taps = targets.map(async ({ name, dial }) => {
+  const taps = targets.map(async ({ name, open }) => {
     const onLine = (line: { readonly [field: string]: unknown }, text: string) => {
       if (shown >= request.limit) return;
       shown++;
@@ -80,7 +82,7 @@ async function tapAll(
       if (shown === request.limit) stop.abort();
     };
     try {
-      return await tapSidecar(dial, request, { onBegin, onLine }, stop.signal);
+      return await readTap(await open(), { onBegin, onLine }, stop.signal);
     } catch (error) {
       const reason = `${name}: ${error instanceof Error ? error.message : String(error)}`;
       if (isOneOfMany) io.stderr(`warning: ${reason}\n`);

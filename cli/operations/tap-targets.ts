@@ -1,7 +1,10 @@
+import type { Readable } from 'node:stream';
+import type { TapRequest } from '#sidecar/telemetry/tap-request.ts';
 import type { PodFacts } from '../cluster/cluster.ts';
 import { UsageError } from '../command.ts';
-import { type Dial, loopbackPort } from './dial.ts';
+import { loopbackPort } from './dial.ts';
 import type { Reach } from './reach-options.ts';
+import { openTap } from './tap-sidecar.ts';
 
 /** Admin port of the sidecar, on the loopback of its pod. */
 const ADMIN_PORT = 15000;
@@ -12,24 +15,29 @@ export const MAX_TAPPED_PODS = 20;
 export interface TapTarget {
   /** For messages and lines. */
   readonly name: string;
-  readonly dial: Dial;
+  /** Opens the stream of its lines. Rejects with a sentence. */
+  open(): Promise<Readable>;
 }
 
 /** The sidecars that `NAMESPACE[/WORKLOAD-or-POD]` names; of a reach that is one sidecar, that one. */
 export async function tapTargets(
   reach: Reach,
   target: string | undefined,
+  request: TapRequest,
   environment: NodeJS.ProcessEnv,
 ): Promise<readonly TapTarget[]> {
   if (reach.kind === 'sidecar') {
     if (target !== undefined) throw new UsageError(`--sidecar names the sidecar; leave ${target} out`);
-    return [{ name: `sidecar on port ${reach.port}`, dial: loopbackPort(reach.port) }];
+    return [{ name: `sidecar on port ${reach.port}`, open: () => openTap(loopbackPort(reach.port), request) }];
   }
   const [namespace = '', name, ...more] = (target ?? '').split('/');
   if (namespace === '' || name === '' || more.length > 0) {
     throw new UsageError(`name what to tap: NAMESPACE, NAMESPACE/WORKLOAD or NAMESPACE/POD (or --sidecar PORT)`);
   }
-  if (reach.kind === 'control-plane') throw new UsageError(NO_RELAY);
+  if (reach.kind === 'control-plane') {
+    const { openRelay } = await import('./open-relay.ts');
+    return openRelay(reach.at, namespace, name ?? '', request);
+  }
   const { openCluster } = await import('../cluster/cluster.ts');
   const cluster = await openCluster(reach.at, environment);
   try {
@@ -42,14 +50,14 @@ export async function tapTargets(
         `${target} has ${pods.length} pods with a sidecar, and ${MAX_TAPPED_PODS} can be tapped; ${what}`,
       );
     }
-    return pods.map((pod) => ({ name: pod.name, dial: () => cluster.forward(pod, ADMIN_PORT) }));
+    return pods.map((pod) => ({
+      name: pod.name,
+      open: () => openTap(() => cluster.forward(pod, ADMIN_PORT), request),
+    }));
   } finally {
     cluster.close(); // connections to pods are their own
   }
 }
-
-const NO_RELAY =
-  'tap looks on at sidecars, and a control plane passes nothing on: give --sidecar PORT on the machine of the sidecar, or the kubeconfig of a cluster';
 
 /** A pod by its name; a workload by the name of what made the pod (a ReplicaSet ends with a hash), or by the label app. */
 function isNamed({ name, owner, labels }: PodFacts, wanted: string): boolean {

@@ -9,6 +9,7 @@ import { type AuthorityServiceOptions, authorityService } from '../authority/aut
 import { type DiscoveryOptions, discoveryService } from '../discovery/discovery-service.ts';
 import { type ObservationServiceOptions, observationService } from '../observation/observation-service.ts';
 import { type OperationsServiceOptions, operationsService } from '../operations/operations-service.ts';
+import { tapRelay } from '../operations/tap-relay.ts';
 import { replicasService } from '../replicas/replicas-service.ts';
 import { OptionalClientCertificateCredentials, type ServerIdentity } from './server-credentials.ts';
 
@@ -53,10 +54,11 @@ export async function startControlPlaneServer(options: ControlPlaneServerOptions
     'grpc.max_connection_idle_ms': MAX_IDLE_MS,
   });
   const discovery = discoveryService(options);
+  const relay = tapRelay(options);
   server.addService(AuthorityService, { sign: authorityService(options) });
   server.addService(DiscoveryService, { subscribe: discovery.subscribe });
-  server.addService(ObservationService, { report: observationService(options) });
-  server.addService(OperationsService, operationsService(options));
+  server.addService(ObservationService, { report: observationService(options), relay: relay.relay });
+  server.addService(OperationsService, operationsService(options, relay.tap));
   server.addService(ReplicasService, replicasService(options));
   const credentials = new OptionalClientCertificateCredentials(options.identity);
   let port: number;

@@ -19,9 +19,10 @@ export interface OperationsServiceOptions {
 }
 
 /** `Operations`: what the control plane knows, for who shows an operator's token. */
-export function operationsService(options: OperationsServiceOptions): OperationsServer {
+export function operationsService(options: OperationsServiceOptions, tap: OperationsServer['tap']): OperationsServer {
   const { registry, observations, source } = options;
   return {
+    tap,
     listProxies: answering(options, ({ namespace }) => ({
       source: sourceMessage(source()),
       proxies: registry.sidecars

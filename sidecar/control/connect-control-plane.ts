@@ -7,6 +7,7 @@ import { keepCertificate } from './certificate-keeper.ts';
 import type { ControlLog } from './control-log.ts';
 import { DecisionReporter } from './decision-reporter.ts';
 import { DiscoveryClient } from './discovery-client.ts';
+import { type OpenTap, relayTap } from './relay-tap.ts';
 import { openStateDirectory } from './state-directory.ts';
 
 /** Largest token file that is read. */
@@ -26,6 +27,8 @@ export interface ControlPlaneConnectionOptions {
   /** Absolute; undefined: nothing is kept across restarts. */
   readonly stateDirectory: string | undefined;
   readonly log: ControlLog;
+  /** Opens a tap of the access log, if there is room; default: there is none. */
+  readonly openTap?: OpenTap;
   /** Milliseconds since the epoch; default Date.now. */
   readonly now?: () => number;
   /** Default HEARTBEAT_INTERVAL_MS. */
@@ -67,6 +70,7 @@ export async function connectControlPlane(options: ControlPlaneConnectionOptions
     log,
     now,
     onConnected: (client) => observer.attach(client),
+    onTapOrder: (client, order) => relayTap(client, order, options.openTap ?? (() => false)),
     ...(options.heartbeatIntervalMs === undefined ? {} : { heartbeatIntervalMs: options.heartbeatIntervalMs }),
   });
   return {

@@ -3,7 +3,7 @@ import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
 import type { Snapshot } from '#policy/resource-set.ts';
 import type { Workload } from '#policy/workload-policy.ts';
 import { HEARTBEAT_INTERVAL_MS, MAX_KNOWN_RESOURCES } from '#proto/discovery-limits.ts';
-import type { Hello, Update } from '#proto/gen/lateral/v1/discovery.ts';
+import type { Hello, TapOrder, Update } from '#proto/gen/lateral/v1/discovery.ts';
 import type { CredentialSource } from '../identity/credentials.ts';
 import { type ApplySnapshot, type PolicySource, SnapshotRefused } from '../policy/policy-source.ts';
 import { applyUpdate } from './apply-update.ts';
@@ -31,6 +31,8 @@ export interface DiscoveryClientOptions {
   readonly now: () => number;
   /** Called with each connection that the control plane has answered on; returns what to do when it ends. */
   readonly onConnected: (client: Client) => () => void;
+  /** An operator wants to look on; to be answered over this connection. */
+  readonly onTapOrder: (client: Client, order: TapOrder) => void;
   /** Default HEARTBEAT_INTERVAL_MS. */
   readonly heartbeatIntervalMs?: number;
 }
@@ -130,6 +132,7 @@ export class DiscoveryClient implements PolicySource {
         client: connection,
         hello: this.#hello(),
         onUpdate: (update) => this.#take(update),
+        onTapOrder: (order) => this.#options.onTapOrder(connection, order),
         onAlive: () => {
           if (disconnect !== undefined) return;
           this.#backoff.reset();

@@ -5,6 +5,7 @@ import {
   type Hello,
   type SubscribeRequest,
   type SubscribeResponse,
+  type TapOrder,
   type Update,
 } from '#proto/gen/lateral/v1/discovery.ts';
 import { callFailure } from './control-endpoint.ts';
@@ -19,6 +20,8 @@ export interface DiscoverySessionOptions {
   readonly hello: Hello;
   /** Called for one update at a time. */
   readonly onUpdate: (update: Update) => Promise<UpdateAnswer>;
+  /** An operator wants to look on. */
+  readonly onTapOrder: (order: TapOrder) => void;
   /** The control plane has answered: it is there and takes this sidecar. */
   readonly onAlive: () => void;
   readonly heartbeatIntervalMs: number;
@@ -69,6 +72,7 @@ export class DiscoverySession {
   #receive({ message }: SubscribeResponse): void {
     this.#lastHeardMs = this.#options.now();
     this.#options.onAlive();
+    if (message?.$case === 'tapOrder') this.#options.onTapOrder(message.value);
     if (message?.$case !== 'update') return;
     const update = message.value;
     // The protocol has one update in flight; were there more, they would wait for each other here.

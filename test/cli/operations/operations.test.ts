@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import { MAX_TAPS } from '#sidecar/telemetry/tapped-log.ts';
 import { eventually } from '../../control-plane/control-plane-fixture.ts';
 import { TestAuthority } from '../../support/certificates.ts';
 import { runLateral, startLateral } from '../../support/run-lateral.ts';
@@ -132,10 +133,51 @@ t.test('operators ask a control plane, and a sidecar', async (t) => {
     t.match(JSON.parse(stdout), { path: '/private', decision: 'deny', code: 'authorization_denied' });
   });
 
+  await t.test('tap shows requests of a namespace through the control plane', async (t) => {
+    const all = startLateral(t, ['tap', 'shop', '--limit', '4', ...asOperator]);
+    const one = startLateral(t, ['tap', 'shop/orders', '--denied', '--for', '5s', '--json', ...asOperator]);
+    await eventually('they look on', () => all.printed.stderr.includes('looking on at 2 sidecars'), 20_000);
+    await eventually('they look on', () => one.printed.stderr.includes('looking on at 1 sidecar'), 20_000);
+    await mesh.call('/orders/1');
+    await mesh.call('/private');
+    const [ofAll, ofOne] = await Promise.all([all.ended, one.ended]);
+    t.same([ofAll.code, ofOne.code], [0, 0], ofAll.stderr + ofOne.stderr);
+    t.match(ofAll.stdout, /^\S+ orders-1 in allow 200 GET orders\.shop\/orders\/1 from shop\/web/m);
+    t.match(ofAll.stdout, /^\S+ web-1 out allow 200 GET orders\.shop\/orders\/1/m);
+    t.match(JSON.parse(ofOne.stdout), { path: '/private', direction: 'inbound', policy: 'shop/private' });
+    t.match(ofOne.stderr, /1 shown/);
+  });
+
+  await t.test('a tap through the control plane says who is there, and who may not look on', async (t) => {
+    const nobody = await runLateral(t, ['tap', 'shop/payments', ...asOperator]);
+    t.equal(nobody.code, 1);
+    t.match(nobody.stderr, /no sidecar of shop\/payments is connected; there are (orders-1, web-1|web-1, orders-1)/);
+    const unproven = ['--control-plane', mesh.address, '--token-file', await mesh.fixture.token()];
+    const refused = await runLateral(t, ['tap', 'shop', ...unproven, '--trust-bundle', mesh.trustBundle]);
+    t.equal(refused.code, 1);
+    t.match(refused.stderr, /token is a workload's, not an operator's/);
+  });
+
   await t.test('a sidecar shows itself', async (t) => {
     const { code, stdout } = await runLateral(t, ['proxies', '--sidecar', String(mesh.admin.web)]);
     t.equal(code, 0);
     t.match(stdout, /^web-1 +shop +shop\/web +current +[0-9a-f]{12}/m);
+  });
+
+  await t.test('taps that are all taken are said to be so', async (t) => {
+    const asked = ['tap', 'shop/orders', ...asOperator];
+    const taps = Array.from({ length: MAX_TAPS }, () => startLateral(t, asked));
+    for (const tap of taps) await eventually('it looks on', () => tap.printed.stderr.includes('looking on'), 30_000);
+    const { code, stderr } = await runLateral(t, asked);
+    t.equal(code, 1);
+    t.match(stderr, /orders-1: its taps are all taken; try again later/);
+    for (const tap of taps) tap.kill('SIGINT');
+    t.same(
+      await Promise.all(taps.map(async (tap) => (await tap.ended).code)),
+      taps.map(() => 0),
+    );
+    const free = startLateral(t, [...asked, '--for', '1s']);
+    t.equal((await free.ended).code, 0, 'those who left took their place with them');
   });
 
   await t.test('without proof on either side nothing is told', async (t) => {

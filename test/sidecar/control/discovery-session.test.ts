@@ -31,6 +31,7 @@ t.test('a control plane that is silent for three intervals is taken as gone', as
     client,
     hello: { workload: undefined, knownVersion: '', knownResources: [], sidecarVersion: '' },
     onUpdate: async () => ({ kind: 'ack' }),
+    onTapOrder: () => {},
     onAlive: () => {
       isAlive = true;
     },

@@ -22,7 +22,21 @@ export interface SubscribeRequest {
 
 /** What the control plane sends. */
 export interface SubscribeResponse {
-  message: { $case: "update"; value: Update } | { $case: "heartbeat"; value: Heartbeat } | undefined;
+  message: { $case: "update"; value: Update } | { $case: "heartbeat"; value: Heartbeat } | {
+    $case: "tapOrder";
+    value: TapOrder;
+  } | undefined;
+}
+
+/**
+ * An operator wants to look on: the sidecar opens Observation.Relay and sends the
+ * lines of its access log that match. One that cannot answers nothing.
+ */
+export interface TapOrder {
+  /** Known to nobody but the control plane and this sidecar. */
+  tapId: string;
+  /** As that of GET /tap on the admin port. */
+  query: string;
 }
 
 export interface Hello {
@@ -195,6 +209,9 @@ export const SubscribeResponse: MessageFns<SubscribeResponse> = {
       case "heartbeat":
         Heartbeat.encode(message.message.value, writer.uint32(18).fork()).join();
         break;
+      case "tapOrder":
+        TapOrder.encode(message.message.value, writer.uint32(26).fork()).join();
+        break;
     }
     return writer;
   },
@@ -226,6 +243,71 @@ export const SubscribeResponse: MessageFns<SubscribeResponse> = {
             }
 
             message.message = { $case: "heartbeat", value: Heartbeat.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = { $case: "tapOrder", value: TapOrder.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTapOrder(): TapOrder {
+  return { tapId: "", query: "" };
+}
+
+export const TapOrder: MessageFns<TapOrder> = {
+  encode(message: TapOrder, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tapId !== "") {
+      writer.uint32(10).string(message.tapId);
+    }
+    if (message.query !== "") {
+      writer.uint32(18).string(message.query);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TapOrder {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTapOrder();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tapId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.query = reader.string();
             continue;
           }
         }

@@ -23,6 +23,16 @@ export interface ReportRequest {
 export interface ReportResponse {
 }
 
+export interface RelayRequest {
+  /** In the first message. */
+  tapId: string;
+  /** Whole lines. */
+  lines: Buffer;
+}
+
+export interface RelayResponse {
+}
+
 export interface DecisionRecord {
   decisionId: string;
   timeMs: number;
@@ -149,6 +159,98 @@ export const ReportResponse: MessageFns<ReportResponse> = {
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReportResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRelayRequest(): RelayRequest {
+  return { tapId: "", lines: Buffer.alloc(0) };
+}
+
+export const RelayRequest: MessageFns<RelayRequest> = {
+  encode(message: RelayRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tapId !== "") {
+      writer.uint32(10).string(message.tapId);
+    }
+    if (message.lines.length !== 0) {
+      writer.uint32(18).bytes(message.lines);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RelayRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRelayRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tapId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.lines = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRelayResponse(): RelayResponse {
+  return {};
+}
+
+export const RelayResponse: MessageFns<RelayResponse> = {
+  encode(_: RelayResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RelayResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRelayResponse();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -486,10 +588,22 @@ export const ObservationService = {
     responseSerialize: (value: ReportResponse): Buffer => Buffer.from(ReportResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReportResponse => ReportResponse.decode(value),
   },
+  /** What a TapOrder asked for; answered when no more is wanted. */
+  relay: {
+    path: "/lateral.v1.Observation/Relay" as const,
+    requestStream: true as const,
+    responseStream: false as const,
+    requestSerialize: (value: RelayRequest): Buffer => Buffer.from(RelayRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RelayRequest => RelayRequest.decode(value),
+    responseSerialize: (value: RelayResponse): Buffer => Buffer.from(RelayResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RelayResponse => RelayResponse.decode(value),
+  },
 } as const;
 
 export interface ObservationServer extends UntypedServiceImplementation {
   report: handleClientStreamingCall<ReportRequest, ReportResponse>;
+  /** What a TapOrder asked for; answered when no more is wanted. */
+  relay: handleClientStreamingCall<RelayRequest, RelayResponse>;
 }
 
 function longToNumber(int64: { toString(): string }): number {

@@ -6,7 +6,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { DecisionRecord } from "./observation.ts";
 
 export const protobufPackage = "lateral.v1";
@@ -54,6 +54,25 @@ export interface ConnectedProxy {
   refusedAtMs: number;
   connectedAtMs: number;
   lastHeardMs: number;
+}
+
+export interface TapRequest {
+  namespace: string;
+  /** Name, service account or label `app` of workloads; empty: all of the namespace. */
+  workload: string;
+  /** As that of GET /tap on the admin port of a sidecar. */
+  query: string;
+}
+
+export interface TapResponse {
+  /** In the first message alone: names of the workloads whose sidecars were asked. */
+  sidecars: string[];
+  /** Which of them the lines are of. */
+  sidecar: number;
+  /** Whole lines. */
+  lines: Buffer;
+  /** True: that sidecar sends no more. */
+  hasEnded: boolean;
 }
 
 export interface ListDecisionsRequest {
@@ -474,6 +493,153 @@ export const ConnectedProxy: MessageFns<ConnectedProxy> = {
   },
 };
 
+function createBaseTapRequest(): TapRequest {
+  return { namespace: "", workload: "", query: "" };
+}
+
+export const TapRequest: MessageFns<TapRequest> = {
+  encode(message: TapRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.namespace !== "") {
+      writer.uint32(10).string(message.namespace);
+    }
+    if (message.workload !== "") {
+      writer.uint32(18).string(message.workload);
+    }
+    if (message.query !== "") {
+      writer.uint32(26).string(message.query);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TapRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTapRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.workload = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.query = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTapResponse(): TapResponse {
+  return { sidecars: [], sidecar: 0, lines: Buffer.alloc(0), hasEnded: false };
+}
+
+export const TapResponse: MessageFns<TapResponse> = {
+  encode(message: TapResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.sidecars) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.sidecar !== 0) {
+      writer.uint32(16).uint32(message.sidecar);
+    }
+    if (message.lines.length !== 0) {
+      writer.uint32(26).bytes(message.lines);
+    }
+    if (message.hasEnded !== false) {
+      writer.uint32(32).bool(message.hasEnded);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TapResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTapResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.sidecars.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sidecar = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.lines = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.hasEnded = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseListDecisionsRequest(): ListDecisionsRequest {
   return { code: "", limit: 0 };
 }
@@ -772,12 +938,24 @@ export const OperationsService = {
     responseSerialize: (value: GetDecisionResponse): Buffer => Buffer.from(GetDecisionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetDecisionResponse => GetDecisionResponse.decode(value),
   },
+  /** Requests as they end, relayed from the sidecars. */
+  tap: {
+    path: "/lateral.v1.Operations/Tap" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: TapRequest): Buffer => Buffer.from(TapRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TapRequest => TapRequest.decode(value),
+    responseSerialize: (value: TapResponse): Buffer => Buffer.from(TapResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TapResponse => TapResponse.decode(value),
+  },
 } as const;
 
 export interface OperationsServer extends UntypedServiceImplementation {
   listProxies: handleUnaryCall<ListProxiesRequest, ListProxiesResponse>;
   listDecisions: handleUnaryCall<ListDecisionsRequest, ListDecisionsResponse>;
   getDecision: handleUnaryCall<GetDecisionRequest, GetDecisionResponse>;
+  /** Requests as they end, relayed from the sidecars. */
+  tap: handleServerStreamingCall<TapRequest, TapResponse>;
 }
 
 function longToNumber(int64: { toString(): string }): number {
