@@ -1,5 +1,6 @@
 import http from 'node:http';
 import type { HttpProbe } from './probe-schema.ts';
+import { requestTarget } from './request-target.ts';
 
 /** The kubelet reads no more of an answer, and is content with that much. */
 const MAX_BODY_BYTES = 10 * 1024;
@@ -29,7 +30,11 @@ interface Hop {
 export async function probeHttp(probe: HttpProbe, asker: Asker): Promise<number> {
   const authority = authorityOf(asker.address, probe.port);
   const host = firstValue(probe, 'host');
-  let hop: Hop = { ...probe, target: targetOf(probe.path), host: host === undefined || host === '' ? authority : host };
+  let hop: Hop = {
+    ...probe,
+    target: requestTarget(probe.path),
+    host: host === undefined || host === '' ? authority : host,
+  };
   for (let requests = 1; ; requests++) {
     const { status, location } = await ask(hop, probe, asker);
     if (!REDIRECTS.includes(status) || location === undefined) return status;
@@ -100,13 +105,6 @@ function headersOf(probe: HttpProbe, userAgent: string): string[] {
 
 function firstValue(probe: HttpProbe, lowerName: string): string | undefined {
   return probe.headers.find(({ name }) => name.toLowerCase() === lowerName)?.value;
-}
-
-/** As Go writes it into a request line: no fragment, a slash in front, nothing but visible ASCII. */
-function targetOf(path: string): string {
-  const [visible = ''] = path.split('#', 1);
-  const rooted = visible.startsWith('/') ? visible : `/${visible}`;
-  return rooted.replace(/[^\x21-\x7e]+/g, encodeURIComponent);
 }
 
 function authorityOf(address: string, port: number): string {
