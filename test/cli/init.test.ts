@@ -39,6 +39,19 @@ t.test('wrong usage is said in one line, exit 2', (t) => {
   t.end();
 });
 
+t.test('without iptables it says what to do', (t) => {
+  const { status, stderr } = spawnSync(process.execPath, [lateral, 'init'], {
+    encoding: 'utf8',
+    env: { ...process.env, PATH: '/nonexistent' },
+  });
+  t.equal(status, 1);
+  t.match(
+    stderr,
+    /^lateral init: cannot run iptables-save \(.*ENOENT\); install it in this image, or set the annotation /,
+  );
+  t.end();
+});
+
 const namespaces = whyNotNamespaces();
 
 t.test('without the capability it says what to do', { skip: namespaces ?? false }, (t) => {

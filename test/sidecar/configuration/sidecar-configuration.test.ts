@@ -1,7 +1,9 @@
 import t from 'tap';
 import { readConfiguration } from '#policy/configuration/read-configuration.ts';
 import { sidecarConfigurationSchema } from '#sidecar/configuration/sidecar-configuration.ts';
-import { trafficAddresses } from '#sidecar/traffic/traffic-addresses.ts';
+import { listenOnAll, trafficAddresses } from '#sidecar/traffic/traffic-addresses.ts';
+import { claimPort } from '#sidecar/workers/claim-port.ts';
+import { freePorts } from '../../support/free-ports.ts';
 
 function read(lines: string) {
   const text = `apiVersion: lateral.dev/v1alpha1
@@ -50,3 +52,15 @@ t.test('without a redirection an app is needed, and listeners are on loopback al
   ]);
   t.end();
 });
+
+t.test(
+  'of several addresses the first must be there; others are left out where the machine has them not',
+  async (t) => {
+    const [port = 0] = await freePorts(1);
+    const missing = '2001:db8::1'; // RFC 3849: of documentation, nobody's
+    await t.resolves(listenOnAll({ port, addresses: ['127.0.0.1', missing] }, claimPort));
+    await t.rejects(listenOnAll({ port, addresses: [missing] }, claimPort), {
+      message: /^cannot listen on 2001:db8::1:[0-9]+: .*EADDRNOTAVAIL/,
+    });
+  },
+);

@@ -306,6 +306,30 @@ t.test('two pods whose traffic is redirected', { skip: reason ?? false, timeout:
     );
   });
 
+  t.test('PERMISSIVE: who is not of the mesh is served in plaintext, at the port that was meant', async (t) => {
+    const question = { kind: 'http', address: FAMILIES.IPv6.a, port: 8080, path: '/plain' } as const;
+    t.ok((await b.askAsProxy(question)).error, 'STRICT');
+    await setPolicies(`${policies('RegistryOnly')}---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: test}
+spec: {mtls: {mode: PERMISSIVE}}
+`);
+    await until(async () => (await b.askAsProxy(question)).status === 200);
+    t.match(JSON.parse((await b.askAsProxy(question)).text), { port: 8080, xfcc: null });
+    t.ok(await a.logged({ direction: 'inbound', path: '/plain', port: 8080, source: null, sourceIp: FAMILIES.IPv6.b }));
+    const tcp = await b.askAsProxy({ kind: 'tcp', address: FAMILIES.IPv4.a, port: 5432, say: '{}', speaksFirst: true });
+    t.match(tcp.text, /^hello [^\n]+\necho \{\}$/);
+    const denied = await b.askAsProxy({
+      kind: 'tcp',
+      address: FAMILIES.IPv4.a,
+      port: 6000,
+      say: '{}',
+      speaksFirst: true,
+    });
+    t.equal(denied.text, '');
+  });
+
   t.test('nothing but what operators should know is said on stderr', async (t) => {
     t.same(
       [...a.events, ...b.events].filter((line) => /Warning/.test(line)),
