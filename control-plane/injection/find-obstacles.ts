@@ -4,10 +4,10 @@ import { INIT_CONTAINER, INJECT, SIDECAR_CONTAINER, SIDECAR_UID, STATE_VOLUME, T
 import type { PodChoices } from './pod-choices.ts';
 
 /** Sidecars of other meshes: two that redirect the same traffic leave none of it whole. */
-const FOREIGN_SIDECARS: { readonly [container: string]: string } = {
-  'istio-proxy': 'sidecar.istio.io/inject: "false"',
-  'linkerd-proxy': 'linkerd.io/inject: disabled',
-};
+const FOREIGN_SIDECARS: ReadonlyMap<string, string> = new Map([
+  ['istio-proxy', 'sidecar.istio.io/inject: "false"'],
+  ['linkerd-proxy', 'linkerd.io/inject: disabled'],
+]);
 
 /** What keeps a pod from working with a sidecar, in sentences that say what to change. */
 export function findObstacles(pod: JsonObject, choices: PodChoices): string[] {
@@ -36,7 +36,7 @@ function takenNames(spec: JsonObject, containers: readonly JsonObject[]): string
 function foreignSidecars(containers: readonly JsonObject[]): string[] {
   return containers.flatMap((container) => {
     const name = textAt(container, 'name') ?? '';
-    const remedy = FOREIGN_SIDECARS[name];
+    const remedy = FOREIGN_SIDECARS.get(name);
     if (remedy === undefined) return [];
     return [`container ${name}: the sidecar of another mesh; set ${remedy} to be rid of it, or ${INJECT}: "false"`];
   });

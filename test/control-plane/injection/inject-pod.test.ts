@@ -108,6 +108,7 @@ t.test('what keeps a pod from working with a sidecar is refused, with what to ch
     /^container web: runAsUser 1337/,
   ]);
   t.match(complaintsOf({ spec: { securityContext: { runAsUser: 1337 } } }), [/runAsUser 1337/]);
+  t.same(complaintsOf(containers({ name: 'constructor' })), ['injected']);
   for (const containerPort of [15000, 15001, 15006, 15020]) {
     t.match(complaintsOf(containers({ name: 'web', ports: [{ containerPort }] })), [/the sidecar listens there/]);
   }
