@@ -43,6 +43,8 @@ export class Passage {
   // route, resolve: where it goes, for logs
   destination: string | undefined = undefined;
   port = 0;
+  /** The address that the caller meant, where it is known (inbound, redirected). */
+  destinationIp: string | undefined = undefined;
 
   // the decision
   decision: 'allow' | 'deny' | 'audit' = 'allow';

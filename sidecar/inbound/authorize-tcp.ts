@@ -21,6 +21,7 @@ export function authorizeTcp(passage: IdentifiedTcp): PermittedTcp {
     headers: NO_HEADERS,
     port: passage.port,
     sourceIp: passage.connection.caller.address,
+    destinationIp: passage.destinationIp,
   });
   settleDecision(passage, decision);
   if (validation !== undefined) {

@@ -18,6 +18,7 @@ export function authorize(exchange: Routed): Permitted {
     headers: exchange.headers,
     port: exchange.port,
     sourceIp: caller.address,
+    destinationIp: exchange.destinationIp,
   });
   settleDecision(exchange, decision);
   exchange.permitted = true;

@@ -48,5 +48,6 @@ export async function serveInboundTcp(connection: TcpConnection, inbound: Inboun
 function identify(passage: TcpPassage, inbound: InboundTcp): IdentifiedTcp {
   passage.enter('identify');
   const source = passage.connection.caller.certificate?.identity ?? null;
-  return Object.assign(passage, { source, destination: inbound.ownIdentity, port: inbound.app.port });
+  const { port, destinationIp } = inbound.app;
+  return Object.assign(passage, { source, destination: inbound.ownIdentity, port, destinationIp });
 }

@@ -5,6 +5,8 @@ export interface AppTarget {
   readonly address: string;
   /** What policies mean by a port. */
   readonly port: number;
+  /** The address that callers meant; absent: not known, as they were not redirected. */
+  readonly destinationIp?: string;
 }
 
 /** Says which app the request goes to: the one the listener stands before. */
@@ -12,5 +14,6 @@ export function route(exchange: Identified, app: AppTarget, ownIdentity: string)
   exchange.enter('route');
   exchange.destination = ownIdentity;
   exchange.port = app.port;
+  exchange.destinationIp = app.destinationIp;
   return narrowed(exchange, isRouted);
 }

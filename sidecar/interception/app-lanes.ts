@@ -83,13 +83,14 @@ export class AppLanes {
   #find(destination: OriginalDestination): AppLane | undefined {
     const { shared, appHost, refusals } = this.#options;
     const protocol = this.#protocolOf(destination, shared.policy());
-    const app = { address: appHost ?? destination.address, port: destination.port };
-    const key = `${app.address} ${app.port} ${protocol}`;
+    const { address, port } = destination;
+    const key = `${address} ${port} ${protocol}`;
     const known = this.#lanes.get(key);
     if (known !== undefined) return known;
     if (this.#lanes.size >= MAX_APP_LANES) this.#sweep(performance.now()); // whoever scans ports leaves none open
     if (this.#lanes.size >= MAX_APP_LANES) return undefined;
-    const upstream = new AppUpstream(app.address, app.port, protocol);
+    const app = { address: appHost ?? address, port, destinationIp: address };
+    const upstream = new AppUpstream(app.address, port, protocol);
     const lane = inboundLane(protocol, { ...shared, app, upstream }, refusals);
     const made = { lane, upstream, connections: 0, usedAt: performance.now() };
     this.#lanes.set(key, made);

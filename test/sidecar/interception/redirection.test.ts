@@ -104,6 +104,17 @@ kind: AuthorizationPolicy
 metadata: {name: nobody-at-6000, namespace: test}
 spec: {action: DENY, rules: [{to: [{operation: {ports: ["6000"]}}]}]}
 ---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: by-address, namespace: test}
+spec:
+  action: DENY
+  rules:
+    - to: [{operation: {ports: ["8080"], paths: [/by-address]}}]
+      when: [{key: destination.ip, values: [10.240.0.2, "fd00:240::2"]}]
+    - to: [{operation: {ports: ["8080"]}}]
+      when: [{key: destination.ip, values: [10.240.0.77]}]
+---
 apiVersion: lateral.dev/v1alpha1
 kind: MeshDefaults
 metadata: {name: default, namespace: lateral-system}
@@ -224,6 +235,18 @@ t.test('two pods whose traffic is redirected', { skip: reason ?? false, timeout:
       const answer = await a.ask({ kind: 'tcp', address: at.service, port: 6000, say: 'question', speaksFirst: true });
       t.equal(answer.text, '');
       t.ok(await b.logged({ direction: 'inbound', port: 6000, code: 'authorization_denied' }));
+    });
+
+    t.test(`${family}: policy sees the address that was meant`, async (t) => {
+      const answer = await a.ask({
+        kind: 'http',
+        address: at.service,
+        port: 80,
+        host: `b${suffix}`,
+        path: '/by-address',
+      });
+      t.equal(answer.status, 403);
+      t.ok(await b.logged({ direction: 'inbound', path: '/by-address', code: 'authorization_denied' }));
     });
 
     t.test(`${family}: what is of no service is refused`, async (t) => {
