@@ -18,7 +18,7 @@ export async function loadKubeconfig(
   if (file !== undefined || environment.KUBECONFIG === undefined) {
     if (!existsSync(path)) throw new UsageError(isGiven ? `--kubeconfig ${path}: there is no such file` : NOBODY);
   }
-  const { KubeConfig } = await import('@kubernetes/client-node'); // some 80 MB: only who asks a cluster pays for it
+  const { KubeConfig } = await import('#control-plane/kubernetes/client/client-node.ts'); // some 50 MB: only who asks a cluster pays for it
   const config = new KubeConfig();
   try {
     if (file !== undefined || environment.KUBECONFIG === undefined) config.loadFromFile(path);

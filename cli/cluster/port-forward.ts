@@ -9,7 +9,7 @@ const MAX_ERROR_LENGTH = 500;
  * kubelet, with the user's right to create pods/portforward. Rejects with a sentence. It breaks off with one too.
  */
 export async function forwardPort(config: KubeConfig, namespace: string, pod: string, port: number): Promise<Duplex> {
-  const { PortForward } = await import('@kubernetes/client-node');
+  const { PortForward } = await import('#control-plane/kubernetes/client/client-node.ts');
   const toPod = new PassThrough();
   const connection = new Duplex({
     read() {}, // what comes is pushed

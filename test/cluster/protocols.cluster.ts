@@ -231,19 +231,24 @@ t.test(
   'a server that speaks first: PostgreSQL',
   { skip: hasPostgres ? false : `no image ${POSTGRES_IMAGE}` },
   async (t) => {
-    const start =
-      'initdb -D /data/db -A trust >/dev/null && echo "host all all all trust" >> /data/db/pg_hba.conf && exec postgres -D /data/db -h 0.0.0.0 -k /tmp';
+    // its own user has another number in each build of the image, so that root begins
+    const start = [
+      'export PATH=/usr/lib/postgresql/15/bin:$PATH LC_ALL=C',
+      'mkdir /data/db && chown postgres /data/db && cd /data/db',
+      'runuser -u postgres -- initdb -D /data/db -A trust >/dev/null',
+      'echo "host all all all trust" >> /data/db/pg_hba.conf',
+      'exec runuser -u postgres -- postgres -D /data/db -h 0.0.0.0 -k /tmp',
+    ].join(' && ');
     const container = {
       name: 'postgres',
       image: POSTGRES_IMAGE,
       imagePullPolicy: 'IfNotPresent',
-      command: ['/bin/sh', '-c', `export PATH=/usr/lib/postgresql/15/bin:$PATH LC_ALL=C; ${start}`],
+      command: ['/bin/sh', '-c', start],
       ports: [{ containerPort: 5432 }],
       readinessProbe: {
         exec: { command: ['/usr/lib/postgresql/15/bin/pg_isready', '-h', '127.0.0.1'] },
         periodSeconds: 1,
       },
-      securityContext: { runAsUser: 101 },
       volumeMounts: [{ name: 'data', mountPath: '/data' }],
     };
     const pod = {
@@ -269,7 +274,6 @@ t.test(
           terminationGracePeriodSeconds: 1,
           containers: [client],
           volumes: pod.volumes,
-          securityContext: pod.securityContext,
         },
       }),
     );

@@ -49,7 +49,7 @@ export function inClusterConnection(host: string, port: string, directory: strin
 
 /** By the user's kubeconfig, with all the ways to log in that the client library knows. */
 async function kubeconfigConnection(): Promise<ApiConnection> {
-  const { KubeConfig } = await import('@kubernetes/client-node');
+  const { KubeConfig } = await import('./client-node.ts');
   const config = new KubeConfig();
   config.loadFromDefault();
   const cluster = config.getCurrentCluster();
