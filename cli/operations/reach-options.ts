@@ -13,7 +13,8 @@ export const REACH_OPTIONS = {
   namespace: { type: 'string', short: 'n', default: 'lateral-system' },
 } as const;
 
-export const REACH_HELP = `Whom it asks, by what is given (without any: the cluster of the kubeconfig):
+export const REACH_HELP = `
+Whom it asks, by what is given (without any: the cluster of the kubeconfig):
 
   --kubeconfig FILE       a cluster: the kubeconfig (default KUBECONFIG, then ~/.kube/config); it takes
                           your right to create pods/portforward, and no token

@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { MAX_TAPS } from '#sidecar/telemetry/tapped-log.ts';
@@ -99,6 +100,22 @@ t.test('operators ask a control plane, and a sidecar', async (t) => {
       for (let asked = 1; asked < 5 && last.code !== 0; asked++) last = await runLateral(t, of);
       return last;
     }
+  });
+
+  await t.test('a connection without TLS is a decision too, which the control plane hears of', async (t) => {
+    const socket = connect(mesh.inbound, '127.0.0.1', () => socket.end('GET / HTTP/1.1\r\n\r\n'));
+    socket.on('error', () => {});
+    const isKept = async () =>
+      (await (await mesh.fixture.status('/decisions')).text()).includes('tls_handshake_failed');
+    await eventually('it was reported', isKept);
+    const listed = ['explain', '--last', '1', '--code', 'tls_handshake_failed'];
+    const { stdout } = await runLateral(t, [...listed, ...asOperator]);
+    t.match(stdout, / deny tls_handshake_failed a connection \(inbound\) at orders-1\n$/);
+    const [, id = ''] = stdout.split(' ');
+    const told = await runLateral(t, ['explain', id, '--sidecar', String(mesh.admin.orders)]);
+    t.match(told.stdout, /^result +refused: tls_handshake_failed \(connection closed without an answer\)$/m);
+    t.match(told.stdout, /^from +a caller without a proven identity$/m);
+    t.match(told.stdout, /^trace +none: it was no HTTP request$/m);
   });
 
   await t.test('tap shows requests of one sidecar as they end', async (t) => {

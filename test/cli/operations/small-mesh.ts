@@ -36,6 +36,8 @@ export interface SmallMesh {
   readonly tokenFile: string;
   readonly trustBundle: string;
   readonly statusPort: number;
+  /** Where orders takes calls, by mutual TLS. */
+  readonly inbound: number;
   readonly admin: { readonly web: number; readonly orders: number };
   /** As web calls orders; resolves with the status and the decision ID of a refusal. */
   call(path: string): Promise<{ readonly status: number; readonly decisionId: string }>;
@@ -87,6 +89,7 @@ spec:
     tokenFile,
     trustBundle,
     statusPort: running.statusPort ?? 0,
+    inbound,
     admin: { web: webAdmin, orders: ordersAdmin },
     call: (path) =>
       new Promise((resolve, reject) => {
