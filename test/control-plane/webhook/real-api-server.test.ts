@@ -17,6 +17,8 @@ import { ROOT } from './webhook-fixture.ts';
 
 const CASES = join(import.meta.dirname, '../../cases/injection');
 
+const RESTRICTED = { 'lateral.dev/inject': 'enabled', 'pod-security.kubernetes.io/enforce': 'restricted' };
+
 t.test('on a real API server', { skip: noApiServer ?? false, timeout: 180_000 }, async (t) => {
   const api = new ApiServer(t.testdir());
   t.teardown(() => api.stop());
@@ -42,6 +44,7 @@ t.test('on a real API server', { skip: noApiServer ?? false, timeout: 180_000 },
   const objects = [
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: ROOT } },
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels: { 'lateral.dev/inject': 'enabled' } } },
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'strict', labels: RESTRICTED } },
     { apiVersion: 'v1', kind: 'Secret', metadata: { name: CERTIFICATE_SECRET, namespace: ROOT, labels: { a: 'b' } } },
     registration('MutatingWebhookConfiguration', 'lateral-injector', '/inject', {
       apiGroups: [''],
@@ -79,8 +82,8 @@ t.test('on a real API server', { skip: noApiServer ?? false, timeout: 180_000 },
   t.teardown(() => webhooks.close());
   await webhooks.serving;
   await webhooks.reconcile();
-  const created = async (object: object): Promise<JsonObject> => {
-    const answer = await api.client.request('/api/v1/namespaces/shop/pods', { method: 'POST', body: object });
+  const created = async (object: object, namespace = 'shop'): Promise<JsonObject> => {
+    const answer = await api.client.request(`/api/v1/namespaces/${namespace}/pods`, { method: 'POST', body: object });
     if (!isRecord(answer)) throw new Error('no object');
     return answer;
   };
@@ -128,6 +131,23 @@ t.test('on a real API server', { skip: noApiServer ?? false, timeout: 180_000 },
     await t.rejects(created(named(pod, 'bad')), {
       message:
         /admission webhook "inject\.lateral\.dev" denied the request: lateral: annotation lateral\.dev\/interception: expected redirect or none, got "off"/,
+    });
+  });
+
+  await t.test('mode none passes where Pod Security is restricted, and a redirection does not', async (t) => {
+    settings = injectionSettings();
+    const securityContext = {
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+      runAsNonRoot: true,
+      seccompProfile: { type: 'RuntimeDefault' },
+    };
+    const containers = [{ name: 'c', image: 'c', ports: [{ containerPort: 8080 }], securityContext }];
+    const none = { metadata: { annotations: { 'lateral.dev/interception': 'none' } }, spec: { containers } };
+    const stored = await created(named(none, 'none'), 'strict');
+    t.match(objectsAt(objectAt(stored, 'spec'), 'initContainers'), [{ name: 'lateral-sidecar' }]);
+    await t.rejects(created(named({ spec: { containers } }, 'redirect'), 'strict'), {
+      message: /violates PodSecurity "restricted.*lateral-init.*NET_ADMIN/,
     });
   });
 
