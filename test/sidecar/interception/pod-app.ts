@@ -22,6 +22,16 @@ function answer(port: number): http.RequestListener {
   };
 }
 
+/** A gRPC call, as far as anybody between looks into it. */
+function answerCall(request: http2.Http2ServerRequest, response: http2.Http2ServerResponse): void {
+  request.resume();
+  request.on('end', () => {
+    response.writeHead(200, { 'content-type': 'application/grpc' });
+    response.addTrailers({ 'grpc-status': '0' });
+    response.end(`${request.httpVersion} ${request.headers['x-forwarded-client-cert'] ?? null}`);
+  });
+}
+
 /** Speaks first, then says again what it hears, and ends when its caller does. */
 function greet(socket: net.Socket): void {
   socket.on('error', () => {});
@@ -35,16 +45,7 @@ new WebSocketServer({ server: web, path: '/ws' }).on('connection', (socket) => {
   socket.on('message', (data) => socket.send(`echo ${data}`));
 });
 for (const port of [7004, 7005, 7777]) http.createServer(answer(port)).listen(port, '::');
-http2
-  .createServer((request, response) => {
-    request.resume();
-    request.on('end', () => {
-      response.writeHead(200, { 'content-type': 'application/grpc' });
-      response.addTrailers({ 'grpc-status': '0' });
-      response.end(`${request.httpVersion} ${request.headers['x-forwarded-client-cert'] ?? null}`);
-    });
-  })
-  .listen(9090, '::');
+for (const port of [7006, 9090]) http2.createServer(answerCall).listen(port, '::');
 for (const port of [5432, 6000, 6001, 7001, 7002, 7003])
   net.createServer({ allowHalfOpen: true }, greet).listen(port, '::');
 tls.createServer({ cert: readFileSync(certificate), key: readFileSync(key) }, greet).listen(8443, '::', () => {

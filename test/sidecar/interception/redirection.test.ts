@@ -32,7 +32,7 @@ const FAMILIES = {
   },
 } as const;
 
-const EXCLUDED_AT_B = '7001,7002,7003,7004,7005';
+const EXCLUDED_AT_B = '7001,7002,7003,7004,7005,7006';
 
 const serviceOf = (family: keyof typeof FAMILIES) => {
   const { a, b, service, own, outside, wrong, some, unreachable } = FAMILIES[family];
@@ -89,8 +89,8 @@ kind: MeshService
 metadata: {name: outside${suffix}, namespace: test}
 spec:
   hosts: [outside${suffix}, "${outside}"]
-  ports: [{port: 7002, protocol: tcp}, {port: 80, protocol: http}]
-  endpoints: [{address: "${b}", port: 7002, ports: {"80": 7004}, plaintext: true}]
+  ports: [{port: 7002, protocol: tcp}, {port: 80, protocol: http}, {port: 90, protocol: grpc}]
+  endpoints: [{address: "${b}", port: 7002, ports: {"80": 7004, "90": 7006}, plaintext: true}]
 `;
 };
 
@@ -272,6 +272,8 @@ t.test('two pods whose traffic is redirected', { skip: reason ?? false, timeout:
       const http = await a.ask({ kind: 'http', address: at.outside, port: 80, host, path: '/outside' });
       t.match(JSON.parse(http.text), { port: 7004, path: '/outside', xfcc: null });
       t.ok(await a.logged({ direction: 'outbound', path: '/outside', destination: at.b }));
+      const grpc = await a.ask({ kind: 'h2', address: at.outside, port: 90, host: `${host}:90` });
+      t.match(grpc, { status: 200, text: '2.0 null' });
     });
 
     t.test(`${family}: a call to the own service passes the own inbound`, async (t) => {
