@@ -33,7 +33,7 @@ export function sidecarPages(name: string, dial: Dial): OperationsSource {
           {
             identity: `spiffe://${textOf(trustDomain)}/ns/${namespace}/sa/${serviceAccount}`,
             workload: { name: textOf(own.name), namespace, serviceAccount },
-            sidecarVersion: typeof sidecarVersion === 'string' ? sidecarVersion : '',
+            sidecarVersion: textOf(sidecarVersion),
             peer: '',
             state: isRefused ? 'refused' : 'current',
             inForceVersion: typeof version === 'string' ? version : '',

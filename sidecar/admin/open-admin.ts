@@ -1,4 +1,5 @@
 import type { SidecarConfiguration } from '../configuration/sidecar-configuration.ts';
+import { SIDECAR_VERSION } from '../control/sidecar-version.ts';
 import type { PolicyStatus } from '../policy/policy-status.ts';
 import { probeRoutes } from '../probes/probe-routes.ts';
 import { json, type LocalAnswer, openLocalServer, type Routes, text } from './local-server.ts';
@@ -85,6 +86,7 @@ function notReadyReason(policy: PolicyStatus): string {
 
 function describe(configuration: SidecarConfiguration, policy: PolicyStatus): object {
   return {
+    sidecarVersion: SIDECAR_VERSION,
     configuration,
     policy: {
       version: policy.snapshot?.version ?? null,

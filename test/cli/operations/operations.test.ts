@@ -178,7 +178,7 @@ t.test('operators ask a control plane, and a sidecar', async (t) => {
   await t.test('a sidecar shows itself', async (t) => {
     const { code, stdout } = await runLateral(t, ['proxies', '--sidecar', String(mesh.admin.web)]);
     t.equal(code, 0);
-    t.match(stdout, /^web-1 +shop +shop\/web +current +[0-9a-f]{12}/m);
+    t.match(stdout, /^web-1 +shop +shop\/web +current +[0-9a-f]{12} +\d+\.\d+\.\d+ /m);
   });
 
   await t.test('taps that are all taken are said to be so', async (t) => {
