@@ -54,6 +54,8 @@ export interface ClusterPod {
   readonly isHostNetwork: boolean;
   /** Neither Succeeded nor Failed. */
   readonly isAlive: boolean;
+  /** Its own addresses; none while it has not got them yet. */
+  readonly addresses: readonly string[];
   /** What the annotation `lateral.dev/injected` says; undefined: it has no sidecar. */
   readonly injected: Injection | undefined;
 }
@@ -61,11 +63,14 @@ export interface ClusterPod {
 /** How a pod was made part of the mesh. */
 export interface Injection {
   readonly interception: 'redirect' | 'none';
+  /** Ports that are reached past the sidecar. */
+  readonly excludedPorts: readonly number[];
   /** App port -> port of the sidecar's listener; with interception none, only these are of the mesh. */
   readonly inbound: { readonly [appPort: string]: number };
 }
 
 export const INJECTED_ANNOTATION = 'lateral.dev/injected';
+const EXCLUDED_PORTS_ANNOTATION = 'lateral.dev/exclude-inbound-ports';
 const SERVICE_OF_SLICE = 'kubernetes.io/service-name';
 
 export function clusterServiceOf(object: { readonly [key: string]: unknown }): ClusterService | undefined {
@@ -130,7 +135,8 @@ export function clusterPodOf(object: { readonly [key: string]: unknown }): Clust
   const metadata = metadataOf(object);
   if (metadata === undefined) return undefined;
   const spec = isRecord(object.spec) ? object.spec : {};
-  const phase = isRecord(object.status) ? textOf(object.status.phase) : '';
+  const status = isRecord(object.status) ? object.status : {};
+  const phase = textOf(status.phase);
   return {
     namespace: metadata.namespace,
     name: metadata.name,
@@ -139,6 +145,7 @@ export function clusterPodOf(object: { readonly [key: string]: unknown }): Clust
     serviceAccount: textOf(spec.serviceAccountName) || 'default',
     isHostNetwork: spec.hostNetwork === true,
     isAlive: phase !== 'Succeeded' && phase !== 'Failed',
+    addresses: recordsOf(status.podIPs).map(({ ip }) => textOf(ip)),
     injected: injectionOf(metadata),
   };
 }
@@ -157,6 +164,8 @@ function injectionOf({ annotations }: ObjectMetadata): Injection | undefined {
   const inbound = Object.entries(isRecord(value.inbound) ? value.inbound : {});
   return {
     interception: value.interception === 'none' ? 'none' : 'redirect',
+    // as the injector took them: a pod with another text there was not admitted
+    excludedPorts: (annotations[EXCLUDED_PORTS_ANNOTATION] ?? '').split(',').map(Number).filter(Number.isInteger),
     inbound: Object.fromEntries(inbound.filter((entry): entry is [string, number] => typeof entry[1] === 'number')),
   };
 }

@@ -27,7 +27,7 @@ export interface ServiceFacts {
 
 /**
  * What a Service is to the mesh: one MeshService of its name. Where some endpoints do not have all ports (named ports that
- * not every pod has, listeners of mode none), the other ports are MeshServices of their own, `NAME.PORT`. None where it
+ * not every pod has, listeners of mode none, ports that are excluded from the mesh), the other ports are MeshServices of their own, `NAME.PORT`. None where it
  * has no TCP port, or is an alias of another name in the cluster.
  */
 export function meshServicesOf(facts: ServiceFacts): readonly ResourceDocument[] {
@@ -36,7 +36,7 @@ export function meshServicesOf(facts: ServiceFacts): readonly ResourceDocument[]
   if (service.type === 'ExternalName') return externalService(service, clusterDomain);
   const ports = service.ports.filter(({ transport }) => transport === 'TCP').slice(0, MAX_PORTS);
   const reached = ports.map((port) => ({ port, endpoints: endpointsOfPort(port, facts) }));
-  const groups = Map.groupBy(reached, ({ endpoints }) => [...endpoints.keys()].join(' '));
+  const groups = Map.groupBy(reached, ({ endpoints }) => [...endpoints.values()].map(shownEndpoint).join(' '));
   const hosts = hostsOf(service, clusterDomain);
   return [...groups.values()].map((group, index) => {
     const [first] = group;
@@ -70,6 +70,11 @@ interface PortEndpoint {
   readonly port: number;
 }
 
+/** Ports whose endpoints show alike can be of one MeshService. */
+function shownEndpoint({ endpoint: { address, plaintext } }: PortEndpoint): string {
+  return plaintext === true ? `${address} plaintext` : address;
+}
+
 interface ReachedPort {
   readonly port: ClusterServicePort;
   readonly endpoints: ReadonlyMap<string, PortEndpoint>;
@@ -89,6 +94,8 @@ function endpointsOfPort({ name }: ClusterServicePort, facts: ServiceFacts): Rea
       const pod = one.pod === '' ? undefined : podOf(slice.namespace, one.pod);
       // A pod that is not known yet may have a sidecar: nothing goes to it in plaintext meanwhile.
       if (one.pod !== '' && (pod === undefined || !pod.isAlive)) continue;
+      // Anybody may write a slice: the address of another's pod is not taken for one's own.
+      if (pod !== undefined && !pod.addresses.includes(address)) continue;
       const port = pod === undefined ? target : portOfPod(pod, target);
       if (port === undefined) continue;
       const other = familyOfPod.get(one.pod);
@@ -97,7 +104,7 @@ function endpointsOfPort({ name }: ClusterServicePort, facts: ServiceFacts): Rea
         found.delete(other.address);
       }
       familyOfPod.set(one.pod, { family: slice.family, address });
-      found.set(address, { endpoint: endpointOf(address, one, pod), port });
+      found.set(address, { endpoint: endpointOf(address, one, pod, target), port });
     }
   }
   return new Map([...found].sort(([left], [right]) => (left < right ? -1 : 1)).slice(0, MAX_ENDPOINTS));
@@ -109,9 +116,14 @@ function portOfPod({ injected, isHostNetwork }: ClusterPod, appPort: number): nu
   return injected.inbound[appPort];
 }
 
-function endpointOf(address: string, { hostname }: SliceEndpoint, pod: ClusterPod | undefined): Endpoint {
+function endpointOf(
+  address: string,
+  { hostname }: SliceEndpoint,
+  pod: ClusterPod | undefined,
+  appPort: number,
+): Endpoint {
   // A pod in the host's network shares its address with others: no redirection is its own.
-  const isMeshed = pod?.injected !== undefined && !pod.isHostNetwork;
+  const isMeshed = pod?.injected !== undefined && !pod.isHostNetwork && !pod.injected.excludedPorts.includes(appPort);
   return {
     address,
     ...(isMeshed ? { serviceAccount: pod.serviceAccount } : { plaintext: true }),

@@ -370,6 +370,22 @@ t.test('without the control plane calls go on, also after a sidecar was killed',
   await kubectl('rollout', 'status', '-n', ROOT, 'deploy/lateral-control-plane', '--timeout=90s');
 });
 
+t.test('the classic form of the sidecar, as old clusters need it', async (t) => {
+  const classic = ['--set', 'injection.nativeSidecar=never', '--wait', '--timeout', '120s'];
+  await helm('upgrade', 'lateral', 'helm/lateral', '-n', ROOT, ...CHART, ...classic);
+  await kubectl('rollout', 'restart', '-n', NAMESPACE, 'deploy/socket');
+  await rolledOut('socket');
+  const pods = (await list('pods', NAMESPACE, 'app=socket')).filter(
+    ({ metadata }) => metadata.deletionTimestamp === undefined,
+  );
+  const [pod] = pods;
+  t.strictSame(
+    pod?.spec.containers.map(({ name }: { name: string }) => name),
+    ['lateral-sidecar', 'socket'],
+  );
+  t.match(await inClient(FETCH, 'socket:8080/'), /^200 socket-.*URI=spiffe/);
+});
+
 t.test('all of it is removed', async () => {
   await kubectl('delete', 'namespace', NAMESPACE, '--wait=true', '--timeout=120s');
   await helm('uninstall', 'lateral', '-n', ROOT, '--wait', '--timeout', '120s');
