@@ -13,6 +13,7 @@ import type { WorkloadDirectory } from './discovery/workload-directory.ts';
 import type { EventLog } from './event-log.ts';
 import { type ControlPlaneServerOptions, startControlPlaneServer } from './grpc/control-plane-server.ts';
 import type { ServerIdentity } from './grpc/server-credentials.ts';
+import type { ApiConnection } from './kubernetes/client/api-connection.ts';
 import type { ClusterView } from './kubernetes/cluster-view.ts';
 import type { KubernetesSource } from './kubernetes/kubernetes-source.ts';
 import type { Kubernetes } from './kubernetes/open-kubernetes.ts';
@@ -23,6 +24,8 @@ import { createMetrics } from './status/metrics.ts';
 import { probePages, type StatusFacts, statusPages, type WatchState } from './status/status-pages.ts';
 import { servePages, startStatusServer } from './status/status-server.ts';
 import { openTokenStore, type TokenStore } from './tokens/token-store.ts';
+import type { RunningWebhooks } from './webhook/start-webhooks.ts';
+import { webhookMetricLines } from './webhook/webhook-metrics.ts';
 
 /** Records of expired join tokens are removed this often. */
 const TOKEN_PURGE_INTERVAL_MS = 10 * 60_000;
@@ -37,6 +40,8 @@ export interface ControlPlaneOptions {
   readonly heartbeatIntervalMs?: number;
   /** Ends a start that waits for the Kubernetes API. */
   readonly signal?: AbortSignal;
+  /** The API server; default: what `openApiConnection` finds. */
+  readonly apiConnection?: ApiConnection;
 }
 
 const NEVER = new AbortController().signal;
@@ -108,6 +113,7 @@ async function start(
     metrics,
     source,
     watches: () => policies.watches(),
+    furtherMetrics: () => (webhooks === undefined ? [] : webhookMetricLines(webhooks.metrics)),
     get isLeader() {
       return kubernetes?.isLeader;
     },
@@ -115,6 +121,7 @@ async function start(
       return authority.issuerNotAfterMs;
     },
   };
+  let webhooks: RunningWebhooks | undefined;
   const reviewToken = kubernetes?.reviewToken;
   const { workloads } = policies;
   const services = { ...shared, authority, tokens, reviewToken, workloads, registry, observations, source, now };
@@ -129,7 +136,12 @@ async function start(
   if (policies.kubernetes !== undefined) kubernetes?.lead(policies.kubernetes, registry, server.identity);
   if (configuration.webhook !== undefined && kubernetes !== undefined && policies.kubernetes !== undefined) {
     probes.waitsFor('the certificate of the webhooks is not there yet');
-    await startWebhooks(configuration, options, { authority, kubernetes, source: policies.kubernetes }, closers);
+    webhooks = await startWebhooks(
+      configuration,
+      options,
+      { authority, kubernetes, source: policies.kubernetes },
+      closers,
+    );
   }
   const status = statusPort === undefined ? undefined : await startStatusServer(statusPort, statusPages(facts));
   if (status !== undefined) closers.push(() => status.close());
@@ -173,12 +185,12 @@ async function startProbes({ metrics }: ControlPlaneConfiguration, closers: Clos
 /** Undefined: nothing of the configuration is in Kubernetes, and nothing of it is loaded. */
 async function startKubernetes(
   { mesh, source, authority }: ControlPlaneConfiguration,
-  { log, signal = NEVER }: ControlPlaneOptions,
+  { log, signal = NEVER, apiConnection }: ControlPlaneOptions,
   closers: Closer[],
 ): Promise<Kubernetes | undefined> {
   if (source.kind !== 'kubernetes' && authority.kind !== 'kubernetesSecret') return undefined;
   const { openKubernetes } = await import('./kubernetes/open-kubernetes.ts');
-  const kubernetes = await openKubernetes({ mesh, log, signal });
+  const kubernetes = await openKubernetes({ mesh, log, signal }, apiConnection);
   closers.push(() => kubernetes.close());
   return kubernetes;
 }
@@ -238,7 +250,7 @@ async function startWebhooks(
   { log, signal = NEVER }: ControlPlaneOptions,
   parts: { readonly authority: Authority; readonly kubernetes: Kubernetes; readonly source: KubernetesSource },
   closers: Closer[],
-): Promise<void> {
+): Promise<RunningWebhooks> {
   if (listen === undefined || injection === undefined || source.kind !== 'kubernetes') {
     throw new Error('webhook needs injection and source.kubernetes in the configuration');
   }
@@ -250,6 +262,7 @@ async function startWebhooks(
   closers.push(() => webhooks.close());
   signal.addEventListener('abort', () => void webhooks.close(), { once: true });
   await webhooks.serving;
+  return webhooks;
 }
 
 async function startTokenStore(

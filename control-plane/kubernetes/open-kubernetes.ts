@@ -9,7 +9,7 @@ import type { EventLog } from '../event-log.ts';
 import type { ServerIdentity } from '../grpc/server-credentials.ts';
 import { askReplicas } from '../replicas/ask-replicas.ts';
 import { type BackoffLimits, createBackoff } from './backoff.ts';
-import { openApiConnection } from './client/api-connection.ts';
+import { type ApiConnection, openApiConnection } from './client/api-connection.ts';
 import { isUnavailable } from './client/api-error.ts';
 import { KubernetesClient } from './client/kubernetes-client.ts';
 import { KubernetesSource, type KubernetesSourceOptions } from './kubernetes-source.ts';
@@ -149,6 +149,6 @@ export class Kubernetes {
 }
 
 /** Finds the API server; throws with one sentence when none is known. */
-export async function openKubernetes(options: KubernetesOptions): Promise<Kubernetes> {
-  return new Kubernetes(new KubernetesClient(await openApiConnection()), options);
+export async function openKubernetes(options: KubernetesOptions, connection?: ApiConnection): Promise<Kubernetes> {
+  return new Kubernetes(new KubernetesClient(connection ?? (await openApiConnection())), options);
 }

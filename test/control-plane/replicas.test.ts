@@ -1,0 +1,93 @@
+import { generateKeyPairSync } from 'node:crypto';
+import t from 'tap';
+import { createAuthority, LEAF_LIFETIME_MS } from '#control-plane/authority/authority.ts';
+import { openAuthorityDirectory } from '#control-plane/authority/authority-directory.ts';
+import { issueControlPlaneCertificate } from '#control-plane/authority/control-plane-certificate.ts';
+import type { SidecarStatus } from '#control-plane/discovery/sidecar-registry.ts';
+import { askReplicas } from '#control-plane/replicas/ask-replicas.ts';
+import { countProgrammed } from '#control-plane/replicas/programmed-counts.ts';
+import { spiffeId } from '#policy/identity/spiffe-id.ts';
+import { resourceDocument, snapshotOf } from '#policy/resource/resource-document.ts';
+import { certificatesToPem } from '#policy/x509/pem.ts';
+import {
+  allowPolicy,
+  ControlPlaneFixture,
+  type Event,
+  eventually,
+  MESH,
+  SidecarFixture,
+} from './control-plane-fixture.ts';
+
+t.test('a replica tells what its sidecars have in force, to a control plane of its mesh alone', async (t) => {
+  const fixture = new ControlPlaneFixture(t.testdir());
+  await fixture.writePolicy('a.yaml', allowPolicy('allow-web', 'web'));
+  const { address, trustBundlePem } = await fixture.start();
+  t.teardown(() => fixture.stop());
+  const connection = await new SidecarFixture(fixture).connect({ tokenFile: await fixture.token() });
+  t.teardown(() => connection.close());
+  await connection.policies.start(async () => {});
+
+  const material = await openAuthorityDirectory(`${fixture.directory}/state/ca`, MESH, Date.now());
+  const authority = createAuthority(material, { leafLifetimeMs: LEAF_LIFETIME_MS, now: Date.now });
+  const events: Event[] = [];
+  const ask = (identity: { certificateChainPem: string; privateKeyPem: string }) =>
+    askReplicas({
+      mesh: MESH,
+      identity: () => ({ ...identity, trustBundlePem }),
+      addresses: () => [address],
+      log: (event, fields = {}) => events.push({ event, fields }),
+    })([]);
+
+  const own = issueControlPlaneCertificate(authority, MESH);
+  await eventually('it is acknowledged', async () => (await ask(own))[0]?.acked === 1);
+  t.match(await ask(own), [{ key: 'AuthorizationPolicy/shop/allow-web', bound: 1, acked: 1, nacked: 0, reasons: [] }]);
+
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const workload = spiffeId(MESH.trustDomain, 'shop', 'web');
+  const { chain } = authority.issue(workload, publicKey.export({ type: 'spki', format: 'der' }));
+  const stranger = {
+    certificateChainPem: certificatesToPem(chain),
+    privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }),
+  };
+  t.strictSame(await ask(stranger), []);
+  t.match(events, [{ event: 'replica_silent', fields: { error: /only control planes of this mesh/ } }]);
+});
+
+t.test('counts who has a resource, who waits and who refused; Services only where they are asked for', async (t) => {
+  const policy = (path: string) =>
+    resourceDocument({
+      apiVersion: 'lateral.dev/v1alpha1',
+      kind: 'AuthorizationPolicy',
+      namespace: 'shop',
+      name: 'a',
+      spec: { rules: [{ to: [{ operation: { paths: [path] } }] }] },
+    });
+  const service = resourceDocument({
+    apiVersion: 'lateral.dev/v1alpha1',
+    kind: 'MeshService',
+    namespace: 'shop',
+    name: 's',
+    spec: { hosts: ['s'] },
+  });
+  const before = snapshotOf([policy('/before'), service]);
+  const after = snapshotOf([policy('/after'), service]);
+  const sidecar = (inForce: typeof before | undefined, refusal?: string): SidecarStatus => ({
+    identity: '',
+    workload: { name: '', namespace: 'shop', serviceAccount: '', labels: {}, ports: [] },
+    sidecarVersion: '',
+    peer: '',
+    connectedAtMs: 0,
+    lastHeardMs: 0,
+    inForceVersion: inForce?.version ?? '',
+    pendingVersion: undefined,
+    refused: refusal === undefined ? undefined : { version: after.version, reasons: [refusal], atMs: 0 },
+    snapshots: () => ({ target: after, inForce }),
+    orderTap: () => {},
+  });
+  const sidecars = [sidecar(after), sidecar(after), sidecar(before), sidecar(undefined), sidecar(before, 'too old')];
+  const { key, version } = policy('/after');
+  t.strictSame(countProgrammed(sidecars, []), [{ key, version, bound: 5, acked: 2, nacked: 1, reasons: ['too old'] }]);
+  t.match(countProgrammed(sidecars, [service.key]).slice(1), [
+    { key: 'MeshService/shop/s', version: service.version, bound: 5, acked: 4 },
+  ]);
+});
