@@ -11,6 +11,9 @@ import { type RunningWebhooks, startWebhooks } from './webhook/start-webhooks.ts
 import { CERTIFICATE_SECRET, webhookNames } from './webhook/webhook-options.ts';
 import { webhookRegistrations } from './webhook/webhook-registrations.ts';
 
+/** How often the API server is asked for its version. */
+const VERSION_INTERVAL_MS = 60_000;
+
 export interface AdmissionOptions {
   readonly listen: { readonly address: string | undefined; readonly port: number };
   readonly injection: InjectionConfiguration;
@@ -25,15 +28,15 @@ export interface AdmissionOptions {
 /** Starts both webhooks on what the control plane knows of the cluster; they serve once their certificate is there. */
 export async function startAdmission(options: AdmissionOptions): Promise<RunningWebhooks> {
   const { listen, injection, mesh, clusterDomain, authority, view, kubernetes, log } = options;
-  const kubernetesVersion = await serverVersion(kubernetes, log);
-  return startWebhooks({
+  const version = await keepServerVersion(kubernetes, log);
+  const webhooks = startWebhooks({
     listen,
     injection: () => ({
       configuration: injection,
       mesh,
       rootCertificatesPem: authority.trustBundlePem,
       version: packageDescription.version,
-      kubernetesVersion,
+      kubernetesVersion: version.known(),
       newKey: randomKey,
     }),
     judge: (object) => judgeObject(object, view),
@@ -44,15 +47,36 @@ export async function startAdmission(options: AdmissionOptions): Promise<Running
     log,
     now: Date.now,
   });
+  return {
+    ...webhooks,
+    close: () => {
+      version.close();
+      return webhooks.close();
+    },
+  };
 }
 
-/** Undefined where the API server does not say: pods then get the form that every version understands. */
-async function serverVersion({ client }: Kubernetes, log: EventLog): Promise<string | undefined> {
-  try {
-    const answer = await client.request('/version');
-    if (isRecord(answer) && typeof answer.gitVersion === 'string') return answer.gitVersion;
-  } catch (error) {
-    log('kubernetes_version_unknown', { error: error instanceof Error ? error.message : String(error) });
-  }
-  return undefined;
+/** The API server's version, asked again and again: the server may be away now, and another one after an upgrade. */
+async function keepServerVersion({ client }: Kubernetes, log: EventLog) {
+  let known: string | undefined;
+  let reason = '';
+  const ask = async () => {
+    try {
+      const answer = await client.request('/version');
+      if (isRecord(answer) && typeof answer.gitVersion === 'string') known = answer.gitVersion;
+      reason = '';
+    } catch (error) {
+      const failure = error instanceof Error ? error.message : String(error);
+      if (failure !== reason) log('kubernetes_version_unknown', { error: failure, known });
+      reason = failure;
+    }
+  };
+  await ask();
+  const timer = setInterval(() => void ask(), VERSION_INTERVAL_MS);
+  timer.unref();
+  return {
+    /** Undefined: it never answered; pods then get the form that every version understands. */
+    known: () => known,
+    close: () => clearInterval(timer),
+  };
 }

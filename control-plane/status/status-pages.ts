@@ -15,6 +15,8 @@ export interface StatusFacts {
   readonly watches: () => readonly WatchState[];
   /** Undefined: there is no election. */
   readonly isLeader: boolean | undefined;
+  /** Of parts that not every control plane has: lines of the Prometheus text format. */
+  readonly furtherMetrics: () => readonly string[];
 }
 
 /** One collection of the Kubernetes API, as it is watched. */
@@ -109,7 +111,7 @@ function prometheusText(facts: StatusFacts): string {
     ),
     ...kubernetesLines(facts),
   ];
-  return `${lines.join('\n')}\n`;
+  return `${[...lines, ...facts.furtherMetrics()].join('\n')}\n`;
 }
 
 /** Names of watches are few: kinds, and the ConfigMaps that schemas name. */
