@@ -24,3 +24,7 @@ const running = await startControlPlane(
 );
 process.stdout.write(`${JSON.stringify({ address: running.address })}\n`);
 process.once('SIGTERM', () => void running.close().then(() => process.exit(0)));
+process.on('SIGUSR2', () => {
+  globalThis.gc?.();
+  process.stderr.write(`memory ${JSON.stringify(process.memoryUsage())}\n`);
+});

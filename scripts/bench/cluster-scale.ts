@@ -108,7 +108,7 @@ function fill(cluster: Cluster): void {
   for (let n = 0; n < NAMESPACES; n += 1) cluster.put('/api/v1/namespaces', { metadata: { name: `ns-${n}` } });
   for (let s = 0; s < SERVICES; s += 1) {
     const namespace = namespaceOf(s);
-    for (const { name } of podsOf(s)) {
+    for (const { name, address } of podsOf(s)) {
       cluster.put('/api/v1/pods', {
         metadata: {
           name,
@@ -117,7 +117,7 @@ function fill(cluster: Cluster): void {
           annotations: { 'lateral.dev/injected': '{"interception":"redirect","inbound":{}}' },
         },
         spec: { serviceAccountName: `s${s}` },
-        status: { phase: 'Running' },
+        status: { phase: 'Running', podIPs: [{ ip: address }] },
       });
     }
     cluster.put('/api/v1/services', {
@@ -200,6 +200,9 @@ print('connected', {
 });
 await wait(6_000);
 print('idle', await memoryOf(program.pid));
+program.kill('SIGUSR2');
+await wait(1_000);
+print('collected', await memoryOf(program.pid));
 
 async function measure(name: string, change: (round: number) => void, reached: number): Promise<void> {
   for (let round = 0; round < ROUNDS; round += 1) {

@@ -90,6 +90,10 @@ t.test('a control plane on a real API server', { skip: noApiServer ?? false, tim
   await api.start();
   await api.installCrds();
   await api.apply(BASE);
+  // as the kubelet would
+  await api.patch('/api/v1/namespaces/shop/pods/orders-1/status', {
+    status: { phase: 'Running', podIP: '10.244.0.7', podIPs: [{ ip: '10.244.0.7' }] },
+  });
   process.env.KUBECONFIG = api.kubeconfig;
   const events: Event[] = [];
   const problems: string[] = [];

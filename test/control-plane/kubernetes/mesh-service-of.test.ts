@@ -1,104 +1,202 @@
 import t from 'tap';
 import { clusterPodOf, clusterServiceOf, endpointSliceOf } from '#control-plane/kubernetes/cluster-objects.ts';
 import { meshServicesOf } from '#control-plane/kubernetes/mesh-service-of.ts';
+import { portProtocol } from '#control-plane/kubernetes/port-protocol.ts';
+import { readDocuments } from '#policy/snapshot/read-documents.ts';
+import { MESH } from '../control-plane-fixture.ts';
 
-/** One Service of namespace shop with ports 80 -> 8080 and 9090 -> 9090, and its pods. */
-interface Given {
-  readonly name: string;
-  readonly address: string;
-  readonly annotations?: object;
-  /** What the slice says; default the pod's own. */
-  readonly sliceAddress?: string;
-}
+type Fields = { readonly [field: string]: unknown };
 
-const INJECTED = { 'lateral.dev/injected': '{"version":"1","interception":"redirect"}' };
+const PODS: { readonly [name: string]: Fields } = {
+  meshed: { annotations: { 'lateral.dev/injected': '{"interception":"redirect","inbound":{}}' } },
+  proxied: { annotations: { 'lateral.dev/injected': '{"interception":"none","inbound":{"8080":15100}}' } },
+  plain: {},
+};
 
-function servicesOf(pods: readonly Given[]) {
-  const metadata = { namespace: 'shop', name: 'orders' };
-  const service = clusterServiceOf({
-    metadata,
-    spec: {
-      clusterIPs: ['10.96.0.9'],
-      ports: [
-        { name: 'http', port: 80 },
-        { name: 'http-admin', port: 9090 },
-      ],
-    },
-  });
-  const slice = endpointSliceOf({
-    metadata: { ...metadata, name: 'orders-1', labels: { 'kubernetes.io/service-name': 'orders' } },
-    addressType: 'IPv4',
-    ports: [
-      { name: 'http', port: 8080 },
-      { name: 'http-admin', port: 9090 },
-    ],
-    endpoints: pods.map(({ name, address, sliceAddress = address }) => ({
-      addresses: [sliceAddress],
-      targetRef: { kind: 'Pod', name },
-    })),
-  });
-  const known = new Map(
-    pods.map(({ name, address, annotations = INJECTED }) => [
-      name,
-      clusterPodOf({
-        metadata: { namespace: 'shop', name, annotations },
-        spec: { serviceAccountName: 'orders' },
-        status: { phase: 'Running', podIPs: [{ ip: address }] },
-      }),
-    ]),
-  );
-  if (service === undefined || slice === undefined) throw new Error('not read');
-  const facts = {
+function made(spec: Fields, slices: readonly Fields[], podSpec: Fields = {}) {
+  const service = clusterServiceOf({ metadata: { name: 'orders', namespace: 'shop' }, spec });
+  if (service === undefined) throw new Error('no service');
+  const documents = meshServicesOf({
     service,
-    slices: [slice],
-    pod: (_: string, name: string) => known.get(name),
-    clusterDomain: 'c.local',
-  };
-  return meshServicesOf(facts).map(({ document }) => {
-    const { metadata, spec } = JSON.parse(document);
-    return { name: metadata.name, hosts: spec.hosts, ports: spec.ports, endpoints: spec.endpoints };
+    slices: slices.flatMap(
+      (slice, index) => endpointSliceOf({ metadata: { name: `s${index}`, namespace: 'shop' }, ...slice }) ?? [],
+    ),
+    pod: (namespace, name) => {
+      const metadata = PODS[name];
+      if (metadata === undefined) return undefined;
+      return clusterPodOf({
+        metadata: { name, namespace, ...metadata },
+        spec: { serviceAccountName: name, ...podSpec },
+        status: { podIPs: ['10.0.0.1', '10.0.0.2', '10.0.0.5', 'fd00::1'].map((ip) => ({ ip })) },
+      });
+    },
+    clusterDomain: 'cluster.local',
   });
+  readDocuments(documents, MESH); // throws where the reader of every sidecar would
+  return documents.map(({ document }) => JSON.parse(document));
 }
 
-t.test('a Service is one MeshService, with the ports of its endpoints', async (t) => {
-  t.strictSame(servicesOf([{ name: 'a', address: '10.0.0.1' }]), [
-    {
-      name: 'orders',
-      hosts: ['orders', 'orders.shop', 'orders.shop.svc', 'orders.shop.svc.c.local', '10.96.0.9'],
-      ports: [
-        { name: 'http', port: 80, protocol: 'http' },
-        { name: 'http-admin', port: 9090, protocol: 'http' },
+const endpoint = (address: string, pod?: string, more: Fields = {}) => ({
+  addresses: [address],
+  ...(pod === undefined ? {} : { targetRef: { kind: 'Pod', name: pod } }),
+  ...more,
+});
+const slice = (endpoints: readonly Fields[], ports: readonly Fields[] = [{ name: 'http', port: 8080 }]) => ({
+  addressType: 'IPv4',
+  ports,
+  endpoints,
+});
+const ONE_PORT = { clusterIPs: ['10.96.0.1'], ports: [{ name: 'http', port: 80 }] };
+
+t.test(
+  'endpoints with a sidecar are of the mesh, all others are plaintext, and a pod unknown as yet is neither',
+  async (t) => {
+    const [service] = made(ONE_PORT, [
+      slice([
+        endpoint('10.0.0.1', 'meshed'),
+        endpoint('10.0.0.2', 'plain'),
+        endpoint('10.0.0.3'),
+        endpoint('10.0.0.4', 'not-heard-of-yet'),
+        endpoint('10.0.0.5', 'meshed', { conditions: { ready: false } }),
+      ]),
+    ]);
+    t.strictSame(service.spec.endpoints, [
+      { address: '10.0.0.1', port: 8080, serviceAccount: 'meshed' },
+      { address: '10.0.0.2', plaintext: true, port: 8080 },
+      { address: '10.0.0.3', plaintext: true, port: 8080 },
+    ]);
+    t.strictSame(service.spec.hosts, [
+      'orders',
+      'orders.shop',
+      'orders.shop.svc',
+      'orders.shop.svc.cluster.local',
+      '10.96.0.1',
+    ]);
+  },
+);
+
+t.test('a pod in the network of its host has no redirection of its own', async (t) => {
+  const [service] = made(ONE_PORT, [slice([endpoint('10.0.0.1', 'meshed')])], { hostNetwork: true });
+  t.match(service.spec.endpoints, [{ plaintext: true, port: 8080 }]);
+});
+
+t.test('named ports may differ by pod; without redirection each has a listener or is not reached', async (t) => {
+  const ports = [
+    { name: 'http', port: 80 },
+    { name: 'grpc-api', port: 90 },
+  ];
+  const services = made({ clusterIPs: ['10.96.0.1'], ports }, [
+    slice(
+      [endpoint('10.0.0.1', 'meshed')],
+      [
+        { name: 'http', port: 8080 },
+        { name: 'grpc-api', port: 9090 },
       ],
-      endpoints: [{ address: '10.0.0.1', port: 8080, ports: { 9090: 9090 }, serviceAccount: 'orders' }],
+    ),
+    slice(
+      [endpoint('10.0.0.2', 'proxied')],
+      [
+        { name: 'http', port: 8080 },
+        { name: 'grpc-api', port: 9091 },
+      ],
+    ),
+  ]);
+  t.match(services, [
+    {
+      metadata: { name: 'orders' },
+      spec: {
+        ports: [{ port: 80, protocol: 'http' }],
+        endpoints: [
+          { address: '10.0.0.1', port: 8080 },
+          { address: '10.0.0.2', port: 15100 },
+        ],
+      },
+    },
+    {
+      metadata: { name: 'orders.90' },
+      spec: {
+        hosts: [
+          'orders:90',
+          'orders.shop:90',
+          'orders.shop.svc:90',
+          'orders.shop.svc.cluster.local:90',
+          '10.96.0.1:90',
+        ],
+        ports: [{ port: 90, protocol: 'grpc' }],
+        endpoints: [{ address: '10.0.0.1', port: 9090 }],
+      },
     },
   ]);
 });
 
-t.test('a port that a pod excludes is reached in plaintext, the others are not', async (t) => {
-  const annotations = { ...INJECTED, 'lateral.dev/exclude-inbound-ports': '9090, 7000' };
-  const services = servicesOf([{ name: 'a', address: '10.0.0.1', annotations }]);
-  t.strictSame(
-    services.map(({ name, endpoints }) => [name, endpoints]),
-    [
-      ['orders', [{ address: '10.0.0.1', port: 8080, serviceAccount: 'orders' }]],
-      ['orders.9090', [{ address: '10.0.0.1', plaintext: true, port: 9090 }]],
-    ],
-  );
-  t.ok(services[1]?.hosts.includes('orders.shop:9090'));
-});
-
-t.test('a pod without a sidecar is plaintext', async (t) => {
-  const [service] = servicesOf([{ name: 'a', address: '10.0.0.1', annotations: {} }]);
-  t.match(service?.endpoints, [{ address: '10.0.0.1', plaintext: true }]);
-});
-
-t.test("an address that is not the pod's own is not taken", async (t) => {
-  const [service] = servicesOf([
-    { name: 'a', address: '10.0.0.1' },
-    { name: 'b', address: '10.0.0.2', sliceAddress: '10.0.9.9' },
+t.test('all ports at all endpoints are one service, with `ports` where they differ', async (t) => {
+  const ports = [
+    { name: 'http', port: 80 },
+    { name: 'admin', port: 81 },
+  ];
+  const [service, ...others] = made({ clusterIPs: ['None'], ports }, [
+    slice(
+      [endpoint('10.0.0.1', 'meshed', { hostname: 'orders-0' })],
+      [
+        { name: 'http', port: 8080 },
+        { name: 'admin', port: 9000 },
+      ],
+    ),
   ]);
-  t.strictSame(
-    service?.endpoints.map(({ address }: { address: string }) => address),
-    ['10.0.0.1'],
-  );
+  t.strictSame(others, []);
+  t.strictSame(service.spec.endpoints, [
+    { address: '10.0.0.1', port: 8080, ports: { 81: 9000 }, hostname: 'orders-0', serviceAccount: 'meshed' },
+  ]);
+  t.equal(service.spec.hosts.length, 4, 'a headless service has no address');
+});
+
+t.test('of a pod with two addresses one is taken, of the family that the service has first', async (t) => {
+  const both = [
+    slice([endpoint('10.0.0.1', 'meshed')]),
+    { ...slice([endpoint('fd00::1', 'meshed')]), addressType: 'IPv6' },
+  ];
+  for (const [family, address] of [
+    ['IPv4', '10.0.0.1'],
+    ['IPv6', 'fd00::1'],
+  ]) {
+    const [service] = made({ ...ONE_PORT, ipFamilies: [family] }, both);
+    t.strictSame(
+      service.spec.endpoints.map((one: { address: string }) => one.address),
+      [address],
+    );
+  }
+});
+
+t.test(
+  'ExternalName: a name outside is plaintext, an alias within the cluster is left to the Service itself',
+  async (t) => {
+    t.match(made({ type: 'ExternalName', externalName: 'api.example.com', ports: [{ name: 'http', port: 80 }] }, []), [
+      { spec: { endpoints: [{ address: 'api.example.com', port: 80, plaintext: true }] } },
+    ]);
+    t.strictSame(made({ type: 'ExternalName', externalName: 'other.shop.svc.cluster.local' }, []), []);
+  },
+);
+
+t.test('no TCP port: nothing to the mesh', async (t) => {
+  t.strictSame(made({ clusterIPs: ['10.96.0.1'], ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] }, []), []);
+});
+
+t.test('protocols by appProtocol, then by the prefix of the name, as in Istio', async (t) => {
+  const cases = [
+    ['', 'http-api', 'http'],
+    ['', 'http2', 'http'],
+    ['', 'grpc', 'grpc'],
+    ['', 'grpc-web', 'http'],
+    ['', 'https-api', 'tcp'],
+    ['', 'tls', 'tcp'],
+    ['', 'tcp-db', 'tcp'],
+    ['', 'httpish', 'auto'],
+    ['', '', 'auto'],
+    ['grpc', 'http-api', 'grpc'],
+    ['kubernetes.io/h2c', 'x', 'http'],
+    ['example.com/own', 'tcp-x', 'tcp'],
+  ] as const;
+  for (const [appProtocol, name, wanted] of cases) {
+    t.equal(portProtocol({ appProtocol, name }), wanted, `${appProtocol} ${name}`);
+  }
 });
