@@ -22,7 +22,7 @@ export interface LoadedResources extends ResourceSet {
 }
 
 /** A document that should be a resource, and its place. */
-type PlacedDocument = Omit<SourcedResource, 'any'>;
+export type PlacedDocument = Omit<SourcedResource, 'any'>;
 
 /**
  * Reads all resources of a policy folder, checks each and all together. Any error among the problems means
@@ -30,25 +30,67 @@ type PlacedDocument = Omit<SourcedResource, 'any'>;
  */
 export function loadResources(files: readonly SourceFile[], readDocument: ReadDocument, mesh: Mesh): LoadedResources {
   const problems: Problem[] = [];
-  const read: SourcedResource[] = [];
-  for (const file of files) {
+  const read = placedDocuments(files, problems).flatMap((place) => {
+    const named = { file: fileBeside(place.file, readDocument), configMaps: refuseConfigMaps };
+    return readPlaced(place, mesh, problems, named) ?? [];
+  });
+  const sourced = judgeTogether(read, mesh, problems);
+  return { resources: sourced.map(documentOf).sort(byKey), problems: problems.sort(compareProblems), sourced };
+}
+
+/** All documents of the files, those in Lists too; API descriptions are left out. */
+export function placedDocuments(files: readonly SourceFile[], problems: Problem[]): readonly PlacedDocument[] {
+  return files.flatMap((file) => {
     const { documents, problems: syntaxProblems } = readYaml(file);
     problems.push(...syntaxProblems);
-    for (const document of documents) {
-      if (isApiDescription(document.value)) continue;
-      for (const prefix of prefixesOf(document)) {
-        const place = { file: file.path, document, prefix };
-        const any = readResource(givenOf(place), mesh, contextOf(place, problems), beside(file.path, readDocument));
-        if (any !== undefined) read.push({ ...place, any });
-      }
-    }
-  }
+    return documents.flatMap((document) => {
+      if (isApiDescription(document.value)) return [];
+      return prefixesOf(document).map((prefix) => ({ file: file.path, document, prefix }));
+    });
+  });
+}
+
+/** The resource at a place; undefined after a problem was reported. */
+export function readPlaced(
+  place: PlacedDocument,
+  mesh: Mesh,
+  problems: Problem[],
+  named: NamedDocuments,
+): SourcedResource | undefined {
+  const any = readResource(givenOf(place), mesh, contextOf(place, problems), named);
+  return any === undefined ? undefined : { ...place, any };
+}
+
+/**
+ * Reports what only all resources together can tell, and returns them without duplicates. Nothing is said of the documents of
+ * `unknown` APISchemas, nor of what policies say about the operations in them.
+ */
+export function judgeTogether(
+  read: readonly SourcedResource[],
+  mesh: Mesh,
+  problems: Problem[],
+  unknown: ReadonlySet<SourcedResource> = new Set(),
+): readonly SourcedResource[] {
   const sourced = checkResourceSet(read, mesh, problems);
-  problems.push(...checkApiSchemas(sourced, givenSpecOf), ...checkValidationPolicies(sourced));
+  const known = unknown.size === 0 ? sourced : withoutUnknown(sourced, unknown);
+  problems.push(...checkApiSchemas(known, givenSpecOf), ...checkValidationPolicies(known));
   const hasError = problems.some(({ severity }) => severity === 'error');
   // Doubts are raised about whole sets only: what is missing may be what could not be read.
   if (!hasError) problems.push(...analyseResourceSet(sourced, mesh));
-  return { resources: sourced.map(documentOf).sort(byKey), problems: problems.sort(compareProblems), sourced };
+  return sourced;
+}
+
+function withoutUnknown(
+  all: readonly SourcedResource[],
+  unknown: ReadonlySet<SourcedResource>,
+): readonly SourcedResource[] {
+  const names = new Set([...unknown].map(({ any }) => `${any.resource.namespace}/${any.resource.name}`));
+  return all.filter((sourced) => {
+    if (unknown.has(sourced)) return false;
+    if (sourced.any.type !== 'APIValidationPolicy') return true;
+    const { namespace, spec } = sourced.any.resource;
+    return !spec.schemaRefs.some((reference) => names.has(`${namespace}/${reference}`));
+  });
 }
 
 /** A schema document that stands beside the resources and is itself YAML: read through the APISchema that names it. */
@@ -66,30 +108,30 @@ export function prefixesOf({ value }: YamlDocument): readonly Path[] {
   return value.items.map((_item, index) => ['items', index]);
 }
 
-function beside(from: string, readDocument: ReadDocument): NamedDocuments {
-  return {
-    file(file, path, context) {
-      if (posix.isAbsolute(file) || file.includes('\\') || file.includes('\0')) {
-        context.fail(path, 'invalid_value', `${file} is not a path relative to ${from}`);
-        return undefined;
-      }
-      const text = readDocument(posix.join(posix.dirname(from), file));
-      if (text === undefined) {
-        context.fail(
-          path,
-          'invalid_value',
-          `${file} is not a readable file within the policy folder, relative to ${from}`,
-        );
-      }
-      return text;
-    },
-    configMaps(_namespace, _references, path, context) {
-      const message = 'configMapRefs are read from a cluster only; in a policy folder use file or inline';
-      context.fail(path, 'invalid_value', message, 'key');
+/** Takes documents from the folder in which the file `from` stands. */
+export function fileBeside(from: string, readDocument: ReadDocument): NamedDocuments['file'] {
+  return (file, path, context) => {
+    if (posix.isAbsolute(file) || file.includes('\\') || file.includes('\0')) {
+      context.fail(path, 'invalid_value', `${file} is not a path relative to ${from}`);
       return undefined;
-    },
+    }
+    const text = readDocument(posix.join(posix.dirname(from), file));
+    if (text === undefined) {
+      context.fail(
+        path,
+        'invalid_value',
+        `${file} is not a readable file within the policy folder, relative to ${from}`,
+      );
+    }
+    return text;
   };
 }
+
+const refuseConfigMaps: NamedDocuments['configMaps'] = (_namespace, _references, path, context) => {
+  const message = 'configMapRefs are read from a cluster only; in a policy folder use file or inline';
+  context.fail(path, 'invalid_value', message, 'key');
+  return undefined;
+};
 
 /** The resource as it travels: from the spec as it was given. */
 export function documentOf(sourced: SourcedResource): ResourceDocument {

@@ -1,11 +1,12 @@
 import type { ObjectPlace } from '#control-plane/kubernetes/judge-object.ts';
 import { type MeshObject, meshObjectOf } from '#control-plane/kubernetes/mesh-objects.ts';
-import { readPolicyFolder } from '#files/read-policy-folder.ts';
-import { givenOf, isApiDescription, prefixesOf } from '#policy/load-resources.ts';
+import { givenOf, placedDocuments } from '#policy/load-resources.ts';
 import type { Problem } from '#policy/problem.ts';
 import { problemAt } from '#policy/resource/sourced-resource.ts';
 import { isRecord } from '#policy/schema/schema.ts';
-import { readYaml } from '#policy/yaml/read-yaml.ts';
+import type { Mesh } from '#policy/workload-policy.ts';
+import { checkWorkload } from '../offline/check-workload.ts';
+import { readFolders } from '../offline/read-folders.ts';
 
 /** API groups whose objects are looked at. */
 const GROUPS: ReadonlySet<string> = new Set(['lateral.dev', 'security.istio.io', 'gateway.networking.k8s.io']);
@@ -23,32 +24,31 @@ export interface Manifests {
   /** Of the files themselves. */
   readonly problems: readonly Problem[];
   readonly files: number;
-  /** Objects of other groups (Deployments and the like), which are none of the mesh's affair. */
+  /** Pods and pod templates, which were judged as the injector would judge them. */
+  readonly workloads: number;
+  /** Objects of other groups, which are none of the mesh's affair. */
   readonly others: number;
 }
 
 /** Reads manifests as `kubectl apply -f` takes them: any objects, of which those of the mesh are kept. */
-export async function readManifests(paths: readonly string[]): Promise<Manifests> {
-  const folders = await Promise.all(paths.map((path) => readPolicyFolder(path)));
-  const files = new Map(folders.flatMap((folder) => folder.files.map((file) => [file.path, file] as const)));
-  const problems = folders.flatMap((folder) => folder.problems);
+export async function readManifests(paths: readonly string[], mesh: Mesh): Promise<Manifests> {
+  const { files, problems: unread } = await readFolders(paths);
+  const problems = [...unread];
   const objects: ManifestObject[] = [];
+  let workloads = 0;
   let others = 0;
-  for (const file of files.values()) {
-    const { documents, problems: syntaxProblems } = readYaml(file);
-    problems.push(...syntaxProblems);
-    for (const document of documents) {
-      if (isApiDescription(document.value)) continue;
-      for (const prefix of prefixesOf(document)) {
-        const place = { file: file.path, document, prefix };
-        const read = readObject(givenOf(place));
-        if (typeof read === 'string') problems.push(problemAt(place, [], 'error', 'not_an_object', read));
-        else if (read === undefined) others++;
-        else objects.push({ object: read, place });
-      }
+  for (const place of placedDocuments(files, problems)) {
+    const read = readObject(givenOf(place));
+    if (typeof read === 'string') problems.push(problemAt(place, [], 'error', 'not_an_object', read));
+    else if (read !== undefined) objects.push({ object: read, place });
+    else {
+      const { pods, problems: found } = checkWorkload(place, mesh);
+      problems.push(...found);
+      workloads += pods;
+      if (pods === 0) others++;
     }
   }
-  return { objects, problems, files: files.size, others };
+  return { objects, problems, files: files.length, workloads, others };
 }
 
 /** Undefined: it is of another group. A text says why it is no object of the Kubernetes API. */

@@ -1,12 +1,11 @@
-import { DEFAULT_CLUSTER_DOMAIN } from '#control-plane/configuration.ts';
 import { createPolicyDistribution } from '#control-plane/discovery/policy-distribution.ts';
 import { KubernetesClient } from '#control-plane/kubernetes/client/kubernetes-client.ts';
 import type { ClusterState } from '#control-plane/kubernetes/cluster-state.ts';
 import { KubernetesSource } from '#control-plane/kubernetes/kubernetes-source.ts';
 import { createMetrics } from '#control-plane/status/metrics.ts';
-import type { Mesh } from '#policy/workload-policy.ts';
 import type { ClusterReach } from '../operations/reach-options.ts';
 import { apiConnectionOf, loadKubeconfig } from './load-kubeconfig.ts';
+import { type GivenMesh, readInstallation } from './read-installation.ts';
 
 /** All has to be listed by then. */
 const READ_TIMEOUT_MS = 60_000;
@@ -16,6 +15,8 @@ const LOOK_INTERVAL_MS = 50;
 /** A cluster as the control plane would see it; it stays up to date until it is closed. */
 export interface ReadCluster {
   readonly state: ClusterState;
+  /** What of the control plane's configuration had to be assumed, and why. */
+  readonly assumption: string | undefined;
   /** Resolves once everything that the resources refer to is known too. */
   settled(): Promise<void>;
   close(): Promise<void>;
@@ -24,18 +25,22 @@ export interface ReadCluster {
 /** Reads a cluster with the code of the control plane, and the rights of the user. Rejects with a sentence. */
 export async function readCluster(
   reach: Pick<ClusterReach, 'kubeconfig' | 'context'>,
-  mesh: Mesh,
+  given: GivenMesh,
   environment: NodeJS.ProcessEnv,
 ): Promise<ReadCluster> {
   const config = await loadKubeconfig(reach.kubeconfig, reach.context, environment);
   const connection = apiConnectionOf(config);
   const client = new KubernetesClient(connection);
+  const { mesh, clusterDomain, meshDefaults, assumption } = await readInstallation(client, given).catch((error) => {
+    client.close();
+    throw new Error(cannotRead(connection.url.origin, error instanceof Error ? error.message : String(error)));
+  });
   const ending = new AbortController();
   const source = new KubernetesSource({
     client,
     mesh,
-    clusterDomain: DEFAULT_CLUSTER_DOMAIN,
-    meshDefaults: undefined,
+    clusterDomain,
+    meshDefaults,
     distribution: createPolicyDistribution(mesh),
     metrics: createMetrics(),
     log: (event, { error } = {}) => {
@@ -80,6 +85,7 @@ export async function readCluster(
   }
   return {
     state: source.state,
+    assumption,
     settled: () =>
       until(() =>
         [...source.state.resources.configMapKeys()].every((key) => {

@@ -1,7 +1,8 @@
-import { formatProblem, type Problem } from '#policy/problem.ts';
+import { compareProblems, formatProblem, type Problem } from '#policy/problem.ts';
+import type { Mesh } from '#policy/workload-policy.ts';
 import type { Effect } from '../cluster/check-cluster.ts';
 import { type Command, type CommandIo, UsageError } from '../command.ts';
-import { loadPolicies } from '../offline/load-policies.ts';
+import { loadManifests } from '../offline/load-manifests.ts';
 import { MESH_HELP, MESH_OPTIONS, meshOf } from '../offline/mesh-options.ts';
 import { parseOptions } from '../offline/parse-options.ts';
 
@@ -12,6 +13,7 @@ const OPTIONS = {
   context: { type: 'string' },
   namespace: { type: 'string', short: 'n' },
   ...MESH_OPTIONS,
+  'trust-domain': { type: 'string' }, // without a default: a cluster's control plane knows its own
 } as const;
 
 export const checkCommand: Command = {
@@ -28,11 +30,17 @@ prints what is wrong or doubtful, one line each:
 
 Errors keep a set from being put in force; warnings do not. Exit code 1 on any error.
 
+Manifests of Kubernetes may stand beside. Pods, Deployments and whatever else makes pods is judged by the
+code of the injector, as in a namespace of the mesh (its label is not asked for); ConfigMaps serve the
+configMapRefs of APISchemas; other objects of Kubernetes are passed over, and counted on standard error.
+In the policy folder of a control plane or a standalone sidecar all these are errors.
+
 With --cluster the resources, Services and Pods of the cluster are read, by the code of the control
-plane and with your rights. Without PATH its resources are checked; FILE is then KIND/NAMESPACE/NAME,
-and LINE:COLUMN those of \`kubectl get -o yaml\`. With PATH it tells what would be said if the files
-were applied: of them, and newly of what is there; and how many pods each would bind. Nothing is
-written. Objects of other groups in the files are left out.
+plane and with your rights; trust domain, cluster domain and meshDefaults are those of its control plane,
+or standard error says what is assumed. Without PATH its resources are checked; FILE is then
+KIND/NAMESPACE/NAME, and LINE:COLUMN those of \`kubectl get -o yaml\`. With PATH it tells what would be
+said if the files were applied: of them, and newly of what is there; and how many pods each would bind.
+Nothing is written. Objects of other groups in the files are left out, but for workloads.
 
   --json                  one JSON object: {"problems": [{"file", "line", "column", "severity",
                           "code", "message"}], "errors": N, "warnings": N}; with --cluster also
@@ -45,6 +53,7 @@ ${MESH_HELP}
 
 Examples:
   lateral check examples/shop/policies
+  lateral check examples/shop/kubernetes
   lateral check --cluster -n shop
   lateral check new-policy.yaml --cluster
 `,
@@ -56,9 +65,9 @@ Examples:
       throw new UsageError('--kubeconfig, --context and --namespace go with --cluster');
     }
     if (positionals.length === 0) throw new UsageError('name a file or folder to check, or --cluster');
-    const { problems, files, sourced } = await loadPolicies(positionals, meshOf(values));
-    const where = `${plural(files, 'file')} (${plural(sourced.length, 'resource')})`;
-    return report(problems, {}, where, values.json, io);
+    const { problems, files, sourced, workloads, passedOver } = await loadManifests(positionals, givenMesh(values));
+    if (passedOver.size > 0) io.stderr(`${passedOverLine(passedOver)}\n`);
+    return report(problems, {}, whereOf(files, sourced.length, workloads), values.json, io);
   },
 };
 
@@ -70,9 +79,12 @@ async function checkAgainstCluster(paths: readonly string[], values: Values, io:
   const { readCluster } = await import('../cluster/read-cluster.ts');
   const { checkCluster, checkManifests } = await import('../cluster/check-cluster.ts');
   const { readManifests } = await import('../cluster/manifest-objects.ts');
-  const manifests = await readManifests(paths);
-  const cluster = await readCluster({ kubeconfig, context }, meshOf(values), process.env);
+  const mesh = givenMesh(values);
+  const given = { trustDomain: values['trust-domain'], rootNamespace: mesh.rootNamespace };
+  const manifests = await readManifests(paths, mesh);
+  const cluster = await readCluster({ kubeconfig, context }, given, process.env);
   try {
+    if (cluster.assumption !== undefined) io.stderr(`${cluster.assumption}\n`);
     if (paths.length === 0) {
       const { problems } = checkCluster(cluster, namespace);
       const where = namespace === undefined ? 'the cluster' : `namespace ${namespace}`;
@@ -81,11 +93,28 @@ async function checkAgainstCluster(paths: readonly string[], values: Values, io:
     const { problems, effects } = await checkManifests(cluster, manifests.objects);
     if (!json) for (const effect of effects) io.stderr(`${effectLine(effect)}\n`);
     if (manifests.others > 0) io.stderr(`${plural(manifests.others, 'object')} of other groups left out\n`);
-    const where = `${plural(manifests.files, 'file')} (${plural(manifests.objects.length, 'resource')})`;
-    return report([...manifests.problems, ...problems], { effects }, where, json, io);
+    const where = whereOf(manifests.files, manifests.objects.length, manifests.workloads);
+    return report([...manifests.problems, ...problems].sort(compareProblems), { effects }, where, json, io);
   } finally {
     await cluster.close();
   }
+}
+
+function givenMesh(values: Values): Mesh {
+  return meshOf({ ...values, 'trust-domain': values['trust-domain'] ?? MESH_OPTIONS['trust-domain'].default });
+}
+
+function whereOf(files: number, resources: number, workloads: number): string {
+  const pods = workloads === 0 ? '' : `, ${plural(workloads, 'workload')}`;
+  return `${plural(files, 'file')} (${plural(resources, 'resource')}${pods})`;
+}
+
+/** E.g. `passed over 3 objects of Kubernetes: 1 Namespace, 2 Service`. */
+function passedOverLine(kinds: ReadonlyMap<string, number>): string {
+  const sorted = [...kinds].sort(([left], [right]) => (left < right ? -1 : 1));
+  const total = sorted.reduce((sum, [, number]) => sum + number, 0);
+  const shown = sorted.map(([kind, number]) => `${number} ${kind}`).join(', ');
+  return `passed over ${plural(total, 'object')} of Kubernetes: ${shown}`;
 }
 
 function effectLine({ resource, change, pods, meshed }: Effect): string {

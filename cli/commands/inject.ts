@@ -1,16 +1,12 @@
 import { join } from 'node:path';
-import {
-  INJECTION_CONFIGURATION,
-  type InjectionSettings,
-  randomKey,
-} from '#control-plane/injection/injection-configuration.ts';
+import { type InjectionSettings, randomKey } from '#control-plane/injection/injection-configuration.ts';
 import { readBoundedFile } from '#files/read-bounded-file.ts';
 import { formatProblem } from '#policy/problem.ts';
-import { textContext } from '#policy/schema/document-context.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { certificatesFromPem } from '#policy/x509/pem.ts';
 import packageDescription from '../../package.json' with { type: 'json' };
 import { type Command, type CommandIo, UsageError } from '../command.ts';
+import { defaultInjection } from '../offline/default-injection.ts';
 import { type FoundPod, injectText } from '../offline/inject-text.ts';
 import { meshOf } from '../offline/mesh-options.ts';
 import { parseOptions } from '../offline/parse-options.ts';
@@ -143,10 +139,7 @@ async function configured({ config, image }: Values, io: CommandIo): Promise<Con
 /** All else by default. */
 function imageOnly(image: string | undefined): InjectionSettings['configuration'] {
   if (image === undefined) throw new UsageError('--image IMAGE is missing (or --config FILE with a section injection)');
-  const faults: string[] = [];
-  const configuration = INJECTION_CONFIGURATION.read({ image }, [], textContext(faults, '--image'));
-  if (configuration === undefined) throw new UsageError(faults.join('; '));
-  return configuration;
+  return defaultInjection(image);
 }
 
 async function readCertificates(path: string): Promise<string> {

@@ -1,26 +1,18 @@
-import { readPolicyFolder } from '#files/read-policy-folder.ts';
 import { type LoadedResources, loadResources } from '#policy/load-resources.ts';
 import { compareProblems, formatProblem } from '#policy/problem.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import type { CommandIo } from '../command.ts';
+import { readFolders } from './read-folders.ts';
 
 /** Reads the resources below all paths as one set. */
 export async function loadPolicies(
   paths: readonly string[],
   mesh: Mesh,
 ): Promise<LoadedResources & { readonly files: number }> {
-  const folders = await Promise.all(paths.map((path) => readPolicyFolder(path)));
-  const files = new Map(folders.flatMap((folder) => folder.files.map((file) => [file.path, file] as const)));
-  const readDocument = (path: string) => {
-    for (const folder of folders) {
-      const text = folder.readDocument(path);
-      if (text !== undefined) return text;
-    }
-    return undefined;
-  };
-  const loaded = loadResources([...files.values()], readDocument, mesh);
-  const problems = [...folders.flatMap((folder) => folder.problems), ...loaded.problems].sort(compareProblems);
-  return { ...loaded, problems, files: files.size };
+  const { files, problems: unread, readDocument } = await readFolders(paths);
+  const loaded = loadResources(files, readDocument, mesh);
+  const problems = [...unread, ...loaded.problems].sort(compareProblems);
+  return { ...loaded, problems, files: files.length };
 }
 
 /** The policies, or undefined after their errors were printed: what is broken must not decide anything. */

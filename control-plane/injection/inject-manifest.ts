@@ -1,3 +1,4 @@
+import type { Path } from '#policy/schema/schema.ts';
 import { type Injection, injectPod } from './inject-pod.ts';
 import type { InjectionSettings } from './injection-configuration.ts';
 import { type JsonObject, objectAt, objectsAt, textAt } from './json-object.ts';
@@ -21,6 +22,8 @@ const POD_PLACES: { readonly [kind: string]: Steps } = {
 export interface ManifestInjection {
   /** E.g. `Deployment shop/web`. */
   readonly name: string;
+  /** Of the pod, or pod template, in the manifest. */
+  readonly path: Path;
   readonly injection: Injection;
   /** Changes of the whole manifest; none unless it was injected. */
   readonly operations: readonly PatchOperation[];
@@ -34,14 +37,14 @@ export function injectManifest(
   manifest: JsonObject,
   namespace: string,
   settings: InjectionSettings,
-  path = '',
+  path: Path = [],
 ): ManifestInjection[] {
   const kind = textAt(manifest, 'kind') ?? '';
   const [group = ''] = (textAt(manifest, 'apiVersion') ?? '').split('/');
   const isList = kind === 'List' || (kind.endsWith('List') && POD_PLACES[`${group}/${kind.slice(0, -'List'.length)}`]);
   if (isList) {
     return objectsAt(manifest, 'items').flatMap((item, index) =>
-      injectManifest(item, namespace, settings, `${path}/items/${index}`),
+      injectManifest(item, namespace, settings, [...path, 'items', index]),
     );
   }
   const place = POD_PLACES[`${group}/${kind}`];
@@ -51,7 +54,8 @@ export function injectManifest(
   const name = textAt(metadata, 'name') ?? textAt(metadata, 'generateName') ?? '';
   const pod = place.reduce<JsonObject>(objectAt, manifest);
   const injection = injectPod(pod, ownNamespace, settings);
-  const podPath = [path, ...place].join('/');
-  const operations = injection.kind === 'injected' ? jsonPatch(pod, injection.pod, podPath) : [];
-  return [{ name: `${kind} ${ownNamespace}/${name}`, injection, operations }];
+  const podPath = [...path, ...place];
+  const pointer = podPath.map((step) => `/${step}`).join('');
+  const operations = injection.kind === 'injected' ? jsonPatch(pod, injection.pod, pointer) : [];
+  return [{ name: `${kind} ${ownNamespace}/${name}`, path: podPath, injection, operations }];
 }

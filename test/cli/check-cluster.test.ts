@@ -34,9 +34,21 @@ function policy(name: string, namespace: string, spec: object) {
   return { apiVersion: 'lateral.dev/v1alpha1', kind: 'AuthorizationPolicy', metadata, spec };
 }
 
+const CONFIG_MAPS = '/api/v1/namespaces/lateral-system/configmaps';
+
+/** The control plane's configuration, where the chart puts it. */
+function configured(more: string) {
+  const text = `apiVersion: lateral.dev/v1alpha1
+kind: ControlPlaneConfig
+authority: {kubernetesSecret: {}}
+${more}`;
+  return [{ metadata: { name: 'lateral-control-plane' }, data: { 'control-plane.yaml': text } }];
+}
+
 const CLUSTER: FakeCluster = {
   objects: { '/apis/lateral.dev/v1alpha1': KINDS },
   lists: {
+    [CONFIG_MAPS]: configured('source: {kubernetes: {}}'),
     '/api/v1/namespaces': [{ metadata: { name: 'shop' } }, { metadata: { name: 'bank' } }],
     '/api/v1/pods': [pod('orders-1', 'orders', true), pod('orders-2', 'orders', false), pod('web-1', 'web', true)],
     '/api/v1/services': [],
@@ -83,6 +95,14 @@ t.test('files are checked against the cluster: what would be said, and whom it w
     'new.yaml': `apiVersion: apps/v1
 kind: Deployment
 metadata: {name: orders, namespace: shop}
+spec:
+  template:
+    metadata: {annotations: {lateral.dev/interception: none}}
+    spec: {containers: [{name: orders, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: orders, namespace: shop}
 ---
 apiVersion: lateral.dev/v1alpha1
 kind: AuthorizationPolicy
@@ -99,15 +119,18 @@ spec: {selector: {matchLabels: {app: web}}, rules: [{}]}
   });
   const file = join(folder, 'new.yaml');
   const { code, stdout, stderr } = await runLateral(t, ['check', file, '--cluster', '--kubeconfig', kubeconfig]);
-  t.match(stdout, new RegExp(`^${file}:10:\\d+: warning unknown_principal `));
-  t.equal(stdout.trimEnd().split('\n').length, 1, stdout);
+  const [first = '', second = '', ...others] = stdout.trimEnd().split('\n');
+  t.match(first, `${file}:6:30: warning injection Deployment shop/orders: interception none: calls to the pod's`);
+  t.match(second, new RegExp(`^${file}:18:\\d+: warning unknown_principal `));
+  t.strictSame(others, []);
   t.match(
     stderr,
     /^AuthorizationPolicy\/shop\/orders: changed; binds 2 pods, of which 1 without a sidecar: nothing guards them$/m,
   );
   t.match(stderr, /^AuthorizationPolicy\/shop\/more: new; binds 1 pod$/m);
   t.match(stderr, /^1 object of other groups left out$/m);
-  t.match(stderr, /^0 errors, 1 warning in 1 file \(2 resources\)$/m);
+  t.match(stderr, /^0 errors, 2 warnings in 1 file \(2 resources, 1 workload\)$/m);
+  t.notMatch(stderr, /assumed/);
   t.equal(code, 0);
 });
 
@@ -120,6 +143,62 @@ t.test('what cannot be read says which right is missing', async (t) => {
     stderr,
     /cannot read the cluster http.*pods.*your user may not list and watch it; docs\/operating\.md has a ClusterRole/,
   );
+});
+
+t.test('trust domain and cluster domain are those of the control plane', async (t) => {
+  const files = {
+    'm.yaml': `apiVersion: lateral.dev/v1alpha1
+kind: MeshService
+metadata: {name: more, namespace: shop}
+spec: {hosts: [orders.shop.svc.corp.example], ports: [{port: 80, protocol: http}], endpoints: []}
+---
+apiVersion: lateral.dev/v1alpha1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: shop}
+spec: {selector: {matchLabels: {app: web}}, rules: [{from: [{source: {principals: [corp.example/ns/shop/sa/web]}}]}]}
+`,
+  };
+  const service = { metadata: { namespace: 'shop', name: 'orders', uid: 's' }, spec: { ports: [{ port: 80 }] } };
+  const lists = {
+    ...CLUSTER.lists,
+    '/api/v1/services': [service],
+    '/apis/lateral.dev/v1alpha1/meshservices': [],
+    [CONFIG_MAPS]: configured(
+      'trustDomain: corp.example\nsource: {kubernetes: {clusterDomain: corp.example}}\nmeshDefaults: {mode: Audit}',
+    ),
+  };
+  const resources = [...KINDS.resources, { name: 'meshservices', kind: 'MeshService', namespaced: true }];
+  const cluster = { ...CLUSTER, objects: { '/apis/lateral.dev/v1alpha1': { resources } }, lists };
+  const { folder, kubeconfig } = await folderWith(t, files, cluster);
+  const args = ['check', join(folder, 'm.yaml'), '--cluster', '--kubeconfig', kubeconfig];
+  const { stdout, stderr } = await runLateral(t, args);
+  t.match(
+    stdout,
+    /m\.yaml:4:\d+: error duplicate_host the host orders\.shop\.svc\.corp\.example is already claimed by Service/,
+  );
+  t.notMatch(stdout, /m\.yaml:9/);
+  t.notMatch(stderr, /assumed/);
+
+  const given = await runLateral(t, [...args, '--trust-domain', 'cluster.local']);
+  t.match(given.stdout, /m\.yaml:9:\d+: warning unknown_principal .*that of the mesh is cluster\.local/);
+});
+
+t.test('what of the control plane cannot be read is assumed, and said so', async (t) => {
+  for (const [change, why] of [
+    [{ forbidden: CONFIG_MAPS }, /ConfigMap lateral-system\/lateral-control-plane may not be read by your user/],
+    [{ lists: { ...CLUSTER.lists, [CONFIG_MAPS]: [] } }, /is not there \(--root-namespace names/],
+    [
+      { lists: { ...CLUSTER.lists, [CONFIG_MAPS]: configured('source: {kubernetes: {}}\nnewField: 1') } },
+      /this version of lateral: unknown field/,
+    ],
+  ] as const) {
+    const { kubeconfig } = await folderWith(t, {}, { ...CLUSTER, ...change });
+    const args = ['check', '--cluster', '-n', 'shop', '--kubeconfig', kubeconfig];
+    const { code, stderr } = await runLateral(t, args);
+    t.match(stderr, /^assumed: trust domain cluster\.local, cluster domain cluster\.local and no meshDefaults/);
+    t.match(stderr, why);
+    t.equal(code, 0);
+  }
 });
 
 t.test('wrong usage says what to change', async (t) => {

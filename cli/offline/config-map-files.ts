@@ -1,0 +1,72 @@
+import { type JsonObject, objectAt, textAt } from '#control-plane/injection/json-object.ts';
+import type { PlacedDocument } from '#policy/load-resources.ts';
+import type { Problem } from '#policy/problem.ts';
+import type { NamedDocuments } from '#policy/resource/read-resource.ts';
+import { problemAt } from '#policy/resource/sourced-resource.ts';
+import { isRecord } from '#policy/schema/schema.ts';
+import { DEFAULT_NAMESPACE } from './check-workload.ts';
+
+/** Stands for a document that is not known; nothing is said of it. */
+const UNKNOWN_DOCUMENT = '{}';
+
+/** What one APISchema takes from the ConfigMaps among the files. */
+export interface ConfigMapReading {
+  readonly read: NamedDocuments['configMaps'];
+  /** True once something that it asked for was not there: what it was given is no document. */
+  isIncomplete(): boolean;
+}
+
+/** The ConfigMaps among files, for the APISchemas of their namespaces. */
+export class ConfigMapFiles {
+  readonly #byName = new Map<string, JsonObject>();
+  readonly #used = new Set<unknown>();
+
+  /** The last of a name is the one that stays, as with `kubectl apply`. */
+  constructor(objects: readonly unknown[]) {
+    for (const object of objects) {
+      if (!isRecord(object) || object.kind !== 'ConfigMap' || object.apiVersion !== 'v1') continue;
+      const metadata = objectAt(object, 'metadata');
+      const namespace = textAt(metadata, 'namespace') ?? DEFAULT_NAMESPACE;
+      this.#byName.set(`${namespace}/${textAt(metadata, 'name') ?? ''}`, object);
+    }
+  }
+
+  isUsed(object: unknown): boolean {
+    return this.#used.has(object);
+  }
+
+  /**
+   * Reads for the APISchema at a place. A ConfigMap that is not among the files may be in the cluster, made by other means:
+   * the doubt is a warning. A key that one among them has not is an error.
+   */
+  readFor(place: PlacedDocument, problems: Problem[]): ConfigMapReading {
+    let isIncomplete = false;
+    const report = (index: number, severity: Problem['severity'], message: string) => {
+      isIncomplete = true;
+      const shown = `spec.openapi.configMapRefs[${index}]: ${message}`;
+      const path = ['spec', 'openapi', 'configMapRefs', index];
+      problems.push(problemAt(place, path, severity, 'missing_config_map', shown));
+    };
+    return {
+      isIncomplete: () => isIncomplete,
+      read: (namespace, references) => {
+        const texts = references.map(({ name, key }, index) => {
+          const configMap = this.#byName.get(`${namespace}/${name}`);
+          if (configMap === undefined) {
+            const message = `ConfigMap ${name} of namespace ${namespace} is not among the files, so the document is not checked; name its file too, or check against the cluster that has it (--cluster)`;
+            report(index, 'warning', message);
+            return '';
+          }
+          this.#used.add(configMap);
+          const data = objectAt(configMap, 'data');
+          const text = textAt(data, key);
+          if (text !== undefined && Object.hasOwn(data, key)) return text;
+          const keys = Object.keys(data).join(', ') || 'none';
+          report(index, 'error', `ConfigMap ${name} has no key ${key} in its data; it has ${keys}`);
+          return '';
+        });
+        return isIncomplete ? UNKNOWN_DOCUMENT : texts.join('');
+      },
+    };
+  }
+}

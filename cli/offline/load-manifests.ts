@@ -1,0 +1,72 @@
+import {
+  fileBeside,
+  givenOf,
+  judgeTogether,
+  type PlacedDocument,
+  placedDocuments,
+  type ReadDocument,
+  readPlaced,
+} from '#policy/load-resources.ts';
+import { compareProblems, type Problem } from '#policy/problem.ts';
+import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
+import type { SourceFile } from '#policy/resource-set.ts';
+import type { Mesh } from '#policy/workload-policy.ts';
+import { isBuiltIn } from './built-in-kinds.ts';
+import { checkWorkload } from './check-workload.ts';
+import { ConfigMapFiles } from './config-map-files.ts';
+import { readFolders } from './read-folders.ts';
+
+/** What files hold that are resources of the mesh, workloads, and other objects of Kubernetes beside them. */
+export interface LoadedManifests {
+  readonly problems: readonly Problem[];
+  readonly sourced: readonly SourcedResource[];
+  readonly files: number;
+  /** Pods and pod templates that were judged. */
+  readonly workloads: number;
+  /** Objects of Kubernetes that nothing is said of, by kind. */
+  readonly passedOver: ReadonlyMap<string, number>;
+}
+
+/** Reads files as `kubectl apply -f` takes them: resources as one set, workloads as the injector would judge them. */
+export async function loadManifests(paths: readonly string[], mesh: Mesh): Promise<LoadedManifests> {
+  const { files, problems, readDocument } = await readFolders(paths);
+  const loaded = judgeFiles(files, readDocument, mesh);
+  return { ...loaded, problems: [...problems, ...loaded.problems].sort(compareProblems), files: files.length };
+}
+
+function judgeFiles(
+  files: readonly SourceFile[],
+  readDocument: ReadDocument,
+  mesh: Mesh,
+): Omit<LoadedManifests, 'files'> {
+  const problems: Problem[] = [];
+  const { builtIn = [], other = [] } = Object.groupBy(placedDocuments(files, problems), (place) =>
+    isBuiltIn(givenOf(place)) ? 'builtIn' : 'other',
+  );
+  const configMaps = new ConfigMapFiles(builtIn.map(givenOf));
+  const read: SourcedResource[] = [];
+  const unknown = new Set<SourcedResource>();
+  for (const place of other) {
+    const texts = configMaps.readFor(place, problems);
+    const named = { file: fileBeside(place.file, readDocument), configMaps: texts.read };
+    const sourced = readPlaced(place, mesh, problems, named);
+    if (sourced === undefined) continue;
+    read.push(sourced);
+    if (texts.isIncomplete()) unknown.add(sourced);
+  }
+  const sourced = judgeTogether(read, mesh, problems, unknown);
+  const passedOver = new Map<string, number>();
+  let workloads = 0;
+  for (const place of builtIn) {
+    const { pods, problems: found } = checkWorkload(place, mesh);
+    workloads += pods;
+    problems.push(...found);
+    if (pods === 0 && !configMaps.isUsed(givenOf(place))) countKind(place, passedOver);
+  }
+  return { problems, sourced, workloads, passedOver };
+}
+
+function countKind(place: PlacedDocument, counts: Map<string, number>): void {
+  const given = givenOf(place);
+  if (isBuiltIn(given)) counts.set(given.kind, (counts.get(given.kind) ?? 0) + 1);
+}
