@@ -11,7 +11,7 @@ import type { Snapshot } from './resource-set.ts';
 import { DocumentMemory } from './snapshot/document-memory.ts';
 import { SnapshotError } from './snapshot/snapshot-error.ts';
 import type { GenerateValidators } from './validation/generate-validators.ts';
-import type { Mesh, RequestValidation, Workload, WorkloadPolicy } from './workload-policy.ts';
+import type { BoundWorkload, Mesh, RequestValidation, WorkloadPolicy } from './workload-policy.ts';
 
 /** The law for one workload, and what of it could not be compiled as it was meant. */
 export interface CompiledWorkloadPolicy extends WorkloadPolicy {
@@ -29,7 +29,7 @@ export interface CompiledWorkloadPolicy extends WorkloadPolicy {
  */
 export async function compileWorkloadPolicy(
   snapshot: Snapshot,
-  workload: Workload,
+  workload: BoundWorkload,
   mesh: Mesh,
   generate: GenerateValidators,
   memory = new DocumentMemory(mesh),

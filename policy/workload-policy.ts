@@ -11,6 +11,12 @@ export interface Workload {
   readonly labels: { readonly [key: string]: string };
 }
 
+/**
+ * A workload whose law is compiled. `labels` undefined: whoever gave the resources has chosen them by labels of its own
+ * knowledge (the control plane, by those of the Pod), so that every selector among them matches.
+ */
+export type BoundWorkload = Omit<Workload, 'labels'> & { readonly labels: Workload['labels'] | undefined };
+
 /** The mesh a workload is part of. */
 export interface Mesh {
   readonly trustDomain: string;

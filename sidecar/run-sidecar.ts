@@ -6,7 +6,7 @@ import { openAdmin } from './admin/open-admin.ts';
 import type { SidecarConfiguration } from './configuration/sidecar-configuration.ts';
 import type { OpenTap } from './control/relay-tap.ts';
 import { endSpareWorker, generateInWorker, startSpareWorker } from './policy/generate-in-worker.ts';
-import { PolicyInForce } from './policy/policy-in-force.ts';
+import { policyInForceOf } from './policy/policy-in-force.ts';
 import { PolicyStatus } from './policy/policy-status.ts';
 import { openPolicyFeed, type PolicyFeed } from './policy-feed.ts';
 import { DecisionRing } from './telemetry/decision-ring.ts';
@@ -111,7 +111,6 @@ async function openTraffic(
     const shared = { configuration, credentials, generate: generateInWorker };
     return { traffic: new WorkerPool({ ...shared, log, onLogWanted, spans, decisions }), log };
   }
-  const { workload, trustDomain, rootNamespace } = configuration;
   const log = new LogWriter(lines);
   lines.onWanted((isWanted) => {
     log.isOff = !isWanted;
@@ -119,7 +118,7 @@ async function openTraffic(
   const traffic = new ServedTraffic({
     configuration,
     credentials,
-    policy: new PolicyInForce(workload, { trustDomain, rootNamespace }, generateInWorker),
+    policy: policyInForceOf(configuration, generateInWorker),
     log,
     logKey: randomBytes(32),
     recorders: [ring, ...(spans === undefined ? [] : [spans]), ...(observer === undefined ? [] : [observer])],

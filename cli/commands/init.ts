@@ -2,7 +2,11 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { parseArgs } from 'node:util';
 import { applyRedirection } from '#sidecar/interception/apply-redirection.ts';
 import { METRICS_PORT, type Redirection, redirectionRules } from '#sidecar/interception/redirection-rules.ts';
+import { waitUntilReady } from '#sidecar/probes/wait-ready.ts';
 import { type Command, UsageError } from '../command.ts';
+
+/** Of an injected sidecar. */
+const ADMIN_PORT = 15000;
 
 const help = `Usage: lateral init [OPTIONS]
 
@@ -16,6 +20,7 @@ NET_ADMIN, and the programs iptables-restore and ip6tables-restore (IPv6 is left
   --exclude-inbound-ports …     ports of the pod that are reached past it: 9000,9001 (${METRICS_PORT} always is)
   --exclude-outbound-ports …    ports that the app reaches past it: 3306
   --exclude-outbound-cidrs …    networks that the app reaches past it: 10.9.0.0/16,fd00:9::/32
+  --wait-ready                  waits first until the sidecar of this pod serves (its admin port 15000), 120 s at most
   --dry-run                     prints the input of iptables-restore and ip6tables-restore, and changes nothing
 
 Loopback traffic, and UDP, are never redirected.
@@ -31,6 +36,7 @@ const OPTIONS = {
   'exclude-inbound-ports': { type: 'string', default: '' },
   'exclude-outbound-ports': { type: 'string', default: '' },
   'exclude-outbound-cidrs': { type: 'string', default: '' },
+  'wait-ready': { type: 'boolean', default: false },
   'dry-run': { type: 'boolean', default: false },
 } as const;
 
@@ -60,6 +66,7 @@ export const initCommand: Command = {
       }
       return 0;
     }
+    if (values['wait-ready']) await waitUntilReady(ADMIN_PORT);
     const families = await applyRedirection(redirection);
     io.stdout(`${JSON.stringify({ event: 'redirected', families, ...redirection })}\n`);
     return 0;

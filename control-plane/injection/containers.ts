@@ -33,8 +33,12 @@ const RESTRICTED = {
   seccompProfile: { type: 'RuntimeDefault' },
 };
 
-/** Redirects the pod's traffic, and ends. */
-export function initContainer(choices: PodChoices, { configuration }: InjectionSettings): JsonObject {
+/** Redirects the pod's traffic, and ends. `isBehindSidecar`: not before that serves, so that it holds back all that come after. */
+export function initContainer(
+  choices: PodChoices,
+  { configuration }: InjectionSettings,
+  isBehindSidecar: boolean,
+): JsonObject {
   const excluded = (name: string, values: readonly (number | string)[]) =>
     values.length === 0 ? [] : [name, values.join(',')];
   return {
@@ -42,6 +46,7 @@ export function initContainer(choices: PodChoices, { configuration }: InjectionS
     ...image(configuration),
     args: [
       'init',
+      ...(isBehindSidecar ? ['--wait-ready'] : []),
       ...excluded('--exclude-inbound-ports', choices.excludeInboundPorts),
       ...excluded('--exclude-outbound-ports', choices.excludeOutboundPorts),
       ...excluded('--exclude-outbound-cidrs', choices.excludeOutboundCidrs),
@@ -57,12 +62,15 @@ export function initContainer(choices: PodChoices, { configuration }: InjectionS
   };
 }
 
-/** The proxy. `isNative`: as an init container that goes on; else it holds back the containers behind it by a hook. */
+/**
+ * The proxy. `isNative`: as an init container that goes on, else as the first of the containers. Those behind it are held back
+ * until it serves: by lateral-init where there is one (`isHeld`), else by a probe or a hook.
+ */
 export function sidecarContainer(
   configurationText: string,
   choices: PodChoices,
   { configuration }: InjectionSettings,
-  isNative: boolean,
+  { isNative, isHeld }: { readonly isNative: boolean; readonly isHeld: boolean },
 ): JsonObject {
   return {
     name: SIDECAR_CONTAINER,
@@ -70,7 +78,7 @@ export function sidecarContainer(
     args: ['sidecar', '--config', `env:${CONFIGURATION_VARIABLE}`],
     env: [...POD_ENVIRONMENT, { name: CONFIGURATION_VARIABLE, value: configurationText }],
     ports: [{ name: SCRAPED_PORT_NAME, containerPort: METRICS_PORT, protocol: 'TCP' }],
-    ...(isNative ? nativeLife() : classicLife(configuration.drainSeconds)),
+    ...(isNative ? nativeLife(isHeld) : classicLife(configuration.drainSeconds)),
     readinessProbe: { httpGet: agentGet('/readyz'), periodSeconds: READINESS_PERIOD_SECONDS, timeoutSeconds: 1 },
     resources: sidecarResources(choices, configuration.resources),
     securityContext: {
@@ -103,8 +111,12 @@ function image({ image, imagePullPolicy }: InjectionSettings['configuration']): 
   return { image, ...(imagePullPolicy === undefined ? {} : { imagePullPolicy }) };
 }
 
-/** The containers behind it start once its startup probe has passed; it ends after all others. */
-function nativeLife(): JsonObject {
+/**
+ * It ends after all others. The kubelet looks at containers once a second: where lateral-init waits for the sidecar anyhow, a
+ * startup probe would only cost the pod another second.
+ */
+function nativeLife(isHeld: boolean): JsonObject {
+  if (isHeld) return { restartPolicy: 'Always' };
   return {
     restartPolicy: 'Always',
     startupProbe: {

@@ -72,9 +72,10 @@ function withSidecar(pod: JsonObject, choices: PodChoices, settings: InjectionSe
   if (!isRedirected) warnings.push(...explicitWarnings(listeners, choices));
   const labels = textsAt(objectAt(pod, 'metadata'), 'labels');
   const text = sidecarSettings({ labels, choices, listeners, probes }, settings);
-  const sidecar = sidecarContainer(text, choices, settings, isNative);
-  const init = isRedirected ? [initContainer(choices, settings)] : [];
-  const inits = isNative ? [...init, sidecar, ...initContainers] : [...initContainers, ...init];
+  const isHeld = isNative && isRedirected;
+  const sidecar = sidecarContainer(text, choices, settings, { isNative, isHeld });
+  const init = isRedirected ? [initContainer(choices, settings, isHeld)] : [];
+  const inits = isNative ? [sidecar, ...init, ...initContainers] : [...initContainers, ...init];
   return {
     warnings,
     configurationBytes: Buffer.byteLength(text),

@@ -5,9 +5,9 @@ import type {
   AuthorizationDecision,
   AuthorizationRequest,
   Authorizer,
+  BoundWorkload,
   EffectiveDefaults,
   Mesh,
-  Workload,
 } from '../workload-policy.ts';
 import { type CompiledRule, compileRule, type Miss } from './compile-rule.ts';
 
@@ -24,7 +24,7 @@ interface DecidingRule extends CompiledRule {
  */
 export function compileAuthorizer(
   policies: readonly Resource<AuthorizationPolicySpec>[],
-  workload: Pick<Workload, 'namespace' | 'name' | 'labels'>,
+  workload: Pick<BoundWorkload, 'namespace' | 'name' | 'labels'>,
   mesh: Mesh,
   defaults: Pick<EffectiveDefaults, 'authorizationDefault'>,
 ): Authorizer {
@@ -58,7 +58,7 @@ function compilePolicy({ namespace, name, spec }: Resource<AuthorizationPolicySp
 }
 
 function withoutAllowPolicy(
-  { namespace, name }: Pick<Workload, 'namespace' | 'name'>,
+  { namespace, name }: Pick<BoundWorkload, 'namespace' | 'name'>,
   { authorizationDefault }: Pick<EffectiveDefaults, 'authorizationDefault'>,
 ): AuthorizationDecision {
   const facts = { policy: undefined, rule: undefined };

@@ -1,7 +1,7 @@
 import type { Resource } from '../resource/kind.ts';
 import type { MutualTlsMode, PeerAuthenticationSpec } from '../resource/kinds/peer-authentication.ts';
 import { hasLabels, selects } from '../resource/kinds/workload-selector.ts';
-import type { Mesh, MtlsMode, Workload } from '../workload-policy.ts';
+import type { BoundWorkload, Mesh, MtlsMode } from '../workload-policy.ts';
 
 /** The mutual TLS modes of one workload. */
 export interface MtlsModes {
@@ -18,7 +18,7 @@ export interface MtlsModes {
  */
 export function compileMtlsModes(
   policies: readonly Resource<PeerAuthenticationSpec>[],
-  workload: Pick<Workload, 'namespace' | 'labels'>,
+  workload: Pick<BoundWorkload, 'namespace' | 'labels'>,
   mesh: Mesh,
   meshDefault: MtlsMode,
 ): MtlsModes {

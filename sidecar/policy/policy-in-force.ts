@@ -3,18 +3,29 @@ import { Refusal } from '#policy/error/refusal.ts';
 import type { Snapshot } from '#policy/resource-set.ts';
 import { DocumentMemory } from '#policy/snapshot/document-memory.ts';
 import type { GenerateValidators } from '#policy/validation/generate-validators.ts';
-import type { Mesh, Workload, WorkloadPolicy } from '#policy/workload-policy.ts';
+import type { BoundWorkload, Mesh, WorkloadPolicy } from '#policy/workload-policy.ts';
+import type { SidecarConfiguration } from '../configuration/sidecar-configuration.ts';
 import type { PolicyTarget, PreparedPolicy } from './policy-target.ts';
+
+/**
+ * The law of the workload that is configured. A control plane chooses its policies, in Kubernetes by the Pod's labels, which may
+ * be others by now than those of the configuration; without one the sidecar chooses by its own.
+ */
+export function policyInForceOf(configuration: SidecarConfiguration, generate: GenerateValidators): PolicyInForce {
+  const { workload, controlPlane, trustDomain, rootNamespace } = configuration;
+  const labels = controlPlane === undefined ? workload.labels : undefined;
+  return new PolicyInForce({ ...workload, labels }, { trustDomain, rootNamespace }, generate);
+}
 
 /** The one place of a thread that holds the law in force. Exchanges take it at their beginning and keep it. */
 export class PolicyInForce implements PolicyTarget {
-  readonly #workload: Workload;
+  readonly #workload: BoundWorkload;
   readonly #mesh: Mesh;
   readonly #generate: GenerateValidators;
   readonly #memory: DocumentMemory;
   #policy: WorkloadPolicy | undefined;
 
-  constructor(workload: Workload, mesh: Mesh, generate: GenerateValidators) {
+  constructor(workload: BoundWorkload, mesh: Mesh, generate: GenerateValidators) {
     this.#workload = workload;
     this.#mesh = mesh;
     this.#generate = generate;

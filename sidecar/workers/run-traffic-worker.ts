@@ -1,6 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { GeneratedValidator, GenerateValidators } from '#policy/validation/generate-validators.ts';
-import { PolicyInForce } from '../policy/policy-in-force.ts';
+import { policyInForceOf } from '../policy/policy-in-force.ts';
 import { reasonsOf } from '../policy/policy-status.ts';
 import type { PreparedPolicy } from '../policy/policy-target.ts';
 import { LogWriter } from '../telemetry/log-writer.ts';
@@ -15,10 +15,9 @@ import { ReceivedCredentials } from './received-credentials.ts';
 export function runTrafficWorker(port: MessagePort, settings: WorkerSettings): void {
   const { configuration, wantsSpans } = settings;
   const post = (message: FromWorker) => port.postMessage(message);
-  const { workload, trustDomain, rootNamespace } = configuration;
   const credentials = new ReceivedCredentials(settings.credentials);
   const generator = new RemoteGenerator((id, jobs) => post({ kind: 'generate', id, jobs }));
-  const policy = new PolicyInForce(workload, { trustDomain, rootNamespace }, generator.generate);
+  const policy = policyInForceOf(configuration, generator.generate);
   const lines = new ForwardedLog((bytes) => {
     const message: FromWorker = { kind: 'lines', bytes };
     port.postMessage(message, [bytes.buffer]);

@@ -47,8 +47,8 @@ t.test('a labelled namespace is part of the mesh', async (t) => {
     t.strictSame(
       initContainers.map(({ name, restartPolicy }: { name: string; restartPolicy?: string }) => [name, restartPolicy]),
       [
-        ['lateral-init', undefined],
         ['lateral-sidecar', 'Always'],
+        ['lateral-init', undefined],
       ],
     );
     t.equal(containers.length, 1);

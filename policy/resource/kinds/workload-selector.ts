@@ -1,5 +1,5 @@
 import { type Infer, map, object, optional, type Schema, string } from '../../schema/schema.ts';
-import type { Workload } from '../../workload-policy.ts';
+import type { BoundWorkload } from '../../workload-policy.ts';
 
 const labelValue = string({
   minLength: 0,
@@ -27,10 +27,11 @@ export function hasLabels(selector: WorkloadSelector | undefined): boolean {
 export function selects(
   policyNamespace: string,
   selector: WorkloadSelector | undefined,
-  workload: Pick<Workload, 'namespace' | 'labels'>,
+  workload: Pick<BoundWorkload, 'namespace' | 'labels'>,
   rootNamespace: string,
 ): boolean {
   if (policyNamespace !== workload.namespace && policyNamespace !== rootNamespace) return false;
+  if (workload.labels === undefined) return true;
   for (const [key, value] of Object.entries(selector?.matchLabels ?? {})) {
     if (!Object.hasOwn(workload.labels, key) || workload.labels[key] !== value) return false;
   }

@@ -175,10 +175,10 @@ t.test('of containers that other webhooks add afterwards the probes are led thro
     name: 'late',
     livenessProbe: { httpGet: { path: '/app-health/late/liveness', port: 15020, scheme: 'HTTP' }, periodSeconds: 7 },
   });
-  const [init, sidecar] = objectsAt(objectAt(second.pod, 'spec'), 'initContainers');
+  const [sidecar, init] = objectsAt(objectAt(second.pod, 'spec'), 'initContainers');
   const configuration = JSON.parse(String(objectsAt(sidecar ?? {}, 'env').at(-1)?.['value']));
   t.match(configuration.probes, [{ container: 'late', kind: 'liveness', http: { port: 9000, path: '/live?a=$$(B)' } }]);
   t.equal(configuration.workload.name, '$(POD_NAME)');
-  t.same(init, objectsAt(spec, 'initContainers')[0]);
+  t.same(init, objectsAt(spec, 'initContainers')[1]);
   t.match(injectPod(second.pod, 'shop', settings), { kind: 'skipped', reason: 'already injected' });
 });

@@ -118,6 +118,22 @@ t.test('a snapshot compiles to the law of its workload', async (t) => {
   t.match(compiled.services.resolve('orders.example.com'), { namespace: 'other', name: 'orders' });
 });
 
+t.test(
+  'policies that the control plane chose bind the workload, whatever labels its sidecar was started with',
+  async (t) => {
+    const snapshot = selectSnapshot(resources, orders, MESH);
+    const chosen = await compileWorkloadPolicy(snapshot, { ...orders, labels: undefined }, MESH, async () => []);
+    t.equal(chosen.validation?.policy, 'shop/orders');
+    const byItself = await compileWorkloadPolicy(
+      snapshot,
+      { ...orders, labels: { app: 'before' } },
+      MESH,
+      async () => [],
+    );
+    t.equal(byItself.validation, undefined, 'without a control plane its own labels count');
+  },
+);
+
 t.test('a document that this program cannot read refuses the snapshot with the reason', async (t) => {
   const document =
     '{"apiVersion":"security.istio.io/v1","kind":"AuthorizationPolicy","metadata":{"name":"p","namespace":"shop"},"spec":{"actoin":"DENY"}}';
