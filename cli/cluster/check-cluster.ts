@@ -8,7 +8,7 @@ import {
 } from '#control-plane/kubernetes/judge-object.ts';
 import type { MeshObject } from '#control-plane/kubernetes/mesh-objects.ts';
 import { compareProblems, type Problem } from '#policy/problem.ts';
-import type { ManifestObject } from './manifest-objects.ts';
+import type { Manifests } from './manifest-objects.ts';
 import type { ReadCluster } from './read-cluster.ts';
 
 /** What applying a manifest's object would do. */
@@ -40,13 +40,14 @@ export function checkCluster({ state }: ReadCluster, namespace: string | undefin
  */
 export async function checkManifests(
   cluster: ReadCluster,
-  manifests: readonly ManifestObject[],
+  { objects: manifests, configMaps }: Pick<Manifests, 'objects' | 'configMaps'>,
 ): Promise<ClusterFindings> {
   const { state } = cluster;
   const keys = new Set(manifests.map(({ object }) => object.key));
   const others = [...state.resources.values()].map(({ object }) => object).filter(({ key }) => !keys.has(key));
   const before = new Set(others.flatMap((object) => findingsOf(object, state, undefined)).map(textOf));
   const changes = new Map(manifests.map(({ object }) => [object.key, changeOf(object, state)]));
+  cluster.plan(configMaps);
   for (const { object } of manifests) state.resourceChanged(object.key, inPlaceOf(object, state));
   state.refresh();
   await cluster.settled();

@@ -6,6 +6,7 @@ import { problemAt } from '#policy/resource/sourced-resource.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { checkWorkload } from '../offline/check-workload.ts';
+import { ConfigMapFiles } from '../offline/config-map-files.ts';
 import { readFolders } from '../offline/read-folders.ts';
 
 /** API groups whose objects are looked at. */
@@ -26,8 +27,9 @@ export interface Manifests {
   readonly files: number;
   /** Pods and pod templates, which were judged as the injector would judge them. */
   readonly workloads: number;
-  /** Objects of other groups, which are none of the mesh's affair. */
-  readonly others: number;
+  readonly configMaps: ConfigMapFiles;
+  /** All else, which is none of the mesh's affair: objects of other groups. */
+  readonly others: readonly unknown[];
 }
 
 /** Reads manifests as `kubectl apply -f` takes them: any objects, of which those of the mesh are kept. */
@@ -36,19 +38,20 @@ export async function readManifests(paths: readonly string[], mesh: Mesh): Promi
   const problems = [...unread];
   const objects: ManifestObject[] = [];
   let workloads = 0;
-  let others = 0;
+  const others: unknown[] = [];
   for (const place of placedDocuments(files, problems)) {
-    const read = readObject(givenOf(place));
+    const given = givenOf(place);
+    const read = readObject(given);
     if (typeof read === 'string') problems.push(problemAt(place, [], 'error', 'not_an_object', read));
     else if (read !== undefined) objects.push({ object: read, place });
     else {
       const { pods, problems: found } = checkWorkload(place, mesh);
       problems.push(...found);
       workloads += pods;
-      if (pods === 0) others++;
+      if (pods === 0) others.push(given);
     }
   }
-  return { objects, problems, files: files.length, workloads, others };
+  return { objects, problems, files: files.length, workloads, configMaps: new ConfigMapFiles(others), others };
 }
 
 /** Undefined: it is of another group. A text says why it is no object of the Kubernetes API. */

@@ -3,6 +3,7 @@ import { KubernetesClient } from '#control-plane/kubernetes/client/kubernetes-cl
 import type { ClusterState } from '#control-plane/kubernetes/cluster-state.ts';
 import { KubernetesSource } from '#control-plane/kubernetes/kubernetes-source.ts';
 import { createMetrics } from '#control-plane/status/metrics.ts';
+import type { ConfigMapFiles } from '../offline/config-map-files.ts';
 import type { ClusterReach } from '../operations/reach-options.ts';
 import { apiConnectionOf, loadKubeconfig } from './load-kubeconfig.ts';
 import { type GivenMesh, readInstallation } from './read-installation.ts';
@@ -17,6 +18,8 @@ export interface ReadCluster {
   readonly state: ClusterState;
   /** What of the control plane's configuration had to be assumed, and why. */
   readonly assumption: string | undefined;
+  /** From now on these ConfigMaps count as if they were in the cluster. */
+  plan(configMaps: ConfigMapFiles): void;
   /** Resolves once everything that the resources refer to is known too. */
   settled(): Promise<void>;
   close(): Promise<void>;
@@ -47,9 +50,11 @@ export async function readCluster(
       if (event === 'kubernetes_discovery_failed') refusal ??= String(error);
     },
     printProblems: () => {},
+    plannedConfigMap: (...name) => planned?.text(...name),
     signal: ending.signal,
   });
   let refusal: string | undefined;
+  let planned: ConfigMapFiles | undefined;
   const close = async () => {
     ending.abort();
     await source.close();
@@ -86,6 +91,10 @@ export async function readCluster(
   return {
     state: source.state,
     assumption,
+    plan(configMaps) {
+      planned = configMaps;
+      for (const name of configMaps.names) source.state.configMapChanged(...name);
+    },
     settled: () =>
       until(() =>
         [...source.state.resources.configMapKeys()].every((key) => {

@@ -40,7 +40,7 @@ plane and with your rights; trust domain, cluster domain and meshDefaults are th
 or standard error says what is assumed. Without PATH its resources are checked; FILE is then
 KIND/NAMESPACE/NAME, and LINE:COLUMN those of \`kubectl get -o yaml\`. With PATH it tells what would be
 said if the files were applied: of them, and newly of what is there; and how many pods each would bind.
-Nothing is written. Objects of other groups in the files are left out, but for workloads.
+Nothing is written. Of other groups only workloads are looked at, and ConfigMaps that APISchemas name.
 
   --json                  one JSON object: {"problems": [{"file", "line", "column", "severity",
                           "code", "message"}], "errors": N, "warnings": N}; with --cluster also
@@ -90,9 +90,10 @@ async function checkAgainstCluster(paths: readonly string[], values: Values, io:
       const where = namespace === undefined ? 'the cluster' : `namespace ${namespace}`;
       return report(problems, { effects: [] }, where, json, io);
     }
-    const { problems, effects } = await checkManifests(cluster, manifests.objects);
+    const { problems, effects } = await checkManifests(cluster, manifests);
     if (!json) for (const effect of effects) io.stderr(`${effectLine(effect)}\n`);
-    if (manifests.others > 0) io.stderr(`${plural(manifests.others, 'object')} of other groups left out\n`);
+    const others = manifests.others.filter((object) => !manifests.configMaps.isUsed(object)).length;
+    if (others > 0) io.stderr(`${plural(others, 'object')} of other groups left out\n`);
     const where = whereOf(manifests.files, manifests.objects.length, manifests.workloads);
     return report([...manifests.problems, ...problems].sort(compareProblems), { effects }, where, json, io);
   } finally {

@@ -1,10 +1,14 @@
-import { type JsonObject, objectAt, textAt } from '#control-plane/injection/json-object.ts';
+import { type JsonObject, objectAt, textAt, textsAt } from '#control-plane/injection/json-object.ts';
+import type { ConfigMapText } from '#control-plane/kubernetes/cluster-view.ts';
 import type { PlacedDocument } from '#policy/load-resources.ts';
 import type { Problem } from '#policy/problem.ts';
 import type { NamedDocuments } from '#policy/resource/read-resource.ts';
 import { problemAt } from '#policy/resource/sourced-resource.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { DEFAULT_NAMESPACE } from './check-workload.ts';
+
+const NOT_AMONG_FILES =
+  'is not among the files, so the document is not checked; name its file too, or check against the cluster that has it (--cluster)';
 
 /** Stands for a document that is not known; nothing is said of it. */
 const UNKNOWN_DOCUMENT = '{}';
@@ -31,6 +35,24 @@ export class ConfigMapFiles {
     }
   }
 
+  /** NAMESPACE and name of each. */
+  get names(): readonly (readonly [namespace: string, name: string])[] {
+    return [...this.#byName.keys()].map((key) => [key.slice(0, key.indexOf('/')), key.slice(key.indexOf('/') + 1)]);
+  }
+
+  /** What a key holds; undefined: no such ConfigMap is among the files. */
+  text(namespace: string, name: string, key: string): ConfigMapText | undefined {
+    const configMap = this.#byName.get(`${namespace}/${name}`);
+    if (configMap === undefined) return undefined;
+    this.#used.add(configMap);
+    const data = textsAt(configMap, 'data');
+    const text = Object.hasOwn(data, key) ? data[key] : undefined;
+    if (text !== undefined) return { kind: 'text', text };
+    const keys = Object.keys(data).join(', ') || 'none';
+    return { kind: 'missing', reason: `ConfigMap ${name} has no key ${key} in its data; it has ${keys}` };
+  }
+
+  /** True for one of the objects given that was asked for. */
   isUsed(object: unknown): boolean {
     return this.#used.has(object);
   }
@@ -51,18 +73,10 @@ export class ConfigMapFiles {
       isIncomplete: () => isIncomplete,
       read: (namespace, references) => {
         const texts = references.map(({ name, key }, index) => {
-          const configMap = this.#byName.get(`${namespace}/${name}`);
-          if (configMap === undefined) {
-            const message = `ConfigMap ${name} of namespace ${namespace} is not among the files, so the document is not checked; name its file too, or check against the cluster that has it (--cluster)`;
-            report(index, 'warning', message);
-            return '';
-          }
-          this.#used.add(configMap);
-          const data = objectAt(configMap, 'data');
-          const text = textAt(data, key);
-          if (text !== undefined && Object.hasOwn(data, key)) return text;
-          const keys = Object.keys(data).join(', ') || 'none';
-          report(index, 'error', `ConfigMap ${name} has no key ${key} in its data; it has ${keys}`);
+          const found = this.text(namespace, name, key);
+          if (found?.kind === 'text') return found.text;
+          if (found?.kind === 'missing') report(index, 'error', found.reason);
+          else report(index, 'warning', `ConfigMap ${name} of namespace ${namespace} ${NOT_AMONG_FILES}`);
           return '';
         });
         return isIncomplete ? UNKNOWN_DOCUMENT : texts.join('');

@@ -9,6 +9,7 @@ import type { ControlPlaneMetrics } from '../status/metrics.ts';
 import type { KubernetesClient } from './client/kubernetes-client.ts';
 import { clusterPodOf, clusterServiceOf, endpointSliceOf } from './cluster-objects.ts';
 import { ClusterState } from './cluster-state.ts';
+import type { ConfigMapText } from './cluster-view.ts';
 import { type Coalesced, coalesce } from './coalesce.ts';
 import { ConfigMapWatch } from './config-map-watch.ts';
 import { MeshKindWatch } from './mesh-kind-watch.ts';
@@ -33,6 +34,8 @@ export interface KubernetesSourceOptions {
   readonly log: EventLog;
   /** Takes `file:line:column: severity code message`, one a line. */
   readonly printProblems: (lines: readonly string[]) => void;
+  /** ConfigMaps that are yet to be applied; they go before those of the cluster. */
+  readonly plannedConfigMap?: (namespace: string, name: string, key: string) => ConfigMapText | undefined;
   /** Ends the wait for the first lists. */
   readonly signal: AbortSignal;
 }
@@ -58,7 +61,7 @@ export class KubernetesSource {
       mesh,
       clusterDomain,
       meshDefaults,
-      configMapText: (...name) => this.#configMaps.text(...name),
+      configMapText: (...name) => options.plannedConfigMap?.(...name) ?? this.#configMaps.text(...name),
       onChange: () => this.#changed(),
     });
     this.state = state;

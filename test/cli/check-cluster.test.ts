@@ -134,6 +134,39 @@ spec: {selector: {matchLabels: {app: web}}, rules: [{}]}
   t.equal(code, 0);
 });
 
+t.test('ConfigMaps among the files count as if they were in the cluster', async (t) => {
+  const document = '{"openapi":"3.1.0","info":{"title":"o","version":"1"},"paths":{}}';
+  const schema = `apiVersion: lateral.dev/v1alpha1
+kind: APISchema
+metadata: {name: orders, namespace: shop}
+spec: {openapi: {configMapRefs: [{name: orders, key: document}]}}
+---
+apiVersion: lateral.dev/v1alpha1
+kind: APIValidationPolicy
+metadata: {name: orders, namespace: shop}
+spec: {selector: {matchLabels: {app: orders}}, schemaRefs: [orders]}
+`;
+  const configMap = `---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: orders, namespace: shop}
+data: {document: '${document}'}
+`;
+  const lists = { ...CLUSTER.lists, '/api/v1/namespaces/shop/configmaps': [] };
+  const files = { 'all.yaml': schema + configMap, 'alone.yaml': schema };
+  const { folder, kubeconfig } = await folderWith(t, files, { ...CLUSTER, lists });
+  const check = (name: string) => runLateral(t, ['check', join(folder, name), '--cluster', '--kubeconfig', kubeconfig]);
+  const all = await check('all.yaml');
+  t.equal(all.stdout, '');
+  t.equal(all.code, 0);
+  t.notMatch(all.stderr, /left out/);
+  t.match(all.stderr, /^APIValidationPolicy\/shop\/orders: new; binds 2 pods/m);
+
+  const alone = await check('alone.yaml');
+  t.match(alone.stdout, /alone\.yaml:4:\d+: error missing_config_map .*ConfigMap orders is not in namespace shop/);
+  t.equal(alone.code, 1);
+});
+
 t.test('what cannot be read says which right is missing', async (t) => {
   const { kubeconfig } = await folderWith(t, {}, { ...CLUSTER, forbidden: '/api/v1/pods' });
   const { code, stdout, stderr } = await runLateral(t, ['check', '--cluster', '--kubeconfig', kubeconfig]);

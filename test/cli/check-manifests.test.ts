@@ -97,6 +97,39 @@ items:
   t.equal(code, 1);
 });
 
+t.test('what YAML merges into a pod counts, as kubectl reads it', async (t) => {
+  const text = `apiVersion: v1
+kind: Pod
+metadata:
+  name: p
+  labels: &own {lateral.dev/interception: none}
+  annotations: {<<: *own, lateral.dev/exclude-inbound-ports: "9000"}
+spec:
+  containers:
+    - &one {name: a, ports: [{name: http, containerPort: 8080}]}
+    - {<<: [{name: c}, *one], readinessProbe: {httpGet: {port: http}}}
+`;
+  const { lines } = await check(t, { 'a.yaml': text });
+  t.strictSame(lines, [`a.yaml:6:16: warning injection Pod default/p: ${ROUND}`]);
+});
+
+t.test('a pod that only says it has been injected is an error, not the end of the command', async (t) => {
+  const env = '[{name: LATERAL_CONFIG, value: "no JSON"}]';
+  const app = '{name: a, readinessProbe: {tcpSocket: {port: 80}}}';
+  const spec = `{containers: [{name: lateral-sidecar, env: ${env}}, ${app}]}`;
+  const { code, lines } = await check(t, { 'a.yaml': deployment('lateral.dev/injected: "{}"', spec) });
+  t.match(lines, [/^a\.yaml:1:1: error injection_refused the injector cannot read it: .*JSON/]);
+  t.equal(lines.length, 1);
+  t.equal(code, 1);
+});
+
+t.test('of a pod with countless faults the first hundred are told', async (t) => {
+  const containers = Array.from({ length: 150 }, (_, index) => `{name: c${index}, securityContext: {runAsUser: 1337}}`);
+  const { lines } = await check(t, { 'a.yaml': deployment('a: b', `{containers: [${containers.join(', ')}]}`) });
+  t.equal(lines.length, 101);
+  t.ok(lines.some((line) => line.endsWith('more than 100 problems; the rest is left out')));
+});
+
 t.test('nothing is said of pods that the injector leaves alone', async (t) => {
   const none = 'lateral.dev/interception: none';
   const { code, lines, stderr } = await check(
