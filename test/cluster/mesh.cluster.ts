@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import { callFrom, Load } from './calls.ts';
-import { apply, forward, get, helm, kubectl, list, root, run, succeed, until } from './cluster-tools.ts';
+import { apply, forward, get, helm, kubectl, lateral, list, root, run, succeed, until } from './cluster-tools.ts';
 
 /** The mesh as a user meets it: installed by helm, a namespace labelled, used, upgraded, gone. */
 const ROOT = 'lateral-system';
@@ -167,6 +167,58 @@ t.test('what cannot work is refused at admission', async (t) => {
   t.match(await refused('{action: DENY}'), /DENY without rules is meaningless/);
   t.match(await refused('{rulez: []}'), /rulez/);
   t.match(await refused('{rules: [{from: [{source: {principals: ["spiffe://x"]}}]}]}'), /principals/);
+});
+
+t.test('operators see who is connected, why a request was refused, and what passes', async (t) => {
+  const proxies = await lateral('proxies', 'shop', '--json');
+  t.equal(proxies.code, 0, proxies.stderr);
+  const shown = JSON.parse(proxies.stdout).proxies as { identity: string; state: string }[];
+  t.strictSame(
+    [...new Set(shown.map(({ identity, state }) => `${identity.replace(/^.*\/sa\//, '')} ${state}`))].sort(),
+    ['client current', 'orders current', 'payments current', 'web current'],
+  );
+  const refused = await callFrom('deploy/client', 'POST', 'http://payments/payments', { body: {} });
+  t.equal(refused.status, 403);
+  const explained = await until(
+    'the decision',
+    () => lateral('explain', refused.decisionId),
+    ({ code }) => code === 0,
+    10_000,
+  );
+  t.match(explained.stdout, /refused: authorization_not_allowed/);
+  t.match(explained.stdout, /cluster\.local\/ns\/shop\/sa\/client is not one of cluster\.local\/ns\/shop\/sa\/orders/);
+  const tap = lateral('tap', 'shop/web', '--direction', 'inbound', '--json', '--limit', '1', '--for', '30s');
+  const isTapped = tap.then(() => true);
+  while (!(await Promise.race([isTapped, new Promise<false>((resolve) => setTimeout(() => resolve(false), 500))]))) {
+    await callFrom('deploy/client', 'GET', 'http://web/catalog');
+  }
+  const { stdout } = await tap;
+  t.match(JSON.parse(stdout.split('\n')[0] ?? ''), {
+    path: '/catalog',
+    status: 200,
+    source: 'spiffe://cluster.local/ns/shop/sa/client',
+  });
+  const check = await lateral('check', '--cluster', '-n', 'shop', '--json');
+  t.equal(check.code, 0, check.stdout);
+});
+
+t.test('a Pod whose labels change is under other policies', async (t) => {
+  const [pod] = await list('pods', 'shop', 'app=payments');
+  const url = `http://${pod?.status.podIP}:8080/payments/p-1`;
+  const status = async () => (await callFrom('deploy/client', 'GET', url)).status;
+  await apply(`apiVersion: lateral.dev/v1alpha1
+kind: AuthorizationPolicy
+metadata: {name: opened, namespace: shop}
+spec:
+  selector: {matchLabels: {opened: "yes"}}
+  rules: [{to: [{operation: {methods: [GET]}}]}]
+`);
+  t.equal(await status(), 403);
+  await kubectl('label', '-n', 'shop', 'pod', pod?.metadata.name ?? '', 'opened=yes');
+  await until('allowed by its new label', status, (seen) => seen === 200, 10_000);
+  await kubectl('label', '-n', 'shop', 'pod', pod?.metadata.name ?? '', 'opened-');
+  await until('refused without it', status, (seen) => seen === 403, 10_000);
+  await kubectl('delete', '-n', 'shop', 'authorizationpolicies.lateral.dev', 'opened');
 });
 
 t.test('a rolling update under load loses no request', async (t) => {

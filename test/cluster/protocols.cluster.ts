@@ -279,22 +279,28 @@ t.test(
     );
     await rolledOut('postgres');
     await kubectl('wait', '-n', NAMESPACE, '--for=condition=Ready', 'pod/psql', '--timeout=90s');
-    const psql = await run('kubectl', [
-      'exec',
-      '-n',
-      NAMESPACE,
-      'psql',
-      '-c',
-      'psql',
-      '--',
-      '/usr/lib/postgresql/15/bin/psql',
-      '-h',
-      'postgres',
-      '-U',
-      'postgres',
-      '-Atc',
-      'select 6 * 7',
-    ]);
+    const ask = () =>
+      run('kubectl', [
+        'exec',
+        '-n',
+        NAMESPACE,
+        'psql',
+        '-c',
+        'psql',
+        '--',
+        '/usr/lib/postgresql/15/bin/psql',
+        '-h',
+        'postgres',
+        '-U',
+        'postgres',
+        '-Atc',
+        'select 6 * 7',
+      ]);
+    // that an endpoint is ready is known to kubectl a moment before it is to the sidecar of the caller
+    const psql = await until('an answer', ask, ({ code }) => code === 0, 5_000).catch(async (error: unknown) => {
+      t.comment(await kubectl('logs', '-n', NAMESPACE, 'psql', '-c', 'lateral-sidecar', '--tail', '20'));
+      throw error;
+    });
     t.equal(psql.stdout.trim(), '42', psql.stderr);
   },
 );
@@ -326,6 +332,20 @@ t.test('pods that are never injected', async (t) => {
   }
 });
 
+t.test('a port that is excluded from the mesh is reached past the sidecar, also by its Service', async (t) => {
+  await apply(
+    manifests({
+      name: 'excluded',
+      script: SOCKET_SERVER,
+      port: 8080,
+      portName: 'http',
+      annotations: { 'lateral.dev/exclude-inbound-ports': '8080' },
+    }),
+  );
+  await rolledOut('excluded');
+  t.match(await inClient(FETCH, 'excluded:8080/'), /^200 excluded-.* undefined$/, 'the app sees no certificate');
+});
+
 t.test('without the control plane calls go on, also after a sidecar was killed', async (t) => {
   await kubectl('scale', '-n', ROOT, 'deploy/lateral-control-plane', '--replicas=0');
   await until(
@@ -334,6 +354,21 @@ t.test('without the control plane calls go on, also after a sidecar was killed',
     (pods) => pods.length === 0,
   );
   t.match(await inClient(FETCH, 'socket:8080/'), /^200 /);
+  const late = JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'late', namespace: NAMESPACE },
+    spec: {
+      containers: [
+        { name: 'c', image: 'localhost/shop:dev', imagePullPolicy: 'IfNotPresent', args: ['/shop/client.ts'] },
+      ],
+    },
+  });
+  const refused = await run('kubectl', ['apply', '-f', '-'], late);
+  t.not(refused.code, 0, 'no pod starts without its sidecar in a labelled namespace');
+  t.match(refused.stderr, /failed calling webhook/);
+  const elsewhere = await run('kubectl', ['apply', '--dry-run=server', '-f', '-'], late.replace(NAMESPACE, 'default'));
+  t.equal(elsewhere.code, 0, 'other namespaces notice nothing');
   const [before] = await list('pods', NAMESPACE, 'app=socket');
   // the container's process 1 is the sidecar; only a signal from outside of its namespace could kill it at once
   await run('kubectl', [
