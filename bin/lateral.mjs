@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 // Entry of `lateral`. Plain JavaScript that any Node from 20 reads: it goes on in the Node that the
-// install brought where the machine's own is too old to run the sources, and starts the sidecar with its flags.
+// install brought where the machine's own is too old to run the sources, and starts the sidecar and the control plane with
+// their flags.
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { controlPlaneEnvironment, missingControlPlaneFlags } from './control-plane-flags.mjs';
 import { missingSidecarFlags } from './sidecar-flags.mjs';
 
 const MIN_NODE_MAJOR = 26;
@@ -11,8 +13,11 @@ const self = fileURLToPath(import.meta.url);
 const args = process.argv.slice(2);
 
 /** Flags for a Node of that major version, to be given besides `execArgv`. */
-const flagsFor = (major, execArgv) =>
-  args[0] === 'sidecar' ? missingSidecarFlags(major, execArgv, process.env.NODE_OPTIONS) : [];
+const flagsFor = (major, execArgv) => {
+  if (args[0] === 'sidecar') return missingSidecarFlags(major, execArgv, process.env.NODE_OPTIONS);
+  return args[0] === 'control-plane' ? missingControlPlaneFlags(major, execArgv, process.env.NODE_OPTIONS) : [];
+};
+const environment = args[0] === 'control-plane' ? controlPlaneEnvironment(process.env) : process.env;
 const major = Number(process.versions.node.split('.')[0]);
 if (major < MIN_NODE_MAJOR) {
   const node = `${root}node_modules/node/bin/node`;
@@ -23,7 +28,7 @@ if (major < MIN_NODE_MAJOR) {
   const flags = flagsFor(MIN_NODE_MAJOR, []);
   become(node, flags);
   const { spawn } = await import('node:child_process');
-  const child = spawn(node, [...flags, self, ...args], { stdio: 'inherit' });
+  const child = spawn(node, [...flags, self, ...args], { stdio: 'inherit', env: environment });
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 0 : 1)));
 } else {
@@ -49,7 +54,7 @@ if (major < MIN_NODE_MAJOR) {
 function become(node, nodeFlags) {
   if (process.platform !== 'linux' || process.execve === undefined) return;
   try {
-    process.execve(node, [node, ...nodeFlags, self, ...args], process.env);
+    process.execve(node, [node, ...nodeFlags, self, ...args], environment);
   } catch {
     // the caller goes on without
   }

@@ -24,8 +24,13 @@ const OWN_FLAGS = [
 
 /** Those flags that neither the command line of Node (`execArgv`) nor NODE_OPTIONS sets: what a user says wins. */
 export function missingSidecarFlags(nodeMajor, execArgv, nodeOptions = '') {
-  const given = new Set([...execArgv, ...nodeOptions.split(/\s+/)].map(nameOf));
   const flags = nodeMajor === FLAGS_MAJOR ? [...SIDECAR_FLAGS, ...OWN_FLAGS] : SIDECAR_FLAGS;
+  return notGiven(flags, execArgv, nodeOptions);
+}
+
+/** Those of `flags` that are not among the given ones. */
+export function notGiven(flags, execArgv, nodeOptions) {
+  const given = new Set([...execArgv, ...nodeOptions.split(/\s+/)].map(nameOf));
   return flags.filter((flag) => !given.has(nameOf(flag)));
 }
 

@@ -14,3 +14,9 @@ export const MAX_UPDATE_BYTES = 64 * 1024 * 1024;
 
 /** Largest message a sidecar may send: a Hello with MAX_KNOWN_RESOURCES is the largest that does. */
 export const MAX_REQUEST_BYTES = 8 * 1024 * 1024;
+
+/**
+ * Bytes of an update that may be on their way to a sidecar: HTTP/2's window of a stream, which the sidecar sets. Below 16 KiB,
+ * as the control plane's TLS keeps a buffer of what it ever encrypted at once, on each of thousands of connections.
+ */
+export const UPDATE_WINDOW_BYTES = 16_000;

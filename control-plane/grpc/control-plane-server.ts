@@ -52,6 +52,8 @@ export async function startControlPlaneServer(options: ControlPlaneServerOptions
     'grpc.keepalive_time_ms': KEEPALIVE_INTERVAL_MS,
     'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
     'grpc.max_connection_idle_ms': MAX_IDLE_MS,
+    // Nobody asks it, and it keeps a record of each connection and stream.
+    'grpc.enable_channelz': 0,
   });
   const discovery = discoveryService(options);
   const relay = tapRelay(options);

@@ -27,7 +27,7 @@ interface Manifest {
 export function copyProgram(source: string, target: string): void {
   const bin = join(target, 'bin');
   mkdirSync(bin, { recursive: true });
-  for (const name of ['lateral.mjs', 'find-bundle.mjs', 'sidecar-flags.mjs']) {
+  for (const name of ['lateral.mjs', 'find-bundle.mjs', 'sidecar-flags.mjs', 'control-plane-flags.mjs']) {
     copyFileSync(join(source, 'bin', name), join(bin, name));
   }
   writeFileSync(join(bin, 'lateral'), ENTRY);

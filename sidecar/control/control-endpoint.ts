@@ -4,7 +4,7 @@ import { ChannelCredentials, Client, type ClientOptions, Metadata } from '@grpc/
 import { type SpiffeId, spiffeId } from '#policy/identity/spiffe-id.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
-import { MAX_REQUEST_BYTES, MAX_UPDATE_BYTES } from '#proto/discovery-limits.ts';
+import { MAX_REQUEST_BYTES, MAX_UPDATE_BYTES, UPDATE_WINDOW_BYTES } from '#proto/discovery-limits.ts';
 import type { Credentials } from '../identity/credentials.ts';
 
 /** Service account of the control plane in the root namespace. */
@@ -52,6 +52,7 @@ const CHANNEL_OPTIONS: ClientOptions = {
   'grpc.service_config_disable_resolution': 1,
   'grpc.max_receive_message_length': MAX_UPDATE_BYTES + ENVELOPE_BYTES,
   'grpc.max_send_message_length': MAX_REQUEST_BYTES,
+  'grpc-node.flow_control_window': UPDATE_WINDOW_BYTES,
 };
 
 function serverComplaint(certificate: PeerCertificate, expected: SpiffeId): Error | undefined {
