@@ -11,8 +11,14 @@ interface Sourced {
   readonly policy: Resource<PeerAuthenticationSpec>;
 }
 
-/** PeerAuthentications of one namespace that select the same: the first by name alone is in force. */
-export function supersededPeerAuthentications(all: readonly SourcedResource[], mesh: Mesh): readonly Problem[] {
+/** PeerAuthentications of `judged` that one among `all` of the same namespace and selector keeps out of force: the first by name alone counts. */
+export function supersededPeerAuthentications(
+  judged: readonly SourcedResource[],
+  all: readonly SourcedResource[],
+  mesh: Mesh,
+): readonly Problem[] {
+  const asked = new Set(judged.filter(({ any }) => any.type === 'PeerAuthentication'));
+  if (asked.size === 0) return [];
   const policies: Sourced[] = all.flatMap((sourced) =>
     sourced.any.type === 'PeerAuthentication' && levelOf(sourced.any.resource, mesh) !== undefined
       ? [{ sourced, policy: sourced.any.resource }]
@@ -23,6 +29,7 @@ export function supersededPeerAuthentications(all: readonly SourcedResource[], m
     const [first, ...others] = scope.sort((left, right) => (left.policy.name < right.policy.name ? -1 : 1));
     if (first === undefined) continue;
     for (const { sourced } of others) {
+      if (!asked.has(sourced)) continue;
       const winner = `${first.policy.namespace}/${first.policy.name} (${placeOf(first.sourced)})`;
       const message = `is not in force: PeerAuthentication ${winner} selects the same and comes first by name`;
       problems.push(problemAt(sourced, ['metadata', 'name'], 'warning', 'superseded', message));

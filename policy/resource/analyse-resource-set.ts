@@ -12,15 +12,29 @@ import { problemAt, type SourcedResource } from './sourced-resource.ts';
 
 /** Doubts about a set without errors: warnings, which never keep it from being put in force. */
 export function analyseResourceSet(all: readonly SourcedResource[], mesh: Mesh): readonly Problem[] {
+  return analyse(all, all, mesh);
+}
+
+/** What `analyseResourceSet` says of one resource of the set, without the cost of judging the others. */
+export function analyseResource(
+  one: SourcedResource,
+  others: readonly SourcedResource[],
+  mesh: Mesh,
+): readonly Problem[] {
+  return analyse([one], [one, ...others], mesh);
+}
+
+function analyse(judged: readonly SourcedResource[], all: readonly SourcedResource[], mesh: Mesh): readonly Problem[] {
   const workloads = knownWorkloads(all);
+  const tcpNamespaces = namespacesWithTcp(all);
   const problems: Problem[] = [];
-  for (const sourced of all) {
+  for (const sourced of judged) {
     if (workloads.all.length > 0) problems.push(...unboundPolicy(sourced, workloads, mesh));
     if (sourced.any.type !== 'AuthorizationPolicy') continue;
     problems.push(...unknownPrincipals(sourced, sourced.any.resource, workloads, mesh));
-    problems.push(...denialOfTcp(sourced, sourced.any.resource, all, mesh));
+    problems.push(...denialOfTcp(sourced, sourced.any.resource, tcpNamespaces, mesh));
   }
-  return [...problems, ...contradictions(all), ...supersededPeerAuthentications(all, mesh)];
+  return [...problems, ...contradictions(judged, all), ...supersededPeerAuthentications(judged, all, mesh)];
 }
 
 interface KnownWorkload {
@@ -34,6 +48,8 @@ interface KnownWorkload {
 interface KnownWorkloads {
   readonly all: readonly KnownWorkload[];
   readonly byNamespace: ReadonlyMap<string, readonly KnownWorkload[]>;
+  /** Service accounts as NAMESPACE/NAME. */
+  readonly accounts: ReadonlySet<string>;
 }
 
 function knownWorkloads(resources: readonly SourcedResource[]): KnownWorkloads {
@@ -44,7 +60,11 @@ function knownWorkloads(resources: readonly SourcedResource[]): KnownWorkloads {
       serviceAccount === undefined ? [] : [{ namespace, service, serviceAccount, labels }],
     );
   });
-  return { all, byNamespace: Map.groupBy(all, ({ namespace }) => namespace) };
+  return {
+    all,
+    byNamespace: Map.groupBy(all, ({ namespace }) => namespace),
+    accounts: new Set(all.map(({ namespace, serviceAccount }) => `${namespace}/${serviceAccount}`)),
+  };
 }
 
 /** A policy that binds no workload of those that MeshServices declare. */
@@ -78,24 +98,27 @@ function couldBeSelected(workload: KnownWorkload, selector: WorkloadSelector | u
   });
 }
 
+/** Namespaces with a MeshService that declares a TCP port. */
+function namespacesWithTcp(all: readonly SourcedResource[]): ReadonlySet<string> {
+  return new Set(
+    all.flatMap(({ any }) =>
+      any.type === 'MeshService' && (any.resource.spec.ports ?? []).some(({ protocol }) => protocol === 'tcp')
+        ? [any.resource.namespace]
+        : [],
+    ),
+  );
+}
+
 /** A DENY rule of HTTP fields alone denies every TCP connection of its scope, as in Istio. */
 function denialOfTcp(
   sourced: SourcedResource,
   { namespace, spec }: Resource<AuthorizationPolicySpec>,
-  all: readonly SourcedResource[],
+  tcpNamespaces: ReadonlySet<string>,
   mesh: Mesh,
 ): readonly Problem[] {
-  if (spec.action !== 'DENY') return [];
+  const hasTcp = namespace === mesh.rootNamespace ? tcpNamespaces.size > 0 : tcpNamespaces.has(namespace);
+  if (spec.action !== 'DENY' || !hasTcp) return [];
   const rules = (spec.rules ?? []).flatMap((rule, index) => (isHttpAlone(rule) ? [index] : []));
-  const hasTcp =
-    rules.length > 0 &&
-    all.some(
-      ({ any }) =>
-        any.type === 'MeshService' &&
-        (namespace === mesh.rootNamespace || namespace === any.resource.namespace) &&
-        (any.resource.spec.ports ?? []).some(({ protocol }) => protocol === 'tcp'),
-    );
-  if (!hasTcp) return [];
   const message = 'denies every TCP connection: only HTTP fields are in it, which TCP has not; name the port';
   return rules.map((index) => problemAt(sourced, ['spec', 'rules', index], 'warning', 'denies_tcp', message));
 }
@@ -113,12 +136,11 @@ function unknownPrincipals(
   mesh: Mesh,
 ): readonly Problem[] {
   if (!isForSidecars(spec)) return [];
-  const accounts = new Set(workloads.all.map(({ namespace, serviceAccount }) => `${namespace}/${serviceAccount}`));
   const problems: Problem[] = [];
   for (const [rule, { from }] of (spec.rules ?? []).entries()) {
     for (const [index, { source }] of (from ?? []).entries()) {
       for (const [position, principal] of (source.principals ?? []).entries()) {
-        const complaint = principalDoubt(principal, accounts, workloads.byNamespace, mesh);
+        const complaint = principalDoubt(principal, workloads, mesh);
         if (complaint === undefined) continue;
         const path = ['spec', 'rules', rule, 'from', index, 'source', 'principals', position];
         problems.push(problemAt(sourced, path, 'warning', 'unknown_principal', complaint));
@@ -130,12 +152,7 @@ function unknownPrincipals(
 
 const PRINCIPAL = /^([^/]+)\/ns\/([^/]+)\/sa\/([^/]+)$/;
 
-function principalDoubt(
-  principal: string,
-  accounts: ReadonlySet<string>,
-  namespaces: ReadonlyMap<string, unknown>,
-  mesh: Mesh,
-): string | undefined {
+function principalDoubt(principal: string, { accounts, byNamespace }: KnownWorkloads, mesh: Mesh): string | undefined {
   if (principal.includes('*')) return undefined;
   const [, trustDomain, namespace, serviceAccount] = PRINCIPAL.exec(principal) ?? [];
   if (trustDomain === undefined || namespace === undefined) {
@@ -144,6 +161,6 @@ function principalDoubt(
   if (trustDomain !== mesh.trustDomain) {
     return `${principal} is of the trust domain ${trustDomain}; that of the mesh is ${mesh.trustDomain}`;
   }
-  if (!namespaces.has(namespace) || accounts.has(`${namespace}/${serviceAccount}`)) return undefined;
+  if (!byNamespace.has(namespace) || accounts.has(`${namespace}/${serviceAccount}`)) return undefined;
   return `no endpoint of namespace ${namespace} has the service account ${serviceAccount} (expected where that workload only calls others)`;
 }
