@@ -67,6 +67,11 @@ export function textsOf(value: unknown): { readonly [key: string]: string } {
   return Object.fromEntries(entries);
 }
 
+/** A number that a TCP port can have: not everything that the API server stores as one is. */
+export function isPort(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535;
+}
+
 /** The entries of a list that are mappings; of anything else none. */
 export function recordsOf(value: unknown): readonly { readonly [key: string]: unknown }[] {
   return Array.isArray(value) ? value.filter(isRecord) : [];

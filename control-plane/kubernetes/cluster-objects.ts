@@ -1,5 +1,5 @@
 import { isRecord } from '#policy/schema/schema.ts';
-import { metadataOf, type ObjectMetadata, recordsOf, textOf, textsOf } from './api-object.ts';
+import { isPort, metadataOf, type ObjectMetadata, recordsOf, textOf, textsOf } from './api-object.ts';
 
 /** What is kept of a Service. */
 export interface ClusterService {
@@ -89,7 +89,7 @@ export function clusterServiceOf(object: { readonly [key: string]: unknown }): C
     firstFamily: Array.isArray(spec.ipFamilies) ? textOf(spec.ipFamilies[0]) : '',
     publishesNotReady: spec.publishNotReadyAddresses === true,
     ports: recordsOf(spec.ports).flatMap((port) =>
-      typeof port.port === 'number'
+      isPort(port.port)
         ? [
             {
               name: textOf(port.name),
@@ -112,9 +112,7 @@ export function endpointSliceOf(object: { readonly [key: string]: unknown }): En
     name: metadata.name,
     family: textOf(object.addressType),
     service: metadata.labels[SERVICE_OF_SLICE] ?? '',
-    ports: recordsOf(object.ports).flatMap(({ name, port }) =>
-      typeof port === 'number' ? [{ name: textOf(name), port }] : [],
-    ),
+    ports: recordsOf(object.ports).flatMap(({ name, port }) => (isPort(port) ? [{ name: textOf(name), port }] : [])),
     endpoints: recordsOf(object.endpoints).map(sliceEndpointOf),
   };
 }
@@ -165,8 +163,8 @@ function injectionOf({ annotations }: ObjectMetadata): Injection | undefined {
   return {
     interception: value.interception === 'none' ? 'none' : 'redirect',
     // as the injector took them: a pod with another text there was not admitted
-    excludedPorts: (annotations[EXCLUDED_PORTS_ANNOTATION] ?? '').split(',').map(Number).filter(Number.isInteger),
-    inbound: Object.fromEntries(inbound.filter((entry): entry is [string, number] => typeof entry[1] === 'number')),
+    excludedPorts: (annotations[EXCLUDED_PORTS_ANNOTATION] ?? '').split(',').map(Number).filter(isPort),
+    inbound: Object.fromEntries(inbound.filter((entry): entry is [string, number] => isPort(entry[1]))),
   };
 }
 

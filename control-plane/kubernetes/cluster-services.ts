@@ -1,17 +1,21 @@
 import { scopedHost } from '#policy/resource/check-resource-set.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
+import type { Mesh } from '#policy/workload-policy.ts';
 import { objectKey } from './api-object.ts';
 import type { ClusterPod, ClusterService, EndpointSlice } from './cluster-objects.ts';
-import { hostsOf, meshServicesOf } from './mesh-service-of.ts';
+import { documentFault } from './document-fault.ts';
+import { aliasedService, hostsOf, meshServicesOf } from './mesh-service-of.ts';
 
 export interface ClusterServicesOptions {
+  readonly mesh: Mesh;
   readonly clusterDomain: string;
   readonly pod: (key: string) => ClusterPod | undefined;
 }
 
 /**
  * The cluster's Services as MeshServices. Each is made anew only when it, one of its slices or one of its pods has changed
- * in something that shows; one that comes out the same stays the very same object.
+ * in something that shows; one that comes out the same stays the very same object. Each is read when it is made, since
+ * anybody may write a Service: one that no reader takes keeps its last good form, or is left out, and all others go on.
  */
 export class ClusterServices {
   readonly #options: ClusterServicesOptions;
@@ -21,6 +25,9 @@ export class ClusterServices {
   readonly #servicesByPod = new Map<string, Set<string>>();
   readonly #documents = new Map<string, readonly ResourceDocument[]>();
   readonly #claims = new Map<string, string>();
+  /** Keys of ExternalNames by key of the Service that they may be an alias of. */
+  readonly #aliases = new Map<string, Set<string>>();
+  readonly #faults = new Map<string, string>();
   readonly #dirty = new Set<string>();
 
   constructor(options: ClusterServicesOptions) {
@@ -28,12 +35,19 @@ export class ClusterServices {
   }
 
   serviceChanged(key: string, service: ClusterService | undefined, previous: ClusterService | undefined): void {
-    if (previous !== undefined) for (const scope of this.#scopes(previous)) this.#claims.delete(scope);
+    if (previous !== undefined) {
+      for (const scope of this.#scopes(previous)) if (this.#claims.get(scope) === key) this.#claims.delete(scope);
+      this.#forgetAlias(key, previous);
+    }
+    if (this.#services.has(key) !== (service !== undefined)) {
+      for (const alias of this.#aliases.get(key) ?? []) this.#dirty.add(alias);
+    }
     if (service === undefined) {
       this.#services.delete(key);
     } else {
       this.#services.set(key, service);
       for (const scope of this.#scopes(service)) this.#claims.set(scope, key);
+      this.#rememberAlias(key, service);
     }
     this.#dirty.add(key);
   }
@@ -62,7 +76,7 @@ export class ClusterServices {
     let isChanged = false;
     for (const key of this.#dirty) {
       const before = this.#documents.get(key) ?? [];
-      const after = this.#documentsOf(key).map((made) => before.find(isSameAs(made)) ?? made);
+      const after = this.#readable(key, before);
       if (after.length === before.length && after.every((one) => before.includes(one))) continue;
       isChanged = true;
       if (after.length === 0) this.#documents.delete(key);
@@ -70,6 +84,11 @@ export class ClusterServices {
     }
     this.#dirty.clear();
     return isChanged;
+  }
+
+  /** Why a Service, by its key, is in force in an older form, or in part, or not at all. */
+  get faults(): ReadonlyMap<string, string> {
+    return this.#faults;
   }
 
   *documents(): Iterable<ResourceDocument> {
@@ -91,6 +110,19 @@ export class ClusterServices {
     return this.#services.has(key);
   }
 
+  /** What is to be in force of a Service. */
+  #readable(key: string, before: readonly ResourceDocument[]): readonly ResourceDocument[] {
+    const made = this.#documentsOf(key).map((one) => before.find(isSameAs(one)) ?? one);
+    const faults = new Map<ResourceDocument, string>();
+    for (const one of made) {
+      const fault = before.includes(one) ? undefined : documentFault(one, this.#options.mesh);
+      if (fault !== undefined) faults.set(one, fault);
+    }
+    if (faults.size === 0) this.#faults.delete(key);
+    else this.#faults.set(key, [...faults.values()].join('; '));
+    return faults.size > 0 && before.length > 0 ? before : made.filter((one) => !faults.has(one));
+  }
+
   #documentsOf(key: string): readonly ResourceDocument[] {
     const service = this.#services.get(key);
     if (service === undefined) return [];
@@ -99,12 +131,30 @@ export class ClusterServices {
       service,
       slices: this.slicesOf(key),
       pod: (namespace, name) => pod(objectKey({ namespace, name })),
+      isService: (namespace, name) => this.has(objectKey({ namespace, name })),
       clusterDomain,
     });
   }
 
   #scopes(service: ClusterService): readonly string[] {
     return hostsOf(service, this.#options.clusterDomain).map((host) => scopedHost(host, service.namespace));
+  }
+
+  #rememberAlias(key: string, service: ClusterService): void {
+    const alias = aliasedService(service);
+    if (alias === undefined) return;
+    const target = objectKey(alias);
+    const aliases = this.#aliases.get(target) ?? new Set<string>();
+    this.#aliases.set(target, aliases.add(key));
+  }
+
+  #forgetAlias(key: string, service: ClusterService): void {
+    const alias = aliasedService(service);
+    if (alias === undefined) return;
+    const target = objectKey(alias);
+    const aliases = this.#aliases.get(target);
+    aliases?.delete(key);
+    if (aliases?.size === 0) this.#aliases.delete(target);
   }
 
   #forget(key: string, slice: EndpointSlice): void {

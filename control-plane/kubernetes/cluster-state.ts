@@ -1,4 +1,7 @@
 import { isIPv6 } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
+import { scopedHost } from '#policy/resource/check-resource-set.ts';
+import { MAX_ENDPOINTS } from '#policy/resource/kinds/mesh-service.ts';
 import type { WorkloadSelector } from '#policy/resource/kinds/workload-selector.ts';
 import { resourceDocument, resourceKey } from '#policy/resource/resource-document.ts';
 import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
@@ -9,9 +12,11 @@ import { objectKey } from './api-object.ts';
 import type { ClusterPod, ClusterService, EndpointSlice } from './cluster-objects.ts';
 import { ClusterPods } from './cluster-pods.ts';
 import { ClusterServices } from './cluster-services.ts';
-import type { ClusterView, ConfigMapText, HostClaim } from './cluster-view.ts';
+import type { AddressOwner, ClusterView, ConfigMapText, HostClaim } from './cluster-view.ts';
 import type { MeshObject } from './mesh-objects.ts';
 import { MeshResources } from './mesh-resources.ts';
+import { namesAddress } from './named-addresses.ts';
+import { PodAddresses } from './pod-addresses.ts';
 
 /** Name of the MeshDefaults that stands for the configuration's, where no resource is. */
 const CONFIGURED_DEFAULTS = 'configured';
@@ -32,6 +37,7 @@ export class ClusterState implements ClusterView {
   readonly namespaces = new Set<string>();
   readonly pods = new ClusterPods();
   readonly resources = new MeshResources();
+  readonly #podAddresses = new PodAddresses();
   readonly #services: ClusterServices;
   readonly #options: ClusterStateOptions;
   readonly #configuredDefaults: ResourceDocument | undefined;
@@ -40,6 +46,7 @@ export class ClusterState implements ClusterView {
     this.#options = options;
     this.mesh = options.mesh;
     this.#services = new ClusterServices({
+      mesh: options.mesh,
       clusterDomain: options.clusterDomain,
       pod: (key) => this.pods.get(key),
     });
@@ -56,8 +63,10 @@ export class ClusterState implements ClusterView {
   }
 
   serviceChanged(key: string, service: ClusterService | undefined, previous: ClusterService | undefined): void {
+    // Of a Service others see its name and its addresses: a write of its status, or of its ports, moves no host.
+    if (isDeepStrictEqual(service, previous)) return;
     this.#services.serviceChanged(key, service, previous);
-    this.resources.hostsChanged();
+    if (!isDeepStrictEqual(service?.addresses, previous?.addresses)) this.resources.hostsChanged();
     this.#options.onChange();
   }
 
@@ -69,6 +78,8 @@ export class ClusterState implements ClusterView {
   podChanged(key: string, pod: ClusterPod | undefined, previous: ClusterPod | undefined): void {
     if (!this.pods.changed(key, pod, previous)) return;
     this.#services.podChanged(key);
+    const addresses = this.#podAddresses.changed(pod, previous);
+    if (addresses.some((address) => this.#isNamed(address))) this.resources.hostsChanged();
     this.#options.onChange();
   }
 
@@ -94,6 +105,11 @@ export class ClusterState implements ClusterView {
   refresh(): boolean {
     const hasOtherServices = this.#services.refresh();
     return this.resources.refresh(this) || hasOtherServices;
+  }
+
+  /** Why a Service, by its key, is in force in an older form, or in part, or not at all. */
+  get serviceFaults(): ReadonlyMap<string, string> {
+    return this.#services.faults;
   }
 
   /** All that is in force, sorted by key. */
@@ -126,6 +142,13 @@ export class ClusterState implements ClusterView {
     const service = this.#services.claimant(scope);
     if (service === undefined) return this.resources.hostClaim(scope);
     return { kind: 'Service', namespace: service.namespace, name: service.name };
+  }
+
+  foreignAddress(address: string, namespace: string): AddressOwner | undefined {
+    const service = this.#services.claimant(scopedHost(address, namespace));
+    if (service !== undefined && service.namespace !== namespace) return { kind: 'Service', ...named(service) };
+    const pod = this.#podAddresses.foreignPod(address, namespace);
+    return pod === undefined ? undefined : { kind: 'Pod', ...named(pod) };
   }
 
   good(kind: string, namespace: string, name: string): SourcedResource | undefined {
@@ -164,6 +187,12 @@ export class ClusterState implements ClusterView {
     }));
   }
 
+  /** True when a MeshService names this address: whether it may depends on whose that is. */
+  #isNamed(address: string): boolean {
+    for (const { object } of this.resources.values()) if (namesAddress(object, address)) return true;
+    return false;
+  }
+
   /** One a namespace, with an endpoint for each service account that a pod has. */
   #podsAsServices(): readonly ResourceDocument[] {
     const accounts = new Map<string, Set<string>>();
@@ -179,9 +208,15 @@ export class ClusterState implements ClusterView {
         name: 'pods',
         spec: {
           hosts: ['pods'],
-          endpoints: [...names].map((serviceAccount) => ({ address: '127.0.0.1', port: 1, serviceAccount })),
+          endpoints: [...names]
+            .slice(0, MAX_ENDPOINTS)
+            .map((serviceAccount) => ({ address: '127.0.0.1', port: 1, serviceAccount })),
         },
       }),
     );
   }
+}
+
+function named({ namespace, name }: { readonly namespace: string; readonly name: string }) {
+  return { namespace, name };
 }

@@ -16,6 +16,13 @@ export interface HostClaim {
   readonly name: string;
 }
 
+/** What has an IP address in the cluster. */
+export interface AddressOwner {
+  readonly kind: 'Service' | 'Pod';
+  readonly namespace: string;
+  readonly name: string;
+}
+
 /** The cluster as the control plane sees it now; what one object is judged against. */
 export interface ClusterView {
   readonly mesh: Mesh;
@@ -23,6 +30,8 @@ export interface ClusterView {
   configMapText(namespace: string, name: string, key: string): ConfigMapText;
   /** A host as `scopedHost` spells it. */
   hostClaim(scope: string): HostClaim | undefined;
+  /** The Service or living Pod of another namespace that has this IP address. */
+  foreignAddress(address: string, namespace: string): AddressOwner | undefined;
   /** The resource of this kind and name whose form is good, however it is called in API groups. */
   good(kind: string, namespace: string, name: string): SourcedResource | undefined;
   /** All resources whose forms are good. */

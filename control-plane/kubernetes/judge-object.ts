@@ -1,14 +1,21 @@
+import { isIP } from 'node:net';
+import { parseAuthority } from '#policy/mesh/parse-authority.ts';
 import { compareProblems, type Problem } from '#policy/problem.ts';
-import { analyseResourceSet } from '#policy/resource/analyse-resource-set.ts';
+import { analyseResource } from '#policy/resource/analyse-resource-set.ts';
 import { checkApiSchemas } from '#policy/resource/check-api-schemas.ts';
-import { checkResourceSet, foreignNamespace, scopedHost } from '#policy/resource/check-resource-set.ts';
+import {
+  checkResourceSet,
+  foreignNamespace,
+  scopedHost,
+  scopedHostOfAllPorts,
+} from '#policy/resource/check-resource-set.ts';
 import { checkValidationPolicies } from '#policy/resource/check-validation-policies.ts';
 import type { WorkloadSelector } from '#policy/resource/kinds/workload-selector.ts';
 import { type NamedDocuments, readResource } from '#policy/resource/read-resource.ts';
 import { contextOf, problemAt, type SourcedResource } from '#policy/resource/sourced-resource.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { metadataOf } from './api-object.ts';
-import type { ClusterView, ConfigMapText } from './cluster-view.ts';
+import type { ClusterView, ConfigMapText, HostClaim } from './cluster-view.ts';
 import { isTooDeep, MAX_OBJECT_DEPTH, objectDocument } from './object-document.ts';
 
 /** What there is to say of one object; `file` of its problems is KIND/NAMESPACE/NAME. */
@@ -114,7 +121,10 @@ function checkAgainstOthers(sourced: SourcedResource, view: ClusterView): readon
     const message = `a mesh has at most one MeshDefaults; the first is ${view.meshDefaults}`;
     problems.push(problemAt(sourced, ['kind'], 'error', 'duplicate_resource', message));
   }
-  if (any.type === 'MeshService') problems.push(...checkHosts(sourced, any.resource.spec.hosts, view));
+  if (any.type === 'MeshService') {
+    problems.push(...checkHosts(sourced, any.resource.spec.hosts, view));
+    problems.push(...checkAddresses(sourced, any.resource.spec.endpoints, view));
+  }
   const companions =
     any.type === 'APIValidationPolicy'
       ? any.resource.spec.schemaRefs.flatMap((reference) => view.good('APISchema', namespace, reference) ?? [])
@@ -132,14 +142,50 @@ function checkHosts(sourced: SourcedResource, hosts: readonly string[], view: Cl
     const foreign = foreignNamespace(host, { namespace, name }, view.namespaces);
     if (foreign !== undefined) {
       const message = `the host ${host} names the namespace ${foreign}; this service is of ${namespace}`;
-      return [problemAt(sourced, path, 'error', 'invalid_value', message)];
+      return [problemAt(sourced, path, 'error', 'foreign_host', message)];
     }
-    const claim = view.hostClaim(scopedHost(host, namespace));
-    if (claim === undefined) return [];
-    if (claim.kind === 'MeshService' && claim.namespace === namespace && claim.name === name) return [];
-    const message = `the host ${host} is already claimed by ${claim.kind} ${claim.namespace}/${claim.name}`;
-    return [problemAt(sourced, path, 'error', 'duplicate_host', message)];
+    const claim = claimOf(host, { namespace, name }, view);
+    if (claim !== undefined) {
+      const message = `the host ${host} is already claimed by ${claim.kind} ${claim.namespace}/${claim.name}`;
+      return [problemAt(sourced, path, 'error', 'duplicate_host', message)];
+    }
+    return foreignAddressProblems(sourced, path, parseAuthority(host)?.host ?? host, view);
   });
+}
+
+/** Another's claim on this host; without a port it is on all ports, except for MeshServices of its own namespace. */
+function claimOf(host: string, own: Omit<HostClaim, 'kind'>, view: ClusterView): HostClaim | undefined {
+  const claim = view.hostClaim(scopedHost(host, own.namespace));
+  const isOwn = claim?.kind === 'MeshService' && claim.namespace === own.namespace && claim.name === own.name;
+  if (claim !== undefined && !isOwn) return claim;
+  const scope = scopedHostOfAllPorts(host, own.namespace);
+  const whole = scope === undefined ? undefined : view.hostClaim(scope);
+  return whole?.kind === 'MeshService' && whole.namespace === own.namespace ? undefined : whole;
+}
+
+/** Who calls an address by itself is led by the MeshService that has it for an endpoint. */
+function checkAddresses(
+  sourced: SourcedResource,
+  endpoints: readonly { readonly address: string }[],
+  view: ClusterView,
+): readonly Problem[] {
+  return endpoints.flatMap(({ address }, index) =>
+    foreignAddressProblems(sourced, ['spec', 'endpoints', index, 'address'], address, view),
+  );
+}
+
+function foreignAddressProblems(
+  sourced: SourcedResource,
+  path: readonly (string | number)[],
+  address: string,
+  view: ClusterView,
+): readonly Problem[] {
+  if (isIP(address) === 0) return [];
+  const { namespace } = sourced.any.resource;
+  const owner = view.foreignAddress(address, namespace);
+  if (owner === undefined) return [];
+  const message = `${address} is the address of ${owner.kind} ${owner.namespace}/${owner.name}; this service is of ${namespace}`;
+  return [problemAt(sourced, path, 'error', 'foreign_host', message)];
 }
 
 /** Doubts that only the cluster as a whole can raise. */
@@ -148,9 +194,9 @@ function doubts(sourced: SourcedResource, view: ClusterView): readonly Problem[]
   const others = [...view.allGood()].filter((other) => !own(other));
   const { namespace } = sourced.any.resource;
   const isMeshWide = namespace === view.mesh.rootNamespace;
-  const set = [sourced, ...others, ...view.declaredServices(isMeshWide ? undefined : namespace)];
+  const known = [...others, ...view.declaredServices(isMeshWide ? undefined : namespace)];
   // Pods are known here: what is said of workloads is said of them below.
-  const found = analyseResourceSet(set, view.mesh).filter((one) => own(one) && one.code !== 'no_workload');
+  const found = analyseResource(sourced, known, view.mesh).filter(({ code }) => code !== 'no_workload');
   const selector = selectorOf(sourced);
   if (selector === NO_SELECTOR) return found;
   if (view.countWorkloads(namespace, selector) > 0) return found;

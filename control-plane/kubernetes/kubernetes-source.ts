@@ -20,6 +20,8 @@ import { Reflector, type ReflectorState, type WatchedCollection } from './reflec
 export const QUIET_MS = 50;
 /** and at the latest this long after the first of them. */
 export const LONGEST_WAIT_MS = 500;
+/** What could not be published is tried again after this long, though nothing has changed. */
+export const PUBLISH_RETRY_MS = 2_000;
 /** While the API server is not reached at the start, the log says so this often. */
 const WAITING_LOG_INTERVAL_MS = 10_000;
 
@@ -49,7 +51,11 @@ export class KubernetesSource {
   readonly #configMaps: ConfigMapWatch;
   readonly #apply: Coalesced;
   readonly #appliedListeners = new Set<() => void>();
+  readonly #published = Promise.withResolvers<void>();
   #isComplete = false;
+  #isPublishDue = true;
+  #retryTimer: NodeJS.Timeout | undefined;
+  #lastFaults: ReadonlyMap<string, string> = new Map();
   #lastProblems = new Map<string, string>();
   #status: SourceStatus = { version: '', resourceCount: 0, lastApply: { at: '', isInForce: false, problems: [] } };
 
@@ -141,17 +147,19 @@ export class KubernetesSource {
     if (signal.aborted) end();
     try {
       await Promise.race([this.#synchronize(), ended.promise]);
+      this.#isComplete = true;
+      this.#refresh();
+      await Promise.race([this.#published.promise, ended.promise]);
     } finally {
       clearInterval(waiting);
       signal.removeEventListener('abort', end);
     }
-    this.#isComplete = true;
-    this.#refresh();
     log('policies_in_force', { version: this.#status.version, resources: this.#status.resourceCount });
   }
 
   async close(): Promise<void> {
     this.#apply.close();
+    clearTimeout(this.#retryTimer);
     await Promise.all([...this.#reflectors, this.#kinds, this.#configMaps].map((part) => part.close()));
   }
 
@@ -172,12 +180,17 @@ export class KubernetesSource {
   #refresh(): void {
     const { log, metrics } = this.#options;
     try {
-      const isChanged = this.state.refresh();
+      if (this.state.refresh()) this.#isPublishDue = true;
       this.#configMaps.follow(this.state.resources.configMapKeys());
-      if (isChanged || this.#status.version === '') this.#publish();
+      this.#logNewFaults();
+      if (this.#isPublishDue) this.#publish();
+      this.#isPublishDue = false;
     } catch (error) {
+      this.#isPublishDue = true;
       metrics.applies.failed++;
       log('policies_not_applied', { error: String(error), inForceVersion: this.#status.version });
+      clearTimeout(this.#retryTimer);
+      this.#retryTimer = setTimeout(() => this.#refresh(), PUBLISH_RETRY_MS);
     }
     for (const listener of [...this.#appliedListeners]) listener();
   }
@@ -194,6 +207,16 @@ export class KubernetesSource {
     metrics.applies.succeeded++;
     const lastApply = { at: new Date().toISOString(), isInForce, problems };
     this.#status = { version, resourceCount: documents.length, lastApply };
+    this.#published.resolve();
+  }
+
+  /** A Service has no place for a status of ours: the log tells what its writer cannot see. */
+  #logNewFaults(): void {
+    const faults = this.state.serviceFaults;
+    for (const [service, error] of faults) {
+      if (this.#lastFaults.get(service) !== error) this.#options.log('service_refused', { service, error });
+    }
+    this.#lastFaults = new Map(faults);
   }
 
   /** Prints what is said of an object when it is another than before; returns all that is said. */

@@ -13,6 +13,8 @@ import { portProtocol } from './port-protocol.ts';
 
 /** Ports of one Service that are taken; as many as a MeshService may have. */
 const MAX_PORTS = 256;
+/** Hosts that one MeshService may have. */
+const MAX_HOSTS = 256;
 /** What a ExternalName without ports is called on. */
 const HTTP_PORT = 80;
 
@@ -22,26 +24,29 @@ export interface ServiceFacts {
   readonly slices: readonly EndpointSlice[];
   /** Undefined: not known (yet). */
   readonly pod: (namespace: string, name: string) => ClusterPod | undefined;
+  readonly isService: (namespace: string, name: string) => boolean;
   readonly clusterDomain: string;
 }
 
 /**
  * What a Service is to the mesh: one MeshService of its name. Where some endpoints do not have all ports (named ports that
- * not every pod has, listeners of mode none, ports that are excluded from the mesh), the other ports are MeshServices of their own, `NAME.PORT`. None where it
- * has no TCP port, or is an alias of another name in the cluster.
+ * not every pod has, listeners of mode none, ports that are excluded from the mesh), the other ports are MeshServices of their
+ * own, `NAME.PORT`, as many as it takes for all their hosts. None where it has no TCP port, or is an alias of another name in
+ * the cluster.
  */
 export function meshServicesOf(facts: ServiceFacts): readonly ResourceDocument[] {
   const { service, clusterDomain } = facts;
   const { namespace, name } = service;
-  if (service.type === 'ExternalName') return externalService(service, clusterDomain);
+  if (service.type === 'ExternalName') return externalService(facts);
   const ports = service.ports.filter(({ transport }) => transport === 'TCP').slice(0, MAX_PORTS);
   const reached = ports.map((port) => ({ port, endpoints: endpointsOfPort(port, facts) }));
   const groups = Map.groupBy(reached, ({ endpoints }) => [...endpoints.values()].map(shownEndpoint).join(' '));
   const hosts = hostsOf(service, clusterDomain);
-  return [...groups.values()].map((group, index) => {
-    const [first] = group;
-    const suffix = first?.port.port ?? 0;
-    return documentOf(namespace, index === 0 ? name : `${name}.${suffix}`, {
+  // Beside the first each port has all hosts with it as their port.
+  const portsOfOne = Math.max(1, Math.floor(MAX_HOSTS / hosts.length));
+  const parts = [...groups.values()].flatMap((group, index) => (index === 0 ? [group] : chunksOf(group, portsOfOne)));
+  return parts.map((group, index) => {
+    return documentOf(namespace, index === 0 ? name : `${name}.${group[0]?.port.port ?? 0}`, {
       hosts: index === 0 ? hosts : hosts.flatMap((host) => group.map(({ port }) => withPort(host, port.port))),
       ports: group.map(({ port }) => shownPort(port)),
       endpoints: joined(group),
@@ -146,10 +151,15 @@ function joined(group: readonly ReachedPort[]) {
 }
 
 /** A name outside of the cluster, reached as it is. An alias of another Service is not of the mesh: call that one. */
-function externalService(service: ClusterService, clusterDomain: string): readonly ResourceDocument[] {
-  const { namespace, name, ports, externalName } = service;
-  const target = externalName.toLowerCase().replace(/\.$/, '');
-  const isInCluster = target.endsWith(`.svc.${clusterDomain}`) || target.endsWith('.svc') || !target.includes('.');
+function externalService({ service, clusterDomain, isService }: ServiceFacts): readonly ResourceDocument[] {
+  const { namespace, name, ports } = service;
+  const target = targetOf(service);
+  const alias = aliasedService(service);
+  const isInCluster =
+    target.endsWith(`.svc.${clusterDomain}`) ||
+    target.endsWith('.svc') ||
+    !target.includes('.') ||
+    (alias !== undefined && isService(alias.namespace, alias.name));
   if (target === '' || isInCluster) return [];
   const shown = ports.filter(({ transport }) => transport === 'TCP').slice(0, MAX_PORTS);
   const first = shown[0]?.port ?? HTTP_PORT;
@@ -162,6 +172,23 @@ function externalService(service: ClusterService, clusterDomain: string): readon
       endpoints: [different.length === 0 ? endpoint : { ...endpoint, ports: Object.fromEntries(different) }],
     }),
   ];
+}
+
+function targetOf({ externalName }: ClusterService): string {
+  return externalName.toLowerCase().replace(/\.$/, '');
+}
+
+/** The Service that an ExternalName of the form NAME.NAMESPACE is an alias of, if there is one of that name. */
+export function aliasedService(
+  service: ClusterService,
+): { readonly namespace: string; readonly name: string } | undefined {
+  if (service.type !== 'ExternalName') return undefined;
+  const [name = '', namespace, ...rest] = targetOf(service).split('.');
+  return namespace === undefined || rest.length > 0 ? undefined : { namespace, name };
+}
+
+function chunksOf<T>(all: readonly T[], size: number): readonly (readonly T[])[] {
+  return all.flatMap((_one, index) => (index % size === 0 ? [all.slice(index, index + size)] : []));
 }
 
 function shownPort(port: ClusterServicePort) {

@@ -30,6 +30,7 @@ function made(spec: Fields, slices: readonly Fields[], podSpec: Fields = {}) {
         status: { podIPs: ['10.0.0.1', '10.0.0.2', '10.0.0.5', 'fd00::1'].map((ip) => ({ ip })) },
       });
     },
+    isService: (namespace, name) => namespace === 'shop' && name === 'other',
     clusterDomain: 'cluster.local',
   });
   readDocuments(documents, MESH); // throws where the reader of every sidecar would
@@ -174,8 +175,38 @@ t.test(
       { spec: { endpoints: [{ address: 'api.example.com', port: 80, plaintext: true }] } },
     ]);
     t.strictSame(made({ type: 'ExternalName', externalName: 'other.shop.svc.cluster.local' }, []), []);
+    t.strictSame(made({ type: 'ExternalName', externalName: 'other.shop' }, []), [], 'by its short name too');
+    t.equal(made({ type: 'ExternalName', externalName: 'example.com' }, []).length, 1, 'two labels alone say nothing');
   },
 );
+
+t.test('what is no port is none, wherever it stands', async (t) => {
+  for (const port of [0, -1, 70_000, 1.5]) {
+    const [service] = made(ONE_PORT, [slice([endpoint('10.0.0.1', 'meshed')], [{ name: 'http', port }])]);
+    t.strictSame(service.spec.endpoints, [], `a slice of port ${port}`);
+    const injected = (annotations: Fields) => clusterPodOf({ metadata: { name: 'p', namespace: 'shop', annotations } });
+    const pod = injected({ 'lateral.dev/injected': JSON.stringify({ interception: 'none', inbound: { 8080: port } }) });
+    t.strictSame(pod?.injected, { interception: 'none', excludedPorts: [], inbound: {} }, `an inbound port ${port}`);
+  }
+});
+
+t.test('a Service of many ports is as many MeshServices as their hosts take', async (t) => {
+  const ports = Array.from({ length: 150 }, (_, index) => ({ name: `p${index}`, port: 1000 + index }));
+  const services = made({ clusterIPs: ['10.96.0.1', 'fd00::9'], ports }, [
+    slice([endpoint('10.0.0.1', 'meshed')], [{ name: 'p0', port: 8080 }]),
+  ]);
+  t.strictSame(
+    services.map(({ metadata, spec }) => [metadata.name, spec.ports.length]),
+    [
+      ['orders', 1],
+      ['orders.1001', 42],
+      ['orders.1043', 42],
+      ['orders.1085', 42],
+      ['orders.1127', 23],
+    ],
+  );
+  t.equal(new Set(services.slice(1).flatMap(({ spec }) => spec.hosts)).size, 149 * 6);
+});
 
 t.test('no TCP port: nothing to the mesh', async (t) => {
   t.strictSame(made({ clusterIPs: ['10.96.0.1'], ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] }, []), []);
@@ -191,6 +222,7 @@ t.test('protocols by appProtocol, then by the prefix of the name, as in Istio', 
     ['', 'tls', 'tcp'],
     ['', 'tcp-db', 'tcp'],
     ['', 'httpish', 'auto'],
+    ['constructor', 'toString', 'auto'],
     ['', '', 'auto'],
     ['grpc', 'http-api', 'grpc'],
     ['kubernetes.io/h2c', 'x', 'http'],
