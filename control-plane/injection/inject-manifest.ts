@@ -1,7 +1,7 @@
-import type { Path } from '#policy/schema/schema.ts';
+import { isRecord, type Path } from '#policy/schema/schema.ts';
 import { type Injection, injectPod } from './inject-pod.ts';
 import type { InjectionSettings } from './injection-configuration.ts';
-import { type JsonObject, objectAt, objectsAt, textAt } from './json-object.ts';
+import { type JsonObject, objectAt, textAt } from './json-object.ts';
 import { jsonPatch, type PatchOperation } from './json-patch.ts';
 
 type Steps = readonly string[];
@@ -43,8 +43,11 @@ export function injectManifest(
   const [group = ''] = (textAt(manifest, 'apiVersion') ?? '').split('/');
   const isList = kind === 'List' || (kind.endsWith('List') && POD_PLACES[`${group}/${kind.slice(0, -'List'.length)}`]);
   if (isList) {
-    return objectsAt(manifest, 'items').flatMap((item, index) =>
-      injectManifest(item, namespace, settings, [...path, 'items', index]),
+    // by its own index: a List may hold items that are no mappings
+    const items: unknown = manifest['items'];
+    if (!Array.isArray(items)) return [];
+    return items.flatMap((item: unknown, index) =>
+      isRecord(item) ? injectManifest(item, namespace, settings, [...path, 'items', index]) : [],
     );
   }
   const place = POD_PLACES[`${group}/${kind}`];

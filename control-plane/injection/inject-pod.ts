@@ -32,8 +32,9 @@ export function injectPod(pod: JsonObject, namespace: string, settings: Injectio
   const skip = skipReason(pod, namespace, settings.mesh.rootNamespace);
   if (skip !== undefined) return { kind: 'skipped', ...skip };
   if (isInjected(pod)) {
-    const completed = completeInjection(pod, settings.newKey);
-    if (completed !== undefined) return { kind: 'injected', pod: completed, warnings: [] };
+    const completion = completeInjection(pod, settings.newKey);
+    if (completion.kind === 'broken') return { kind: 'refused', complaints: [completion.complaint] };
+    if (completion.kind === 'completed') return { kind: 'injected', pod: completion.pod, warnings: [] };
     return { kind: 'skipped', reason: 'already injected', warnings: [] };
   }
   const { choices, complaints, warnings } = readPodChoices(textsAt(objectAt(pod, 'metadata'), 'annotations'));

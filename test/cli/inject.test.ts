@@ -115,6 +115,9 @@ t.test('Lists and JSON, as kubectl get prints them', async (t) => {
   const wanted = injectPod(pod, 'shop', settings);
   if (wanted.kind !== 'injected') throw new Error(wanted.kind);
   t.same(JSON.parse(stdout), { ...list, items: [list.items[0], wanted.pod] });
+  const gaps = { ...list, items: [null, 'x', pod, [], pod] };
+  const filled = await inject(t, { 'g.json': JSON.stringify(gaps) }, '-f', 'g.json', '-n', 'shop', ...BASE);
+  t.same(JSON.parse(filled.stdout), { ...list, items: [null, 'x', wanted.pod, [], wanted.pod] });
   const plain = '{"kind":  "Service"}';
   t.equal((await inject(t, { 's.json': plain }, '-f', 's.json', ...BASE)).stdout, plain);
   const yaml = `kind: PodList\napiVersion: v1\nitems:\n- ${JSON.stringify(pod)}\n`;

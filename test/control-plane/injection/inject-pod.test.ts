@@ -182,3 +182,27 @@ t.test('of containers that other webhooks add afterwards the probes are led thro
   t.same(init, objectsAt(spec, 'initContainers')[1]);
   t.match(injectPod(second.pod, 'shop', settings), { kind: 'skipped', reason: 'already injected' });
 });
+
+t.test('a sidecar whose configuration cannot take further probes is refused, and says why', async (t) => {
+  const first = injectPod(pod(), 'shop', settings);
+  if (first.kind !== 'injected') throw new Error(first.kind);
+  const spec = objectAt(first.pod, 'spec');
+  const late = { name: 'late', livenessProbe: { httpGet: { path: '/live', port: 9000 } } };
+  const withConfiguration = (value: unknown, more: readonly object[] = [late]) => {
+    const initContainers = objectsAt(spec, 'initContainers').map((container) => ({
+      ...container,
+      ...(container['name'] === 'lateral-sidecar' ? { env: [{ name: 'LATERAL_CONFIG', value }] } : {}),
+    }));
+    const containers = [...objectsAt(spec, 'containers'), ...more];
+    return injectPod({ ...first.pod, spec: { ...spec, initContainers, containers } }, 'shop', settings);
+  };
+  for (const broken of ['', '{', '[]', '"x"', 'null', 'kind: SidecarConfig', undefined, 7]) {
+    t.match(
+      withConfiguration(broken),
+      { kind: 'refused', complaints: [/LATERAL_CONFIG is not the mapping in JSON/] },
+      String(broken),
+    );
+  }
+  t.match(withConfiguration('{}'), { kind: 'injected' });
+  t.match(withConfiguration('{', []), { kind: 'skipped', reason: 'already injected' }, 'nothing is to be added');
+});
