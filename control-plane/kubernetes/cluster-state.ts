@@ -6,7 +6,7 @@ import type { WorkloadSelector } from '#policy/resource/kinds/workload-selector.
 import { resourceDocument, resourceKey } from '#policy/resource/resource-document.ts';
 import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
-import { readDocuments } from '#policy/snapshot/read-documents.ts';
+import { DocumentMemory } from '#policy/snapshot/document-memory.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { objectKey } from './api-object.ts';
 import type { ClusterPod, ClusterService, EndpointSlice } from './cluster-objects.ts';
@@ -39,12 +39,15 @@ export class ClusterState implements ClusterView {
   readonly resources = new MeshResources();
   readonly #podAddresses = new PodAddresses();
   readonly #services: ClusterServices;
+  /** Services as they were read last: at each object judged only those that changed are read. */
+  readonly #declared: DocumentMemory;
   readonly #options: ClusterStateOptions;
   readonly #configuredDefaults: ResourceDocument | undefined;
 
   constructor(options: ClusterStateOptions) {
     this.#options = options;
     this.mesh = options.mesh;
+    this.#declared = new DocumentMemory(options.mesh);
     this.#services = new ClusterServices({
       mesh: options.mesh,
       clusterDomain: options.clusterDomain,
@@ -175,11 +178,12 @@ export class ClusterState implements ClusterView {
   }
 
   declaredServices(namespace: string | undefined): readonly SourcedResource[] {
-    const documents = [...this.#services.documents()].filter(
-      ({ key }) => namespace === undefined || key.startsWith(`${resourceKey('MeshService', namespace, '')}`),
-    );
-    const declared = [...documents, ...this.#podsAsServices()];
-    return readDocuments(declared, this.mesh).map(({ any, source }) => ({
+    const pods = this.#podsAsServices();
+    const accounts = new Set(pods.map(({ key }) => key));
+    const prefix = namespace === undefined ? '' : resourceKey('MeshService', namespace, '');
+    const read = this.#declared.read([...this.#services.documents(), ...pods]);
+    const declared = read.filter(({ source: { key } }) => accounts.has(key) || key.startsWith(prefix));
+    return declared.map(({ any, source }) => ({
       any,
       file: source.key,
       document: { value: undefined, position: () => ({ line: 1, column: 1 }) },
