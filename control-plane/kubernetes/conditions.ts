@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { ResourceDocument } from '#policy/resource-set.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import type { ProgrammedCount } from '../replicas/programmed-counts.ts';
 import type { ClusterPods } from './cluster-pods.ts';
@@ -49,9 +50,16 @@ function accepted({ problems = [], good, inForce }: JudgedResource): Fact {
     inForce === undefined
       ? 'It is not in force.'
       : good === undefined
-        ? 'Its workloads refuse everything until it is mended.'
+        ? `Until it is mended ${standInOf(inForce)}.`
         : 'Its last good form stays in force.';
   return { type, status: 'False', reason: reasonOf(codes), message: `${kept} ${listed(errors)}` };
+}
+
+/** What stands in for an object that never was good: see refuse-everything.ts. */
+function standInOf({ key, document }: ResourceDocument): string {
+  if (key.startsWith('PeerAuthentication/')) return 'its workloads take mutual TLS alone';
+  const { spec }: { readonly spec?: { readonly action?: unknown } } = JSON.parse(document);
+  return spec?.action === 'ALLOW' ? 'it allows nothing' : 'its workloads refuse everything';
 }
 
 function reasonOf(codes: ReadonlySet<string>): string {

@@ -1,12 +1,14 @@
+import { createHash } from 'node:crypto';
 import { documentOf } from '#policy/load-resources.ts';
 import type { Problem } from '#policy/problem.ts';
 import { scopedHost } from '#policy/resource/check-resource-set.ts';
 import { resourceKey } from '#policy/resource/resource-document.ts';
-import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
+import { problemAt, type SourcedResource } from '#policy/resource/sourced-resource.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { compareAge, recordsOf, textOf } from './api-object.ts';
 import type { ClusterView, HostClaim } from './cluster-view.ts';
+import { documentFault } from './document-fault.ts';
 import { judge } from './judge-object.ts';
 import type { MeshObject } from './mesh-objects.ts';
 import { refuseEverything } from './refuse-everything.ts';
@@ -22,12 +24,16 @@ export interface JudgedResource {
   readonly good: SourcedResource | undefined;
 }
 
+/** Longest name of a resource. Source: RFC 1123, as in Kubernetes. */
+const MAX_NAME_LENGTH = 253;
+/** Hex digits that tell names of the same beginning apart. */
+const NAME_HASH_LENGTH = 16;
 /** Judged in this order, so that what others refer to is there; all further kinds after these. */
 const FIRST_KINDS = ['MeshDefaults', 'MeshService', 'APISchema'];
 /** What one of a kind is allowed depends on its elders, so that all are judged together. */
 const RANKED_KINDS: ReadonlySet<string> = new Set(['MeshDefaults', 'MeshService']);
-/** Another has the better claim: the last good form has none. */
-const DISPLACED: ReadonlySet<string> = new Set(['duplicate_resource', 'duplicate_host']);
+/** Another has the better claim, or the host is of another namespace: the last good form has none either. */
+const DISPLACED: ReadonlySet<string> = new Set(['duplicate_resource', 'duplicate_host', 'foreign_host']);
 
 /**
  * The resources of the mesh in a cluster, each judged alone: one that is broken keeps its last good form, all others go
@@ -126,8 +132,10 @@ export class MeshResources {
       const known = this.#entries.get(key);
       if (object === undefined) hasRemoved = this.#entries.delete(key) || hasRemoved;
       else this.#entries.set(key, { problems: undefined, inForce: undefined, good: undefined, ...known, object });
+      // Our own writes of its status come back as changes, which are none to anybody.
+      if (object !== undefined && !isSpecChanged(known?.object, object)) continue;
       const kind = object?.kind ?? known?.object.kind ?? '';
-      if (object !== undefined && isSpecChanged(known?.object, object)) this.#dirty.add(key);
+      if (object !== undefined) this.#dirty.add(key);
       if (object === undefined && known?.inForce !== undefined && kind === 'APISchema') {
         this.#departed.set(known.inForce.key, known.inForce);
       }
@@ -159,16 +167,22 @@ export class MeshResources {
     const { problems, sourced } = judge(object.document, view);
     const errors = problems.filter(({ severity }) => severity === 'error');
     if (sourced === undefined && errors.length === 0) return { object, problems: known, inForce, good };
+    // The very document that stands there, where it says the same: what is the same object is not read again.
+    const made = (document: ResourceDocument) => (inForce?.version === document.version ? inForce : document);
     if (sourced !== undefined && errors.length === 0) {
-      const made = this.#renamed(object, sourced);
-      return { object, problems, good: sourced, inForce: inForce?.version === made.version ? inForce : made };
+      const document = made(this.#renamed(object, sourced));
+      const fault = document === inForce ? undefined : documentFault(document, view.mesh);
+      if (fault === undefined) return { object, problems, good: sourced, inForce: document };
+      errors.push(problemAt(sourced, [], 'error', 'invalid_value', fault));
     }
+    const found = [...new Set([...problems, ...errors])];
     if (errors.some(({ code }) => DISPLACED.has(code)))
-      return { object, problems, good: undefined, inForce: undefined };
-    if (good !== undefined) return { object, problems, good, inForce };
-    const before = readLastGood(object, view);
-    if (before !== undefined) return { object, problems, good: before, inForce: this.#renamed(object, before) };
-    return { object, problems, good, inForce: refuseEverything(object, this.#nameOf(object)) };
+      return { object, problems: found, good: undefined, inForce: undefined };
+    const before = good ?? readLastGood(object, view);
+    const standIn =
+      before === undefined ? refuseEverything(object, this.#nameOf(object)) : this.#renamed(object, before);
+    const isReadable = standIn !== undefined && documentFault(standIn, view.mesh) === undefined;
+    return { object, problems: found, good: before, inForce: isReadable ? made(standIn) : undefined };
   }
 
   #renamed(object: MeshObject, sourced: SourcedResource): ResourceDocument {
@@ -189,7 +203,7 @@ export class MeshResources {
   #nameOf({ group, kind, metadata }: MeshObject): string {
     if (group === 'lateral.dev') return metadata.name;
     const isTwin = this.#entries.has(`lateral.dev/${kind}/${metadata.namespace}/${metadata.name}`);
-    return isTwin ? `${metadata.name}.${group}` : metadata.name;
+    return isTwin ? nameInGroup(metadata.name, group) : metadata.name;
   }
 }
 
@@ -204,6 +218,15 @@ function readLastGood({ document, lastGoodSpec }: MeshObject, view: ClusterView)
   }
   const { problems, sourced } = judge({ ...document, spec }, view);
   return problems.some(({ severity }) => severity === 'error') ? undefined : sourced;
+}
+
+/** `NAME.GROUP`; of a NAME too long for that its beginning and a hash. */
+function nameInGroup(name: string, group: string): string {
+  const full = `${name}.${group}`;
+  if (full.length <= MAX_NAME_LENGTH) return full;
+  const suffix = `-${createHash('sha256').update(name).digest('hex').slice(0, NAME_HASH_LENGTH)}.${group}`;
+  const beginning = name.slice(0, MAX_NAME_LENGTH - suffix.length).replace(/[^a-z0-9]+$/, '');
+  return `${beginning}${suffix}`;
 }
 
 function compareRank({ object: left }: JudgedResource, { object: right }: JudgedResource): number {

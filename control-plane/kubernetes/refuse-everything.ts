@@ -4,28 +4,43 @@ import type { ResourceDocument } from '#policy/resource-set.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import type { MeshObject } from './mesh-objects.ts';
 
-/** Actions that refuse requests: what such a policy would refuse is not known while it cannot be read. */
-const REFUSING: ReadonlySet<unknown> = new Set(['DENY', 'CUSTOM']);
+/** Of these nothing is ever enforced, good or not. */
+const WITHOUT_EFFECT: ReadonlySet<unknown> = new Set(['AUDIT']);
+const DRY_RUN = 'istio.io/dry-run';
 
 /**
- * What stands in for an AuthorizationPolicy of a refusing action that never was good: its workloads (those of its
- * namespace, where the selector cannot be read) refuse everything. Undefined for all else.
+ * What stands in for an AuthorizationPolicy or PeerAuthentication that never was good: the strictest that it could have
+ * meant, for its workloads (those of its namespace, where the selector cannot be read). Left out it would leave them open to
+ * whomever the mesh lets in by default. Undefined for what refuses nobody, and for all other kinds.
  */
-export function refuseEverything({ kind, metadata, document }: MeshObject, name: string): ResourceDocument | undefined {
-  const { spec } = document;
-  if (kind !== 'AuthorizationPolicy' || !isRecord(spec) || !REFUSING.has(spec.action)) return undefined;
-  // Istio means these for gateways and waypoints: no sidecar obeys them, good or not.
-  const isForGateways =
-    document.apiVersion !== 'lateral.dev/v1alpha1' && (spec.targetRefs ?? spec.targetRef) !== undefined;
-  if (isForGateways) return undefined;
+export function refuseEverything(object: MeshObject, name: string): ResourceDocument | undefined {
+  const { kind, metadata, document } = object;
+  const spec = isRecord(document.spec) ? document.spec : {};
+  const strictest = strictestOf(object);
+  if (strictest === undefined) return undefined;
   const selector = readableSelector(spec.selector);
   return resourceDocument({
     apiVersion: 'lateral.dev/v1alpha1',
     kind,
     namespace: metadata.namespace,
     name,
-    spec: { ...(selector === undefined ? {} : { selector }), action: 'DENY', rules: [{}] },
+    spec: { ...(selector === undefined ? {} : { selector }), ...strictest },
   });
+}
+
+function strictestOf({ kind, metadata, document }: MeshObject): { readonly [field: string]: unknown } | undefined {
+  if (kind === 'PeerAuthentication') return { mtls: { mode: 'STRICT' } };
+  if (kind !== 'AuthorizationPolicy' || metadata.annotations[DRY_RUN] === 'true') return undefined;
+  const { spec } = document;
+  if (!isRecord(spec)) return { action: 'DENY', rules: [{}] };
+  // Istio means these for gateways and waypoints: no sidecar obeys them, good or not.
+  const isForGateways =
+    document.apiVersion !== 'lateral.dev/v1alpha1' && (spec.targetRefs ?? spec.targetRef) !== undefined;
+  if (isForGateways || WITHOUT_EFFECT.has(spec.action)) return undefined;
+  // Without rules it lets nobody in, and takes away nothing that other policies allow.
+  if ((spec.action ?? 'ALLOW') === 'ALLOW') return { action: 'ALLOW' };
+  // DENY and CUSTOM, and a word that is neither: whom it would have refused is not known.
+  return { action: 'DENY', rules: [{}] };
 }
 
 /** The selector as it is given; undefined where anything is wrong with it. */

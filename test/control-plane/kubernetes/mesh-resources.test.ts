@@ -1,0 +1,150 @@
+import t from 'tap';
+import { conditionsOf } from '#control-plane/kubernetes/conditions.ts';
+import type { JudgedResource } from '#control-plane/kubernetes/mesh-resources.ts';
+import { MESH } from '../control-plane-fixture.ts';
+import { TestCluster } from './cluster-fixture.ts';
+
+const ISTIO = { group: 'security.istio.io' };
+const UNREADABLE = [{ when: [{ key: 'request.auth.claims[group]', values: ['admin'] }] }];
+const SELECTOR = { matchLabels: { app: 'orders' } };
+
+function accepted(cluster: TestCluster, key: string): string | undefined {
+  const judged: JudgedResource | undefined = cluster.state.resources.get(key);
+  if (judged === undefined) throw new Error(`no ${key}`);
+  const conditions = conditionsOf(judged, [], cluster.state.pods, MESH.rootNamespace);
+  return conditions?.find(({ type }) => type === 'Accepted')?.message;
+}
+
+t.test('what never was good stands in as the strictest that it could have meant', async (t) => {
+  const cases: readonly [string, string, unknown, unknown, RegExp][] = [
+    [
+      'AuthorizationPolicy',
+      'an ALLOW allows nothing',
+      { action: 'ALLOW', rules: UNREADABLE, selector: SELECTOR },
+      { selector: SELECTOR, action: 'ALLOW' },
+      /it allows nothing/,
+    ],
+    [
+      'AuthorizationPolicy',
+      'so does one without an action',
+      { rules: UNREADABLE },
+      { action: 'ALLOW' },
+      /it allows nothing/,
+    ],
+    [
+      'AuthorizationPolicy',
+      'a DENY refuses everything',
+      { action: 'DENY', rules: UNREADABLE, selector: SELECTOR },
+      { selector: SELECTOR, action: 'DENY', rules: [{}] },
+      /refuse everything/,
+    ],
+    [
+      'AuthorizationPolicy',
+      'so does a CUSTOM',
+      { action: 'CUSTOM', provider: { name: 'x' } },
+      { action: 'DENY', rules: [{}] },
+      /refuse everything/,
+    ],
+    [
+      'AuthorizationPolicy',
+      'and a word that may have been DENY',
+      { action: 'DNEY', rules: [{}] },
+      { action: 'DENY', rules: [{}] },
+      /refuse everything/,
+    ],
+    [
+      'AuthorizationPolicy',
+      'its namespace, where the selector cannot be read',
+      { action: 'ALLOW', rules: UNREADABLE, selector: { matchLabels: { app: 1 } } },
+      { action: 'ALLOW' },
+      /it allows nothing/,
+    ],
+    [
+      'PeerAuthentication',
+      'mutual TLS is strict',
+      { mtls: { mode: 'STRIKT' }, selector: SELECTOR },
+      { selector: SELECTOR, mtls: { mode: 'STRICT' } },
+      /mutual TLS alone/,
+    ],
+  ];
+  for (const group of [ISTIO, {}]) {
+    for (const [kind, title, spec, wanted, message] of cases) {
+      const cluster = new TestCluster({ meshDefaults: { authorization: { default: 'Allow' } } });
+      const key = cluster.resource(kind, 'x', spec, group);
+      t.strictSame(cluster.inForce()[`${kind}/shop/x`], wanted, title);
+      t.match(accepted(cluster, key), message);
+    }
+  }
+});
+
+t.test('what enforces nothing, good or not, has nothing that stands in for it', async (t) => {
+  const cluster = new TestCluster();
+  cluster.resource('AuthorizationPolicy', 'audit', { action: 'AUDIT', rules: [{}] }, ISTIO);
+  const metadata = { annotations: { 'istio.io/dry-run': 'true' } };
+  cluster.resource('AuthorizationPolicy', 'dry', { action: 'DENY', rules: [{}] }, { ...ISTIO, metadata });
+  cluster.resource('AuthorizationPolicy', 'gateway', { targetRefs: [{ name: 'x' }], rules: UNREADABLE }, ISTIO);
+  t.strictSame(cluster.inForce(), {});
+});
+
+t.test('one that was good keeps its last good form, whatever stands in after a restart', async (t) => {
+  const cluster = new TestCluster();
+  const good = { action: 'ALLOW', rules: [{}] };
+  cluster.resource('AuthorizationPolicy', 'x', good, ISTIO);
+  cluster.inForce();
+  cluster.resource('AuthorizationPolicy', 'x', { action: 'ALLOW', rules: UNREADABLE }, ISTIO);
+  t.strictSame(cluster.inForce()['AuthorizationPolicy/shop/x'], good);
+  cluster.resource('AuthorizationPolicy', 'x', { rules: [] });
+  t.strictSame(
+    cluster.inForce(),
+    {
+      'AuthorizationPolicy/shop/x': { rules: [] },
+      'AuthorizationPolicy/shop/x.security.istio.io': good,
+    },
+    'under another name, once lateral.dev has one of that name',
+  );
+  const restarted = new TestCluster();
+  restarted.resource('AuthorizationPolicy', 'x', { action: 'ALLOW', rules: UNREADABLE }, ISTIO);
+  t.strictSame(restarted.inForce(), { 'AuthorizationPolicy/shop/x': { action: 'ALLOW' } });
+});
+
+t.test('twins of two groups are both in force, however long their name', async (t) => {
+  for (const name of ['n'.repeat(253), `${'n'.repeat(217)}-1.1-${'n'.repeat(20)}`]) {
+    const cluster = new TestCluster();
+    cluster.resource('AuthorizationPolicy', name, { rules: [{}] });
+    cluster.resource('AuthorizationPolicy', name, { rules: [{}] }, ISTIO);
+    const keys = Object.keys(cluster.inForce());
+    t.equal(keys.length, 2);
+  }
+});
+
+t.test('a write of the status alone is no change; one of the spec is judged, and whatever refers to it', async (t) => {
+  const cluster = new TestCluster();
+  const spec = { hosts: ['api.example.com'], endpoints: [{ address: '10.0.0.1', port: 1, plaintext: true }] };
+  const key = cluster.resource('MeshService', 'a', spec);
+  t.ok(cluster.state.refresh());
+  const object = cluster.state.resources.get(key)?.object;
+  if (object === undefined) throw new Error('no object');
+  const metadata = { ...object.metadata, resourceVersion: 'other' };
+  cluster.state.resourceChanged(key, { ...object, metadata, conditions: [{ type: 'Accepted' }] });
+  t.notOk(cluster.state.refresh());
+  t.strictSame(cluster.state.resources.get(key)?.object.conditions, [{ type: 'Accepted' }], 'and yet it is kept');
+  const younger = cluster.resource('MeshService', 'b', spec);
+  cluster.state.refresh();
+  t.match(cluster.state.resources.get(younger)?.problems, [{ code: 'duplicate_host' }]);
+  cluster.resource('MeshService', 'a', { ...spec, hosts: ['other.example.com'] });
+  t.ok(cluster.state.refresh());
+  t.strictSame(cluster.state.resources.get(younger)?.problems, []);
+});
+
+t.test(
+  'a MeshService whose host turns out to be of another namespace is out of force, though it was good',
+  async (t) => {
+    const cluster = new TestCluster();
+    const endpoints = [{ address: '10.0.0.1', port: 1, plaintext: true }];
+    const key = cluster.resource('MeshService', 'mine', { hosts: ['api.later'], endpoints });
+    t.ok(cluster.inForce()['MeshService/shop/mine']);
+    cluster.state.namespaceChanged('later', true);
+    t.strictSame(cluster.inForce(), {});
+    t.match(cluster.state.resources.get(key)?.problems, [{ code: 'foreign_host' }]);
+  },
+);
