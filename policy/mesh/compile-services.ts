@@ -49,8 +49,10 @@ export function compileServices(
 class HostTable {
   readonly #withPort = new Map<string, CompiledService>();
   readonly #withoutPort = new Map<string, CompiledService>();
+  readonly #namespace: string;
 
   constructor(sorted: readonly CompiledService[], namespace: string) {
+    this.#namespace = namespace;
     for (const service of sorted) {
       for (const host of service.resource.spec.hosts) {
         const authority = parseAuthority(host.toLowerCase());
@@ -63,12 +65,17 @@ class HostTable {
     }
   }
 
-  /** By a host, or by HOSTNAME.HOST of an endpoint. */
+  /**
+   * By a host, or by HOSTNAME.HOST of an endpoint. Where HOST is a bare name of the own namespace, no other namespace's host goes
+   * before it, not even while that endpoint is away: in Kubernetes HOSTNAME.HOST is a pod of a StatefulSet.
+   */
   find(host: string, port: number): Service | undefined {
     const exact = this.findExactly(host, port);
     const dot = host.indexOf('.');
-    if (exact !== undefined || dot < 1) return exact;
+    if (dot < 1 || exact?.namespace === this.#namespace) return exact;
     const rest = host.slice(dot + 1);
+    const hidesOthers = isBareName(rest) && this.#withoutPort.has(rest);
+    if (exact !== undefined && !hidesOthers) return exact;
     return isIP(rest) === 0 ? this.#claimant(rest, port)?.atHostname(host.slice(0, dot), port) : undefined;
   }
 

@@ -1,3 +1,4 @@
+import { canonicalAddress } from '../mesh/canonical-address.ts';
 import { parseAuthority } from '../mesh/parse-authority.ts';
 import type { Problem } from '../problem.ts';
 import type { Mesh } from '../workload-policy.ts';
@@ -80,7 +81,7 @@ function checkServiceHosts(all: readonly SourcedResource[], problems: Problem[])
       const foreign = foreignNamespace(host, service, namespaces);
       if (foreign !== undefined) {
         const message = `the host ${host} names the namespace ${foreign}; this service is of ${service.namespace}`;
-        problems.push(problemAt(sourced, path, 'error', 'invalid_value', message));
+        problems.push(problemAt(sourced, path, 'error', 'foreign_host', message));
       }
       const scope = scopedHost(host, service.namespace);
       const other = claims.get(scope);
@@ -95,11 +96,23 @@ function checkServiceHosts(all: readonly SourcedResource[], problems: Problem[])
   }
 }
 
-/** A host as it is looked up: lower case; a bare name only within its namespace. */
+/** A host as it is looked up, one text for all its spellings; a bare name only within its namespace. */
 export function scopedHost(host: string, namespace: string): string {
+  const { name, port } = hostParts(host);
+  const scope = isBareName(name) ? namespace : '';
+  return port === undefined ? `${scope}/${name}` : `${scope}/${name} ${port}`;
+}
+
+/** The same host on every port; undefined: it names none. */
+export function scopedHostOfAllPorts(host: string, namespace: string): string | undefined {
+  const { name, port } = hostParts(host);
+  return port === undefined ? undefined : `${isBareName(name) ? namespace : ''}/${name}`;
+}
+
+function hostParts(host: string): { readonly name: string; readonly port: number | undefined } {
   const lower = host.toLowerCase();
-  const name = parseAuthority(lower)?.host ?? lower;
-  return isBareName(name) ? `${namespace}/${lower}` : `/${lower}`;
+  const authority = parseAuthority(lower);
+  return { name: canonicalAddress(authority?.host ?? lower), port: authority?.port };
 }
 
 /** True for a name without a dot that is no IPv6 address. */
@@ -107,15 +120,21 @@ export function isBareName(host: string): boolean {
   return !host.includes('.') && !host.includes(':');
 }
 
-/** For NAME.NS: the other namespace it names, where NS is one of the mesh or NAME is the service's own. */
+/**
+ * For NAME.NS and HOSTNAME.NAME.NS: the other namespace it names, where NS is one of the mesh or NAME.NS has the service's own
+ * name. Hosts of more labels are never looked up as those of a Service.
+ */
 export function foreignNamespace(
   host: string,
   service: Pick<Resource<MeshServiceSpec>, 'namespace' | 'name'>,
   namespaces: ReadonlySet<string>,
 ): string | undefined {
-  const [name, namespace, ...rest] = (parseAuthority(host)?.host ?? host).toLowerCase().split('.');
-  if (namespace === undefined || rest.length > 0 || namespace === service.namespace) return undefined;
-  return namespaces.has(namespace) || name === service.name ? namespace : undefined;
+  const labels = hostParts(host).name.split('.');
+  const [name] = labels;
+  const named = labels.at(-1);
+  if (named === undefined || labels.length < 2 || labels.length > 3) return undefined;
+  if (named === service.namespace || (labels.length === 3 && named === 'svc')) return undefined; // which is judged alone
+  return namespaces.has(named) || (labels.length === 2 && name === service.name) ? named : undefined;
 }
 
 function checkSchemaReferences(all: readonly SourcedResource[], problems: Problem[]): void {

@@ -22,6 +22,7 @@ export type ReadCode =
   | 'missing_field'
   | 'invalid_type'
   | 'invalid_value'
+  | 'foreign_host'
   | 'not_implemented'
   | 'suspicious_value'
   | 'unknown_kind'

@@ -250,7 +250,7 @@ t.test('names and hosts used twice point to their first use', (t) => {
 
 t.test('a host that names another namespace is refused', (t) => {
   const refused = (host: string, namespace: string) =>
-    `4:16: error invalid_value`.concat(
+    `4:16: error foreign_host`.concat(
       host.includes('.svc') ? ' spec.hosts[0]:' : '',
       ` the host ${host} names the namespace ${namespace}; this service is of shop`,
     );
@@ -263,7 +263,17 @@ t.test('a host that names another namespace is refused', (t) => {
     [refused('payments.billing', 'billing')],
     'its own name',
   );
+  t.same(
+    problemsOf(service('payments', '{hosts: [x-0.x.billing.svc.cluster.local]}')),
+    [refused('x-0.x.billing.svc.cluster.local', 'billing')],
+    'a pod of a StatefulSet',
+  );
   const other = service('x', '{hosts: [x]}', 'billing');
+  t.same(
+    problemsOf(`${service('payments', '{hosts: [x-0.x.billing]}')}---\n${other}`),
+    [refused('x-0.x.billing', 'billing')],
+    'and its short name',
+  );
   t.same(
     problemsOf(`${service('payments', '{hosts: [y.billing]}')}---\n${other}`),
     [refused('y.billing', 'billing')],

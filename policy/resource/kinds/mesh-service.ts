@@ -92,10 +92,10 @@ export const meshServiceKind: ResourceKind<MeshServiceSpec> = {
     'A service of the mesh: its hosts, and where it runs. In a cluster Kubernetes Services stand in its place.',
   check({ namespace, spec }, _mesh, context) {
     for (const [index, host] of spec.hosts.entries()) {
-      const named = namespaceOfClusterHost(parseAuthority(host)?.host ?? host);
-      if (named === undefined || named === namespace) continue;
+      const named = namespacesOfClusterHost(parseAuthority(host)?.host ?? host).find((one) => one !== namespace);
+      if (named === undefined) continue;
       const message = `the host ${host} names the namespace ${named}; this service is of ${namespace}`;
-      context.fail(['spec', 'hosts', index], 'invalid_value', message);
+      context.fail(['spec', 'hosts', index], 'foreign_host', message);
     }
     checkEndpointPorts(spec, context);
   },
@@ -134,10 +134,13 @@ function isReachedOneWay(
   return false;
 }
 
-/** NS of NAME.NS.svc and NAME.NS.svc.CLUSTER-DOMAIN; undefined for any other host. */
-function namespaceOfClusterHost(host: string): string | undefined {
-  const [, namespace, svc] = host.toLowerCase().split('.');
-  return svc === 'svc' ? namespace : undefined;
+/**
+ * NS of NAME.NS.svc, HOSTNAME.NAME.NS.svc (a pod of a StatefulSet), and both with the cluster's domain behind. More than one where
+ * labels are called svc: which is meant depends on that domain.
+ */
+function namespacesOfClusterHost(host: string): readonly string[] {
+  const labels = host.toLowerCase().split('.');
+  return labels.filter((_, index) => index > 0 && labels[index + 1] === 'svc');
 }
 
 function hostComplaint(value: string): string | undefined {

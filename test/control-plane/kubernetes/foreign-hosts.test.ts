@@ -46,9 +46,15 @@ function podOf(name: string, phase = 'Running') {
   });
 }
 
-function claim(state: ClusterState, hosts: readonly string[], endpoints: readonly object[] = THIEF, namespace = 'evil') {
+function claim(
+  state: ClusterState,
+  hosts: readonly string[],
+  endpoints: readonly object[] = THIEF,
+  namespace = 'evil',
+) {
   const spec = { hosts, ports: [{ port: 80 }, { port: 5432, protocol: 'tcp' }], endpoints };
-  const metadata = { name: 'claim', namespace, uid: '1', resourceVersion: '1', generation: 1 };
+  const creationTimestamp = namespace === 'shop' ? '2026-01-01T00:00:00Z' : '2026-01-02T00:00:00Z';
+  const metadata = { name: 'claim', namespace, uid: '1', resourceVersion: '1', generation: 1, creationTimestamp };
   const object = { apiVersion: 'lateral.dev/v1alpha1', kind: 'MeshService', metadata, spec };
   const codes = judgeObject(object, state).errors.map(({ code }) => code);
   const made = meshObjectOf(object, CLAIM);

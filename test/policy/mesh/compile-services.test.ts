@@ -221,3 +221,25 @@ spec: {hosts: [a], ${ports} endpoints: [{address: 10.1.0.1, port: 80, ${endpoint
   t.same(wrong('serviceAccount: a, ports: {"81": 8081}', 'ports: [{port: 81}],'), []);
   t.end();
 });
+
+t.test('hosts of other namespaces do not go before HOSTNAME.HOST of a bare name of the own', (t) => {
+  const text = `
+apiVersion: lateral.dev/v1alpha1
+kind: MeshService
+metadata: {name: db, namespace: shop}
+spec: {hosts: [db], endpoints: [{address: 10.0.0.5, port: 80, hostname: db-0, serviceAccount: db}]}
+---
+apiVersion: lateral.dev/v1alpha1
+kind: MeshService
+metadata: {name: thief, namespace: evil}
+spec: {hosts: [db-0.db, "db-1.db:80"], endpoints: [{address: 10.0.6.6, port: 80, serviceAccount: thief}]}
+`;
+  const loaded = loadResources([{ path: 'a.yaml', text }], () => undefined, MESH);
+  t.same(loaded.problems, []);
+  const both = loaded.sourced.flatMap(({ any }) => (any.type === 'MeshService' ? [any.resource] : []));
+  const resolve = (namespace: string, host: string) => compileServices(both, { namespace }, MESH).resolve(host)?.name;
+  t.equal(resolve('shop', 'db-0.db'), 'db');
+  t.equal(resolve('shop', 'db-1.db'), undefined, 'an endpoint that is away');
+  t.equal(resolve('evil', 'db-0.db'), 'thief');
+  t.end();
+});
