@@ -1,6 +1,7 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Writable } from 'node:stream';
+import { LocalConnections } from './local-connections.ts';
 
 /** Answers of one small HTTP server: `METHOD /path` to a function. */
 export type Routes = { readonly [route: string]: Route };
@@ -19,9 +20,11 @@ export interface LocalAnswer {
 }
 
 /** Requests to these servers are small; anything slower or larger is not a friend. */
-const LOCAL_HEADER_TIMEOUT_MS = 5_000;
 const MAX_LOCAL_HEADER_BYTES = 8_192;
-const MAX_LOCAL_CONNECTIONS = 256;
+/** From the connection, or the first byte of a further request, to its end. */
+const LOCAL_REQUEST_TIMEOUT_MS = 5_000;
+/** How often that is looked at. */
+const LOCAL_CHECK_INTERVAL_MS = 1_000;
 
 export interface LocalServer {
   readonly port: number;
@@ -36,9 +39,18 @@ export async function openLocalServer(
   where: { readonly port: number; readonly address: string | undefined; readonly loopbackOnly: boolean },
   routes: Routes,
 ): Promise<LocalServer> {
+  const connections = new LocalConnections();
   const server = http.createServer(
-    { headersTimeout: LOCAL_HEADER_TIMEOUT_MS, maxHeaderSize: MAX_LOCAL_HEADER_BYTES },
+    {
+      headersTimeout: LOCAL_REQUEST_TIMEOUT_MS,
+      requestTimeout: LOCAL_REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: LOCAL_CHECK_INTERVAL_MS,
+      maxHeaderSize: MAX_LOCAL_HEADER_BYTES,
+    },
     (request, response) => {
+      const { socket } = request;
+      connections.requestBegan(socket);
+      response.once('close', () => connections.requestEnded(socket));
       void answer(request, where.loopbackOnly, routes).then((answered) => {
         if (answered === undefined) return void request.socket.destroy();
         const { status, contentType, body } = answered;
@@ -49,7 +61,7 @@ export async function openLocalServer(
       });
     },
   );
-  server.maxConnections = MAX_LOCAL_CONNECTIONS;
+  server.on('connection', (socket) => connections.admit(socket));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(where.port, where.address, resolve);
