@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Mesh } from '#policy/workload-policy.ts';
 import type { AuthorityMaterial } from '../authority/authority-material.ts';
 import { openAuthority } from '../authority/authority-store.ts';
@@ -39,6 +40,9 @@ export class Kubernetes {
   readonly reviewToken: ReviewToken;
   readonly #options: KubernetesOptions;
   readonly #closers: (() => void | Promise<void>)[] = [];
+  /** By name of the Secret: what is in force, which is what was opened first, then what was told of. */
+  readonly #authorities = new Map<string, AuthorityMaterial>();
+  readonly #onLeading: (() => void)[] = [];
   #leadership: Leadership | undefined;
 
   constructor(client: KubernetesClient, options: KubernetesOptions) {
@@ -53,7 +57,13 @@ export class Kubernetes {
 
   /** The authority in a Secret; waits for the API server, however long. */
   async openAuthority(name: string): Promise<AuthorityMaterial> {
-    const { mesh, log, signal } = this.#options;
+    const material = await this.#readAuthority(name, this.#options.signal);
+    if (!this.#authorities.has(name)) this.#authorities.set(name, material);
+    return material;
+  }
+
+  async #readAuthority(name: string, signal: AbortSignal): Promise<AuthorityMaterial> {
+    const { mesh, log } = this.#options;
     const store = secretAuthority(this.secret(name));
     const backoff = createBackoff(BACKOFF);
     let hasFailed = false;
@@ -69,32 +79,50 @@ export class Kubernetes {
     }
   }
 
-  /** Calls back with the authority each time the Secret changes; the leader renews an issuer whose end is near. */
+  /**
+   * Calls back with the authority each time that it is another than before, the first time than what `openAuthority` gave:
+   * between the two the Secret may have changed. The leader renews an issuer whose end is near.
+   */
   keepAuthority(name: string, onChange: (material: AuthorityMaterial) => void): void {
-    const { mesh, log } = this.#options;
+    const { log } = this.#options;
     const secret = this.secret(name);
     const ending = new AbortController();
+    const signal = AbortSignal.any([ending.signal, this.#options.signal]);
     let version = '';
+    let reading = Promise.resolve();
     const reread = async (): Promise<void> => {
       try {
-        onChange(await openAuthority(secretAuthority(secret), mesh, Date.now()));
+        const material = await this.#readAuthority(name, signal);
+        const known = this.#authorities.get(name);
+        if (signal.aborted || (known !== undefined && isSameAuthority(known, material))) return;
+        this.#authorities.set(name, material);
+        onChange(material);
       } catch (error) {
         // What was in force stays so: certificates of a broken authority would be refused by all.
-        log('authority_unreadable', { secret: name, error: String(error) });
+        if (!signal.aborted) log('authority_unreadable', { secret: name, error: String(error) });
       }
+    };
+    // One after the other, so that an earlier state never comes last; one more at most waits, and reads what is there then.
+    let isWaiting = false;
+    const due = () => {
+      if (isWaiting) return;
+      isWaiting = true;
+      reading = reading.then(() => {
+        isWaiting = false;
+        return reread();
+      });
     };
     void secret.watch(
       ({ resourceVersion }) => {
-        const isFirst = version === '';
-        const isNew = version !== resourceVersion;
+        if (version === resourceVersion) return;
         version = resourceVersion;
-        if (isNew && !isFirst) void reread();
+        due();
       },
       ending.signal,
       log,
     );
     const timer = setInterval(() => {
-      if (this.isLeader) void reread();
+      if (this.isLeader) due();
     }, AUTHORITY_CHECK_INTERVAL_MS);
     timer.unref();
     this.#closers.push(() => {
@@ -111,6 +139,11 @@ export class Kubernetes {
     return source;
   }
 
+  /** Calls back each time this replica becomes the leader. */
+  onLeading(listener: () => void): void {
+    this.#onLeading.push(listener);
+  }
+
   /** Takes part in the election of the leader, who writes the status of resources. */
   lead(source: KubernetesSource, registry: SidecarRegistry, identity: () => ServerIdentity): void {
     const { mesh, log } = this.#options;
@@ -125,6 +158,7 @@ export class Kubernetes {
     const onChange = (isLeader: boolean) => {
       if (isLeader) writer.start();
       else void writer.stop();
+      if (isLeader) for (const listener of this.#onLeading) listener();
     };
     // As client-go does: a name may come again, and two that hold the Lease by one name would both lead.
     const holder = `${self}_${randomUUID()}`;
@@ -151,4 +185,11 @@ export class Kubernetes {
 /** Finds the API server; throws with one sentence when none is known. */
 export async function openKubernetes(options: KubernetesOptions, connection?: ApiConnection): Promise<Kubernetes> {
   return new Kubernetes(new KubernetesClient(connection ?? (await openApiConnection())), options);
+}
+
+/** The key is that of the issuer's certificate: that was checked when they were read. */
+function isSameAuthority(one: AuthorityMaterial, other: AuthorityMaterial): boolean {
+  const certificates = ({ issuer, intermediates, roots }: AuthorityMaterial) =>
+    [[issuer.certificate], intermediates, roots].map((list) => list.map((der) => Buffer.from(der).toString('base64')));
+  return isDeepStrictEqual(certificates(one), certificates(other));
 }
