@@ -67,6 +67,14 @@ export function textsOf(value: unknown): { readonly [key: string]: string } {
   return Object.fromEntries(entries);
 }
 
+const SUBDOMAIN = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
+const MAX_NAME_LENGTH = 253;
+
+/** True for what can be the name of an object. Source: RFC 1123, as in Kubernetes. */
+export function isObjectName(name: string): boolean {
+  return name.length <= MAX_NAME_LENGTH && SUBDOMAIN.test(name);
+}
+
 /** A number that a TCP port can have: not everything that the API server stores as one is. */
 export function isPort(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535;

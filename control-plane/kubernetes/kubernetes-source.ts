@@ -132,7 +132,7 @@ export class KubernetesSource {
 
   /**
    * Resolves once everything has been listed and is in force: a part of it would be another law. Until then it waits for
-   * the API server, however long; throws when the signal ends it.
+   * the API server, however long, for ConfigMaps alone no longer than CONFIG_MAP_WAIT_MS; throws when the signal ends it.
    */
   async start(): Promise<void> {
     const { log, signal } = this.#options;
@@ -170,7 +170,7 @@ export class KubernetesSource {
     // Which ConfigMaps count is known only now; without their texts schemas, and what needs them, would be missing.
     this.state.refresh();
     this.#configMaps.follow(this.state.resources.configMapKeys());
-    await this.#configMaps.synced();
+    await this.#configMaps.known();
   }
 
   #changed(): void {

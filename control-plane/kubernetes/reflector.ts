@@ -3,7 +3,7 @@ import { isRecord } from '#policy/schema/schema.ts';
 import type { EventLog } from '../event-log.ts';
 import { metadataOf, objectKey, recordsOf, textOf } from './api-object.ts';
 import { type Backoff, type BackoffLimits, createBackoff } from './backoff.ts';
-import { ApiError, errorOfAnswer, isGone } from './client/api-error.ts';
+import { ApiError, errorOfAnswer, isGone, isRefused } from './client/api-error.ts';
 import type { KubernetesClient } from './client/kubernetes-client.ts';
 
 /** Objects of one answer of a list. */
@@ -31,6 +31,8 @@ export interface ReflectorOptions<T> {
   readonly map: (object: { readonly [key: string]: unknown }) => T | undefined;
   /** After each change; undefined: it is gone. */
   readonly onChange: (key: string, value: T | undefined, previous: T | undefined) => void;
+  /** At each answer that says no to the request as it is. */
+  readonly onRefused?: (reason: string) => void;
   readonly log: EventLog;
   /** Default WATCH_SILENCE_MS. */
   readonly silenceMs?: number;
@@ -150,7 +152,7 @@ export class Reflector<T> implements WatchedCollection {
   }
 
   async #failed(error: unknown, signal: AbortSignal): Promise<void> {
-    const { log, name } = this.#options;
+    const { log, name, onRefused } = this.#options;
     const text = error instanceof Error ? error.message : String(error);
     const waitMs = this.#backoff.next();
     this.#counts.failures += 1;
@@ -164,6 +166,7 @@ export class Reflector<T> implements WatchedCollection {
       });
     }
     this.#error = text;
+    if (isRefused(error)) onRefused?.(text);
     await wait(waitMs, undefined, { signal }).catch(() => {});
   }
 

@@ -36,6 +36,12 @@ export function isConflict(error: unknown): boolean {
   return error instanceof ApiError && error.status === 409;
 }
 
+/** Not as it is asked: to ask again is of no use until somebody has changed something. */
+export function isRefused(error: unknown): boolean {
+  if (!(error instanceof ApiError) || error.status === undefined || isUnavailable(error)) return false;
+  return error.status >= 400 && error.status !== 408 && !isGone(error);
+}
+
 /** No answer, or one that says to come again. */
 export function isUnavailable(error: unknown): boolean {
   if (!(error instanceof ApiError)) return false;
