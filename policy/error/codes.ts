@@ -123,9 +123,9 @@ export const CODES = {
     grpcStatus: GRPC.unavailable,
     title: 'Not redirected',
     meaning:
-      'With interception: redirect, the caller connected to the inbound listener itself, or to another port of the sidecar: no port of the app was meant.',
+      'With interception: redirect, the caller connected to the inbound listener itself, or to another port of the sidecar, or to an address that is not of this pod: no port of the app was meant.',
     remedy:
-      'Call the port of the app. If it was called, the rules of `lateral init` are missing in this network namespace, or the kernel does not track connections.',
+      'Call the port of the app, at an address of its pod. If it was called, the rules of `lateral init` are missing in this network namespace, or the kernel does not track connections.',
   },
   unknown_destination: {
     family: 'connection',

@@ -13,7 +13,7 @@ import type { Inbound } from '../inbound/inbound.ts';
 import { inboundLane, inboundListener } from '../inbound/inbound-listener.ts';
 import { AppLanes } from '../interception/app-lanes.ts';
 import { originalDestinationReader, type ReadOriginalDestination } from '../interception/original-destination.ts';
-import { ownAddresses, sourceFor } from '../interception/own-addresses.ts';
+import { ownAddresses, ownAddressTest, sourceFor } from '../interception/own-addresses.ts';
 import type { ChooseLane, Lane } from '../listener/lane.ts';
 import type { Listener } from '../listener/listener.ts';
 import type { DialTcp } from '../outbound/outbound.ts';
@@ -123,6 +123,7 @@ export class ServedTraffic implements Traffic {
       listenerPort: port,
       ownPorts: ownPorts(this.#options.configuration),
       read,
+      isOwnAddress: ownAddressTest(this.#options.configuration.workload.address),
       refusals,
     });
     this.#upstreams.push(lanes);

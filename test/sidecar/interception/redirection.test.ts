@@ -355,6 +355,21 @@ spec: {mtls: {mode: PERMISSIVE}}
     t.equal(denied.text, '');
   });
 
+  t.test('only to addresses of the pod is anything relayed, also to one that it got later', async (t) => {
+    const address = '192.0.2.7';
+    const link = a.run('cat', '/sys/class/net/eth0/address').trim();
+    b.run('ip', 'neighbour', 'replace', address, 'lladdr', link, 'dev', 'eth0');
+    const question = { kind: 'http', address, port: 8080, path: '/later' } as const;
+    t.ok((await b.askAsProxy(question)).error);
+    t.notOk(
+      a.lines.some(({ path }) => path === '/later'),
+      'nothing was tried',
+    );
+    a.run('ip', 'address', 'add', `${address}/32`, 'dev', 'eth0');
+    await until(async () => (await b.askAsProxy(question)).status === 200);
+    t.ok(await a.logged({ direction: 'inbound', path: '/later', status: 200 }));
+  });
+
   t.test('nothing but what operators should know is said on stderr', async (t) => {
     t.same(
       [...a.events, ...b.events].filter((line) => /Warning/.test(line)),
