@@ -35,10 +35,10 @@ t.test('a control plane that is silent for three intervals is taken as gone', as
     onAlive: () => {
       isAlive = true;
     },
-    heartbeatIntervalMs: 50,
+    heartbeatIntervalMs: 300,
     now: Date.now,
   });
-  t.match(await session.ended, /the control plane was silent for \d+ ms, longer than 150/);
-  t.ok(heard >= 3, 'it heard the Hello and heartbeats');
+  t.match(await session.ended, /the control plane was silent for \d+ ms, longer than 900/);
+  t.ok(heard >= 2, 'it heard the Hello and a heartbeat');
   t.notOk(isAlive);
 });
