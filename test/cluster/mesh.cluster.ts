@@ -61,8 +61,10 @@ t.test('calls are allowed and refused as the resources say', async (t) => {
     const { status, code } = await callFrom(target, method, url, body === undefined ? {} : { body });
     return code === '' ? `${status}` : `${status} ${code}`;
   };
+  // kubectl hears that a pod is ready a moment before the sidecars of its callers do
+  const checkout = () => outcome('deploy/client', 'POST', 'http://web.shop/checkout', ORDER);
+  await until('web -> orders -> payments', checkout, (seen) => seen === '201', 10_000);
   t.equal(await outcome('deploy/client', 'GET', 'http://web/catalog'), '200');
-  t.equal(await outcome('deploy/client', 'POST', 'http://web.shop/checkout', ORDER), '201');
   t.equal(await outcome('deploy/client', 'GET', 'http://web.shop.svc.cluster.local/catalog'), '200');
   t.equal(await outcome('deploy/web', 'GET', 'http://orders/orders/1'), '200');
   t.equal(await outcome('deploy/client', 'POST', 'http://payments/payments', {}), '403 authorization_not_allowed');
