@@ -147,7 +147,12 @@ export class ClusterState implements ClusterView {
     return { kind: 'Service', namespace: service.namespace, name: service.name };
   }
 
-  foreignAddress(address: string, namespace: string): AddressOwner | undefined {
+  foreignAddresses(addresses: readonly string[], namespace: string): ReadonlyMap<string, AddressOwner> {
+    const owners = addresses.map((address) => [address, this.#foreignOwner(address, namespace)] as const);
+    return new Map(owners.flatMap(([address, owner]) => (owner === undefined ? [] : [[address, owner]])));
+  }
+
+  #foreignOwner(address: string, namespace: string): AddressOwner | undefined {
     const service = this.#services.claimant(scopedHost(address, namespace));
     if (service !== undefined && service.namespace !== namespace) return { kind: 'Service', ...named(service) };
     const pod = this.#podAddresses.foreignPod(address, namespace);

@@ -30,8 +30,8 @@ export interface ClusterView {
   configMapText(namespace: string, name: string, key: string): ConfigMapText;
   /** A host as `scopedHost` spells it. */
   hostClaim(scope: string): HostClaim | undefined;
-  /** The Service or living Pod of another namespace that has this IP address. */
-  foreignAddress(address: string, namespace: string): AddressOwner | undefined;
+  /** By IP address, of those given: the Service or living Pod of another namespace that has it. One question, as views may be far. */
+  foreignAddresses(addresses: readonly string[], namespace: string): ReadonlyMap<string, AddressOwner>;
   /** The resource of this kind and name whose form is good, however it is called in API groups. */
   good(kind: string, namespace: string, name: string): SourcedResource | undefined;
   /** All resources whose forms are good. */

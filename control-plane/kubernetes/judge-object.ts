@@ -10,6 +10,7 @@ import {
   scopedHostOfAllPorts,
 } from '#policy/resource/check-resource-set.ts';
 import { checkValidationPolicies } from '#policy/resource/check-validation-policies.ts';
+import type { MeshServiceSpec } from '#policy/resource/kinds/mesh-service.ts';
 import type { WorkloadSelector } from '#policy/resource/kinds/workload-selector.ts';
 import { type NamedDocuments, readResource } from '#policy/resource/read-resource.ts';
 import { contextOf, problemAt, type SourcedResource } from '#policy/resource/sourced-resource.ts';
@@ -123,7 +124,7 @@ function checkAgainstOthers(sourced: SourcedResource, view: ClusterView): readon
   }
   if (any.type === 'MeshService') {
     problems.push(...checkHosts(sourced, any.resource.spec.hosts, view));
-    problems.push(...checkAddresses(sourced, any.resource.spec.endpoints, view));
+    problems.push(...checkAddresses(sourced, any.resource.spec, view));
   }
   const companions =
     any.type === 'APIValidationPolicy'
@@ -145,11 +146,9 @@ function checkHosts(sourced: SourcedResource, hosts: readonly string[], view: Cl
       return [problemAt(sourced, path, 'error', 'foreign_host', message)];
     }
     const claim = claimOf(host, { namespace, name }, view);
-    if (claim !== undefined) {
-      const message = `the host ${host} is already claimed by ${claim.kind} ${claim.namespace}/${claim.name}`;
-      return [problemAt(sourced, path, 'error', 'duplicate_host', message)];
-    }
-    return foreignAddressProblems(sourced, path, parseAuthority(host)?.host ?? host, view);
+    if (claim === undefined) return [];
+    const message = `the host ${host} is already claimed by ${claim.kind} ${claim.namespace}/${claim.name}`;
+    return [problemAt(sourced, path, 'error', 'duplicate_host', message)];
   });
 }
 
@@ -163,29 +162,30 @@ function claimOf(host: string, own: Omit<HostClaim, 'kind'>, view: ClusterView):
   return whole?.kind === 'MeshService' && whole.namespace === own.namespace ? undefined : whole;
 }
 
-/** Who calls an address by itself is led by the MeshService that has it for an endpoint. */
+/** Addresses of others, as hosts or endpoints: who calls an address by itself is led by the MeshService that has it. */
 function checkAddresses(
   sourced: SourcedResource,
-  endpoints: readonly { readonly address: string }[],
+  { hosts, endpoints }: MeshServiceSpec,
   view: ClusterView,
 ): readonly Problem[] {
-  return endpoints.flatMap(({ address }, index) =>
-    foreignAddressProblems(sourced, ['spec', 'endpoints', index, 'address'], address, view),
-  );
-}
-
-function foreignAddressProblems(
-  sourced: SourcedResource,
-  path: readonly (string | number)[],
-  address: string,
-  view: ClusterView,
-): readonly Problem[] {
-  if (isIP(address) === 0) return [];
   const { namespace } = sourced.any.resource;
-  const owner = view.foreignAddress(address, namespace);
-  if (owner === undefined) return [];
-  const message = `${address} is the address of ${owner.kind} ${owner.namespace}/${owner.name}; this service is of ${namespace}`;
-  return [problemAt(sourced, path, 'error', 'foreign_host', message)];
+  const named = [
+    ...hosts.map((host, index) => ({ path: ['spec', 'hosts', index], address: parseAuthority(host)?.host ?? host })),
+    ...endpoints.map(({ address }, index) => ({ path: ['spec', 'endpoints', index, 'address'], address })),
+  ].filter(({ address }) => isIP(address) !== 0);
+  if (named.length === 0) return [];
+  const owners = view.foreignAddresses(
+    named.map(({ address }) => address),
+    namespace,
+  );
+  return named.flatMap(({ path, address }) => {
+    const owner = owners.get(address);
+    if (owner === undefined) return [];
+    const { kind, name } = owner;
+    if (kind === 'Service' && path.includes('hosts')) return []; // which has claimed it: that is said
+    const message = `${address} is the address of ${kind} ${owner.namespace}/${name}; this service is of ${namespace}`;
+    return [problemAt(sourced, path, 'error', 'foreign_host', message)];
+  });
 }
 
 /** Doubts that only the cluster as a whole can raise. */
