@@ -9,7 +9,7 @@ import { isRecord } from '#policy/schema/schema.ts';
 import { compareAge, recordsOf, textOf } from './api-object.ts';
 import type { ClusterView, HostClaim } from './cluster-view.ts';
 import { documentFault } from './document-fault.ts';
-import { judge } from './judge-object.ts';
+import { type JudgedObject, judge, shownName } from './judge-object.ts';
 import type { MeshObject } from './mesh-objects.ts';
 import { refuseEverything } from './refuse-everything.ts';
 
@@ -164,7 +164,7 @@ export class MeshResources {
   }
 
   #judged({ object, good, inForce, problems: known }: JudgedResource, view: ClusterView): JudgedResource {
-    const { problems, sourced } = judge(object.document, view);
+    const { problems, sourced } = judgeSafely(object.document, view);
     const errors = problems.filter(({ severity }) => severity === 'error');
     if (sourced === undefined && errors.length === 0) return { object, problems: known, inForce, good };
     // The very document that stands there, where it says the same: what is the same object is not read again.
@@ -207,6 +207,17 @@ export class MeshResources {
   }
 }
 
+/** Should ever an object make the judge fail, it is that object which is broken, and the others are judged all the same. */
+function judgeSafely(document: MeshObject['document'], view: ClusterView): JudgedObject {
+  try {
+    return judge(document, view);
+  } catch (error) {
+    const message = `it cannot be judged: ${String(error)}`;
+    const place = { file: shownName(document), line: 1, column: 1 };
+    return { problems: [{ ...place, severity: 'error', code: 'invalid_value', message }], sourced: undefined };
+  }
+}
+
 /** The form that another control plane left in the status, if it is good still. */
 function readLastGood({ document, lastGoodSpec }: MeshObject, view: ClusterView): SourcedResource | undefined {
   if (lastGoodSpec === '') return undefined;
@@ -216,7 +227,7 @@ function readLastGood({ document, lastGoodSpec }: MeshObject, view: ClusterView)
   } catch {
     return undefined; // not of our writing
   }
-  const { problems, sourced } = judge({ ...document, spec }, view);
+  const { problems, sourced } = judgeSafely({ ...document, spec }, view);
   return problems.some(({ severity }) => severity === 'error') ? undefined : sourced;
 }
 

@@ -148,3 +148,15 @@ t.test(
     t.match(cluster.state.resources.get(key)?.problems, [{ code: 'foreign_host' }]);
   },
 );
+
+t.test('an object that makes the judge fail is broken itself, and no other', async (t) => {
+  const cluster = new TestCluster({
+    configMapText: () => {
+      throw new Error('a fault of ours');
+    },
+  });
+  const key = cluster.resource('APISchema', 'bad', { openapi: { configMapRefs: [{ name: 'x', key: 'k' }] } });
+  cluster.resource('AuthorizationPolicy', 'good', { rules: [{}] });
+  t.strictSame(Object.keys(cluster.inForce()), ['AuthorizationPolicy/shop/good']);
+  t.match(accepted(cluster, key), /It is not in force\. .*a fault of ours/);
+});
