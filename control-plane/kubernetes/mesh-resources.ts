@@ -55,7 +55,9 @@ export class MeshResources {
   /** The data of a ConfigMap became known, or changed. */
   configMapChanged(namespace: string, name: string): void {
     for (const [key, { object }] of this.#entries) {
-      if (object.metadata.namespace === namespace && configMapNames(object).includes(name)) this.#dirty.add(key);
+      if (object.metadata.namespace !== namespace || !configMapNames(object).includes(name)) continue;
+      this.#dirty.add(key);
+      this.#markDependants(object);
     }
   }
 

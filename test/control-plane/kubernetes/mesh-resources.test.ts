@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { ConfigMapText } from '#control-plane/kubernetes/cluster-view.ts';
 import { conditionsOf } from '#control-plane/kubernetes/conditions.ts';
 import type { JudgedResource } from '#control-plane/kubernetes/mesh-resources.ts';
 import { MESH } from '../control-plane-fixture.ts';
@@ -159,4 +160,15 @@ t.test('an object that makes the judge fail is broken itself, and no other', asy
   cluster.resource('AuthorizationPolicy', 'good', { rules: [{}] });
   t.strictSame(Object.keys(cluster.inForce()), ['AuthorizationPolicy/shop/good']);
   t.match(accepted(cluster, key), /It is not in force\. .*a fault of ours/);
+});
+
+t.test('a policy is in force as soon as the ConfigMap of its schema is there', async (t) => {
+  let text: ConfigMapText = { kind: 'missing', reason: 'it is not there' };
+  const cluster = new TestCluster({ configMapText: () => text });
+  cluster.resource('APISchema', 'orders', { openapi: { configMapRefs: [{ name: 'api', key: 'k' }] } });
+  cluster.resource('APIValidationPolicy', 'orders', { schemaRefs: ['orders'] });
+  t.strictSame(cluster.inForce(), {});
+  text = { kind: 'text', text: '{"openapi":"3.0.3","info":{"title":"x","version":"1"},"paths":{}}' };
+  cluster.state.configMapChanged('shop', 'api');
+  t.strictSame(Object.keys(cluster.inForce()), ['APISchema/shop/orders', 'APIValidationPolicy/shop/orders']);
 });
