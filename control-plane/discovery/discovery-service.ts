@@ -4,6 +4,7 @@ import type { SubscribeRequest, SubscribeResponse } from '#proto/gen/lateral/v1/
 import { certificateOfCaller } from '../grpc/certificate-of-caller.ts';
 import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
 import { type DiscoveryContext, SidecarStream } from './sidecar-stream.ts';
+import { UpdateTurns } from './update-turns.ts';
 
 type Stream = ServerDuplexStream<SubscribeRequest, SubscribeResponse>;
 
@@ -25,6 +26,7 @@ export interface DiscoveryHandler {
 export function discoveryService(options: DiscoveryOptions): DiscoveryHandler {
   const { distribution, metrics, log, now, mesh, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS } = options;
   const streams = new Map<Stream, SidecarStream>();
+  const turns = new UpdateTurns(now);
 
   const end = (call: Stream, refusal: CallRefusal): void => {
     const stream = streams.get(call);
@@ -85,7 +87,7 @@ export function discoveryService(options: DiscoveryOptions): DiscoveryHandler {
             'a certificate of this mesh is needed; ask Authority.Sign first',
           );
         }
-        streams.set(call, new SidecarStream(caller, call, options, (step) => attempt(call, step)));
+        streams.set(call, new SidecarStream(caller, call, options, turns, (step) => attempt(call, step)));
       } catch (error) {
         const refusal = asRefusal(error, (cause) => log('discovery_failed', { error: String(cause) }));
         metrics.subscriptionRefusals++;

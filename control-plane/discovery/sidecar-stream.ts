@@ -15,6 +15,7 @@ import type { ControlPlaneMetrics } from '../status/metrics.ts';
 import type { PolicyDistribution } from './policy-distribution.ts';
 import type { SidecarRegistry, SidecarStatus } from './sidecar-registry.ts';
 import { type Answer, Subscription } from './subscription.ts';
+import type { Turn, UpdateTurns } from './update-turns.ts';
 import type { WorkloadDirectory } from './workload-directory.ts';
 
 /** Bounds of what a Hello says about its workload. */
@@ -24,6 +25,11 @@ const MAX_LABEL_LENGTH = 512;
 const MAX_PORTS = 256;
 /** Room for keys and versions in an update, beside the documents. */
 const ENVELOPE_BYTES_A_RESOURCE = 512;
+
+/** An update that is not answered after this long, and the time its bytes take at a slow link's pace, ends its stream. */
+export const ANSWER_LIMIT_MS = 30_000;
+/** 100 KB/s. */
+const SLOWEST_BYTES_A_MS = 100;
 
 /** What all streams share. */
 export interface DiscoveryContext {
@@ -42,7 +48,8 @@ export type Attempt = (step: () => void) => void;
 
 /** The sending half of a stream. */
 interface Outlet {
-  write(response: SubscribeResponse): boolean;
+  /** Calls back once the response has left, or cannot any more. */
+  write(response: SubscribeResponse, gone?: () => void): boolean;
   readonly writableNeedDrain: boolean;
   getPeer(): string;
 }
@@ -53,6 +60,12 @@ export class SidecarStream {
   readonly #outlet: Outlet;
   readonly #context: DiscoveryContext;
   readonly #attempt: Attempt;
+  readonly #turns: UpdateTurns;
+  /** Of the update that is on its way. */
+  #turn: Turn | undefined;
+  #stopWaiting: (() => void) | undefined;
+  /** When an answer to what was sent last is overdue. */
+  #answerDueMs = Number.POSITIVE_INFINITY;
   #subscription: Subscription | undefined;
   /** Ends the watch of who the workload is; there once Hello was said. */
   #stopResolving: (() => void) | undefined;
@@ -61,9 +74,16 @@ export class SidecarStream {
   #lastHeardMs: number;
   #sequence = 0;
 
-  constructor(caller: CertifiedCaller, outlet: Outlet, context: DiscoveryContext, attempt: Attempt) {
+  constructor(
+    caller: CertifiedCaller,
+    outlet: Outlet,
+    context: DiscoveryContext,
+    turns: UpdateTurns,
+    attempt: Attempt,
+  ) {
     this.#caller = caller;
     this.#attempt = attempt;
+    this.#turns = turns;
     this.#outlet = outlet;
     this.#context = context;
     this.#lastHeardMs = context.now();
@@ -102,6 +122,10 @@ export class SidecarStream {
     if (nowMs >= this.#caller.expiresAtMs) {
       throw new CallRefusal(status.UNAUTHENTICATED, 'the certificate of the connection has expired');
     }
+    this.#turn?.endIfLate(nowMs);
+    if (this.#subscription?.pendingVersion !== undefined && nowMs > this.#answerDueMs) {
+      throw new CallRefusal(status.DEADLINE_EXCEEDED, 'the update was neither accepted nor refused in time');
+    }
     // A reader so slow that an update still waits for it needs no heartbeat on top.
     if (this.#outlet.writableNeedDrain) return;
     this.#outlet.write({ message: { $case: 'heartbeat', value: { sequence: this.#sequence++ } } });
@@ -110,6 +134,8 @@ export class SidecarStream {
   close(): void {
     this.#isClosed = true;
     this.#stopResolving?.();
+    this.#stopWaiting?.();
+    this.#turn?.end();
     if (this.#status !== undefined) this.#context.registry.remove(this.#status);
   }
 
@@ -146,7 +172,13 @@ export class SidecarStream {
     const { distribution, registry, log, now } = this.#context;
     if (this.#status !== undefined) registry.remove(this.#status);
     const isNew = this.#subscription === undefined;
-    this.#subscription ??= new Subscription(hello, workload, distribution, (update) => this.#send(update), now);
+    this.#subscription ??= new Subscription(
+      hello,
+      workload,
+      distribution,
+      { send: (update) => this.#send(update), awaitTurn: (go) => this.#awaitTurn(go) },
+      now,
+    );
     const subscription = this.#subscription;
     this.#status = {
       identity: this.#caller.identity.uri,
@@ -191,6 +223,27 @@ export class SidecarStream {
     return this.#subscription;
   }
 
+  /** Lets the next update be made in its turn, which ends when that has left: what counts is the memory it takes. */
+  #awaitTurn(go: () => void): void {
+    let isNow = true;
+    const begin = (turn: Turn) => {
+      this.#turn?.end();
+      this.#turn = turn;
+      const before = this.#subscription?.pendingVersion;
+      go();
+      if (this.#subscription?.pendingVersion === before) turn.end(); // nothing to send any more
+    };
+    this.#stopWaiting = this.#turns.take((turn) => {
+      if (isNow) begin(turn);
+      else
+        this.#attempt(() => {
+          begin(turn);
+          this.#show();
+        });
+    });
+    isNow = false;
+  }
+
   #send(update: Update): void {
     const bytes = update.upserts.reduce((sum, { document }) => sum + document.length + ENVELOPE_BYTES_A_RESOURCE, 0);
     if (bytes > MAX_UPDATE_BYTES) {
@@ -200,7 +253,10 @@ export class SidecarStream {
       );
     }
     this.#context.metrics.updates.sent++;
-    this.#outlet.write({ message: { $case: 'update', value: update } });
+    const turn = this.#turn;
+    turn?.carry(bytes);
+    this.#answerDueMs = this.#context.now() + ANSWER_LIMIT_MS + bytes / SLOWEST_BYTES_A_MS;
+    this.#outlet.write({ message: { $case: 'update', value: update } }, () => turn?.end());
   }
 
   #show(): void {

@@ -22,6 +22,13 @@ export type Answer = { readonly kind: 'taken' } | { readonly kind: 'unexpected';
  */
 type Base = Snapshot | ReadonlyMap<string, string> | undefined;
 
+/** The way to the sidecar. */
+export interface UpdateOutlet {
+  send(update: Update): void;
+  /** Calls back, at once or later, when an update may be made and sent; never once the stream has ended. */
+  awaitTurn(go: () => void): void;
+}
+
 /**
  * The protocol of one subscription, without its stream: which update comes next. One update is in flight at a
  * time; what changes meanwhile is offered in one after its answer. A refused version is not sent again: the next
@@ -31,23 +38,27 @@ export class Subscription {
   #workload: Workload;
   readonly #distribution: PolicyDistribution;
   readonly #send: (update: Update) => void;
+  readonly #awaitTurn: (go: () => void) => void;
   readonly #now: () => number;
   #base: Base;
   #baseVersion: string;
   #inFlight: Snapshot | undefined;
   #refused: RefusedVersion | undefined;
   #hasSent = false;
+  /** An update is due, and waits for its turn: which one it is, is decided then. */
+  #isWaiting = false;
 
   constructor(
     hello: Hello,
     workload: Workload,
     distribution: PolicyDistribution,
-    send: (update: Update) => void,
+    outlet: UpdateOutlet,
     now: () => number,
   ) {
     this.#workload = workload;
     this.#distribution = distribution;
-    this.#send = send;
+    this.#send = outlet.send;
+    this.#awaitTurn = outlet.awaitTurn;
     this.#now = now;
     this.#baseVersion = hello.knownVersion;
     this.#base =
@@ -87,19 +98,28 @@ export class Subscription {
     return this.#refused;
   }
 
-  /** Sends what the sidecar lacks, unless an update is in flight. The first offer is always sent. */
+  /** Sends what the sidecar lacks once it may, unless an update is in flight. The first offer is always sent. */
   offer(): void {
-    if (this.#inFlight !== undefined) return;
+    if (this.#inFlight !== undefined || this.#isWaiting || this.#due() === undefined) return;
+    this.#isWaiting = true;
+    this.#awaitTurn(() => {
+      this.#isWaiting = false;
+      const snapshot = this.#due();
+      if (snapshot === undefined) return; // taken back meanwhile
+      this.#inFlight = snapshot;
+      this.#hasSent = true;
+      this.#send(this.#updateTo(snapshot));
+    });
+  }
+
+  #due(): Snapshot | undefined {
     const snapshot = this.#distribution.snapshotFor(this.#workload);
     if (this.#hasSent && snapshot.version === this.#baseVersion) {
       // What was refused has been taken back: the sidecar is up to date.
       this.#refused = undefined;
-      return;
+      return undefined;
     }
-    if (snapshot.version === this.#refused?.version) return;
-    this.#inFlight = snapshot;
-    this.#hasSent = true;
-    this.#send(this.#updateTo(snapshot));
+    return snapshot.version === this.#refused?.version ? undefined : snapshot;
   }
 
   ack(version: string): Answer {

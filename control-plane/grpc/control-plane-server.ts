@@ -7,6 +7,7 @@ import { OperationsService } from '#proto/gen/lateral/v1/operations.ts';
 import { ReplicasService } from '#proto/gen/lateral/v1/replicas.ts';
 import { type AuthorityServiceOptions, authorityService } from '../authority/authority-service.ts';
 import { type DiscoveryOptions, discoveryService } from '../discovery/discovery-service.ts';
+import { encodeResponse } from '../discovery/encode-response.ts';
 import { type ObservationServiceOptions, observationService } from '../observation/observation-service.ts';
 import { type OperationsServiceOptions, operationsService } from '../operations/operations-service.ts';
 import { tapRelay } from '../operations/tap-relay.ts';
@@ -58,7 +59,8 @@ export async function startControlPlaneServer(options: ControlPlaneServerOptions
   const discovery = discoveryService(options);
   const relay = tapRelay(options);
   server.addService(AuthorityService, { sign: authorityService(options) });
-  server.addService(DiscoveryService, { subscribe: discovery.subscribe });
+  const subscribe = { ...DiscoveryService.subscribe, responseSerialize: encodeResponse };
+  server.addService({ ...DiscoveryService, subscribe }, { subscribe: discovery.subscribe });
   server.addService(ObservationService, { report: observationService(options), relay: relay.relay });
   server.addService(OperationsService, operationsService(options, relay.tap));
   server.addService(ReplicasService, replicasService(options));

@@ -5,6 +5,7 @@ import { createAuthority } from '../../control-plane/authority/authority.ts';
 import { openAuthorityDirectory } from '../../control-plane/authority/authority-directory.ts';
 import { spiffeId } from '../../policy/identity/spiffe-id.ts';
 import { certificatesToPem } from '../../policy/x509/pem.ts';
+import { UPDATE_WINDOW_BYTES } from '../../proto/discovery-limits.ts';
 import { DiscoveryService } from '../../proto/gen/lateral/v1/discovery.ts';
 
 const [address = '', authorityDirectory = '', services = '', sidecars = ''] = process.argv.slice(2);
@@ -35,6 +36,7 @@ function connect(index: number): Promise<void> {
     'grpc.use_local_subchannel_pool': 1,
     'grpc.ssl_target_name_override': 'control-plane',
     'grpc.max_receive_message_length': 64 * 1024 * 1024,
+    'grpc-node.flow_control_window': UPDATE_WINDOW_BYTES,
   });
   const { path, requestSerialize, responseDeserialize } = DiscoveryService.subscribe;
   const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
