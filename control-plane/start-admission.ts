@@ -5,8 +5,8 @@ import type { Authority } from './authority/authority.ts';
 import type { EventLog } from './event-log.ts';
 import { type InjectionConfiguration, randomKey } from './injection/injection-configuration.ts';
 import type { ClusterView } from './kubernetes/cluster-view.ts';
-import { judgeObject } from './kubernetes/judge-object.ts';
 import type { Kubernetes } from './kubernetes/open-kubernetes.ts';
+import { createObjectJudge } from './webhook/object-judge.ts';
 import { type RunningWebhooks, startWebhooks } from './webhook/start-webhooks.ts';
 import { CERTIFICATE_SECRET, webhookNames } from './webhook/webhook-options.ts';
 import { webhookRegistrations } from './webhook/webhook-registrations.ts';
@@ -29,6 +29,7 @@ export interface AdmissionOptions {
 export async function startAdmission(options: AdmissionOptions): Promise<RunningWebhooks> {
   const { listen, injection, mesh, clusterDomain, authority, view, kubernetes, log } = options;
   const version = await keepServerVersion(kubernetes, log);
+  const judge = createObjectJudge(view);
   const webhooks = startWebhooks({
     listen,
     injection: () => ({
@@ -39,7 +40,7 @@ export async function startAdmission(options: AdmissionOptions): Promise<Running
       kubernetesVersion: version.known(),
       newKey: randomKey,
     }),
-    judge: (object) => judgeObject(object, view),
+    judge: judge.judge,
     dnsNames: webhookNames(mesh.rootNamespace, clusterDomain),
     secret: kubernetes.secret(CERTIFICATE_SECRET),
     registrations: webhookRegistrations(kubernetes.client),
@@ -47,11 +48,13 @@ export async function startAdmission(options: AdmissionOptions): Promise<Running
     log,
     now: Date.now,
   });
+  kubernetes.onLeading(() => void webhooks.reconcile());
   return {
     ...webhooks,
-    close: () => {
+    close: async () => {
       version.close();
-      return webhooks.close();
+      await webhooks.close();
+      await judge.close();
     },
   };
 }

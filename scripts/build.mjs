@@ -49,6 +49,7 @@ export async function build() {
       entryPoints: {
         main: 'cli/main.ts',
         'traffic-worker': 'sidecar/workers/traffic-worker.ts',
+        'judge-worker': 'control-plane/webhook/judge-worker.ts',
         'validator-worker': 'sidecar/policy/validator-worker.ts',
       },
       bundle: true,

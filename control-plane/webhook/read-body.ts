@@ -1,8 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 
-/** What may be in memory: of one body, and for now of all together. */
+/** What may for now be in memory of all bodies together. */
 export interface BodyBudget {
-  readonly maxBytes: number;
   availableBytes: number;
 }
 
@@ -13,7 +12,7 @@ export type BodyReading =
   | { readonly kind: 'gone' };
 
 /** Reads a body as text, within the budget; what it took is given back when this resolves. */
-export function readBody(request: IncomingMessage, budget: BodyBudget): Promise<BodyReading> {
+export function readBody(request: IncomingMessage, budget: BodyBudget, maxBytes: number): Promise<BodyReading> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let taken = 0;
@@ -29,8 +28,8 @@ export function readBody(request: IncomingMessage, budget: BodyBudget): Promise<
       taken += chunk.length;
       budget.availableBytes -= chunk.length;
       chunks.push(chunk);
-      if (taken > budget.maxBytes) {
-        end({ kind: 'refused', status: 413, message: `a body of more than ${budget.maxBytes} bytes` });
+      if (taken > maxBytes) {
+        end({ kind: 'refused', status: 413, message: `a body of more than ${maxBytes} bytes` });
       } else if (budget.availableBytes < 0) {
         end({ kind: 'refused', status: 503, message: 'too many reviews at once; try again' });
       }

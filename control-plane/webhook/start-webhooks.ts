@@ -28,7 +28,8 @@ export function startWebhooks(options: WebhooksOptions): RunningWebhooks {
   const reviews = {
     '/inject': (request: Parameters<typeof reviewInjection>[0]) =>
       reviewInjection(request, options.injection(), metrics),
-    '/validate': (request: Parameters<typeof reviewResource>[0]) => reviewResource(request, options.judge, metrics),
+    '/validate': (request: Parameters<typeof reviewResource>[0], address: string) =>
+      reviewResource(request, options.judge, metrics, address),
   };
   const serve = async (held: WebhookCertificate) => {
     const { log, listen } = options;

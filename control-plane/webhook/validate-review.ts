@@ -9,7 +9,8 @@ export interface Judgement {
   readonly warnings: readonly Problem[];
 }
 
-export type JudgeObject = (object: JsonObject) => Judgement | Promise<Judgement>;
+/** `address`: who asks. */
+export type JudgeObject = (object: JsonObject, address: string) => Judgement | Promise<Judgement>;
 
 /**
  * POST /validate: what could not be put in force is refused when it is written, with the messages of `lateral check`. An object
@@ -19,6 +20,7 @@ export async function reviewResource(
   request: AdmissionRequest,
   judge: JudgeObject,
   metrics: WebhookMetrics,
+  address: string,
 ): Promise<AdmissionAnswer> {
   const { object, operation, subResource } = request;
   const isWritten = operation === 'CREATE' || operation === 'UPDATE';
@@ -26,7 +28,7 @@ export async function reviewResource(
     metrics.validations.allowed += 1;
     return { isAllowed: true };
   }
-  const judgement = await judge(object);
+  const judgement = await judge(object, address);
   const errors = judgement.errors.map(formatProblem);
   const warnings = judgement.warnings.map(formatProblem);
   if (errors.length === 0) {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { EventLog } from '../event-log.ts';
+import type { JsonObject } from '../injection/json-object.ts';
 import {
   type AdmissionAnswer,
   type AdmissionRequest,
@@ -9,10 +10,11 @@ import {
   readAdmissionReview,
 } from './admission-review.ts';
 import { type BodyBudget, readBody } from './read-body.ts';
+import { INJECTION_BUDGET, ReviewQueue, TooManyReviews, VALIDATION_BUDGET } from './review-queue.ts';
 import type { WebhookMetrics } from './webhook-metrics.ts';
 
-/** An AdmissionReview holds an object and its former state; etcd takes 1.5 MiB of each. */
-export const MAX_REVIEW_BYTES = 4 * 1024 * 1024;
+/** etcd takes 1.5 MiB of an object. The review of a pod that is made holds it once, that of a resource also its former state. */
+export const MAX_REVIEW_BYTES = { '/inject': 2 * 1024 * 1024, '/validate': 3.25 * 1024 * 1024 };
 /** Bodies that may be in memory at once. */
 const MAX_BUFFERED_BYTES = 64 * 1024 * 1024;
 /** The API server waits 10 s by default, and 30 s at most. */
@@ -27,7 +29,8 @@ export interface ServerCertificate {
   readonly privateKey: string;
 }
 
-export type Review = (request: AdmissionRequest) => AdmissionAnswer | Promise<AdmissionAnswer>;
+/** `address`: who asks. */
+export type Review = (request: AdmissionRequest, address: string) => AdmissionAnswer | Promise<AdmissionAnswer>;
 
 /** The two webhooks by their paths. */
 export interface Reviews {
@@ -53,7 +56,10 @@ export interface WebhookServerOptions {
 
 /** Serves both webhooks over TLS 1.3. A fault of our own is answered as a refusal: a pod must not slip by without its sidecar. */
 export async function startWebhookServer(options: WebhookServerOptions): Promise<WebhookServer> {
-  const budget: BodyBudget = { maxBytes: MAX_REVIEW_BYTES, availableBytes: MAX_BUFFERED_BYTES };
+  const bounds: Bounds = {
+    bodies: { availableBytes: MAX_BUFFERED_BYTES },
+    queues: { '/inject': new ReviewQueue(INJECTION_BUDGET), '/validate': new ReviewQueue(VALIDATION_BUDGET) },
+  };
   const server = createServer(
     {
       ...tlsOf(options.certificate),
@@ -62,7 +68,7 @@ export async function startWebhookServer(options: WebhookServerOptions): Promise
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     },
     (request, response) => {
-      void answer(request, response, options, budget);
+      void answer(request, response, options, bounds);
     },
   );
   server.maxConnections = MAX_CONNECTIONS;
@@ -89,11 +95,18 @@ function tlsOf({ certificate, privateKey }: ServerCertificate) {
   return { cert: certificate, key: privateKey, minVersion: 'TLSv1.3' as const };
 }
 
+/** What all requests of a server share. */
+interface Bounds {
+  readonly bodies: BodyBudget;
+  /** Of the main thread's time. One each: a pod never waits behind resources. */
+  readonly queues: { readonly [K in keyof Reviews]: ReviewQueue };
+}
+
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   { reviews, metrics, log }: WebhookServerOptions,
-  budget: BodyBudget,
+  { bodies, queues }: Bounds,
 ): Promise<void> {
   const refuse = (status: number, message: string) => {
     metrics.malformed += 1;
@@ -105,29 +118,45 @@ async function answer(
   if (request.method !== 'POST') return refuse(405, 'POST only');
   if (!/^application\/json\b/i.test(request.headers['content-type'] ?? ''))
     return refuse(415, 'expected application/json');
-  const body = await readBody(request, budget);
+  const body = await readBody(request, bodies, MAX_REVIEW_BYTES[path]);
   if (body.kind === 'gone') return;
   if (body.kind === 'refused') return refuse(body.status, body.message);
-  const review = readAdmissionReview(body.text);
-  if (typeof review === 'string') return refuse(400, review);
-  const reviewed = await judged(review, reviews[path], (error) => {
+  const { text } = body;
+  const address = request.socket.remoteAddress ?? '';
+  const onFailure = (uid: string, error: string) => {
     if (path === '/inject') metrics.injections.failed += 1;
     else metrics.validations.failed += 1;
-    log('webhook_failed', { path, uid: review.uid, error });
-  });
-  response.writeHead(200, { 'content-type': 'application/json' });
-  response.end(JSON.stringify(admissionResponse(review.uid, reviewed)));
+    log('webhook_failed', { path, uid, error });
+  };
+  try {
+    // within an object: the turn ends where the review waits for something, such as the worker
+    const { pending } = await queues[path].run(address, text.length, () => ({
+      pending: reviewed(text, reviews[path], address, onFailure),
+    }));
+    const outcome = await pending;
+    if (typeof outcome === 'string') return refuse(400, outcome);
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(outcome));
+  } catch (error) {
+    refuse(429, error instanceof Error ? error.message : String(error)); // TooManyReviews: nothing else is let through
+  }
 }
 
-async function judged(
-  request: AdmissionRequest,
+/** The answer; a string says what is wrong with the review. Rejects with `TooManyReviews` only. */
+async function reviewed(
+  text: string,
   review: Review,
-  onFailure: (error: string) => void,
-): Promise<AdmissionAnswer> {
+  address: string,
+  onFailure: (uid: string, error: string) => void,
+): Promise<JsonObject | string> {
+  const request = readAdmissionReview(text);
+  if (typeof request === 'string') return request;
   try {
-    return await review(request);
+    return admissionResponse(request.uid, await review(request, address));
   } catch (error) {
-    onFailure(error instanceof Error ? (error.stack ?? error.message) : String(error));
-    return { isAllowed: false, code: 500, message: 'lateral: the webhook failed; see the log of the control plane' };
+    if (error instanceof TooManyReviews) throw error;
+    onFailure(request.uid, error instanceof Error ? (error.stack ?? error.message) : String(error));
+    const message = 'lateral: the webhook failed; see the log of the control plane';
+    return admissionResponse(request.uid, { isAllowed: false, code: 500, message });
   }
 }

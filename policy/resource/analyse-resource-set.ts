@@ -24,6 +24,13 @@ export function analyseResource(
   return analyse([one], [one, ...others], mesh);
 }
 
+/** False for what `analyseResource` says the same without, of a resource of this namespace. */
+export function bearsOn({ any }: SourcedResource, namespace: string): boolean {
+  if (any.type === 'MeshService') return true;
+  const isPolicy = any.type === 'AuthorizationPolicy' || any.type === 'PeerAuthentication';
+  return isPolicy && any.resource.namespace === namespace;
+}
+
 function analyse(judged: readonly SourcedResource[], all: readonly SourcedResource[], mesh: Mesh): readonly Problem[] {
   const workloads = knownWorkloads(all);
   const tcpNamespaces = namespacesWithTcp(all);

@@ -247,9 +247,9 @@ t.test('what is no AdmissionReview is refused, and the server goes on', async (t
   ]) {
     t.equal(await status('/inject', body), 400, body.slice(0, 30));
   }
-  const large = review({ kind: 'Pod', metadata: { annotations: { big: 'x'.repeat(MAX_REVIEW_BYTES) } } });
+  const large = review({ kind: 'Pod', metadata: { annotations: { big: 'x'.repeat(MAX_REVIEW_BYTES['/inject']) } } });
   t.equal(await status('/inject', large).catch(() => 413), 413);
-  const most = review({ ...POD, metadata: { annotations: { big: 'x'.repeat(MAX_REVIEW_BYTES - 10_000) } } });
+  const most = review({ ...POD, metadata: { annotations: { big: 'x'.repeat(MAX_REVIEW_BYTES['/inject'] - 10_000) } } });
   t.equal(await status('/inject', most), 200);
   t.equal(running.metrics.malformed, 11);
   for (const object of [
