@@ -6,6 +6,7 @@ import tls from 'node:tls';
 import t from 'tap';
 import { injectPod } from '#control-plane/injection/inject-pod.ts';
 import { jsonPatch } from '#control-plane/injection/json-patch.ts';
+import { TooManyReviews, VALIDATION_BUDGET } from '#control-plane/webhook/review-queue.ts';
 import { CERTIFICATE_LIFETIME_MS } from '#control-plane/webhook/webhook-certificate.ts';
 import { webhookMetricLines } from '#control-plane/webhook/webhook-metrics.ts';
 import { MAX_REVIEW_BYTES } from '#control-plane/webhook/webhook-server.ts';
@@ -311,4 +312,32 @@ t.test('curl, by the name of the Service and the caBundle', async (t) => {
   t.equal(good.code, 0);
   t.equal(JSON.parse(good.out).response.allowed, true);
   t.equal((await curl(...body)).code, 60, 'without the caBundle it is not trusted');
+});
+
+t.test('an address that asks for too much hears 429, and pods do not wait for it', async (t) => {
+  const api = await installed(t);
+  const hold = Promise.withResolvers<void>();
+  const { port, running } = await startedReplica(t, api, {
+    judge: (object) => {
+      if (object['kind'] === 'Greedy') throw new TooManyReviews('later');
+      const startMs = performance.now();
+      while (performance.now() - startMs < VALIDATION_BUDGET.burstMs + 300);
+      hold.resolve();
+      return { errors: [], warnings: [] };
+    },
+  });
+  await running.reconcile();
+  t.match(await post(api, port, '/validate', review({ kind: 'Greedy' })), { status: 429, body: 'later\n' });
+  const slow = post(api, port, '/validate', review({ kind: 'Slow' }));
+  await hold.promise;
+  const startMs = performance.now();
+  const late = post(api, port, '/validate', review({ kind: 'Greedy' }));
+  t.equal((await post(api, port, '/inject', review(POD))).status, 200);
+  const injectedMs = performance.now() - startMs;
+  t.equal((await slow).status, 200);
+  t.equal((await late).status, 429);
+  // 300 ms too many come back at a fifth of the time
+  t.ok(performance.now() - startMs >= 1_000, 'it waited until it had time again');
+  t.ok(injectedMs < 1_000, `injected after ${injectedMs} ms`);
+  t.same(running.metrics.malformed, 2);
 });
