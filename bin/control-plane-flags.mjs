@@ -3,12 +3,12 @@ import { notGiven } from './sidecar-flags.mjs';
 
 /**
  * Thousands of streams stand still most of the time, and then a change goes to each: a small young generation, and old garbage
- * collected at twice what lives, not at four times, keep what passes from staying. Figures: docs/performance.md.
+ * collected at one and a half times what lives, not at four times, keep what passes from staying. Figures: docs/performance.md.
  */
 const FLAGS = ['--max-semi-space-size=4', '--v8-pool-size=1'];
 /** The major version of Node whose V8 is known to take OWN_FLAGS: an unknown flag is a program that does not start. */
 const FLAGS_MAJOR = 26;
-const OWN_FLAGS = ['--heap-growing-percent=100'];
+const OWN_FLAGS = ['--heap-growing-percent=50'];
 
 /**
  * glibc gives a block of 16 KB and more pages of its own. They go back to the system when it is freed, and what of them was

@@ -1,5 +1,5 @@
 /** Bytes of updates that all streams together hold before they have left for the network; one more update may go beyond it. */
-export const MAX_BYTES_ON_THE_WAY = 16 * 1024 * 1024;
+export const MAX_BYTES_ON_THE_WAY = 4 * 1024 * 1024;
 /** An update that has not left after this long no longer makes others wait. */
 export const TURN_LIMIT_MS = 5_000;
 
