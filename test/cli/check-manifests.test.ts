@@ -118,7 +118,7 @@ t.test('a pod that only says it has been injected is an error, not the end of th
   const app = '{name: a, readinessProbe: {tcpSocket: {port: 80}}}';
   const spec = `{containers: [{name: lateral-sidecar, env: ${env}}, ${app}]}`;
   const { code, lines } = await check(t, { 'a.yaml': deployment('lateral.dev/injected: "{}"', spec) });
-  t.match(lines, [/^a\.yaml:1:1: error injection_refused the injector cannot read it: .*JSON/]);
+  t.match(lines, [/^a\.yaml:10:25: error injection_refused .*LATERAL_CONFIG is not the mapping in JSON/]);
   t.equal(lines.length, 1);
   t.equal(code, 1);
 });
