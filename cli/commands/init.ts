@@ -1,12 +1,10 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { parseArgs } from 'node:util';
+import { ADMIN_PORT } from '#control-plane/injection/names.ts';
 import { applyRedirection } from '#sidecar/interception/apply-redirection.ts';
 import { METRICS_PORT, type Redirection, redirectionRules } from '#sidecar/interception/redirection-rules.ts';
 import { waitUntilReady } from '#sidecar/probes/wait-ready.ts';
 import { type Command, UsageError } from '../command.ts';
-
-/** Of an injected sidecar. */
-const ADMIN_PORT = 15000;
 
 const help = `Usage: lateral init [OPTIONS]
 

@@ -1,3 +1,4 @@
+import { ADMIN_PORT } from '#control-plane/injection/names.ts';
 import { UsageError } from '../command.ts';
 
 /** Lifecycle hooks of an injected sidecar's container, where Kubernetes has no native sidecars. */
@@ -6,8 +7,6 @@ export interface HookOptions {
   readonly linger?: string | undefined;
 }
 
-/** Of an injected sidecar. */
-const ADMIN_PORT = 15000;
 const MAX_LINGER_SECONDS = 300;
 
 export const HOOK_OPTIONS = { 'wait-ready': { type: 'boolean' }, linger: { type: 'string' } } as const;

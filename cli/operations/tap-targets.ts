@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { ADMIN_PORT } from '#control-plane/injection/names.ts';
 import type { TapRequest } from '#sidecar/telemetry/tap-request.ts';
 import type { PodFacts } from '../cluster/cluster.ts';
 import { UsageError } from '../command.ts';
@@ -6,8 +7,6 @@ import { loopbackPort } from './dial.ts';
 import type { Reach } from './reach-options.ts';
 import { openTap } from './tap-sidecar.ts';
 
-/** Admin port of the sidecar, on the loopback of its pod. */
-const ADMIN_PORT = 15000;
 /** Pods that one command taps at a time. */
 export const MAX_TAPPED_PODS = 20;
 

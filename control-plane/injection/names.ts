@@ -7,6 +7,7 @@ export const TOKEN_VOLUME = 'lateral-token';
 export const PROGRAM = '/lateral/bin/lateral';
 export const STATE_DIRECTORY = '/var/lib/lateral';
 export const TOKEN_DIRECTORY = '/var/run/secrets/lateral.dev';
+/** Of the projected tokens that sidecars present: no token that is meant for another is taken. */
 export const TOKEN_AUDIENCE = 'lateral-control-plane';
 
 /** The user and group of the sidecar: what it sends itself is not redirected. */
@@ -14,6 +15,7 @@ export const SIDECAR_UID = 1337;
 
 export const INBOUND_PORT = 15006;
 export const OUTBOUND_PORT = 15001;
+/** On the loopback of the pod. */
 export const ADMIN_PORT = 15000;
 export const METRICS_PORT = 15020;
 /** In mode `none` each port of the app has a listener of its own; this is the first. */

@@ -1,4 +1,6 @@
 import { isRecord } from '#policy/schema/schema.ts';
+import { INJECTED } from '../injection/names.ts';
+import { readPodChoices } from '../injection/pod-choices.ts';
 import { isPort, metadataOf, type ObjectMetadata, recordsOf, textOf, textsOf } from './api-object.ts';
 
 /** What is kept of a Service. */
@@ -69,8 +71,6 @@ export interface Injection {
   readonly inbound: { readonly [appPort: string]: number };
 }
 
-export const INJECTED_ANNOTATION = 'lateral.dev/injected';
-const EXCLUDED_PORTS_ANNOTATION = 'lateral.dev/exclude-inbound-ports';
 const SERVICE_OF_SLICE = 'kubernetes.io/service-name';
 
 export function clusterServiceOf(object: { readonly [key: string]: unknown }): ClusterService | undefined {
@@ -150,7 +150,7 @@ export function clusterPodOf(object: { readonly [key: string]: unknown }): Clust
 
 /** Undefined also where the annotation is not of the injector's making. */
 function injectionOf({ annotations }: ObjectMetadata): Injection | undefined {
-  const text = annotations[INJECTED_ANNOTATION];
+  const text = annotations[INJECTED];
   if (text === undefined) return undefined;
   let value: unknown;
   try {
@@ -162,8 +162,8 @@ function injectionOf({ annotations }: ObjectMetadata): Injection | undefined {
   const inbound = Object.entries(isRecord(value.inbound) ? value.inbound : {});
   return {
     interception: value.interception === 'none' ? 'none' : 'redirect',
-    // as the injector took them: a pod with another text there was not admitted
-    excludedPorts: (annotations[EXCLUDED_PORTS_ANNOTATION] ?? '').split(',').map(Number).filter(isPort),
+    // as the injector takes them: what it would refuse excludes nothing
+    excludedPorts: readPodChoices(annotations).choices.excludeInboundPorts,
     inbound: Object.fromEntries(inbound.filter((entry): entry is [string, number] => isPort(entry[1]))),
   };
 }

@@ -1,11 +1,10 @@
 import { status } from '@grpc/grpc-js';
 import { isRecord } from '#policy/schema/schema.ts';
 import { CallRefusal } from '../grpc/refuse-call.ts';
+import { TOKEN_AUDIENCE } from '../injection/names.ts';
 import { textOf } from './api-object.ts';
 import type { KubernetesClient } from './client/kubernetes-client.ts';
 
-/** Audience of the projected tokens that sidecars present: no token that is meant for another is taken. */
-export const TOKEN_AUDIENCE = 'lateral-control-plane';
 const REVIEW_TIMEOUT_MS = 10_000;
 /** Reviews under way at a time, and those that wait for their turn; more are sent away to come again. */
 export const MAX_REVIEWS = 16;
