@@ -49,7 +49,8 @@ export class PolicyFolder {
   #status: SourceStatus = { version: '', resourceCount: 0, lastApply: { at: '', isInForce: false, problems: [] } };
   /** What the last reading amounted to: the same again is neither applied nor printed anew. */
   #lastOutcome = '';
-  #isReading = false;
+  /** The reading under way, with all that follows it. */
+  #reading: Promise<void> | undefined;
   #isChangedMeanwhile = false;
   #isClosed = false;
   #stopWatching: (() => void) | undefined;
@@ -67,27 +68,31 @@ export class PolicyFolder {
     const { directory, mesh } = this.#options;
     await this.#apply(await readFirst(directory, mesh));
     if (!this.#status.lastApply.isInForce) await this.#fallBack();
-    this.#stopWatching = watchPath(directory, () => void this.#reload());
+    this.#stopWatching = watchPath(directory, () => this.#reload());
     // A change between the first reading and the first look of the watch is found by this second reading.
-    this.#secondReading = setTimeout(() => void this.#reload(), SECOND_READING_MS);
+    this.#secondReading = setTimeout(() => this.#reload(), SECOND_READING_MS);
   }
 
-  close(): void {
+  /** Resolves once nothing is read or stored any more: a last good set on its way to the disk gets there. */
+  async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#secondReading);
     this.#stopWatching?.();
+    await this.#reading;
   }
 
   /** One reading at a time; what changes meanwhile is read after it. */
-  async #reload(): Promise<void> {
+  #reload(): void {
     this.#isChangedMeanwhile = true;
-    if (this.#isReading) return;
-    this.#isReading = true;
+    this.#reading ??= this.#readWhileItChanges();
+  }
+
+  async #readWhileItChanges(): Promise<void> {
     while (this.#isChangedMeanwhile && !this.#isClosed) {
       this.#isChangedMeanwhile = false;
       await this.#readAndApply();
     }
-    this.#isReading = false;
+    this.#reading = undefined;
   }
 
   async #readAndApply(): Promise<void> {

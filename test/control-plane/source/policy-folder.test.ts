@@ -1,4 +1,4 @@
-import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { allowPolicy, ControlPlaneFixture, eventually } from '../control-plane-fixture.ts';
@@ -44,6 +44,17 @@ t.test('a restart on a broken folder goes on with the last good set', async (t) 
   t.equal(fixture.running?.policyVersion(), before);
   t.equal(count(fixture, 'last_good_in_force'), 1);
   t.match(fixture.problems.at(-1), 'actoin');
+});
+
+t.test('a change that is in force as the control plane ends is on the disk when it has ended', async (t) => {
+  const fixture = await controlPlane(t);
+  const before = fixture.running?.policyVersion();
+  await fixture.writePolicy('b.yaml', allowPolicy('b', 'web'));
+  await eventually('b is in force', () => fixture.running?.policyVersion() !== before);
+  await fixture.stop();
+  const { lastGoodFile } = fixture.configuration.source as { lastGoodFile: string };
+  const stored: unknown = JSON.parse(await readFile(lastGoodFile, 'utf8'));
+  t.match(stored, { resources: [{ key: 'AuthorizationPolicy/shop/a' }, { key: 'AuthorizationPolicy/shop/b' }] });
 });
 
 t.test('a first start on a broken folder fails with the errors', async (t) => {
