@@ -1,34 +1,25 @@
 import { type Authority, createAuthority, LEAF_LIFETIME_MS } from './authority/authority.ts';
 import { openAuthorityDirectory } from './authority/authority-directory.ts';
 import type { AuthorityMaterial } from './authority/authority-material.ts';
-import {
-  type ControlPlaneCertificate,
-  issueControlPlaneCertificate,
-  keepControlPlaneCertificate,
-} from './authority/control-plane-certificate.ts';
 import type { ControlPlaneConfiguration } from './configuration.ts';
 import { createPolicyDistribution } from './discovery/policy-distribution.ts';
 import { createSidecarRegistry } from './discovery/sidecar-registry.ts';
-import type { WorkloadDirectory } from './discovery/workload-directory.ts';
 import type { EventLog } from './event-log.ts';
-import { type ControlPlaneServerOptions, startControlPlaneServer } from './grpc/control-plane-server.ts';
-import type { ServerIdentity } from './grpc/server-credentials.ts';
 import type { ApiConnection } from './kubernetes/client/api-connection.ts';
 import type { ClusterView } from './kubernetes/cluster-view.ts';
 import type { KubernetesSource } from './kubernetes/kubernetes-source.ts';
 import type { Kubernetes } from './kubernetes/open-kubernetes.ts';
 import { createObservationLog } from './observation/observation-log.ts';
-import { type PolicyFolderOptions, startPolicyFolder } from './source/policy-folder.ts';
-import type { SourceStatus } from './source/source-status.ts';
+import type { Closer } from './start/closer.ts';
+import { startProbes } from './start/start-probes.ts';
+import { startServer } from './start/start-server.ts';
+import { startSource } from './start/start-source.ts';
+import { startTokenStore } from './start/start-token-store.ts';
 import { createMetrics } from './status/metrics.ts';
-import { probePages, type StatusFacts, statusPages, type WatchState } from './status/status-pages.ts';
-import { servePages, startStatusServer } from './status/status-server.ts';
-import { openTokenStore, type TokenStore } from './tokens/token-store.ts';
+import { statusPages } from './status/status-pages.ts';
+import { startStatusServer } from './status/status-server.ts';
 import type { RunningWebhooks } from './webhook/start-webhooks.ts';
 import { webhookMetricLines } from './webhook/webhook-metrics.ts';
-
-/** Records of expired join tokens are removed this often. */
-const TOKEN_PURGE_INTERVAL_MS = 10 * 60_000;
 
 export interface ControlPlaneOptions {
   readonly log: EventLog;
@@ -81,9 +72,6 @@ export async function startControlPlane(
     throw error;
   }
 }
-
-/** What ends a part that was started; run in reverse order. */
-type Closer = () => void | Promise<void>;
 
 async function start(
   configuration: ControlPlaneConfiguration,
@@ -159,29 +147,6 @@ async function start(
   };
 }
 
-/** Serves the probes of the kubelet before anything else: what waits for the API server is alive, and not ready. */
-async function startProbes({ metrics }: ControlPlaneConfiguration, closers: Closer[]) {
-  let notReady: string | undefined = 'the authority is not there yet';
-  let facts: StatusFacts | undefined;
-  const listener = metrics === undefined ? undefined : { ...metrics, field: 'metrics', isLoopbackOnly: false };
-  const pages = probePages(
-    () => facts,
-    () => notReady,
-  );
-  const server = listener === undefined ? undefined : await servePages(listener, pages);
-  if (server !== undefined) closers.push(() => server.close());
-  return {
-    port: server?.port,
-    waitsFor(reason: string) {
-      notReady = reason;
-    },
-    ready(known: StatusFacts) {
-      facts = known;
-      notReady = undefined;
-    },
-  };
-}
-
 /** Undefined: nothing of the configuration is in Kubernetes, and nothing of it is loaded. */
 async function startKubernetes(
   { mesh, source, authority }: ControlPlaneConfiguration,
@@ -205,45 +170,6 @@ function openMaterial(
   return kubernetes.openAuthority(authority.name);
 }
 
-/** What a source of policies is to the rest. */
-interface RunningSource {
-  readonly status: SourceStatus;
-  watches(): readonly WatchState[];
-  readonly kubernetes: KubernetesSource | undefined;
-  readonly workloads: WorkloadDirectory | undefined;
-}
-
-async function startSource(
-  { source, meshDefaults }: ControlPlaneConfiguration,
-  kubernetes: Kubernetes | undefined,
-  shared: Omit<PolicyFolderOptions, 'directory' | 'lastGoodFile'>,
-  closers: Closer[],
-): Promise<RunningSource> {
-  if (source.kind === 'kubernetes' && kubernetes !== undefined) {
-    const cluster = await kubernetes.startSource({ ...shared, clusterDomain: source.clusterDomain, meshDefaults });
-    return {
-      get status() {
-        return cluster.status;
-      },
-      watches: () => cluster.watches,
-      kubernetes: cluster,
-      workloads: cluster.workloads,
-    };
-  }
-  if (source.kind !== 'directory') throw new Error('source.kubernetes needs a Kubernetes API server');
-  const { directory, lastGoodFile } = source;
-  const folder = await startPolicyFolder({ ...shared, directory, lastGoodFile });
-  closers.push(() => folder.close());
-  return {
-    get status() {
-      return folder.status;
-    },
-    watches: () => [],
-    kubernetes: undefined,
-    workloads: undefined,
-  };
-}
-
 /** Serves the webhooks; resolves once their certificate is there, which the leader makes. */
 async function startWebhooks(
   { webhook: listen, injection, mesh, source }: ControlPlaneConfiguration,
@@ -254,7 +180,7 @@ async function startWebhooks(
   if (listen === undefined || injection === undefined || source.kind !== 'kubernetes') {
     throw new Error('webhook needs injection and source.kubernetes in the configuration');
   }
-  const { startAdmission } = await import('./start-admission.ts');
+  const { startAdmission } = await import('./start/start-admission.ts');
   const { authority, kubernetes } = parts;
   const { clusterDomain } = source;
   const view = parts.source.state;
@@ -263,55 +189,4 @@ async function startWebhooks(
   signal.addEventListener('abort', () => void webhooks.close(), { once: true });
   await webhooks.serving;
   return webhooks;
-}
-
-async function startTokenStore(
-  directory: string | undefined,
-  log: EventLog,
-  closers: Closer[],
-): Promise<TokenStore | undefined> {
-  if (directory === undefined) return undefined;
-  const tokens = await openTokenStore(directory, Date.now);
-  const purge = () => tokens.purge().catch((error: unknown) => log('token_purge_failed', { error: String(error) }));
-  await purge();
-  const timer = setInterval(() => void purge(), TOKEN_PURGE_INTERVAL_MS);
-  closers.push(() => clearInterval(timer));
-  return tokens;
-}
-
-interface RunningServer {
-  readonly address: string;
-  /** What it proves itself with, now. */
-  readonly identity: () => ServerIdentity;
-  /** Takes another certificate, by the authority as it is now. */
-  renew(): void;
-}
-
-/** Serves gRPC under the control plane's own certificate, and keeps that fresh. */
-async function startServer(
-  { listen, mesh }: ControlPlaneConfiguration,
-  { heartbeatIntervalMs }: ControlPlaneOptions,
-  services: Omit<ControlPlaneServerOptions, 'listen' | 'identity'>,
-  closers: Closer[],
-): Promise<RunningServer> {
-  const { authority, log } = services;
-  const certificate = issueControlPlaneCertificate(authority, mesh);
-  let identity: ServerIdentity = { ...certificate, trustBundlePem: authority.trustBundlePem };
-  const server = await startControlPlaneServer({
-    ...services,
-    listen,
-    identity,
-    ...(heartbeatIntervalMs === undefined ? {} : { heartbeatIntervalMs }),
-  });
-  closers.push(() => server.close());
-  const renew = (): ControlPlaneCertificate => {
-    const renewed = issueControlPlaneCertificate(authority, mesh);
-    identity = { ...renewed, trustBundlePem: authority.trustBundlePem };
-    server.renewIdentity(identity);
-    return renewed;
-  };
-  closers.push(
-    keepControlPlaneCertificate(certificate, renew, (error) => log('own_renewal_failed', { error: String(error) })),
-  );
-  return { address: server.address, identity: () => identity, renew };
 }

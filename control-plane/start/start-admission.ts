@@ -1,15 +1,15 @@
 import { isRecord } from '#policy/schema/schema.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
-import packageDescription from '../package.json' with { type: 'json' };
-import type { Authority } from './authority/authority.ts';
-import type { EventLog } from './event-log.ts';
-import { type InjectionConfiguration, randomKey } from './injection/injection-configuration.ts';
-import type { ClusterView } from './kubernetes/cluster-view.ts';
-import type { Kubernetes } from './kubernetes/open-kubernetes.ts';
-import { createObjectJudge } from './webhook/object-judge.ts';
-import { type RunningWebhooks, startWebhooks } from './webhook/start-webhooks.ts';
-import { CERTIFICATE_SECRET, webhookNames } from './webhook/webhook-options.ts';
-import { webhookRegistrations } from './webhook/webhook-registrations.ts';
+import packageDescription from '../../package.json' with { type: 'json' };
+import type { Authority } from '../authority/authority.ts';
+import type { EventLog } from '../event-log.ts';
+import { type InjectionConfiguration, randomKey } from '../injection/injection-configuration.ts';
+import type { ClusterView } from '../kubernetes/cluster-view.ts';
+import type { Kubernetes } from '../kubernetes/open-kubernetes.ts';
+import { createObjectJudge } from '../webhook/object-judge.ts';
+import { type RunningWebhooks, startWebhooks } from '../webhook/start-webhooks.ts';
+import { CERTIFICATE_SECRET, webhookNames } from '../webhook/webhook-options.ts';
+import { webhookRegistrations } from '../webhook/webhook-registrations.ts';
 
 /** How often the API server is asked for its version. */
 const VERSION_INTERVAL_MS = 60_000;
