@@ -3,6 +3,7 @@ import { Client, credentials } from '@grpc/grpc-js';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
 import { type ListProgrammedResponse, ReplicasService } from '#proto/gen/lateral/v1/replicas.ts';
+import { CONTROL_PLANE_SERVER_NAME } from '#proto/server-name.ts';
 import { controlPlaneIdentity } from '../authority/control-plane-certificate.ts';
 import type { EventLog } from '../event-log.ts';
 import type { ServerIdentity } from '../grpc/server-credentials.ts';
@@ -15,8 +16,7 @@ const MAX_REPLICAS = 16;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const CHANNEL_OPTIONS = {
   'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
-  // Sent as SNI: an address is none (RFC 6066 §3). Who answers is checked by SPIFFE ID, not by name.
-  'grpc.ssl_target_name_override': 'control-plane.lateral',
+  'grpc.ssl_target_name_override': CONTROL_PLANE_SERVER_NAME,
   'grpc.enable_http_proxy': 0,
 };
 

@@ -5,12 +5,11 @@ import { type SpiffeId, spiffeId } from '#policy/identity/spiffe-id.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
 import { MAX_REQUEST_BYTES, MAX_UPDATE_BYTES, UPDATE_WINDOW_BYTES } from '#proto/discovery-limits.ts';
+import { CONTROL_PLANE_SERVER_NAME } from '#proto/server-name.ts';
 import type { Credentials } from '../identity/credentials.ts';
 
 /** Service account of the control plane in the root namespace. */
 const CONTROL_PLANE_SERVICE_ACCOUNT = 'control-plane';
-/** Sent as SNI: an address is none (RFC 6066 §3). Who answers is checked by SPIFFE ID, not by name. */
-const SERVER_NAME = 'control-plane.lateral';
 /** Room for an update's envelope beside its documents. */
 const ENVELOPE_BYTES = 1024 * 1024;
 
@@ -43,7 +42,7 @@ export function openControlConnection(endpoint: ControlEndpoint, credentials: Cr
 }
 
 const CHANNEL_OPTIONS: ClientOptions = {
-  'grpc.ssl_target_name_override': SERVER_NAME,
+  'grpc.ssl_target_name_override': CONTROL_PLANE_SERVER_NAME,
   // The control plane is reached directly, whatever proxy the environment of the app names.
   'grpc.enable_http_proxy': 0,
   // Each connection stands by itself: an attempt with new credentials does not wait for the backoff of another.
