@@ -36,6 +36,8 @@ export class ClusterState implements ClusterView {
   readonly mesh: Mesh;
   readonly namespaces = new Set<string>();
   readonly pods = new ClusterPods();
+  /** NAMESPACE/NAME each. Nothing in force depends on them, only what is said of a policy that names one. */
+  readonly #serviceAccounts = new Set<string>();
   readonly resources = new MeshResources();
   readonly #podAddresses = new PodAddresses();
   readonly #services: ClusterServices;
@@ -92,6 +94,11 @@ export class ClusterState implements ClusterView {
     else this.namespaces.delete(name);
     this.resources.hostsChanged();
     this.#options.onChange();
+  }
+
+  serviceAccountChanged(key: string, isThere: boolean): void {
+    if (isThere) this.#serviceAccounts.add(key);
+    else this.#serviceAccounts.delete(key);
   }
 
   resourceChanged(key: string, object: MeshObject | undefined): void {
@@ -183,10 +190,10 @@ export class ClusterState implements ClusterView {
   }
 
   declaredServices(namespace: string | undefined): readonly SourcedResource[] {
-    const pods = this.#podsAsServices();
-    const accounts = new Set(pods.map(({ key }) => key));
+    const identities = this.#accountsAsServices();
+    const accounts = new Set(identities.map(({ key }) => key));
     const prefix = namespace === undefined ? '' : resourceKey('MeshService', namespace, '');
-    const read = this.#declared.read([...this.#services.documents(), ...pods]);
+    const read = this.#declared.read([...this.#services.documents(), ...identities]);
     const declared = read.filter(({ source: { key } }) => accounts.has(key) || key.startsWith(prefix));
     return declared.map(({ any, source }) => ({
       any,
@@ -202,24 +209,20 @@ export class ClusterState implements ClusterView {
     return false;
   }
 
-  /** One a namespace, with an endpoint for each service account that a pod has. */
-  #podsAsServices(): readonly ResourceDocument[] {
-    const accounts = new Map<string, Set<string>>();
-    for (const { namespace, serviceAccount } of this.pods.values()) {
-      const known = accounts.get(namespace) ?? new Set<string>();
-      accounts.set(namespace, known.add(serviceAccount));
-    }
-    return [...accounts].map(([namespace, names]) =>
+  /** One a namespace, with an endpoint for each of its ServiceAccounts. */
+  #accountsAsServices(): readonly ResourceDocument[] {
+    const byNamespace = Map.groupBy(this.#serviceAccounts, (key) => key.slice(0, key.indexOf('/')));
+    return [...byNamespace].map(([namespace, keys]) =>
       resourceDocument({
         apiVersion: 'lateral.dev/v1alpha1',
         kind: 'MeshService',
         namespace,
-        name: 'pods',
+        name: 'service-accounts',
         spec: {
-          hosts: ['pods'],
-          endpoints: [...names]
+          hosts: ['service-accounts'],
+          endpoints: keys
             .slice(0, MAX_ENDPOINTS)
-            .map((serviceAccount) => ({ address: '127.0.0.1', port: 1, serviceAccount })),
+            .map((key) => ({ address: '127.0.0.1', port: 1, serviceAccount: key.slice(namespace.length + 1) })),
         },
       }),
     );

@@ -195,8 +195,8 @@ function doubts(sourced: SourcedResource, view: ClusterView): readonly Problem[]
   const { namespace } = sourced.any.resource;
   const isMeshWide = namespace === view.mesh.rootNamespace;
   const known = [...others, ...view.declaredServices(isMeshWide ? undefined : namespace)];
-  // Pods are known here: what is said of workloads is said of them below.
-  const found = analyseResource(sourced, known, view.mesh).filter(({ code }) => code !== 'no_workload');
+  // Pods and service accounts are known here: what is said of workloads is said of them below.
+  const found = analyseResource(sourced, known, view.mesh, 'all').filter(({ code }) => code !== 'no_workload');
   const selector = selectorOf(sourced);
   if (selector === NO_SELECTOR) return found;
   if (view.countWorkloads(namespace, selector) > 0) return found;

@@ -86,6 +86,14 @@ export class KubernetesSource {
       new Reflector({
         client,
         log,
+        path: '/api/v1/serviceaccounts',
+        name: 'serviceaccounts',
+        map: () => true,
+        onChange: (key, value) => state.serviceAccountChanged(key, value !== undefined),
+      }),
+      new Reflector({
+        client,
+        log,
         path: '/api/v1/pods',
         name: 'pods',
         map: clusterPodOf,

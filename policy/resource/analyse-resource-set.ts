@@ -12,16 +12,20 @@ import { problemAt, type SourcedResource } from './sourced-resource.ts';
 
 /** Doubts about a set without errors: warnings, which never keep it from being put in force. */
 export function analyseResourceSet(all: readonly SourcedResource[], mesh: Mesh): readonly Problem[] {
-  return analyse(all, all, mesh);
+  return analyse(all, all, mesh, 'endpoints');
 }
+
+/** What service accounts are known by: those of declared endpoints alone, or all that there are. */
+export type KnownAccounts = 'endpoints' | 'all';
 
 /** What `analyseResourceSet` says of one resource of the set, without the cost of judging the others. */
 export function analyseResource(
   one: SourcedResource,
   others: readonly SourcedResource[],
   mesh: Mesh,
+  knownAccounts: KnownAccounts = 'endpoints',
 ): readonly Problem[] {
-  return analyse([one], [one, ...others], mesh);
+  return analyse([one], [one, ...others], mesh, knownAccounts);
 }
 
 /** False for what `analyseResource` says the same without, of a resource of this namespace. */
@@ -31,8 +35,13 @@ export function bearsOn({ any }: SourcedResource, namespace: string): boolean {
   return isPolicy && any.resource.namespace === namespace;
 }
 
-function analyse(judged: readonly SourcedResource[], all: readonly SourcedResource[], mesh: Mesh): readonly Problem[] {
-  const workloads = knownWorkloads(all);
+function analyse(
+  judged: readonly SourcedResource[],
+  all: readonly SourcedResource[],
+  mesh: Mesh,
+  knownAccounts: KnownAccounts,
+): readonly Problem[] {
+  const workloads = { ...knownWorkloads(all), knownAccounts };
   const tcpNamespaces = namespacesWithTcp(all);
   const problems: Problem[] = [];
   for (const sourced of judged) {
@@ -57,9 +66,10 @@ interface KnownWorkloads {
   readonly byNamespace: ReadonlyMap<string, readonly KnownWorkload[]>;
   /** Service accounts as NAMESPACE/NAME. */
   readonly accounts: ReadonlySet<string>;
+  readonly knownAccounts: KnownAccounts;
 }
 
-function knownWorkloads(resources: readonly SourcedResource[]): KnownWorkloads {
+function knownWorkloads(resources: readonly SourcedResource[]): Omit<KnownWorkloads, 'knownAccounts'> {
   const all = resources.flatMap(({ any }) => {
     if (any.type !== 'MeshService') return [];
     const { namespace, name: service, spec } = any.resource;
@@ -135,7 +145,7 @@ function isHttpAlone(rule: AuthorizationRule): boolean {
   return clauses.length > 0 && clauses.every(({ isHttp }) => isHttp);
 }
 
-/** Exact principals whose service account no endpoint has, in namespaces of which endpoints are declared. */
+/** Exact principals of service accounts that are not known; by endpoints alone those of a namespace without any are not either. */
 function unknownPrincipals(
   sourced: SourcedResource,
   { spec }: Resource<AuthorizationPolicySpec>,
@@ -159,7 +169,7 @@ function unknownPrincipals(
 
 const PRINCIPAL = /^([^/]+)\/ns\/([^/]+)\/sa\/([^/]+)$/;
 
-function principalDoubt(principal: string, { accounts, byNamespace }: KnownWorkloads, mesh: Mesh): string | undefined {
+function principalDoubt(principal: string, workloads: KnownWorkloads, mesh: Mesh): string | undefined {
   if (principal.includes('*')) return undefined;
   const [, trustDomain, namespace, serviceAccount] = PRINCIPAL.exec(principal) ?? [];
   if (trustDomain === undefined || namespace === undefined) {
@@ -168,6 +178,9 @@ function principalDoubt(principal: string, { accounts, byNamespace }: KnownWorkl
   if (trustDomain !== mesh.trustDomain) {
     return `${principal} is of the trust domain ${trustDomain}; that of the mesh is ${mesh.trustDomain}`;
   }
-  if (!byNamespace.has(namespace) || accounts.has(`${namespace}/${serviceAccount}`)) return undefined;
+  const { accounts, byNamespace, knownAccounts } = workloads;
+  if (accounts.has(`${namespace}/${serviceAccount}`)) return undefined;
+  if (knownAccounts === 'all') return `there is no service account ${serviceAccount} in namespace ${namespace}`;
+  if (!byNamespace.has(namespace)) return undefined;
   return `no endpoint of namespace ${namespace} has the service account ${serviceAccount} (expected where that workload only calls others)`;
 }

@@ -51,6 +51,10 @@ const CLUSTER: FakeCluster = {
     [CONFIG_MAPS]: configured('source: {kubernetes: {}}'),
     '/api/v1/namespaces': [{ metadata: { name: 'shop' } }, { metadata: { name: 'bank' } }],
     '/api/v1/pods': [pod('orders-1', 'orders', true), pod('orders-2', 'orders', false), pod('web-1', 'web', true)],
+    '/api/v1/serviceaccounts': [
+      { metadata: { name: 'orders', namespace: 'shop' } },
+      { metadata: { name: 'web', namespace: 'shop' } },
+    ],
     '/api/v1/services': [],
     '/apis/discovery.k8s.io/v1/endpointslices': [],
     '/apis/lateral.dev/v1alpha1/authorizationpolicies': [

@@ -14,7 +14,13 @@ import { startSmallMesh } from './small-mesh.ts';
 const page = await readFile(fileURLToPath(new URL('../../../docs/operating.md', import.meta.url)), 'utf8');
 const commands = [...page.matchAll(/^npx lateral (.*)$/gm)].map(([, args = '']) => args);
 const SYSTEM = '/api/v1/namespaces/lateral-system';
-const LISTS = ['/api/v1/namespaces', '/api/v1/pods', '/api/v1/services', '/apis/discovery.k8s.io/v1/endpointslices'];
+const LISTS = [
+  '/api/v1/namespaces',
+  '/api/v1/serviceaccounts',
+  '/api/v1/pods',
+  '/api/v1/services',
+  '/apis/discovery.k8s.io/v1/endpointslices',
+];
 
 t.test('the commands of the page run', async (t) => {
   t.ok(commands.length >= 14);

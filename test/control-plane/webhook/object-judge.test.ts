@@ -41,6 +41,7 @@ function cluster(): ClusterState {
       status: { podIPs: [{ ip: namespace === 'shop' ? '10.0.0.1' : '10.0.0.2' }] },
     });
     if (pod !== undefined) state.podChanged(`${namespace}/db-1`, pod, undefined);
+    state.serviceAccountChanged(`${namespace}/db`, true);
   }
   const known = [
     resource('APISchema', 'api', { openapi: { inline: OPENAPI } }),
@@ -115,6 +116,28 @@ t.test('the worker says of each object what the main thread says', async (t) => 
     'missing_config_map',
   ];
   for (const code of [...wanted, 'unknown_reference', 'duplicate_resource']) t.ok(codes.has(code), code);
+});
+
+t.test('a principal of no service account is doubted, one whose workload is not there now is not', (t) => {
+  const view = cluster();
+  view.serviceAccountChanged('shop/nightly-job', true);
+  const name = (account: string) => `cluster.local/ns/${account.replace('/', '/sa/')}`;
+  const principals = ['shop/db', 'shop/nightly-job', 'shop/nightly-jbo', 'shpo/db'].map(name);
+  const doubtsNow = () => {
+    const { warnings } = judgeObject(
+      resource('AuthorizationPolicy', 'p', { rules: [{ from: [{ source: { principals } }] }] }),
+      view,
+    );
+    return warnings.filter(({ code }) => code === 'unknown_principal').map(({ message }) => message);
+  };
+  const typos = [
+    'there is no service account nightly-jbo in namespace shop',
+    'there is no service account db in namespace shpo',
+  ];
+  t.strictSame(doubtsNow(), typos);
+  view.serviceAccountChanged('shop/nightly-job', false);
+  t.strictSame(doubtsNow(), ['there is no service account nightly-job in namespace shop', ...typos]);
+  t.end();
 });
 
 t.test('a large object does not hold up the main thread', async (t) => {
