@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import { isRecord } from '#policy/schema/schema.ts';
-import type { ProgrammedCount } from '../replicas/programmed-counts.ts';
+import { firstNames, type ProgrammedCount } from '../replicas/programmed-counts.ts';
 import type { ClusterPods } from './cluster-pods.ts';
 import { NO_SELECTOR, selectorOf } from './judge-object.ts';
 import type { JudgedResource } from './mesh-resources.ts';
@@ -10,6 +10,8 @@ import type { JudgedResource } from './mesh-resources.ts';
 const MAX_MESSAGE_LENGTH = 4_096;
 /** Problems that one message lists. */
 const MAX_LISTED_PROBLEMS = 20;
+/** What a sidecar says of a refusal is for operators: any pod could write there what others read. */
+const WHERE_WHY = 'see `lateral proxies` or the log of the control plane for why.';
 
 /** A condition as Kubernetes writes it, without the time of its last change. */
 export interface Condition {
@@ -89,8 +91,14 @@ function programmed({ inForce }: JudgedResource, counts: readonly ProgrammedCoun
   const nacked = sum(current.map((count) => count.nacked));
   const message = `${acked} of ${bound} sidecars have it in force, ${nacked} refused it.`;
   if (nacked > 0) {
-    const reasons = [...new Set(current.flatMap((count) => count.reasons))].join('; ');
-    return { type, status: 'False', reason: 'Refused', message: `${message} ${reasons}` };
+    const names = firstNames(current.flatMap((count) => count.refusedBy));
+    const others = nacked > names.length && names.length > 0 ? ` and ${nacked - names.length} more` : '';
+    return {
+      type,
+      status: 'False',
+      reason: 'Refused',
+      message: `${message} ${names.join(', ')}${others}: ${WHERE_WHY}`,
+    };
   }
   if (bound === 0)
     return { type, status: 'Unknown', reason: 'NoSidecar', message: 'No sidecar is connected that needs it.' };

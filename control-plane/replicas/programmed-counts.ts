@@ -1,9 +1,8 @@
 import type { ResourceDocument, Snapshot } from '#policy/resource-set.ts';
 import type { SidecarStatus } from '../discovery/sidecar-registry.ts';
 
-/** Reasons that are told of one resource, and how long each may be. */
-const MAX_REASONS = 3;
-const MAX_REASON_LENGTH = 300;
+/** Sidecars that are named of those that refused one resource. */
+export const MAX_NAMED_SIDECARS = 5;
 
 /** How many sidecars of one replica have a resource in force. */
 export interface ProgrammedCount {
@@ -16,8 +15,11 @@ export interface ProgrammedCount {
   readonly acked: number;
   /** Sidecars that refused the version with it. */
   readonly nacked: number;
-  /** Why, of some of them. */
-  readonly reasons: readonly string[];
+  /**
+   * NAMESPACE/NAME of some of them, in order. Not why: what a sidecar says is its own word, and this is shown to whoever may
+   * read the resource.
+   */
+  readonly refusedBy: readonly string[];
 }
 
 interface Tally {
@@ -25,7 +27,7 @@ interface Tally {
   bound: number;
   acked: number;
   nacked: number;
-  readonly reasons: Set<string>;
+  readonly refusedBy: Set<string>;
 }
 
 /**
@@ -37,30 +39,30 @@ export function countProgrammed(
   services: readonly string[],
 ): readonly ProgrammedCount[] {
   const tallies = new Map<string, Tally>();
-  for (const { target, inForce, count, refusals } of groupsOf(sidecars)) {
+  for (const { target, inForce, count, refusedBy } of groupsOf(sidecars)) {
     for (const { key, version } of [
       ...policiesOf(target),
       ...services.flatMap((one) => findResource(target, one) ?? []),
     ]) {
-      const tally = tallies.get(key) ?? { version, bound: 0, acked: 0, nacked: 0, reasons: new Set() };
+      const tally = tallies.get(key) ?? { version, bound: 0, acked: 0, nacked: 0, refusedBy: new Set() };
       tallies.set(key, tally);
       tally.bound += count;
       if (inForce !== undefined && findResource(inForce, key)?.version === version) {
         tally.acked += count;
-      } else if (refusals !== undefined) {
+      } else if (refusedBy !== undefined) {
         tally.nacked += count;
-        for (const reason of refusals) if (tally.reasons.size < MAX_REASONS) tally.reasons.add(reason);
+        for (const name of refusedBy) tally.refusedBy.add(name);
       }
     }
   }
-  return [...tallies].map(([key, { reasons, ...counts }]) => ({ key, ...counts, reasons: [...reasons] }));
+  return [...tallies].map(([key, { refusedBy, ...counts }]) => ({ key, ...counts, refusedBy: firstNames(refusedBy) }));
 }
 
 interface SidecarGroup {
   readonly target: Snapshot;
   readonly inForce: Snapshot | undefined;
-  /** Why they refused the target; undefined: they did not. */
-  readonly refusals: readonly string[] | undefined;
+  /** Some that refused the target; undefined: none did. */
+  readonly refusedBy: string[] | undefined;
   count: number;
 }
 
@@ -70,17 +72,20 @@ function groupsOf(sidecars: readonly SidecarStatus[]): Iterable<SidecarGroup> {
     const { target, inForce } = sidecar.snapshots();
     const isRefused = sidecar.refused?.version === target.version;
     const id = `${target.version} ${inForce?.version ?? ''} ${isRefused}`;
-    const known = groups.get(id);
-    if (known !== undefined) {
-      known.count += 1;
-      continue;
+    const group = groups.get(id) ?? { target, inForce, refusedBy: isRefused ? [] : undefined, count: 0 };
+    groups.set(id, group);
+    group.count += 1;
+    const { namespace, name } = sidecar.workload;
+    if (group.refusedBy !== undefined && group.refusedBy.length < MAX_NAMED_SIDECARS) {
+      group.refusedBy.push(`${namespace}/${name}`);
     }
-    const refusals = isRefused
-      ? sidecar.refused?.reasons.slice(0, MAX_REASONS).map((reason) => reason.slice(0, MAX_REASON_LENGTH))
-      : undefined;
-    groups.set(id, { target, inForce, refusals, count: 1 });
   }
   return groups.values();
+}
+
+/** In order, so that the same state reads the same. */
+export function firstNames(names: Iterable<string>): readonly string[] {
+  return [...new Set(names)].sort().slice(0, MAX_NAMED_SIDECARS);
 }
 
 const policies = new WeakMap<Snapshot, readonly ResourceDocument[]>();

@@ -28,7 +28,7 @@ export function replicasService({ registry, mesh, log, now }: ReplicasServiceOpt
           throw new CallRefusal(status.PERMISSION_DENIED, 'only control planes of this mesh are answered');
         }
         const programmed = countProgrammed(registry.sidecars, call.request.services.slice(0, MAX_SERVICES));
-        callback(null, { programmed: programmed.map((count) => ({ ...count, reasons: [...count.reasons] })) });
+        callback(null, { programmed: programmed.map((count) => ({ ...count, refusedBy: [...count.refusedBy] })) });
       } catch (error) {
         callback(asRefusal(error, (cause) => log('replica_not_answered', { error: String(cause) })));
       }

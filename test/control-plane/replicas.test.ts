@@ -40,7 +40,9 @@ t.test('a replica tells what its sidecars have in force, to a control plane of i
 
   const own = issueControlPlaneCertificate(authority, MESH);
   await eventually('it is acknowledged', async () => (await ask(own))[0]?.acked === 1);
-  t.match(await ask(own), [{ key: 'AuthorizationPolicy/shop/allow-web', bound: 1, acked: 1, nacked: 0, reasons: [] }]);
+  t.match(await ask(own), [
+    { key: 'AuthorizationPolicy/shop/allow-web', bound: 1, acked: 1, nacked: 0, refusedBy: [] },
+  ]);
 
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const workload = spiffeId(MESH.trustDomain, 'shop', 'web');
@@ -71,9 +73,9 @@ t.test('counts who has a resource, who waits and who refused; Services only wher
   });
   const before = snapshotOf([policy('/before'), service]);
   const after = snapshotOf([policy('/after'), service]);
-  const sidecar = (inForce: typeof before | undefined, refusal?: string): SidecarStatus => ({
+  const sidecar = (name: string, inForce: typeof before | undefined, refusal?: string): SidecarStatus => ({
     identity: '',
-    workload: { name: '', namespace: 'shop', serviceAccount: '', labels: {}, ports: [] },
+    workload: { name, namespace: 'shop', serviceAccount: '', labels: {}, ports: [] },
     sidecarVersion: '',
     peer: '',
     connectedAtMs: 0,
@@ -84,10 +86,18 @@ t.test('counts who has a resource, who waits and who refused; Services only wher
     snapshots: () => ({ target: after, inForce }),
     orderTap: () => {},
   });
-  const sidecars = [sidecar(after), sidecar(after), sidecar(before), sidecar(undefined), sidecar(before, 'too old')];
+  const sidecars = [
+    ...['a', 'b'].map((name) => sidecar(name, after)),
+    sidecar('c', before),
+    sidecar('d', undefined),
+    sidecar('f', before, 'its own words'),
+    sidecar('e', undefined, 'other words'),
+  ];
   const { key, version } = policy('/after');
-  t.strictSame(countProgrammed(sidecars, []), [{ key, version, bound: 5, acked: 2, nacked: 1, reasons: ['too old'] }]);
+  t.strictSame(countProgrammed(sidecars, []), [
+    { key, version, bound: 6, acked: 2, nacked: 2, refusedBy: ['shop/e', 'shop/f'] },
+  ]);
   t.match(countProgrammed(sidecars, [service.key]).slice(1), [
-    { key: 'MeshService/shop/s', version: service.version, bound: 5, acked: 4 },
+    { key: 'MeshService/shop/s', version: service.version, bound: 6, acked: 4 },
   ]);
 });

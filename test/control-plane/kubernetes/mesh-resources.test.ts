@@ -172,3 +172,24 @@ t.test('a policy is in force as soon as the ConfigMap of its schema is there', a
   cluster.state.configMapChanged('shop', 'api');
   t.strictSame(Object.keys(cluster.inForce()), ['APISchema/shop/orders', 'APIValidationPolicy/shop/orders']);
 });
+
+t.test('of sidecars that refused a resource the status has the names, and nothing that they said', async (t) => {
+  const cluster = new TestCluster();
+  const key = cluster.resource('AuthorizationPolicy', 'a', { rules: [{}] });
+  cluster.state.refresh();
+  const judged = cluster.state.resources.get(key);
+  if (judged?.inForce === undefined) throw new Error('not in force');
+  const count = { ...judged.inForce, bound: 10, acked: 3 };
+  const replicas = [
+    { ...count, nacked: 5, refusedBy: ['shop/e', 'shop/d', 'shop/c', 'shop/b', 'shop/a'] },
+    { ...count, nacked: 2, refusedBy: ['shop/a2', 'shop/f'] },
+  ];
+  const programmed = (counts: typeof replicas) =>
+    conditionsOf(judged, counts, cluster.state.pods, MESH.rootNamespace)?.find(({ type }) => type === 'Programmed');
+  t.match(programmed(replicas), {
+    status: 'False',
+    reason: 'Refused',
+    message:
+      /^6 of 20 sidecars have it in force, 7 refused it\. shop\/a, shop\/a2, shop\/b, shop\/c, shop\/d and 2 more: see `lateral proxies`/,
+  });
+});

@@ -32,8 +32,8 @@ export interface Programmed {
   acked: number;
   /** Sidecars that refused the version with it. */
   nacked: number;
-  /** Why, of some of them. */
-  reasons: string[];
+  /** NAMESPACE/NAME of some of them. */
+  refusedBy: string[];
 }
 
 function createBaseListProgrammedRequest(): ListProgrammedRequest {
@@ -129,7 +129,7 @@ export const ListProgrammedResponse: MessageFns<ListProgrammedResponse> = {
 };
 
 function createBaseProgrammed(): Programmed {
-  return { key: "", version: "", bound: 0, acked: 0, nacked: 0, reasons: [] };
+  return { key: "", version: "", bound: 0, acked: 0, nacked: 0, refusedBy: [] };
 }
 
 export const Programmed: MessageFns<Programmed> = {
@@ -149,8 +149,8 @@ export const Programmed: MessageFns<Programmed> = {
     if (message.nacked !== 0) {
       writer.uint32(40).uint32(message.nacked);
     }
-    for (const v of message.reasons) {
-      writer.uint32(50).string(v!);
+    for (const v of message.refusedBy) {
+      writer.uint32(58).string(v!);
     }
     return writer;
   },
@@ -208,12 +208,12 @@ export const Programmed: MessageFns<Programmed> = {
             message.nacked = reader.uint32();
             continue;
           }
-          case 6: {
-            if (tag !== 50) {
+          case 7: {
+            if (tag !== 58) {
               break;
             }
 
-            message.reasons.push(reader.string());
+            message.refusedBy.push(reader.string());
             continue;
           }
         }
