@@ -8,6 +8,7 @@ export function dnsLabel(description: string): Schema<string> {
   return string({
     description,
     maxLength: 63,
+    pattern: LABEL,
     check: (value) =>
       LABEL.test(value)
         ? undefined
@@ -20,6 +21,7 @@ export function dnsSubdomain(description: string): Schema<string> {
   return string({
     description,
     maxLength: 253,
+    pattern: SUBDOMAIN,
     check: (value) =>
       SUBDOMAIN.test(value)
         ? undefined

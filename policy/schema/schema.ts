@@ -78,15 +78,23 @@ interface StringRules {
   readonly description?: string;
   readonly minLength?: number;
   readonly maxLength?: number;
+  /** For the JSON Schema, so that an API server knows it too; `check` has the words. Without flags, as RE2 reads it. */
+  readonly pattern?: RegExp;
   /** Returns what is wrong with the value, or undefined. */
   readonly check?: (value: string) => string | undefined;
 }
 
 /** A string; by default of 1 to 4,096 characters. */
 export function string(rules: StringRules = {}): Schema<string> {
-  const { minLength = 1, maxLength = 4096, check, description } = rules;
+  const { minLength = 1, maxLength = 4096, pattern, check, description } = rules;
   return {
-    json: { type: 'string', minLength, maxLength, ...(description === undefined ? {} : { description }) },
+    json: {
+      type: 'string',
+      minLength,
+      maxLength,
+      ...(pattern === undefined ? {} : { pattern: pattern.source }),
+      ...(description === undefined ? {} : { description }),
+    },
     read(value, path, context) {
       if (typeof value !== 'string') return fail(context, path, `expected a string, got ${shown(value)}`);
       if (value.length < minLength) {

@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { apiSchemaKind } from '#policy/resource/kinds/api-schema.ts';
 import { KINDS } from '#policy/resource/known-kinds.ts';
 import { list, object, optional, planned, refined, required, string, withCel } from '#policy/schema/schema.ts';
 import { CRD_FOLDER, crdFiles } from '../../scripts/crds/crd-files.ts';
@@ -74,6 +75,14 @@ t.test('a kind yet to come is defined from its schema alone', async (t) => {
   });
   const printed = JSON.stringify(defined);
   t.match(printed, '"jsonPath":".spec.mode"');
+});
+
+t.test('the API server itself refuses a reference that can name no ConfigMap', async (t) => {
+  const { spec } = apiSchemaKind;
+  const pattern = /"name":\{[^}]*"pattern":("(?:[^"\\]|\\.)*")/.exec(JSON.stringify(structuralSchema(spec.json)))?.[1];
+  const isName = new RegExp(JSON.parse(pattern ?? '"^$"'));
+  for (const good of ['a', 'orders-v1.openapi', '0']) t.match(good, isName);
+  for (const bad of ['../secrets/x', 'a/b', 'A', '', '-a', 'a.', 'a,metadata.name=b']) t.notMatch(bad, isName);
 });
 
 t.test('a keyword that has no structural form stops the generator', async (t) => {

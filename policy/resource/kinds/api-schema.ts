@@ -20,6 +20,7 @@ export const MAX_INLINE_SCHEMA_BYTES = 256 * 1024;
 export const MAX_SCHEMA_DOCUMENT_BYTES = 16 * 1024 * 1024;
 /** ConfigMaps that one document may be spread over; each holds at most 1 MiB. */
 const MAX_CONFIG_MAP_REFS = 32;
+const CONFIG_MAP_KEY = /^[-._a-zA-Z0-9]+$/;
 
 /**
  * An APISchema as the rest of Lateral sees it: loaded, so that the document's text is in it.
@@ -108,10 +109,9 @@ const configMapReferences = list(
         string({
           description: 'Key of its data.',
           maxLength: 253,
+          pattern: CONFIG_MAP_KEY,
           check: (value) =>
-            /^[-._a-zA-Z0-9]+$/.test(value)
-              ? undefined
-              : `${value} is not a key of a ConfigMap: a-z, 0-9, "-", "_", "."`,
+            CONFIG_MAP_KEY.test(value) ? undefined : `${value} is not a key of a ConfigMap: a-z, 0-9, "-", "_", "."`,
         }),
       ),
     },
