@@ -43,8 +43,14 @@ export interface SmallMesh {
   call(path: string): Promise<{ readonly status: number; readonly decisionId: string }>;
 }
 
+/** Environments of the two sidecars, beside the test's own. */
+export interface SmallMeshOptions {
+  readonly web?: NodeJS.ProcessEnv;
+  readonly orders?: NodeJS.ProcessEnv;
+}
+
 /** A control plane, and the workloads web and orders behind sidecars that are processes of their own. */
-export async function startSmallMesh(t: Test): Promise<SmallMesh> {
+export async function startSmallMesh(t: Test, environments: SmallMeshOptions = {}): Promise<SmallMesh> {
   const fixture = new ControlPlaneFixture(t.testdir());
   const app = await startApp(t, (_request, response) => response.end('an order'));
   const [inbound = 0, outbound = 0, webAdmin = 0, ordersAdmin = 0, webMetrics = 0, ordersMetrics = 0] =
@@ -72,12 +78,14 @@ spec:
     fixture,
     'orders',
     `${listen}\nadmin: {port: ${ordersAdmin}}\nmetrics: {port: ${ordersMetrics}}`,
+    environments.orders,
   );
   await startSidecar(
     t,
     fixture,
     'web',
     `outbound: {port: ${outbound}}\nadmin: {port: ${webAdmin}}\nmetrics: {port: ${webMetrics}}`,
+    environments.web,
   );
   await eventually('both sidecars have acknowledged', async () => {
     const page = await (await fixture.status('/proxies')).text();
@@ -105,7 +113,13 @@ spec:
   };
 }
 
-async function startSidecar(t: Test, fixture: ControlPlaneFixture, name: string, more: string): Promise<void> {
+async function startSidecar(
+  t: Test,
+  fixture: ControlPlaneFixture,
+  name: string,
+  more: string,
+  environment: NodeJS.ProcessEnv = {},
+): Promise<void> {
   const token = await fixture.token({ serviceAccount: name });
   const file = join(fixture.directory, `${name}.yaml`);
   await writeFile(
@@ -117,7 +131,10 @@ controlPlane: {address: "127.0.0.1:${fixture.port}", trustBundle: state/ca/root-
 ${more}
 `,
   );
-  const child = spawn(process.execPath, [lateral, 'sidecar', '--config', file], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [lateral, 'sidecar', '--config', file], {
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   t.teardown(() => child.kill('SIGKILL'));
   const events: string[] = [];
   createInterface({ input: child.stderr }).on('line', (line) => events.push(line));
