@@ -18,10 +18,18 @@ import { quantity } from './quantity.ts';
 /** Kubernetes from here on keeps init containers with `restartPolicy: Always` running (1.29, on by default). */
 const FIRST_NATIVE = { major: 1, minor: 29 };
 
+const HOST_AND_PORT = /^(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\]):([1-9]\d{0,4})$/i;
+
+/** What is wrong with an address of the control plane; undefined: nothing. */
+export function hostPortComplaint(value: string): string | undefined {
+  const port = Number(HOST_AND_PORT.exec(value)?.[1] ?? 0);
+  if (port >= 1 && port <= 65_535) return undefined;
+  return `${JSON.stringify(value)} is not HOST:PORT, e.g. lateral.svc:15012`;
+}
+
 const hostPort = string({
   description: 'HOST:PORT of the control plane; default lateral-control-plane.ROOT-NAMESPACE.svc:15012.',
-  check: (value) =>
-    /^[^:\s/]+:\d{1,5}$/.test(value) ? undefined : `${JSON.stringify(value)} is not HOST:PORT, e.g. lateral.svc:15012`,
+  check: hostPortComplaint,
 });
 
 const collector = string({

@@ -28,6 +28,8 @@ export const INTERCEPTION = 'lateral.dev/interception';
 export const EXCLUDE_INBOUND_PORTS = 'lateral.dev/exclude-inbound-ports';
 export const EXCLUDE_OUTBOUND_PORTS = 'lateral.dev/exclude-outbound-ports';
 export const EXCLUDE_OUTBOUND_CIDRS = 'lateral.dev/exclude-outbound-cidrs';
+/** Where a pod reaches the control plane, where not by the Service of its cluster. */
+export const CONTROL_PLANE_ADDRESS = 'lateral.dev/control-plane-address';
 export const PROTOCOL_PREFIX = 'lateral.dev/protocol.';
 export const SIDECAR_CPU = 'lateral.dev/sidecar-cpu';
 export const SIDECAR_CPU_LIMIT = 'lateral.dev/sidecar-cpu-limit';

@@ -1,6 +1,8 @@
 import { isIP } from 'node:net';
 import { nearestSpelling } from '#policy/schema/nearest-spelling.ts';
+import { hostPortComplaint } from './injection-configuration.ts';
 import {
+  CONTROL_PLANE_ADDRESS,
   EXCLUDE_INBOUND_PORTS,
   EXCLUDE_OUTBOUND_CIDRS,
   EXCLUDE_OUTBOUND_PORTS,
@@ -26,6 +28,7 @@ const KNOWN = [
   EXCLUDE_INBOUND_PORTS,
   EXCLUDE_OUTBOUND_PORTS,
   EXCLUDE_OUTBOUND_CIDRS,
+  CONTROL_PLANE_ADDRESS,
   SIDECAR_CPU,
   SIDECAR_CPU_LIMIT,
   SIDECAR_MEMORY,
@@ -42,6 +45,8 @@ export interface PodChoices {
   readonly excludeOutboundCidrs: readonly string[];
   /** By the app's port, ascending. */
   readonly protocols: readonly { readonly port: number; readonly protocol: AppProtocol }[];
+  /** `HOST:PORT`; undefined: the injector's. */
+  readonly controlPlaneAddress: string | undefined;
   readonly cpu: string | undefined;
   readonly cpuLimit: string | undefined;
   readonly memory: string | undefined;
@@ -77,18 +82,20 @@ export function readPodChoices(annotations: Annotations): PodChoicesReading {
     });
     return [...new Set(values.filter((value) => value !== undefined))];
   };
-  const amount = (name: string): string | undefined => {
+  const checked = (name: string, complaintOf: (text: string) => string | undefined): string | undefined => {
     const text = annotations[name];
-    const complaint = text === undefined ? undefined : quantityComplaint(text);
+    const complaint = text === undefined ? undefined : complaintOf(text);
     if (complaint !== undefined) complain(name, complaint);
     return text;
   };
+  const amount = (name: string) => checked(name, quantityComplaint);
   const choices: PodChoices = {
     interception: interceptionOf(annotations, complain),
     excludeInboundPorts: list(EXCLUDE_INBOUND_PORTS, 'a port from 1 to 65535', portOf),
     excludeOutboundPorts: list(EXCLUDE_OUTBOUND_PORTS, 'a port from 1 to 65535', portOf),
     excludeOutboundCidrs: list(EXCLUDE_OUTBOUND_CIDRS, 'an address range such as 10.0.0.0/8 or fd00::/8', cidrOf),
     protocols: protocolsOf(annotations, complain),
+    controlPlaneAddress: checked(CONTROL_PLANE_ADDRESS, hostPortComplaint),
     cpu: amount(SIDECAR_CPU),
     cpuLimit: amount(SIDECAR_CPU_LIMIT),
     memory: amount(SIDECAR_MEMORY),

@@ -54,7 +54,8 @@ export function sidecarSettings(facts: SidecarFacts, settings: InjectionSettings
     rootNamespace: mesh.rootNamespace,
     stateDirectory: STATE_DIRECTORY,
     controlPlane: {
-      address: controlPlaneAddressOf(settings),
+      // a pod that chooses it chooses a way, not whom to believe: the roots are these
+      address: choices.controlPlaneAddress ?? controlPlaneAddressOf(settings),
       trustBundle: rootCertificatesPem,
       tokenFile: `${TOKEN_DIRECTORY}/token`,
     },

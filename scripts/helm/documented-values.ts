@@ -58,7 +58,10 @@ function fieldOf(schema: JsonSchema, key: string): JsonSchema | undefined {
 }
 
 function typeOf({ enum: choices, type, minimum, maximum }: JsonSchema): string {
-  if (Array.isArray(choices)) return choices.map((choice) => `\`${choice}\``).join(' or ');
+  if (Array.isArray(choices)) {
+    const named = choices.filter((choice) => choice !== ''); // the description says what empty means
+    return named.map((choice) => `\`${choice}\``).join(' or ');
+  }
   const shown = Array.isArray(type) ? String(type[0]) : String(type);
   return minimum === undefined || maximum === undefined ? shown : `${shown}, ${minimum} to ${maximum}`;
 }

@@ -4,6 +4,7 @@ import { isRecord, type JsonSchema } from '#policy/schema/schema.ts';
 const text: JsonSchema = { type: 'string' };
 const name: JsonSchema = { type: 'string', minLength: 1, maxLength: 253 };
 const flag: JsonSchema = { type: 'boolean' };
+const port: JsonSchema = { type: 'integer', minimum: 1, maximum: 65_535 };
 const failurePolicy: JsonSchema = { enum: ['Fail', 'Ignore'] };
 const labels: JsonSchema = { type: 'object', additionalProperties: text };
 /** What Kubernetes defines, and checks itself. */
@@ -49,6 +50,16 @@ export function valuesSchema(): JsonSchema {
     priorityClassName: text,
     podAnnotations: labels,
     networkPolicy: closed({ enabled: flag }),
+    gatewayApi: closed({
+      enabled: flag,
+      parentRefs: {
+        type: 'array',
+        maxItems: 32, // as TLSRoute has it
+        items: closed({ group: text, kind: name, name, namespace: name, sectionName: name, port }, ['name']),
+      },
+      version: { enum: ['', 'v1', 'v1alpha3', 'v1alpha2'] },
+      gateway: closed({ create: flag, className: { type: 'string', maxLength: 253 }, port }),
+    }),
     podMonitor: closed({ enabled: flag, interval: { type: 'string', pattern: '^[0-9]+(ms|s|m|h)$' }, labels }),
     dashboards: closed({ enabled: flag, labels }),
   };

@@ -28,3 +28,17 @@ app.kubernetes.io/component: control-plane
 {{- define "lateral.authoritySecret" -}}
 {{ .Values.authority.secretName | default "lateral-ca" }}
 {{- end }}
+
+{{/* The version of TLSRoute: the one that is asked for, or the newest that the cluster serves. */}}
+{{- define "lateral.tlsRouteVersion" -}}
+{{- $version := .Values.gatewayApi.version }}
+{{- range list "v1" "v1alpha3" "v1alpha2" }}
+{{- if and (not $version) ($.Capabilities.APIVersions.Has (printf "gateway.networking.k8s.io/%s/TLSRoute" .)) }}
+{{- $version = . }}
+{{- end }}
+{{- end }}
+{{- if not $version }}
+{{- fail "gatewayApi.enabled: the cluster serves no TLSRoute; install the Gateway API's definitions (before release 1.5 TLSRoute is in its experimental channel only), or name their version in gatewayApi.version" }}
+{{- end }}
+{{- $version }}
+{{- end }}
