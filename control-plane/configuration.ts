@@ -6,6 +6,7 @@ import type { Problem } from '#policy/problem.ts';
 import { type MeshDefaultsSpec, meshDefaultsKind } from '#policy/resource/kinds/mesh-defaults.ts';
 import { dnsSubdomain } from '#policy/resource/names.ts';
 import {
+  boolean,
   defaulted,
   type Infer,
   integer,
@@ -75,6 +76,23 @@ export const CONTROL_PLANE_CONFIGURATION = object({
               clusterDomain: defaulted(
                 dnsSubdomain('Where the DNS names of Services end: NAME.NAMESPACE.svc.CLUSTER-DOMAIN.'),
                 DEFAULT_CLUSTER_DOMAIN,
+              ),
+              status: optional(
+                object(
+                  {
+                    istio: defaulted(
+                      boolean("Istio's security resources: conditions `lateral.dev/…` beside those of others."),
+                      true,
+                    ),
+                    routes: defaulted(
+                      boolean(
+                        'HTTPRoutes and GRPCRoutes of Services: entries of `lateral.dev/mesh` beside those of others.',
+                      ),
+                      true,
+                    ),
+                  },
+                  'Into whose status it is written what is found of them, apart from the kinds of lateral.dev.',
+                ),
               ),
             },
             'The API server of the cluster it runs in, or of KUBECONFIG.',
@@ -147,7 +165,12 @@ export type SourceConfiguration =
       /** Beside the authority's directory, or the folder: the last good set of resources. */
       readonly lastGoodFile: string;
     }
-  | { readonly kind: 'kubernetes'; readonly clusterDomain: string };
+  | {
+      readonly kind: 'kubernetes';
+      readonly clusterDomain: string;
+      /** Groups whose objects are told in their status what is found of them; default: all. */
+      readonly statusGroups?: readonly string[];
+    };
 
 /** Where the authority's keys and certificates are. */
 export type AuthorityConfiguration =
@@ -220,7 +243,13 @@ function sourceOf(
 ): SourceConfiguration {
   const { directory, kubernetes } = source;
   if (directory === undefined) {
-    return { kind: 'kubernetes', clusterDomain: kubernetes?.clusterDomain ?? DEFAULT_CLUSTER_DOMAIN };
+    const { clusterDomain = DEFAULT_CLUSTER_DOMAIN, status } = kubernetes ?? {};
+    const statusGroups = [
+      'lateral.dev',
+      ...(status?.istio === false ? [] : ['security.istio.io']),
+      ...(status?.routes === false ? [] : ['gateway.networking.k8s.io']),
+    ];
+    return { kind: 'kubernetes', clusterDomain, statusGroups };
   }
   const folder = resolve(base, directory);
   const beside = authority.kind === 'directory' ? authority.directory : folder;

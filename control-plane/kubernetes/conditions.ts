@@ -1,6 +1,4 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { ResourceDocument } from '#policy/resource-set.ts';
-import { isRecord } from '#policy/schema/schema.ts';
 import { firstNames, type ProgrammedCount } from '../replicas/programmed-counts.ts';
 import type { ClusterPods } from './cluster-pods.ts';
 import { NO_SELECTOR, selectorOf } from './judge-object.ts';
@@ -13,9 +11,12 @@ const MAX_LISTED_PROBLEMS = 20;
 /** What a sidecar says of a refusal is for operators: any pod could write there what others read. */
 const WHERE_WHY = 'see `lateral proxies` or the log of the control plane for why.';
 
+/** What `conditionsOf` speaks of. */
+export const CONDITION_TYPES: readonly string[] = ['Accepted', 'Programmed', 'MatchedWorkloads'];
+
 /** A condition as Kubernetes writes it, without the time of its last change. */
 export interface Condition {
-  readonly type: 'Accepted' | 'Programmed' | 'MatchedWorkloads';
+  readonly type: string;
   readonly status: 'True' | 'False' | 'Unknown';
   readonly reason: string;
   readonly message: string;
@@ -26,13 +27,13 @@ export interface Condition {
 export function conditionsOf(
   judged: JudgedResource,
   counts: readonly ProgrammedCount[],
-  pods: ClusterPods,
+  workloads: WorkloadCount | undefined,
   rootNamespace: string,
 ): readonly Condition[] | undefined {
   const { problems, object } = judged;
   if (problems === undefined) return undefined;
   const { generation: observedGeneration } = object.metadata;
-  const facts = [accepted(judged), programmed(judged, counts), matchedWorkloads(judged, pods, rootNamespace)];
+  const facts = [accepted(judged), programmed(judged, counts), matchedWorkloads(judged, workloads, rootNamespace)];
   return facts.flatMap((fact) =>
     fact === undefined ? [] : [{ ...fact, message: cut(fact.message), observedGeneration }],
   );
@@ -64,11 +65,15 @@ function standInOf({ key, document }: ResourceDocument): string {
   return spec?.action === 'ALLOW' ? 'it allows nothing' : 'its workloads refuse everything';
 }
 
-function reasonOf(codes: ReadonlySet<string>): string {
-  if (codes.has('not_implemented')) return 'NotSupported';
-  if (codes.has('missing_config_map') || codes.has('unknown_reference')) return 'ReferenceNotFound';
-  if (codes.has('duplicate_resource') || codes.has('duplicate_host')) return 'Conflicted';
-  return 'Invalid';
+/** The first that one of the codes is of; all others are Invalid. */
+const REASONS: readonly { readonly reason: string; readonly codes: readonly string[] }[] = [
+  { reason: 'NotSupported', codes: ['not_implemented'] },
+  { reason: 'ReferenceNotFound', codes: ['missing_config_map', 'unknown_reference'] },
+  { reason: 'Conflicted', codes: ['duplicate_resource', 'duplicate_host', 'foreign_host', 'duplicate_operation'] },
+];
+
+function reasonOf(found: ReadonlySet<string>): string {
+  return REASONS.find(({ codes }) => codes.some((code) => found.has(code)))?.reason ?? 'Invalid';
 }
 
 function listed(problems: readonly { line: number; column: number; code: string; message: string }[]): string {
@@ -106,50 +111,38 @@ function programmed({ inForce }: JudgedResource, counts: readonly ProgrammedCoun
   return { type, status: 'True', reason: 'Programmed', message };
 }
 
-/** Undefined for kinds that bind no workloads. */
-function matchedWorkloads(
+/** Living pods that a resource binds, and how many of them have a sidecar to enforce it. */
+export interface WorkloadCount {
+  readonly pods: number;
+  readonly meshed: number;
+}
+
+/** Undefined for what binds no workloads: by its kind, or since it never was good. */
+export function workloadsOf(
   { good, object }: JudgedResource,
   pods: ClusterPods,
   rootNamespace: string,
+): WorkloadCount | undefined {
+  const selector = good === undefined ? NO_SELECTOR : selectorOf(good);
+  return selector === NO_SELECTOR ? undefined : pods.count(object.metadata.namespace, selector, rootNamespace);
+}
+
+function matchedWorkloads(
+  { object }: JudgedResource,
+  workloads: WorkloadCount | undefined,
+  rootNamespace: string,
 ): Fact | undefined {
-  if (good === undefined) return undefined;
-  const selector = selectorOf(good);
-  if (selector === NO_SELECTOR) return undefined;
+  if (workloads === undefined) return undefined;
   const type = 'MatchedWorkloads';
   const { namespace } = object.metadata;
-  const { pods: count, meshed } = pods.count(namespace, selector, rootNamespace);
+  const { pods, meshed } = workloads;
   const where = namespace === rootNamespace ? 'of the mesh' : `of namespace ${namespace}`;
   if (meshed > 0) return { type, status: 'True', reason: 'Matched', message: `${meshed} Pods ${where} are bound.` };
   const message =
-    count === 0
+    pods === 0
       ? `No Pod ${where} matches the selector.`
-      : `${count} Pods ${where} match the selector, and none of them has a sidecar to enforce it.`;
+      : `${pods} Pods ${where} match the selector, and none of them has a sidecar to enforce it.`;
   return { type, status: 'False', reason: 'NoWorkload', message };
-}
-
-/**
- * The conditions to write in place of those that stand there; undefined: they say the same already. The time of the last
- * change is that of the last other `status`, and conditions of others stay.
- */
-export function mergedConditions(
-  standing: readonly unknown[],
-  wanted: readonly Condition[],
-  nowIso: string,
-): readonly unknown[] | undefined {
-  const types = new Set(['Accepted', 'Programmed', 'MatchedWorkloads']);
-  const others = standing.filter((one) => !isRecord(one) || typeof one.type !== 'string' || !types.has(one.type));
-  const merged = wanted.map((condition) => {
-    const before = standing.find((one) => isRecord(one) && one.type === condition.type);
-    const isSame = isRecord(before) && before.status === condition.status;
-    return { ...condition, lastTransitionTime: isSame ? before.lastTransitionTime : nowIso };
-  });
-  const all = [...others, ...merged];
-  return isDeepStrictEqual(sorted(all), sorted(standing)) ? undefined : all;
-}
-
-function sorted(conditions: readonly unknown[]): readonly unknown[] {
-  const typeOf = (one: unknown) => (isRecord(one) ? String(one.type) : '');
-  return [...conditions].sort((left, right) => (typeOf(left) < typeOf(right) ? -1 : 1));
 }
 
 function sum(numbers: readonly number[]): number {

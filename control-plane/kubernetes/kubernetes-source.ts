@@ -13,6 +13,7 @@ import type { ConfigMapText } from './cluster-view.ts';
 import { type Coalesced, coalesce } from './coalesce.ts';
 import { ConfigMapWatch } from './config-map-watch.ts';
 import { MeshKindWatch } from './mesh-kind-watch.ts';
+import type { MeshObject } from './mesh-objects.ts';
 import { podDirectory } from './pod-directory.ts';
 import { Reflector, type ReflectorState, type WatchedCollection } from './reflector.ts';
 
@@ -38,6 +39,8 @@ export interface KubernetesSourceOptions {
   readonly printProblems: (lines: readonly string[]) => void;
   /** ConfigMaps that are yet to be applied; they go before those of the cluster. */
   readonly plannedConfigMap?: (namespace: string, name: string, key: string) => ConfigMapText | undefined;
+  /** Groups whose objects are told in their status what is found of them; default: all. */
+  readonly statusGroups?: readonly string[] | undefined;
   /** Ends the wait for the first lists. */
   readonly signal: AbortSignal;
 }
@@ -121,6 +124,12 @@ export class KubernetesSource {
   /** Who a workload is, by its Pod. */
   get workloads(): WorkloadDirectory {
     return podDirectory(this.state.pods);
+  }
+
+  /** True where what is found of an object belongs into its status. */
+  takesStatus(object: MeshObject): boolean {
+    const { statusGroups } = this.#options;
+    return (statusGroups === undefined || statusGroups.includes(object.group)) && this.#kinds.servesStatus(object);
   }
 
   get status(): SourceStatus {

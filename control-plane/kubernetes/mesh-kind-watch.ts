@@ -28,6 +28,7 @@ interface ServedKind {
   readonly version: string;
   readonly kind: string;
   readonly plural: string;
+  readonly hasStatus: boolean;
 }
 
 export interface MeshKindWatchOptions {
@@ -42,6 +43,8 @@ export interface MeshKindWatchOptions {
 export class MeshKindWatch {
   readonly #options: MeshKindWatchOptions;
   readonly #watches = new Map<string, { readonly watch: Reflector<MeshObject>; misses: number }>();
+  /** Kinds whose status can be written, by idOf. */
+  #withStatus: ReadonlySet<string> = new Set();
   readonly #discovered = Promise.withResolvers<void>();
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -77,6 +80,11 @@ export class MeshKindWatch {
     await Promise.all([...this.#watches.values()].map(({ watch }) => watch.synced));
   }
 
+  /** True where the kind of an object has a status that is written apart from the rest. */
+  servesStatus({ group, apiVersion, plural }: MeshObject): boolean {
+    return this.#withStatus.has(idOf({ group, version: apiVersion.slice(group.length + 1), plural }));
+  }
+
   get states(): readonly ReflectorState[] {
     return [...this.#watches.values()].map(({ watch }) => watch.state);
   }
@@ -94,6 +102,7 @@ export class MeshKindWatch {
       for (const kind of await this.#servedKinds(group, versions)) served.set(idOf(kind), kind);
     }
     if (this.#isClosed) return;
+    this.#withStatus = new Set([...served].flatMap(([id, { hasStatus }]) => (hasStatus ? [id] : [])));
     for (const [id, kind] of served) {
       const known = this.#watches.get(id);
       if (known === undefined) this.#watches.set(id, { watch: this.#watch(kind), misses: 0 });
@@ -114,10 +123,12 @@ export class MeshKindWatch {
         throw error;
       });
       if (!isRecord(list)) continue;
-      return recordsOf(list.resources).flatMap(({ name, kind }) => {
+      const resources = recordsOf(list.resources);
+      const names = new Set(resources.map(({ name }) => name));
+      return resources.flatMap(({ name, kind }) => {
         const plural = textOf(name);
         const isKnown = typeof kind === 'string' && isOfMesh(kind, `${group}/${version}`) && !plural.includes('/');
-        return isKnown ? [{ group, version, kind, plural }] : [];
+        return isKnown ? [{ group, version, kind, plural, hasStatus: names.has(`${plural}/status`) }] : [];
       });
     }
     return [];
@@ -151,6 +162,6 @@ function isOfMesh(kind: string, apiVersion: string): boolean {
   return known.get(kind)?.includes(apiVersion) === true;
 }
 
-function idOf({ group, version, plural }: ServedKind): string {
+function idOf({ group, version, plural }: Pick<ServedKind, 'group' | 'version' | 'plural'>): string {
   return `${plural}.${group}/${version}`;
 }

@@ -1,5 +1,5 @@
 import { isRecord } from '#policy/schema/schema.ts';
-import { metadataOf, type ObjectMetadata, textOf } from './api-object.ts';
+import { metadataOf, type ObjectMetadata } from './api-object.ts';
 
 /** An object of lateral.dev, security.istio.io or gateway.networking.k8s.io, as it is kept. */
 export interface MeshObject {
@@ -13,13 +13,8 @@ export interface MeshObject {
   readonly metadata: ObjectMetadata;
   /** What is judged: without status and managedFields. */
   readonly document: { readonly [key: string]: unknown };
-  /** Conditions as they stand in its status. */
-  readonly conditions: readonly unknown[];
-  /**
-   * JSON of the spec that was good last, as the leader left it in the status of a broken object, so that a control plane
-   * that starts anew goes on with it; empty: none.
-   */
-  readonly lastGoodSpec: string;
+  /** As it stands there; written by us and, of kinds that are not ours, by others. */
+  readonly status: { readonly [field: string]: unknown };
 }
 
 /** Undefined: not an object with a name. Lists leave out apiVersion and kind of their items. */
@@ -45,7 +40,6 @@ export function meshObjectOf(
     apiVersion,
     metadata,
     document: { ...rest, apiVersion, kind, metadata: shown },
-    conditions: isRecord(status) && Array.isArray(status.conditions) ? status.conditions : [],
-    lastGoodSpec: isRecord(status) ? textOf(status.lastGoodSpec) : '',
+    status: isRecord(status) ? status : {},
   };
 }

@@ -220,9 +220,10 @@ function judgeSafely(document: MeshObject['document'], view: ClusterView): Judge
   }
 }
 
-/** The form that another control plane left in the status, if it is good still. */
-function readLastGood({ document, lastGoodSpec }: MeshObject, view: ClusterView): SourcedResource | undefined {
-  if (lastGoodSpec === '') return undefined;
+/** The form that a leader left in the status, so that a control plane that starts anew goes on with it; if it is good still. */
+function readLastGood({ group, document, status }: MeshObject, view: ClusterView): SourcedResource | undefined {
+  const lastGoodSpec = textOf(status.lastGoodSpec);
+  if (group !== 'lateral.dev' || lastGoodSpec === '') return undefined;
   let spec: unknown;
   try {
     spec = JSON.parse(lastGoodSpec);

@@ -153,7 +153,8 @@ export class Kubernetes {
     const service = `${mesh.rootNamespace}/${CONTROL_PLANE_SERVICE}`;
     const addresses = () => state.addressesOf(service, GRPC_PORT_NAME, self);
     const otherReplicas = askReplicas({ mesh, identity, addresses, log });
-    const writer = new StatusWriter({ client, state, registry, otherReplicas, log });
+    const takesStatus = source.takesStatus.bind(source);
+    const writer = new StatusWriter({ client, state, registry, takesStatus, otherReplicas, log });
     const stops = [source.onApplied(() => writer.due()), registry.onChange(() => writer.due())];
     const onChange = (isLeader: boolean) => {
       if (isLeader) writer.start();

@@ -1,15 +1,18 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { isRecord } from '#policy/schema/schema.ts';
 import type { SidecarRegistry } from '../discovery/sidecar-registry.ts';
 import type { EventLog } from '../event-log.ts';
 import { countProgrammed, type ProgrammedCount } from '../replicas/programmed-counts.ts';
 import { textOf } from './api-object.ts';
-import { isNotFound } from './client/api-error.ts';
+import { isConflict, isNotFound, isUnavailable } from './client/api-error.ts';
 import { type KubernetesClient, MERGE_PATCH } from './client/kubernetes-client.ts';
 import type { ClusterState } from './cluster-state.ts';
-import { conditionsOf, mergedConditions } from './conditions.ts';
-import { NO_SELECTOR, selectorOf } from './judge-object.ts';
+import { conditionsOf, workloadsOf } from './conditions.ts';
+import type { MeshObject } from './mesh-objects.ts';
 import type { JudgedResource } from './mesh-resources.ts';
+import { STATUS_FORMS, type StatusFields } from './status-forms.ts';
+import { type StatusWrite, WrittenStatuses } from './written-statuses.ts';
 
 /** Between two passes at the least: what changes meanwhile is written together. */
 export const PASS_INTERVAL_MS = 1_000;
@@ -17,8 +20,6 @@ export const PASS_INTERVAL_MS = 1_000;
 export const IDLE_PASS_INTERVAL_MS = 10_000;
 /** Writes a second, so that a change that concerns every resource does not flood the API server. */
 export const MAX_WRITES_A_SECOND = 50;
-/** Longest spec that is left in the status of a broken object; of longer ones a control plane that starts knows nothing. */
-export const MAX_KEPT_SPEC_LENGTH = 64 * 1024;
 /** Errors that are told of one pass; the others are counted. */
 const MAX_LOGGED_ERRORS = 1;
 
@@ -26,6 +27,8 @@ export interface StatusWriterOptions {
   readonly client: KubernetesClient;
   readonly state: ClusterState;
   readonly registry: SidecarRegistry;
+  /** False where nothing is to be written: its kind has no status, or nobody wants it there. */
+  readonly takesStatus: (object: MeshObject) => boolean;
   /** What the sidecars of the other replicas have in force. */
   readonly otherReplicas: (services: readonly string[]) => Promise<readonly ProgrammedCount[]>;
   readonly log: EventLog;
@@ -34,8 +37,7 @@ export interface StatusWriterOptions {
 /** Writes what is said of each resource into its status, where it says something else; by the leader alone. */
 export class StatusWriter {
   readonly #options: StatusWriterOptions;
-  /** What was written last, while the watch has not told of it yet: by key, with the version it was written over. */
-  readonly #written = new Map<string, { readonly over: string; readonly conditions: readonly unknown[] }>();
+  #written = new WrittenStatuses();
   #ending: AbortController | undefined;
   #running: Promise<void> = Promise.resolve();
   #wake: (() => void) | undefined;
@@ -60,7 +62,7 @@ export class StatusWriter {
     if (this.#ending !== undefined) return;
     const ending = new AbortController();
     this.#ending = ending;
-    this.#written.clear();
+    this.#written = new WrittenStatuses();
     this.#isDue = true;
     this.#running = this.#running.then(() => this.#run(ending.signal));
   }
@@ -103,14 +105,16 @@ export class StatusWriter {
     let failures = 0;
     for (const judged of [...state.resources.values()]) {
       if (signal.aborted) return;
-      if (judged.object.group !== 'lateral.dev') continue;
-      const conditions = this.#due(judged, counts, nowIso);
-      if (conditions === undefined) continue;
+      const write = this.#due(judged, counts, nowIso);
+      if (write === undefined) continue;
       try {
-        await this.#write(judged, conditions, signal);
+        await this.#write(write, signal);
       } catch (error) {
         if (signal.aborted) return;
-        // Gone since; or it cannot be written now, and the next pass tries again.
+        // Another wrote first: the watch will tell what is there now.
+        if (isConflict(error)) continue;
+        if (!isUnavailable(error)) this.#written.refused(write);
+        // Gone since, or its kind has no status.
         if (isNotFound(error)) continue;
         this.#counts.failures += 1;
         failures += 1;
@@ -119,7 +123,7 @@ export class StatusWriter {
       }
       await wait(1_000 / MAX_WRITES_A_SECOND, undefined, { signal }).catch(() => {});
     }
-    for (const key of this.#written.keys()) if (state.resources.get(key) === undefined) this.#written.delete(key);
+    this.#written.keep((key) => state.resources.get(key) !== undefined);
   }
 
   async #countsByKey(): Promise<ReadonlyMap<string, readonly ProgrammedCount[]>> {
@@ -129,55 +133,47 @@ export class StatusWriter {
     return Map.groupBy([...own, ...(await otherReplicas(services))], ({ key }) => key);
   }
 
+  /** What is to be written of one resource; undefined: nothing, or not now. */
   #due(
     judged: JudgedResource,
     counts: ReadonlyMap<string, readonly ProgrammedCount[]>,
     nowIso: string,
-  ): readonly unknown[] | undefined {
-    const { state } = this.#options;
+  ): StatusWrite | undefined {
+    const { state, takesStatus } = this.#options;
     const { object, inForce } = judged;
+    const form = takesStatus(object) ? STATUS_FORMS[object.group] : undefined;
+    if (form === undefined) return undefined;
+    const { rootNamespace } = state.mesh;
+    const workloads = workloadsOf(judged, state.pods, rootNamespace);
     const own = inForce === undefined ? [] : (counts.get(inForce.key) ?? []);
-    const wanted = conditionsOf(judged, own, state.pods, state.mesh.rootNamespace);
-    if (wanted === undefined) return undefined;
-    const written = this.#written.get(object.key);
-    const isPending = written !== undefined && written.over === object.metadata.resourceVersion;
-    const standing = isPending ? written.conditions : object.conditions;
-    const merged = mergedConditions(standing, wanted, nowIso);
-    if (merged !== undefined || isPending) return merged;
-    return lastGoodSpecOf(judged) === object.lastGoodSpec ? undefined : standing;
+    const conditions = conditionsOf(judged, own, workloads, rootNamespace);
+    if (conditions === undefined || !this.#written.mayWrite(object.key, conditions)) return undefined;
+    const { status, resourceVersion } = this.#written.standing(object);
+    const fields = form({ judged, conditions, workloads: workloads?.meshed }, status, nowIso);
+    if (fields === undefined || isSaid(fields, status)) return undefined;
+    return { object, fields, conditions, resourceVersion };
   }
 
-  async #write(judged: JudgedResource, conditions: readonly unknown[], signal: AbortSignal): Promise<void> {
-    const { state } = this.#options;
-    const { object, good } = judged;
-    const lastGoodSpec = lastGoodSpecOf(judged) || null; // null: a merge patch removes the field
-    const { namespace, name, generation: observedGeneration } = object.metadata;
-    const selector = good === undefined ? NO_SELECTOR : selectorOf(good);
-    const workloads =
-      selector === NO_SELECTOR ? null : state.pods.count(namespace, selector, state.mesh.rootNamespace).meshed;
+  async #write(write: StatusWrite, signal: AbortSignal): Promise<void> {
+    const { object, fields, resourceVersion } = write;
+    const { namespace, name } = object.metadata;
     const path = `/apis/${object.apiVersion}/namespaces/${namespace}/${object.plural}/${name}/status`;
-    const body = { status: { observedGeneration, workloads, lastGoodSpec, conditions } };
     const answer = await this.#options.client.request(path, {
       method: 'PATCH',
-      body,
+      // A merge patch replaces lists as a whole: over another version it would undo what others wrote.
+      body: { metadata: { resourceVersion }, status: fields },
       contentType: MERGE_PATCH,
       query: { fieldManager: 'lateral-control-plane' },
       signal,
     });
     this.#counts.writes += 1;
     const metadata = isRecord(answer) && isRecord(answer.metadata) ? answer.metadata : {};
-    // A write that changed nothing leaves the version as it was: then nothing will be told of it.
-    if (textOf(metadata.resourceVersion) === object.metadata.resourceVersion) return;
-    this.#written.set(object.key, { over: object.metadata.resourceVersion, conditions });
+    this.#written.wrote(write, textOf(metadata.resourceVersion));
   }
 }
 
-/** What is left in the status of an object whose last good form is in force; empty: nothing. */
-function lastGoodSpecOf({ problems = [], good }: JudgedResource): string {
-  if (good === undefined || !problems.some(({ severity }) => severity === 'error')) return '';
-  const { value } = good.document;
-  const text = JSON.stringify(isRecord(value) ? (value.spec ?? {}) : {});
-  return text.length > MAX_KEPT_SPEC_LENGTH ? '' : text;
+function isSaid(fields: StatusFields, standing: StatusFields): boolean {
+  return Object.entries(fields).every(([name, value]) => isDeepStrictEqual(value, standing[name] ?? null));
 }
 
 /** The MeshServices that somebody wrote, beside those that Services are. */

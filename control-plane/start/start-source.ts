@@ -23,7 +23,8 @@ export async function startSource(
   closers: Closer[],
 ): Promise<RunningSource> {
   if (source.kind === 'kubernetes' && kubernetes !== undefined) {
-    const cluster = await kubernetes.startSource({ ...shared, clusterDomain: source.clusterDomain, meshDefaults });
+    const { clusterDomain, statusGroups } = source;
+    const cluster = await kubernetes.startSource({ ...shared, clusterDomain, statusGroups, meshDefaults });
     return {
       get status() {
         return cluster.status;

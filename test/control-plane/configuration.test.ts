@@ -65,11 +65,25 @@ t.test('takes the cluster as source and a Secret as authority, with the defaults
   );
   t.strictSame(problems, []);
   t.match(configuration, {
-    source: { kind: 'kubernetes', clusterDomain: 'cluster.local' },
+    source: {
+      kind: 'kubernetes',
+      clusterDomain: 'cluster.local',
+      statusGroups: ['lateral.dev', 'security.istio.io', 'gateway.networking.k8s.io'],
+    },
     authority: { kind: 'kubernetesSecret', name: 'lateral-ca' },
     metrics: { port: 15014, address: '0.0.0.0' },
     meshDefaults: { outbound: 'AllowAny' },
   });
+});
+
+t.test('what is not wanted in the status of resources of others is left out of it', async (t) => {
+  const { configuration, problems } = await read(
+    t,
+    'source: {kubernetes: {status: {istio: false, routes: false}}}\nauthority: {kubernetesSecret: {}}\n',
+  );
+  t.strictSame(problems, []);
+  t.match(configuration?.source, { statusGroups: ['lateral.dev'] });
+  t.equal(configuration?.source.kind === 'kubernetes' && configuration.source.statusGroups?.length, 1);
 });
 
 t.test('exactly one source and one authority; unknown keys are errors', async (t) => {

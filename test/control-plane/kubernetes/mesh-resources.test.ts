@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { ConfigMapText } from '#control-plane/kubernetes/cluster-view.ts';
-import { conditionsOf } from '#control-plane/kubernetes/conditions.ts';
+import { conditionsOf, workloadsOf } from '#control-plane/kubernetes/conditions.ts';
 import type { JudgedResource } from '#control-plane/kubernetes/mesh-resources.ts';
 import { MESH } from '../control-plane-fixture.ts';
 import { TestCluster } from './cluster-fixture.ts';
@@ -12,7 +12,8 @@ const SELECTOR = { matchLabels: { app: 'orders' } };
 function accepted(cluster: TestCluster, key: string): string | undefined {
   const judged: JudgedResource | undefined = cluster.state.resources.get(key);
   if (judged === undefined) throw new Error(`no ${key}`);
-  const conditions = conditionsOf(judged, [], cluster.state.pods, MESH.rootNamespace);
+  const workloads = workloadsOf(judged, cluster.state.pods, MESH.rootNamespace);
+  const conditions = conditionsOf(judged, [], workloads, MESH.rootNamespace);
   return conditions?.find(({ type }) => type === 'Accepted')?.message;
 }
 
@@ -126,9 +127,13 @@ t.test('a write of the status alone is no change; one of the spec is judged, and
   const object = cluster.state.resources.get(key)?.object;
   if (object === undefined) throw new Error('no object');
   const metadata = { ...object.metadata, resourceVersion: 'other' };
-  cluster.state.resourceChanged(key, { ...object, metadata, conditions: [{ type: 'Accepted' }] });
+  cluster.state.resourceChanged(key, { ...object, metadata, status: { conditions: [{ type: 'Accepted' }] } });
   t.notOk(cluster.state.refresh());
-  t.strictSame(cluster.state.resources.get(key)?.object.conditions, [{ type: 'Accepted' }], 'and yet it is kept');
+  t.strictSame(
+    cluster.state.resources.get(key)?.object.status.conditions,
+    [{ type: 'Accepted' }],
+    'and yet it is kept',
+  );
   const younger = cluster.resource('MeshService', 'b', spec);
   cluster.state.refresh();
   t.match(cluster.state.resources.get(younger)?.problems, [{ code: 'duplicate_host' }]);
@@ -185,7 +190,7 @@ t.test('of sidecars that refused a resource the status has the names, and nothin
     { ...count, nacked: 2, refusedBy: ['shop/a2', 'shop/f'] },
   ];
   const programmed = (counts: typeof replicas) =>
-    conditionsOf(judged, counts, cluster.state.pods, MESH.rootNamespace)?.find(({ type }) => type === 'Programmed');
+    conditionsOf(judged, counts, undefined, MESH.rootNamespace)?.find(({ type }) => type === 'Programmed');
   t.match(programmed(replicas), {
     status: 'False',
     reason: 'Refused',
