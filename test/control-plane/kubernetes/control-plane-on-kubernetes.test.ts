@@ -81,6 +81,20 @@ spec:
   rules: [{from: [{source: {principals: ["cluster.local/ns/shop/sa/web"]}}]}]
 `;
 
+/** A ConfigMap ends at 1 MiB: a key and the other fields want a little of it. */
+const LARGEST_CONFIG_MAP_VALUE = 1024 * 1024 - 1024;
+
+/** An OpenAPI description of that many characters, and an operation for each 10,000 of them. */
+function longDescription(length: number): string {
+  const paths: { [path: string]: unknown } = {};
+  const description = (text: string) => ({ get: { description: text, responses: { 200: { description: 'ok' } } } });
+  const print = () => JSON.stringify({ openapi: '3.0.3', info: { title: 'long', version: '1' }, paths });
+  for (let index = 0; index < length / 10_000 - 1; index += 1) paths[`/p${index}`] = description('x'.repeat(9_900));
+  paths['/last'] = description('');
+  paths['/last'] = description('x'.repeat(length - print().length));
+  return print();
+}
+
 t.setTimeout(280_000);
 
 t.test('a control plane on a real API server', { skip: noApiServer ?? false, timeout: 240_000 }, async (t) => {
@@ -297,6 +311,39 @@ t.test('a control plane on a real API server', { skip: noApiServer ?? false, tim
       const path = '/apis/lateral.dev/v1alpha1/namespaces/shop/apivalidationpolicies/orders';
       await api.client.request(path, { method: 'DELETE' });
       await eventually('without the policy the description is of no use', () => !sidecar.has('APISchema/shop/orders'));
+    });
+
+    t.test('a description that fills two ConfigMaps reaches the sidecar whole', async (t) => {
+      const text = longDescription(2 * LARGEST_CONFIG_MAP_VALUE - 100);
+      const parts = [text.slice(0, LARGEST_CONFIG_MAP_VALUE), text.slice(LARGEST_CONFIG_MAP_VALUE)];
+      for (const [index, k] of parts.entries()) {
+        const metadata = { name: `long-${index}`, namespace: 'shop' };
+        await api.create({ apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { k } });
+      }
+      const configMapRefs = parts.map((_, index) => ({ name: `long-${index}`, key: 'k' }));
+      await api.create({ ...policy('long', { openapi: { configMapRefs } }), kind: 'APISchema' });
+      await api.create({ ...policy('long', { schemaRefs: ['long'] }), kind: 'APIValidationPolicy' });
+      await eventually('it is there', () => sidecar.has('APISchema/shop/long'), 20_000);
+      t.ok(text === (sidecar.spec('APISchema/shop/long') as { openapi: { inline: string } }).openapi.inline);
+
+      const other = 'openapi: 3.0.3\ninfo: {title: other, version: "1"}\npaths: {/p0: {get: {responses: {}}}}\n';
+      await api.create({ ...policy('other', { openapi: { inline: other } }), kind: 'APISchema' });
+      await api.patch('/apis/lateral.dev/v1alpha1/namespaces/shop/apivalidationpolicies/long', {
+        spec: { schemaRefs: ['long', 'other'] },
+      });
+      await eventually(
+        'two descriptions of one operation are refused',
+        async () =>
+          /^False \w+ Its last good form .*GET \/p0 is in two documents, long and other/.test(
+            (await conditions('apivalidationpolicies', 'long')).Accepted ?? '',
+          ),
+        20_000,
+      );
+      t.match(sidecar.spec('APIValidationPolicy/shop/long'), { schemaRefs: ['long'] });
+      t.notOk(sidecar.has('APISchema/shop/other'));
+      for (const one of ['apivalidationpolicies/long', 'apischemas/long', 'apischemas/other']) {
+        await api.client.request(`/apis/lateral.dev/v1alpha1/namespaces/shop/${one}`, { method: 'DELETE' });
+      }
     });
 
     t.test('a MeshService cannot take the host of a Service', async (t) => {
