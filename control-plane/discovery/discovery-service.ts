@@ -4,12 +4,10 @@ import type { SubscribeRequest, SubscribeResponse } from '#proto/gen/lateral/v1/
 import { certificateOfCaller } from '../grpc/certificate-of-caller.ts';
 import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
 import { type DiscoveryContext, SidecarStream } from './sidecar-stream.ts';
+import { SubscriptionPlaces } from './subscription-places.ts';
 import { UpdateTurns } from './update-turns.ts';
 
 type Stream = ServerDuplexStream<SubscribeRequest, SubscribeResponse>;
-
-/** Subscriptions one control plane serves at a time. */
-export const MAX_SUBSCRIPTIONS = 10_000;
 
 export interface DiscoveryOptions extends DiscoveryContext {
   /** Default HEARTBEAT_INTERVAL_MS. */
@@ -27,6 +25,7 @@ export function discoveryService(options: DiscoveryOptions): DiscoveryHandler {
   const { distribution, metrics, log, now, mesh, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS } = options;
   const streams = new Map<Stream, SidecarStream>();
   const turns = new UpdateTurns(now);
+  const places = new SubscriptionPlaces(metrics.places, now);
 
   const end = (call: Stream, refusal: CallRefusal): void => {
     const stream = streams.get(call);
@@ -77,9 +76,6 @@ export function discoveryService(options: DiscoveryOptions): DiscoveryHandler {
       call.on('cancelled', () => gone('the connection ended'));
       call.on('error', () => gone('the connection failed'));
       try {
-        if (streams.size >= MAX_SUBSCRIPTIONS) {
-          throw new CallRefusal(status.RESOURCE_EXHAUSTED, `${MAX_SUBSCRIPTIONS} subscriptions are served already`);
-        }
         const caller = certificateOfCaller(call, mesh.trustDomain, now());
         if (caller === undefined) {
           throw new CallRefusal(
@@ -87,7 +83,8 @@ export function discoveryService(options: DiscoveryOptions): DiscoveryHandler {
             'a certificate of this mesh is needed; ask Authority.Sign first',
           );
         }
-        streams.set(call, new SidecarStream(caller, call, options, turns, (step) => attempt(call, step)));
+        const place = places.open(caller.identity.uri);
+        streams.set(call, new SidecarStream(caller, call, options, { turns, place }, (step) => attempt(call, step)));
       } catch (error) {
         const refusal = asRefusal(error, (cause) => log('discovery_failed', { error: String(cause) }));
         metrics.subscriptionRefusals++;

@@ -1,28 +1,19 @@
 import { status } from '@grpc/grpc-js';
 import type { Mesh } from '#policy/workload-policy.ts';
-import { MAX_KNOWN_RESOURCES, MAX_UPDATE_BYTES } from '#proto/discovery-limits.ts';
-import type {
-  Hello,
-  Workload as ProtoWorkload,
-  SubscribeRequest,
-  SubscribeResponse,
-  Update,
-} from '#proto/gen/lateral/v1/discovery.ts';
+import { MAX_UPDATE_BYTES } from '#proto/discovery-limits.ts';
+import type { Hello, SubscribeRequest, SubscribeResponse, Update } from '#proto/gen/lateral/v1/discovery.ts';
 import type { EventLog } from '../event-log.ts';
 import type { CertifiedCaller } from '../grpc/certificate-of-caller.ts';
 import { CallRefusal } from '../grpc/refuse-call.ts';
 import type { ControlPlaneMetrics } from '../status/metrics.ts';
+import { checkedWorkload, MAX_NAME_LENGTH } from './check-hello.ts';
 import type { PolicyDistribution } from './policy-distribution.ts';
 import type { SidecarRegistry, SidecarStatus } from './sidecar-registry.ts';
 import { type Answer, Subscription } from './subscription.ts';
+import type { Place } from './subscription-places.ts';
 import type { Turn, UpdateTurns } from './update-turns.ts';
 import type { WorkloadDirectory } from './workload-directory.ts';
 
-/** Bounds of what a Hello says about its workload. */
-const MAX_NAME_LENGTH = 253;
-const MAX_LABELS = 256;
-const MAX_LABEL_LENGTH = 512;
-const MAX_PORTS = 256;
 /** Room for keys and versions in an update, beside the documents. */
 const ENVELOPE_BYTES_A_RESOURCE = 512;
 
@@ -61,6 +52,7 @@ export class SidecarStream {
   readonly #context: DiscoveryContext;
   readonly #attempt: Attempt;
   readonly #turns: UpdateTurns;
+  readonly #place: Place;
   /** Of the update that is on its way. */
   #turn: Turn | undefined;
   #stopWaiting: (() => void) | undefined;
@@ -78,12 +70,13 @@ export class SidecarStream {
     caller: CertifiedCaller,
     outlet: Outlet,
     context: DiscoveryContext,
-    turns: UpdateTurns,
+    { turns, place }: { readonly turns: UpdateTurns; readonly place: Place },
     attempt: Attempt,
   ) {
     this.#caller = caller;
     this.#attempt = attempt;
     this.#turns = turns;
+    this.#place = place;
     this.#outlet = outlet;
     this.#context = context;
     this.#lastHeardMs = context.now();
@@ -133,6 +126,7 @@ export class SidecarStream {
 
   close(): void {
     this.#isClosed = true;
+    this.#place.leave();
     this.#stopResolving?.();
     this.#stopWaiting?.();
     this.#turn?.end();
@@ -152,14 +146,14 @@ export class SidecarStream {
     }
     this.#stopResolving = () => {};
     if (workloads === undefined) {
-      this.#subscribe(hello, claimed);
+      this.#subscribe(hello, claimed, []);
       return;
     }
     const { ports } = claimed;
     this.#stopResolving = workloads.resolve(claimed, (resolved) =>
       this.#attempt(() => {
         if (resolved.kind === 'refused') throw resolved.error;
-        this.#subscribe(hello, { ...resolved.workload, ports });
+        this.#subscribe(hello, { ...resolved.workload, ports }, resolved.addresses);
         this.#show();
       }),
     );
@@ -168,10 +162,11 @@ export class SidecarStream {
   }
 
   /** Begins the subscription, or goes on with it for a workload whose labels have changed. */
-  #subscribe(hello: Hello, workload: WorkloadWithPorts): void {
+  #subscribe(hello: Hello, workload: WorkloadWithPorts, addresses: readonly string[]): void {
     const { distribution, registry, log, now } = this.#context;
     if (this.#status !== undefined) registry.remove(this.#status);
     const isNew = this.#subscription === undefined;
+    if (isNew) this.#takePlace(workload, addresses);
     this.#subscription ??= new Subscription(
       hello,
       workload,
@@ -196,6 +191,14 @@ export class SidecarStream {
     registry.add(this.#status);
     if (isNew) log('sidecar_connected', { ...this.facts(), knownVersion: hello.knownVersion });
     subscription.workload = workload;
+  }
+
+  #takePlace({ namespace, name }: WorkloadWithPorts, addresses: readonly string[]): void {
+    const end = (refusal: CallRefusal) =>
+      this.#attempt(() => {
+        throw refusal;
+      });
+    this.#place.take({ workload: `${namespace}/${name}`, peer: this.#outlet.getPeer(), addresses, end });
   }
 
   #answer(message: Exclude<SubscribeRequest['message'], undefined>, subscription: Subscription): void {
@@ -278,28 +281,3 @@ function take(answer: Answer): void {
 
 /** A workload, and the app's ports that its Hello names. */
 type WorkloadWithPorts = SidecarStatus['workload'];
-
-/** The workload a Hello names, within bounds. */
-function checkedWorkload({ workload, knownResources }: Hello): ProtoWorkload {
-  const complaint = workload === undefined ? 'names no workload' : workloadComplaint(workload);
-  if (workload === undefined || complaint !== undefined) {
-    throw new CallRefusal(status.INVALID_ARGUMENT, `Hello ${complaint}`);
-  }
-  if (knownResources.length > MAX_KNOWN_RESOURCES) {
-    throw new CallRefusal(
-      status.INVALID_ARGUMENT,
-      `Hello lists ${knownResources.length} resources, more than ${MAX_KNOWN_RESOURCES}`,
-    );
-  }
-  return workload;
-}
-
-function workloadComplaint({ name, labels, ports }: ProtoWorkload): string | undefined {
-  if (name === '' || name.length > MAX_NAME_LENGTH)
-    return `has a workload name that is empty or over ${MAX_NAME_LENGTH}`;
-  if (ports.length > MAX_PORTS) return `lists ${ports.length} ports, more than ${MAX_PORTS}`;
-  const entries = Object.entries(labels);
-  if (entries.length > MAX_LABELS) return `has ${entries.length} labels, more than ${MAX_LABELS}`;
-  const isLong = entries.some(([key, value]) => key.length + value.length > MAX_LABEL_LENGTH);
-  return isLong ? `has a label longer than ${MAX_LABEL_LENGTH}` : undefined;
-}

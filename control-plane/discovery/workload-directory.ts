@@ -1,7 +1,8 @@
 import type { Workload } from '#policy/workload-policy.ts';
 
 export type ResolvedWorkload =
-  | { readonly kind: 'found'; readonly workload: Workload }
+  /** `addresses`: where it is, as far as that is known. */
+  | { readonly kind: 'found'; readonly workload: Workload; readonly addresses: readonly string[] }
   /** The stream is ended with this error. */
   | { readonly kind: 'refused'; readonly error: unknown };
 

@@ -19,7 +19,7 @@ export function podDirectory(pods: ClusterPods, waitMs = POD_WAIT_MS): WorkloadD
           const reason = `Pod ${key} is of service account ${pod.serviceAccount}, and the certificate proves ${claimed.serviceAccount}`;
           throw new CallRefusal(status.PERMISSION_DENIED, reason);
         }
-        found({ kind: 'found', workload: workloadOf(pod) });
+        found({ kind: 'found', workload: workloadOf(pod), addresses: pod.addresses });
       };
       let deadline: NodeJS.Timeout | undefined;
       const stop = pods.listen(key, (pod) => {

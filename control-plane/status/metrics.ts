@@ -1,9 +1,12 @@
+import { createPlaceCounts, type PlaceCounts } from '../discovery/subscription-places.ts';
+
 /** Counters of the control plane since its start. */
 export interface ControlPlaneMetrics {
   readonly signings: { token: number; certificate: number };
   signingRefusals: number;
   readonly updates: { sent: number; acked: number; nacked: number };
   subscriptionRefusals: number;
+  readonly places: PlaceCounts;
   readonly applies: { succeeded: number; failed: number };
   reports: number;
 }
@@ -14,6 +17,7 @@ export function createMetrics(): ControlPlaneMetrics {
     signingRefusals: 0,
     updates: { sent: 0, acked: 0, nacked: 0 },
     subscriptionRefusals: 0,
+    places: createPlaceCounts(),
     applies: { succeeded: 0, failed: 0 },
     reports: 0,
   };

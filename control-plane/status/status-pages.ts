@@ -86,6 +86,17 @@ function prometheusText(facts: StatusFacts): string {
     ),
     ...single('signing_refusals_total', 'counter', 'Refused requests for a certificate.', metrics.signingRefusals),
     ...single('subscription_refusals_total', 'counter', 'Refused subscriptions.', metrics.subscriptionRefusals),
+    ...single(
+      'subscriptions_replaced_total',
+      'counter',
+      'Streams that ended for a newer one of the same workload.',
+      metrics.places.replaced,
+    ),
+    '# HELP lateral_control_plane_subscriptions_over_limit_total Subscriptions refused by the bound of all, of an identity, of streams without a Hello, or of one stream a workload.',
+    '# TYPE lateral_control_plane_subscriptions_over_limit_total counter',
+    ...Object.entries(metrics.places.refused).map(
+      ([bound, n]) => `lateral_control_plane_subscriptions_over_limit_total{bound="${bound}"} ${n}`,
+    ),
     ...single('reports_total', 'counter', 'Reports taken from sidecars.', metrics.reports),
     ...single('dropped_decisions_total', 'counter', 'Decisions that sidecars dropped.', observations.droppedDecisions),
     '# HELP lateral_control_plane_applies_total Changes of the source that were read, by outcome.',

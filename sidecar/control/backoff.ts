@@ -9,11 +9,14 @@ const FIXED_PART = 0.25;
 export class Backoff {
   readonly #random: () => number;
   readonly #maxMs: number;
-  #nextMs = MIN_BACKOFF_MS;
+  readonly #firstMs: number;
+  #nextMs: number;
 
-  constructor(random: () => number = Math.random, maxMs: number = MAX_BACKOFF_MS) {
+  constructor(random: () => number = Math.random, maxMs: number = MAX_BACKOFF_MS, firstMs: number = MIN_BACKOFF_MS) {
     this.#random = random;
     this.#maxMs = maxMs;
+    this.#firstMs = firstMs;
+    this.#nextMs = firstMs;
   }
 
   /** Milliseconds to wait before the next attempt. */
@@ -25,6 +28,6 @@ export class Backoff {
 
   /** After a success: begins anew. */
   reset(): void {
-    this.#nextMs = MIN_BACKOFF_MS;
+    this.#nextMs = this.#firstMs;
   }
 }

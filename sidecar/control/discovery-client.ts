@@ -10,7 +10,7 @@ import { applyUpdate } from './apply-update.ts';
 import { Backoff } from './backoff.ts';
 import { type ControlEndpoint, openControlConnection } from './control-endpoint.ts';
 import type { ControlLog } from './control-log.ts';
-import { DiscoverySession, type UpdateAnswer } from './discovery-session.ts';
+import { DiscoverySession, type SessionEnd, type UpdateAnswer } from './discovery-session.ts';
 import { SIDECAR_VERSION } from './sidecar-version.ts';
 import type { StateDirectory } from './state-directory.ts';
 import { wait } from './wait.ts';
@@ -19,6 +19,11 @@ import { wait } from './wait.ts';
 export const STORED_SNAPSHOT_WAIT_MS = 2_000;
 /** While nothing is in force, the reason is logged this often. */
 const WAIT_LOG_INTERVAL_MS = 5_000;
+/** Waits while another sidecar has this one's name: both take turns with their policies ever more slowly, and say so. */
+const FIRST_RIVAL_WAIT_MS = 1_000;
+const MAX_RIVAL_WAIT_MS = 120_000;
+/** A stream that lasted longer than this had no rival: the waits begin anew. */
+const RIVALRY_OVER_MS = 4 * MAX_RIVAL_WAIT_MS;
 
 export interface DiscoveryClientOptions {
   readonly endpoint: ControlEndpoint;
@@ -42,6 +47,7 @@ export class DiscoveryClient implements PolicySource {
   readonly #options: DiscoveryClientOptions;
   readonly #closed = new AbortController();
   readonly #backoff = new Backoff();
+  readonly #rivalBackoff = new Backoff(Math.random, MAX_RIVAL_WAIT_MS, FIRST_RIVAL_WAIT_MS);
   readonly #started = Promise.withResolvers<void>();
   #apply: ApplySnapshot | undefined;
   #inForce: Snapshot | undefined;
@@ -108,23 +114,26 @@ export class DiscoveryClient implements PolicySource {
     const { signal } = this.#closed;
     const { log, endpoint } = this.#options;
     while (!signal.aborted) {
-      const { reason, wasAlive, isRenewal } = await this.#subscribe();
+      const { reason, wasAlive, isRenewal, isNameTaken } = await this.#subscribe();
       if (signal.aborted) return;
       this.#lastFailure = reason;
       this.#settleForStored();
       if (isRenewal) continue;
-      const waitMs = this.#backoff.next();
-      if (wasAlive) log('control_plane_lost', { controlPlane: endpoint.address, reason });
-      else log('control_plane_unreachable', { controlPlane: endpoint.address, reason, retryInMs: Math.round(waitMs) });
+      const waitMs = isNameTaken ? this.#rivalBackoff.next() : this.#backoff.next();
+      const retryInMs = Math.round(waitMs);
+      if (isNameTaken) log('workload_name_taken', { controlPlane: endpoint.address, reason, retryInMs });
+      else if (wasAlive) log('control_plane_lost', { controlPlane: endpoint.address, reason });
+      else log('control_plane_unreachable', { controlPlane: endpoint.address, reason, retryInMs });
       await wait(waitMs, signal);
     }
   }
 
-  async #subscribe(): Promise<{ reason: string; wasAlive: boolean; isRenewal: boolean }> {
+  async #subscribe(): Promise<SessionEnd & { readonly wasAlive: boolean; readonly isRenewal: boolean }> {
     const { endpoint, credentials, log, now, onConnected, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS } = this.#options;
     const before = credentials.current();
     let disconnect: (() => void) | undefined;
     let client: Client | undefined;
+    let aliveAtMs: number | undefined;
     try {
       const connection = openControlConnection(endpoint, before);
       client = connection;
@@ -136,16 +145,18 @@ export class DiscoveryClient implements PolicySource {
         onAlive: () => {
           if (disconnect !== undefined) return;
           this.#backoff.reset();
+          aliveAtMs = now();
           log('control_plane_connected', { controlPlane: endpoint.address });
           disconnect = onConnected(connection);
         },
         heartbeatIntervalMs,
         now,
       });
-      const reason = await this.#session.ended;
-      return { reason, wasAlive: disconnect !== undefined, isRenewal: credentials.current() !== before };
+      const end = await this.#session.ended;
+      if (aliveAtMs !== undefined && now() - aliveAtMs > RIVALRY_OVER_MS) this.#rivalBackoff.reset();
+      return { ...end, wasAlive: disconnect !== undefined, isRenewal: credentials.current() !== before };
     } catch (error) {
-      return { reason: String(error), wasAlive: false, isRenewal: false };
+      return { reason: String(error), isNameTaken: false, wasAlive: false, isRenewal: false };
     } finally {
       this.#session = undefined;
       disconnect?.();

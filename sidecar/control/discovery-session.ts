@@ -1,4 +1,4 @@
-import { type Client, type ClientDuplexStream, Metadata } from '@grpc/grpc-js';
+import { type Client, type ClientDuplexStream, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { MAX_MISSED_HEARTBEATS } from '#proto/discovery-limits.ts';
 import {
   DiscoveryService,
@@ -14,6 +14,13 @@ import { callFailure } from './control-endpoint.ts';
 export type UpdateAnswer =
   | { readonly kind: 'ack' }
   | { readonly kind: 'nack'; readonly inForceVersion: string; readonly reasons: readonly string[] };
+
+/** How a stream ended. */
+export interface SessionEnd {
+  readonly reason: string;
+  /** Another sidecar has the place of this workload. */
+  readonly isNameTaken: boolean;
+}
 
 export interface DiscoverySessionOptions {
   readonly client: Client;
@@ -33,40 +40,42 @@ export class DiscoverySession {
   readonly #options: DiscoverySessionOptions;
   readonly #stream: ClientDuplexStream<SubscribeRequest, SubscribeResponse>;
   readonly #heartbeat: NodeJS.Timeout;
-  readonly #finish: (reason: string) => void;
+  readonly #finish: (end: SessionEnd) => void;
   #applying: Promise<void> = Promise.resolve();
   #hasEnded = false;
   #sequence = 0;
   #lastHeardMs: number;
 
-  /** Resolves with the reason once the stream has ended and the update it brought is dealt with. */
-  readonly ended: Promise<string>;
+  /** Resolves once the stream has ended and the update it brought is dealt with. */
+  readonly ended: Promise<SessionEnd>;
 
   constructor(options: DiscoverySessionOptions) {
     this.#options = options;
     this.#lastHeardMs = options.now();
     const { path, requestSerialize, responseDeserialize } = DiscoveryService.subscribe;
     this.#stream = options.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, new Metadata());
-    const { promise, resolve } = Promise.withResolvers<string>();
+    const { promise, resolve } = Promise.withResolvers<SessionEnd>();
     this.#finish = resolve;
-    this.ended = promise.then(async (reason) => {
+    this.ended = promise.then(async (end) => {
       await this.#applying;
-      return reason;
+      return end;
     });
     this.#stream.on('data', (response: SubscribeResponse) => this.#receive(response));
-    this.#stream.on('error', (error) => this.end(callFailure(error)));
+    this.#stream.on('error', (error: Partial<ServiceError>) => {
+      this.end(callFailure(error), error.code === status.ALREADY_EXISTS);
+    });
     this.#stream.on('end', () => this.end('the control plane ended the stream'));
     this.#heartbeat = setInterval(() => this.#beat(), options.heartbeatIntervalMs);
     this.#write({ $case: 'hello', value: options.hello });
   }
 
   /** Ends the stream; `ended` resolves with the first reason given. */
-  end(reason: string): void {
+  end(reason: string, isNameTaken = false): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     clearInterval(this.#heartbeat);
     this.#stream.cancel();
-    this.#finish(reason);
+    this.#finish({ reason, isNameTaken });
   }
 
   #receive({ message }: SubscribeResponse): void {

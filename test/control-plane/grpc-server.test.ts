@@ -81,9 +81,12 @@ class RawSubscription {
     this.stream.write({ message });
   }
 
-  hello(names: { namespace?: string; serviceAccount?: string } = {}, known: { version?: string } = {}): void {
-    const { namespace = 'shop', serviceAccount = 'orders' } = names;
-    const workload = { name: 'o', namespace, serviceAccount, labels: { app: 'orders' }, ports: [] };
+  hello(
+    names: { name?: string; namespace?: string; serviceAccount?: string } = {},
+    known: { version?: string } = {},
+  ): void {
+    const { name = 'o', namespace = 'shop', serviceAccount = 'orders' } = names;
+    const workload = { name, namespace, serviceAccount, labels: { app: 'orders' }, ports: [] };
     const { version: knownVersion = '' } = known;
     this.say({ $case: 'hello', value: { workload, knownVersion, knownResources: [], sidecarVersion: '' } });
   }
@@ -238,6 +241,27 @@ t.test('an unknown version without a list of resources gets everything', async (
   subscription.hello({}, { version: 'of-another-time' });
   await eventually('the update', () => subscription.updates.length === 1);
   t.match(subscription.updates[0], { previousVersion: '', upserts: { length: 1 } });
+});
+
+t.test('a workload has one stream: the newer; who comes again at once is sent away', async (t) => {
+  const fixture = await controlPlane(t);
+  const credentials = await ordersCredentials(t, fixture);
+  const subscribed = async (name: string) => {
+    const subscription = new RawSubscription(client(t, fixture, credentials));
+    subscription.hello({ name });
+    await eventually('an update', () => subscription.updates.length === 1 || subscription.failure !== undefined);
+    return subscription;
+  };
+  const older = await subscribed('twin');
+  const other = await subscribed('other');
+  const newer = await subscribed('twin');
+  t.match(await older.ended(), { code: status.ALREADY_EXISTS, details: /a newer stream of shop\/twin, from 127\.0/ });
+  const back = await subscribed('twin');
+  t.match(await back.ended(), { code: status.ALREADY_EXISTS, details: /the place of shop\/twin went to/ });
+  t.match([newer.failure, other.failure], [undefined, undefined]);
+  const page = await (await fixture.status('/metrics')).text();
+  t.match(page, /subscriptions_replaced_total 1\n/);
+  t.match(page, /subscriptions_over_limit_total\{bound="workload"\} 1\n/);
 });
 
 t.test('a sidecar that breaks the protocol is told how', async (t) => {

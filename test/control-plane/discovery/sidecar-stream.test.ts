@@ -2,6 +2,7 @@ import t from 'tap';
 import { createPolicyDistribution } from '#control-plane/discovery/policy-distribution.ts';
 import { createSidecarRegistry } from '#control-plane/discovery/sidecar-registry.ts';
 import { ANSWER_LIMIT_MS, SidecarStream } from '#control-plane/discovery/sidecar-stream.ts';
+import { createPlaceCounts, SubscriptionPlaces } from '#control-plane/discovery/subscription-places.ts';
 import { TURN_LIMIT_MS, UpdateTurns } from '#control-plane/discovery/update-turns.ts';
 import { createMetrics } from '#control-plane/status/metrics.ts';
 import { spiffeId } from '#policy/identity/spiffe-id.ts';
@@ -33,6 +34,7 @@ function streams() {
     workloads: undefined,
   };
   const turns = new UpdateTurns(() => nowMs, 1);
+  const places = new SubscriptionPlaces(createPlaceCounts(), () => nowMs);
 
   function open(name: string) {
     const updates: Update[] = [];
@@ -49,7 +51,7 @@ function streams() {
         getPeer: () => name,
       },
       context,
-      turns,
+      { turns, place: places.open('orders') },
       (step) => step(),
     );
     const say = (message: SubscribeRequest['message']) => stream.receive({ message });

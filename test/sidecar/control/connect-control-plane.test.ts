@@ -293,6 +293,33 @@ t.test('the certificate is renewed at half of its life, with a new key, and the 
   t.match(fixture.events.filter(({ event }) => event === 'certificate_signed').at(-1)?.fields, { by: 'certificate' });
 });
 
+t.test(
+  'of two sidecars of one name the newer is served, and the older says why and does not fight for it',
+  async (t) => {
+    const fixture = await controlPlane(t);
+    const tokenFile = await fixture.token({ isReusable: true });
+    const [older, newer] = [new SidecarFixture(fixture), new SidecarFixture(fixture)];
+    const policies = taker();
+    for (const [sidecar, { apply }] of [
+      [older, policies],
+      [newer, taker()],
+    ] as const) {
+      const connection = await sidecar.connect({ tokenFile });
+      t.teardown(() => connection.close());
+      await connection.policies.start(apply);
+    }
+    const told = ({ events }: SidecarFixture) => events.filter(({ event }) => event === 'workload_name_taken');
+    await eventually('it came again', () => told(older).length >= 2, 10_000);
+    t.match(told(older), [
+      { fields: { reason: /a newer stream of shop\/orders-1/ } },
+      { fields: { reason: /two sidecars of one name/ } },
+    ]);
+    t.ok(told(older).every(({ fields }) => Number(fields['retryInMs']) >= 250));
+    t.strictSame(told(newer), []);
+    t.equal(policies.applied.length, 1, 'what it has stays in force');
+  },
+);
+
 t.test('decisions and counts reach the control plane', async (t) => {
   const fixture = await controlPlane(t);
   const connection = await new SidecarFixture(fixture).connect({ tokenFile: await fixture.token() });
