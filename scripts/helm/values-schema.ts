@@ -42,6 +42,7 @@ export function valuesSchema(): JsonSchema {
     sidecar: closed({ accessLog: { enum: ['stdout', 'off'] }, resources }),
     init: closed({ resources }),
     validation: closed({ failurePolicy, istio: flag }),
+    status: closed({ istio: flag, routes: flag }),
     crds: closed({ install: flag, keep: flag }),
     resources,
     nodeSelector: labels,

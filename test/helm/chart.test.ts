@@ -6,7 +6,7 @@ import t from 'tap';
 import { parse } from 'yaml';
 import { isRecord } from '#policy/schema/schema.ts';
 import { ownKinds } from '../../scripts/crds/custom-resource-definition.ts';
-import { find, HELM, manifests, skip, TIMEOUT_MS, template } from './helm-template.ts';
+import { find, HELM, type Manifest, manifests, skip, TIMEOUT_MS, template } from './helm-template.ts';
 
 const chart = fileURLToPath(new URL('../../helm/lateral', import.meta.url));
 
@@ -109,7 +109,25 @@ t.test('rights are no wider than used', { skip }, async (t) => {
         broad.push(resources.join());
     }
   }
-  t.strictSame(broad, ['*/status', 'tokenreviews'], 'what it may write without a name');
+  t.strictSame(
+    broad,
+    [
+      '*/status',
+      'authorizationpolicies/status,peerauthentications/status,requestauthentications/status',
+      'httproutes/status,grpcroutes/status',
+      'tokenreviews',
+    ],
+    'what it may write without a name',
+  );
+  const [role] = manifests('--set', 'status.istio=false,status.routes=false').filter(
+    ({ kind }) => kind === 'ClusterRole',
+  );
+  const patched = role.rules.filter(({ verbs }: Manifest) => verbs.includes('patch'));
+  t.strictSame(
+    patched.map(({ apiGroups }: Manifest) => apiGroups),
+    [['lateral.dev']],
+    'no status of others, where nobody wants anything there',
+  );
 });
 
 t.test('every object has its namespace and the labels of the release', { skip }, async (t) => {

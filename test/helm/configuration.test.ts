@@ -18,6 +18,7 @@ t.test('the control plane reads the configuration that the chart writes', { skip
     'image.repository=localhost/lateral',
     'image.tag=dev',
     'authority.secretName=cacerts',
+    'status.istio=false',
   ];
   for (const args of [[], ['--set', sets.join()]]) {
     const text = configurationOf(manifests(...args));
@@ -32,6 +33,7 @@ t.test('the control plane reads the configuration that the chart writes', { skip
   t.match(parse(configurationOf(manifests('--set', sets.join()))), {
     trustDomain: 'mesh.example',
     rootNamespace: 'lateral-system',
+    source: { kubernetes: { clusterDomain: 'cluster.local', status: { istio: false, routes: true } } },
     authority: { kubernetesSecret: { name: 'cacerts' } },
     meshDefaults: { mode: 'Audit' },
     injection: {
