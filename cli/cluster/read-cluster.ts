@@ -6,12 +6,15 @@ import { createMetrics } from '#control-plane/status/metrics.ts';
 import type { ConfigMapFiles } from '../offline/config-map-files.ts';
 import type { ClusterReach } from '../operations/reach-options.ts';
 import { apiConnectionOf, loadKubeconfig } from './load-kubeconfig.ts';
+import { areAllDecided, isForbidden, missingRights } from './missing-rights.ts';
 import { type GivenMesh, readInstallation } from './read-installation.ts';
 
 /** All has to be listed by then. */
 const READ_TIMEOUT_MS = 60_000;
 /** Whether a list was refused is looked at this often. */
 const LOOK_INTERVAL_MS = 50;
+/** Once one list is refused, the others have this long to be refused too: whoever lacks one right mostly lacks several. */
+const REFUSALS_TIMEOUT_MS = 5_000;
 
 /** A cluster as the control plane would see it; it stays up to date until it is closed. */
 export interface ReadCluster {
@@ -61,15 +64,24 @@ export async function readCluster(
     client.close();
   };
 
-  /** Waits until it holds; a list that is refused is not waited for. */
+  /** Waits until it holds. What failed is not waited for; what is read already may well be forbidden to watch. */
   const until = async (isSo: () => boolean): Promise<void> => {
     const deadlineMs = performance.now() + READ_TIMEOUT_MS;
+    let refusedAtMs: number | undefined;
     while (!isSo()) {
-      const why =
-        refusal ?? source.watches.flatMap(({ error, name }) => (error === undefined ? [] : `${name}: ${error}`))[0];
-      if (why !== undefined) throw new Error(cannotRead(connection.url.origin, why));
-      if (performance.now() > deadlineMs)
+      const nowMs = performance.now();
+      const failure = refusal ?? source.watches.find(({ isSynced, error }) => !isSynced && error !== undefined)?.error;
+      if (failure !== undefined) {
+        refusedAtMs ??= nowMs;
+        const areOthersWaitedFor = isForbidden(failure) && nowMs - refusedAtMs < REFUSALS_TIMEOUT_MS;
+        if (!areOthersWaitedFor || areAllDecided(source.watches)) {
+          const missing = missingRights(source.watches);
+          throw new Error(cannotRead(connection.url.origin, missing ?? failure, missing !== undefined));
+        }
+      }
+      if (nowMs > deadlineMs) {
         throw new Error(cannotRead(connection.url.origin, `no answer in ${READ_TIMEOUT_MS} ms`));
+      }
       await new Promise((resolve) => setTimeout(resolve, LOOK_INTERVAL_MS));
     }
   };
@@ -106,9 +118,9 @@ export async function readCluster(
   };
 }
 
-function cannotRead(server: string, why: string): string {
-  const hint = / (is )?forbidden|403/.test(why)
-    ? 'your user may not list and watch it; docs/operating.md has a ClusterRole that allows it'
+function cannotRead(server: string, why: string, isRightMissing = isForbidden(why)): string {
+  const hint = isRightMissing
+    ? 'docs/operating.md has a ClusterRole that allows it'
     : 'is the cluster up, and --context the right one?';
   return `cannot read the cluster ${server}: ${why}; ${hint}`;
 }

@@ -178,7 +178,7 @@ t.test('what cannot be read says which right is missing', async (t) => {
   t.equal(stdout, '');
   t.match(
     stderr,
-    /cannot read the cluster http.*pods.*your user may not list and watch it; docs\/operating\.md has a ClusterRole/,
+    /cannot read the cluster http\S+: your user may not list pods in all namespaces; docs\/operating\.md has a ClusterRole/,
   );
 });
 

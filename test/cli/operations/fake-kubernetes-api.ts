@@ -93,7 +93,7 @@ function answer(request: IncomingMessage, cluster: FakeCluster, asked: string[])
 }
 
 function isWatch({ url = '' }: IncomingMessage): boolean {
-  return new URL(url, 'http://api').searchParams.get('watch') === 'true';
+  return new URL(url, 'http://api').searchParams.has('watch');
 }
 
 function isForbidden(path: string, { forbidden }: FakeCluster): boolean {
