@@ -132,7 +132,8 @@ t.test('rights are no wider than used', { skip }, async (t) => {
 
 t.test('every object has its namespace and the labels of the release', { skip }, async (t) => {
   const CLUSTER_WIDE = /^(ClusterRole|ClusterRoleBinding|CustomResourceDefinition|.*WebhookConfiguration)$/;
-  const route = 'gatewayApi.enabled=true,gatewayApi.version=v1,gatewayApi.gateway.create=true,gatewayApi.gateway.className=a';
+  const route =
+    'gatewayApi.enabled=true,gatewayApi.version=v1,gatewayApi.gateway.create=true,gatewayApi.gateway.className=a';
   const all = manifests('--set', `podMonitor.enabled=true,dashboards.enabled=true,${route}`);
   t.ok(find(all, 'TLSRoute') && find(all, 'Gateway') && all.length > 20);
   for (const { kind, metadata } of all) {
