@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
-import { addressOfPeer } from '../grpc/address-of-peer.ts';
 import { CallRefusal } from '../grpc/refuse-call.ts';
+import { addressOfPeer } from '../listener/plain-address.ts';
 
 /** Subscriptions that one control plane serves at a time. */
 export const MAX_SUBSCRIPTIONS = 10_000;

@@ -1,4 +1,4 @@
-import { Server } from '@grpc/grpc-js';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { MAX_REQUEST_BYTES, MAX_UPDATE_BYTES } from '#proto/discovery-limits.ts';
 import { AuthorityService } from '#proto/gen/lateral/v1/authority.ts';
 import { DiscoveryService } from '#proto/gen/lateral/v1/discovery.ts';
@@ -12,7 +12,7 @@ import { type ObservationServiceOptions, observationService } from '../observati
 import { type OperationsServiceOptions, operationsService } from '../operations/operations-service.ts';
 import { tapRelay } from '../operations/tap-relay.ts';
 import { replicasService } from '../replicas/replicas-service.ts';
-import { OptionalClientCertificateCredentials, type ServerIdentity } from './server-credentials.ts';
+import { type ServerIdentity, startTlsListener, type TlsListener } from './tls-listener.ts';
 
 /** Streams one connection may have open: a sidecar needs three. */
 const MAX_STREAMS_A_CONNECTION = 16;
@@ -64,38 +64,30 @@ export async function startControlPlaneServer(options: ControlPlaneServerOptions
   server.addService(ObservationService, { report: observationService(options), relay: relay.relay });
   server.addService(OperationsService, operationsService(options, relay.tap));
   server.addService(ReplicasService, replicasService(options));
-  const credentials = new OptionalClientCertificateCredentials(options.identity);
-  let port: number;
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  let listener: TlsListener;
   try {
-    port = await bind(server, listen, credentials);
+    listener = await startTlsListener({
+      listen,
+      identity: options.identity,
+      counts: options.metrics.connections,
+      log: options.log,
+      onConnection: (socket) => injector.injectConnection(socket),
+    });
   } catch (error) {
     discovery.close();
-    throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`cannot listen on ${hostAndPort(listen.address, listen.port)}: ${why}`);
   }
   return {
-    address: hostAndPort(listen.address, port),
-    renewIdentity: (identity) => credentials.renew(identity),
+    address: hostAndPort(listen.address, listener.port),
+    renewIdentity: (identity) => listener.renew(identity),
     async close() {
+      listener.close();
       discovery.close();
       await shutDown(server);
     },
   };
-}
-
-async function bind(
-  server: Server,
-  { address, port }: { readonly address: string; readonly port: number },
-  credentials: OptionalClientCertificateCredentials,
-): Promise<number> {
-  // grpc-js reports a port that is taken only in words; the system's code is in them.
-  return new Promise((resolve, reject) => {
-    server.bindAsync(hostAndPort(address, port), credentials, (error, boundPort) => {
-      if (error === null) return resolve(boundPort);
-      const isTaken = error.message.includes('EADDRINUSE');
-      const why = isTaken ? 'another program (a second control plane?) already listens there' : error.message;
-      reject(new Error(`cannot listen on ${hostAndPort(address, port)}: ${why}`));
-    });
-  });
 }
 
 function shutDown(server: Server): Promise<void> {

@@ -7,7 +7,7 @@ import type { AuthorityMaterial } from '../authority/authority-material.ts';
 import { openAuthority } from '../authority/authority-store.ts';
 import type { SidecarRegistry } from '../discovery/sidecar-registry.ts';
 import type { EventLog } from '../event-log.ts';
-import type { ServerIdentity } from '../grpc/server-credentials.ts';
+import type { ServerIdentity } from '../grpc/tls-listener.ts';
 import { askReplicas } from '../replicas/ask-replicas.ts';
 import { type BackoffLimits, createBackoff } from './backoff.ts';
 import { type ApiConnection, openApiConnection } from './client/api-connection.ts';

@@ -6,7 +6,7 @@ import { type ListProgrammedResponse, ReplicasService } from '#proto/gen/lateral
 import { CONTROL_PLANE_SERVER_NAME } from '#proto/server-name.ts';
 import { controlPlaneIdentity } from '../authority/control-plane-certificate.ts';
 import type { EventLog } from '../event-log.ts';
-import type { ServerIdentity } from '../grpc/server-credentials.ts';
+import type { ServerIdentity } from '../grpc/tls-listener.ts';
 import type { ProgrammedCount } from './programmed-counts.ts';
 
 /** A replica that has not answered by then is left out of this pass. */

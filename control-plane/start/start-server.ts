@@ -2,7 +2,7 @@ import type { ControlPlaneCertificate } from '../authority/control-plane-certifi
 import { issueControlPlaneCertificate, keepControlPlaneCertificate } from '../authority/control-plane-certificate.ts';
 import type { ControlPlaneConfiguration } from '../configuration.ts';
 import { type ControlPlaneServerOptions, startControlPlaneServer } from '../grpc/control-plane-server.ts';
-import type { ServerIdentity } from '../grpc/server-credentials.ts';
+import type { ServerIdentity } from '../grpc/tls-listener.ts';
 import type { Closer } from './closer.ts';
 
 export interface RunningServer {

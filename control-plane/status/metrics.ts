@@ -1,4 +1,5 @@
 import { createPlaceCounts, type PlaceCounts } from '../discovery/subscription-places.ts';
+import { createGateCounts, type GateCounts } from '../listener/connection-gate.ts';
 
 /** Counters of the control plane since its start. */
 export interface ControlPlaneMetrics {
@@ -7,6 +8,8 @@ export interface ControlPlaneMetrics {
   readonly updates: { sent: number; acked: number; nacked: number };
   subscriptionRefusals: number;
   readonly places: PlaceCounts;
+  /** Of the gRPC port. */
+  readonly connections: GateCounts;
   readonly applies: { succeeded: number; failed: number };
   reports: number;
 }
@@ -18,6 +21,7 @@ export function createMetrics(): ControlPlaneMetrics {
     updates: { sent: 0, acked: 0, nacked: 0 },
     subscriptionRefusals: 0,
     places: createPlaceCounts(),
+    connections: createGateCounts(),
     applies: { succeeded: 0, failed: 0 },
     reports: 0,
   };

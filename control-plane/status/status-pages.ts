@@ -1,4 +1,5 @@
 import type { SidecarRegistry } from '../discovery/sidecar-registry.ts';
+import { refusedConnectionLines } from '../listener/refused-connection-lines.ts';
 import type { ObservationLog } from '../observation/observation-log.ts';
 import { proxyFactsOf, proxyStateOf } from '../operations/proxy-facts.ts';
 import type { SourceStatus } from '../source/source-status.ts';
@@ -97,6 +98,7 @@ function prometheusText(facts: StatusFacts): string {
     ...Object.entries(metrics.places.refused).map(
       ([bound, n]) => `lateral_control_plane_subscriptions_over_limit_total{bound="${bound}"} ${n}`,
     ),
+    ...refusedConnectionLines('lateral_control_plane', metrics.connections),
     ...single('reports_total', 'counter', 'Reports taken from sidecars.', metrics.reports),
     ...single('dropped_decisions_total', 'counter', 'Decisions that sidecars dropped.', observations.droppedDecisions),
     '# HELP lateral_control_plane_applies_total Changes of the source that were read, by outcome.',

@@ -3,6 +3,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { EventLog } from '../event-log.ts';
 import type { JsonObject } from '../injection/json-object.ts';
+import { type GateLimits, guardConnections } from '../listener/connection-gate.ts';
 import {
   type AdmissionAnswer,
   type AdmissionRequest,
@@ -21,7 +22,19 @@ const MAX_BUFFERED_BYTES = 64 * 1024 * 1024;
 const REQUEST_TIMEOUT_MS = 10_000;
 const HEADERS_TIMEOUT_MS = 5_000;
 const KEEP_ALIVE_TIMEOUT_MS = 90_000;
-const MAX_CONNECTIONS = 512;
+/** The time-outs above are looked after this often. */
+const CHECK_INTERVAL_MS = 2_000;
+/**
+ * The API server cannot be told from others by its address, and a NetworkPolicy cannot name it: whoever takes all places loses
+ * one to an address that has fewer. An API server opens a connection for each review that it asks for at a time.
+ */
+export const WEBHOOK_GATE: GateLimits = {
+  connections: { total: 512, ofAddress: 256, whenFull: 'most' },
+  unproven: { total: 192, ofAddress: 64, whenFull: 'most' },
+};
+
+/** What is refused by these was well asked, at a bad time. */
+const OVERLOADED: ReadonlySet<number> = new Set([429, 503]);
 
 /** PEM. */
 export interface ServerCertificate {
@@ -66,12 +79,21 @@ export async function startWebhookServer(options: WebhookServerOptions): Promise
       requestTimeout: REQUEST_TIMEOUT_MS,
       headersTimeout: HEADERS_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      connectionsCheckingInterval: CHECK_INTERVAL_MS,
     },
     (request, response) => {
       void answer(request, response, options, bounds);
     },
   );
-  server.maxConnections = MAX_CONNECTIONS;
+  const { metrics, log } = options;
+  // Callers show no certificate here: what is bounded is the handshake.
+  const gate = guardConnections(server, {
+    port: 'webhook',
+    limits: WEBHOOK_GATE,
+    counts: metrics.connections,
+    log,
+    isProven: () => true,
+  });
   const { address, port } = options.listen;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
@@ -84,6 +106,7 @@ export async function startWebhookServer(options: WebhookServerOptions): Promise
     renew: (certificate) => server.setSecureContext(tlsOf(certificate)),
     close: () =>
       new Promise((resolve) => {
+        gate.close();
         server.close(() => resolve());
         server.closeIdleConnections();
         setTimeout(() => server.closeAllConnections(), REQUEST_TIMEOUT_MS).unref();
@@ -109,7 +132,8 @@ async function answer(
   { bodies, queues }: Bounds,
 ): Promise<void> {
   const refuse = (status: number, message: string) => {
-    metrics.malformed += 1;
+    if (OVERLOADED.has(status)) metrics.overloaded += 1;
+    else metrics.malformed += 1;
     response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', connection: 'close' });
     response.end(`${message}\n`);
   };

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import t from 'tap';
@@ -9,7 +10,7 @@ import { jsonPatch } from '#control-plane/injection/json-patch.ts';
 import { TooManyReviews, VALIDATION_BUDGET } from '#control-plane/webhook/review-queue.ts';
 import { CERTIFICATE_LIFETIME_MS } from '#control-plane/webhook/webhook-certificate.ts';
 import { webhookMetricLines } from '#control-plane/webhook/webhook-metrics.ts';
-import { MAX_REVIEW_BYTES } from '#control-plane/webhook/webhook-server.ts';
+import { MAX_REVIEW_BYTES, WEBHOOK_GATE } from '#control-plane/webhook/webhook-server.ts';
 import { until } from '../../support/inbound-sidecar.ts';
 import { injectionSettings } from '../injection/settings.ts';
 import {
@@ -339,5 +340,40 @@ t.test('an address that asks for too much hears 429, and pods do not wait for it
   // 300 ms too many come back at a fifth of the time
   t.ok(performance.now() - startMs >= 1_000, 'it waited until it had time again');
   t.ok(injectedMs < 1_000, `injected after ${injectedMs} ms`);
-  t.same(running.metrics.malformed, 2);
+  t.match(running.metrics, { malformed: 0, overloaded: 2 });
+});
+
+t.test('addresses that take every place on the port keep the API server out for no moment', async (t) => {
+  const api = await installed(t);
+  const { port, running } = await startedReplica(t, api);
+  await running.reconcile();
+  const { connections, unproven } = WEBHOOK_GATE;
+  const sockets: Socket[] = [];
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  const from = (address: number) => ({ port, host: '127.0.0.1', localAddress: `127.0.1.${address}` });
+  // handshakes that do not go on, then connections that ask for nothing
+  let open = 0;
+  for (let one = 0; one < unproven.total; one += 1) {
+    const silent = connect(from(1 + Math.floor(one / unproven.ofAddress)), () => (open += 1));
+    sockets.push(silent.on('error', () => {}));
+  }
+  await until(() => open === unproven.total);
+  t.equal((await post(api, port, '/inject', review(POD))).status, 200);
+  for (const socket of sockets.splice(0)) socket.destroy();
+  let secured = 0;
+  for (let one = 0; one < connections.total; one += 1) {
+    const options = { ...from(1 + Math.floor(one / connections.ofAddress)), rejectUnauthorized: false };
+    const idle = tls.connect(options).on('error', () => {});
+    sockets.push(idle);
+    await new Promise((resolve) => idle.once('secureConnect', resolve).once('close', resolve));
+    if (!idle.destroyed) secured += 1;
+  }
+  t.ok(secured >= connections.total - unproven.total, `${secured} connections are open`);
+  t.equal((await post(api, port, '/inject', review(POD))).status, 200);
+  t.match(
+    webhookMetricLines(running.metrics).join('\n'),
+    /webhook_connections_refused_total\{bound="connections"\} \d/,
+  );
 });

@@ -1,0 +1,85 @@
+import { constants } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
+import type { EventLog } from '../event-log.ts';
+import { type GateCounts, type GateLimits, guardConnections } from '../listener/connection-gate.ts';
+
+/**
+ * Connections of the gRPC port. Without a certificate of the mesh one is good for asking for one, which takes a moment, and for
+ * operators' commands.
+ */
+export const GRPC_GATE: GateLimits = {
+  connections: { total: 12_000, ofAddress: 2_500, whenFull: 'newcomer' },
+  unproven: { total: 1_024, ofAddress: 128, whenFull: 'most' },
+};
+
+/** What the server proves itself with, and whose certificates it accepts from clients; PEM. */
+export interface ServerIdentity {
+  readonly certificateChainPem: string;
+  readonly privateKeyPem: string;
+  readonly trustBundlePem: string;
+}
+
+export interface TlsListenerOptions {
+  readonly listen: { readonly address: string; readonly port: number };
+  readonly identity: ServerIdentity;
+  readonly counts: GateCounts;
+  readonly log: EventLog;
+  readonly onConnection: (socket: TLSSocket) => void;
+}
+
+export interface TlsListener {
+  readonly port: number;
+  /** New connections get the new certificate. */
+  renew(identity: ServerIdentity): void;
+  /** Takes no new connections, and ends those in their handshake. */
+  close(): void;
+}
+
+/**
+ * Listens for TLS 1.3 with a client certificate that is optional (a sidecar's first call has none) and verified where it is
+ * given: a socket is `authorized` only then. grpc-js's own port takes any number of handshakes, and states no TLS version.
+ * Throws in one sentence when the port cannot be had.
+ */
+export async function startTlsListener(options: TlsListenerOptions): Promise<TlsListener> {
+  const { listen, counts, log, onConnection } = options;
+  const server = createServer({
+    ...secureContext(options.identity),
+    ALPNProtocols: ['h2'],
+    requestCert: true,
+    rejectUnauthorized: false,
+    noDelay: true,
+  });
+  const isProven = (socket: TLSSocket) => socket.authorized;
+  const gate = guardConnections(server, { port: 'grpc', limits: GRPC_GATE, counts, log, isProven });
+  server.on('secureConnection', (socket) => {
+    socket.on('error', () => {}); // the session that ends with it knows
+    onConnection(socket);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const isTaken = error.code === 'EADDRINUSE';
+      reject(new Error(isTaken ? 'another program (a second control plane?) already listens there' : error.message));
+    });
+    server.listen(listen.port, listen.address, resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port, // always so for a TCP server that listens
+    renew: (identity) => server.setSecureContext(secureContext(identity)),
+    close() {
+      server.close();
+      gate.close();
+    },
+  };
+}
+
+function secureContext(identity: ServerIdentity): SecureContextOptions {
+  return {
+    minVersion: 'TLSv1.3',
+    // No session is resumed: every connection proves its certificate anew, and none costs the memory of a ticket.
+    secureOptions: constants.SSL_OP_NO_TICKET,
+    ca: identity.trustBundlePem,
+    cert: identity.certificateChainPem,
+    key: identity.privateKeyPem,
+  };
+}

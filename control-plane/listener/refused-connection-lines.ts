@@ -1,0 +1,11 @@
+import type { GateCounts } from './connection-gate.ts';
+
+/** Lines of the Prometheus text exposition format 0.0.4. */
+export function refusedConnectionLines(prefix: string, { refused }: GateCounts): string[] {
+  const name = `${prefix}_connections_refused_total`;
+  return [
+    `# HELP ${name} Connections closed at once, by the bound of all, of those that have proven nothing, or of time.`,
+    `# TYPE ${name} counter`,
+    ...Object.entries(refused).map(([bound, count]) => `${name}{bound="${bound}"} ${count}`),
+  ];
+}
