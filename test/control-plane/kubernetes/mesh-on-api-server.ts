@@ -80,8 +80,12 @@ export class MeshOnApiServer {
     });
   }
 
-  /** The client side of the sidecar of a Pod, which takes all that it is sent. */
-  async connect(replica: RunningControlPlane, pod: string): Promise<ControlPlaneConnection> {
+  /** The client side of the sidecar of a Pod; by default it takes all that it is sent. */
+  async connect(
+    replica: RunningControlPlane,
+    pod: string,
+    apply: () => Promise<void> = async () => {},
+  ): Promise<ControlPlaneConnection> {
     const connection = await connectControlPlane({
       address: replica.address,
       trustBundlePem: replica.trustBundlePem,
@@ -93,9 +97,16 @@ export class MeshOnApiServer {
       log: () => {},
       signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS),
     });
-    connection.policies.start(async () => {}).catch(() => {}); // closed before anything was in force
+    connection.policies.start(apply).catch(() => {}); // closed before anything was in force
     this.#closers.push(() => connection.close());
     return connection;
+  }
+
+  /** Who holds the Lease; empty: nobody. */
+  async leader(): Promise<string> {
+    const path = '/apis/coordination.k8s.io/v1/namespaces/lateral-system/leases/lateral-control-plane';
+    const lease = await this.api.client.request(path);
+    return String((isRecord(lease) && isRecord(lease.spec) && lease.spec.holderIdentity) || '');
   }
 
   /** The status of an object of namespace shop. */
