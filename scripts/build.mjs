@@ -3,40 +3,30 @@
 // very sources that are there, and the sources otherwise. Plain JavaScript, for any Node from 18.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import http from 'node:http';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BUNDLES, findBundle, fingerprint, MANIFEST } from '../bin/find-bundle.mjs';
+import { leanHttp, visibleRequires } from './bundle-plugins.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** Looked at besides the sources: npm writes the first with every install. */
-const ALSO_INPUTS = ['node_modules/.package-lock.json', 'package.json', 'scripts/build.mjs'];
+const ALSO_INPUTS = [
+  'node_modules/.package-lock.json',
+  'package.json',
+  'scripts/build.mjs',
+  'scripts/bundle-plugins.mjs',
+];
 /** A sidecar that still runs loads parts of its bundle later: older bundles are kept this long. */
 const KEEP_MS = 24 * 60 * 60 * 1000;
-/** Loaded where a collector or a control plane is configured, and kept as they are: bundled, spans do not leave. */
-export const PACKAGES = ['@grpc/*', '@opentelemetry/*'];
+/**
+ * What is asked for and not needed: by grpc-js for services that no program here offers (channelz, ORCA; 300 KB of protobufjs), and
+ * by the package debug, which does without it, where some developers' tool happens to bring it.
+ */
+const NEVER_LOADED = ['@grpc/proto-loader', 'supports-color'];
+/** Lines of the bundle: stack traces name a line and its column. */
+const LINE_CHARACTERS = 200;
 /** CommonJS packages ask for modules of Node's. */
 const BANNER = `import { createRequire as requireOf } from 'node:module';\nconst require = requireOf(import.meta.url);`;
-
-/**
- * An import of node:http reads all its exports, and the getters among them load undici: 16 MB in a sidecar that never
- * uses it. Here it is taken without the getters.
- */
-const leanHttp = {
-  name: 'lean-http',
-  setup(build) {
-    build.onResolve({ filter: /^node:http$/ }, ({ kind, path }) =>
-      kind === 'import-statement' ? { path, namespace: 'lean-http' } : undefined,
-    );
-    build.onLoad({ filter: /./, namespace: 'lean-http' }, () => {
-      const plain = Object.entries(Object.getOwnPropertyDescriptors(http)).filter(([, { get }]) => get === undefined);
-      const names = plain.map(([name]) => `export const ${name} = http.${name};`);
-      return {
-        contents: `const http = process.getBuiltinModule('node:http');\nexport default http;\n${names.join('\n')}`,
-      };
-    });
-  },
-};
 
 /** A bundle of the sources is there afterwards, unless it cannot be made: then the sources run, and stderr says why. */
 export async function build() {
@@ -63,8 +53,11 @@ export async function build() {
       sourcemap: 'linked', // read only by those who run it with --enable-source-maps
       sourcesContent: false,
       inject: ['scripts/bundle-globals.mjs'],
-      plugins: [leanHttp],
-      external: PACKAGES,
+      minifyWhitespace: true, // V8 keeps the text: 3 MB less in a sidecar; names stay for stack traces
+      lineLimit: LINE_CHARACTERS,
+      legalComments: 'none', // the image holds the licences as files
+      plugins: [leanHttp, visibleRequires],
+      external: NEVER_LOADED,
       tsconfigRaw: '{}', // nothing that is not an input
       metafile: true,
       write: false,
@@ -75,7 +68,8 @@ export async function build() {
     const directory = hash.digest('hex').slice(0, 16);
     writeBundle(`${root}${BUNDLES}/${directory}`, outputFiles);
     const inputs = fingerprints(Object.keys(metafile.inputs), startedAtMs);
-    replaceWhole(`${root}${MANIFEST}`, (path) => writeFileSync(path, JSON.stringify({ directory, inputs })));
+    const manifest = { directory, inputs, packages: packagesOf(Object.keys(metafile.inputs)) };
+    replaceWhole(`${root}${MANIFEST}`, (path) => writeFileSync(path, JSON.stringify(manifest)));
     removeOld(directory);
   } catch (error) {
     const [reason] = String(error?.message ?? error).split('\n');
@@ -91,6 +85,12 @@ function fingerprints(paths, startedAtMs) {
     return [path, fingerprint(`${root}${path}`)];
   });
   return Object.fromEntries(entries);
+}
+
+/** The folders of the npm packages of which anything is in the bundle. */
+function packagesOf(paths) {
+  const folders = paths.map((path) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0]);
+  return [...new Set(folders.filter((folder) => folder !== undefined))].sort();
 }
 
 function writeBundle(folder, outputFiles) {

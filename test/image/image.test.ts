@@ -10,13 +10,15 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { openTraceSink } from '../../examples/shop/trace-sink.ts';
 import { DEBIAN_PACKAGES } from '../../scripts/image/debian-packages.ts';
 import { TestAuthority } from '../support/certificates.ts';
 import { freePorts } from '../support/free-ports.ts';
+import { ask, startApp } from '../support/start-app.ts';
 
 const source = fileURLToPath(new URL('../..', import.meta.url));
 const isRoot = process.getuid?.() === 0;
@@ -73,7 +75,16 @@ t.test(
       for (const name of Object.keys(DEBIAN_PACKAGES)) t.ok(names.has(name), name);
       const { dependencies } = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8'));
       for (const name of Object.keys(dependencies)) t.ok(names.has(name), name);
-      for (const name of npmPackages(join(folder, 'lateral/node_modules'))) t.ok(names.has(name), name);
+      const licences = join(folder, 'lateral/licences');
+      const texts = readdirSync(licences, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+      const bundled = new Set(texts.map(({ parentPath }) => relative(licences, parentPath)));
+      for (const name of ['@grpc/grpc-js', 'yaml']) {
+        t.ok(
+          [...bundled].some((place) => place.startsWith(`${name}@`)),
+          name,
+        );
+      }
+      for (const place of bundled) t.ok(names.has(place.slice(0, place.lastIndexOf('@'))), place);
     });
 
     t.test('runs in its own root', { skip: isRoot ? false : 'chroot needs root' }, async (t) => {
@@ -103,24 +114,30 @@ t.test(
     });
 
     t.test('a sidecar serves in it as user 1337', { skip: isRoot ? false : 'chroot needs root' }, async (t) => {
-      const [port = 0, admin = 0, metrics = 0, collector = 0] = await freePorts(4);
+      const [port = 0, admin = 0, metrics = 0] = await freePorts(3);
+      const collector = await openTraceSink();
+      t.teardown(() => collector.close());
+      const app = await startApp(t, (_request, response) => response.end());
       const authority = new TestAuthority();
       const own = authority.leaf('spiffe://cluster.local/ns/test/sa/server');
       const state = join(folder, 'tmp/sidecar');
       mkdirSync(join(state, 'policies'), { recursive: true });
       const files = { 'ca.pem': authority.rootPem, 'server.pem': own.cert, 'server.key': own.key };
       for (const [name, text] of Object.entries(files)) writeFileSync(join(state, name), text);
-      // a collector: its exporter is among the packages that the bundle leaves outside of itself
+      writeFileSync(
+        join(state, 'policies/mesh.yaml'),
+        'apiVersion: lateral.dev/v1alpha1\nkind: MeshDefaults\nmetadata: {name: default, namespace: lateral-system}\nspec: {outbound: AllowAny}\n',
+      );
       writeFileSync(
         join(state, 'sidecar.yaml'),
         `apiVersion: lateral.dev/v1alpha1
 kind: SidecarConfig
 workload: {name: server-1, namespace: test, serviceAccount: server}
 standalone: {policies: ./policies, certificate: server.pem, privateKey: server.key, trustBundle: ca.pem}
-inbound: [{port: ${port}, app: "127.0.0.1:1"}]
+outbound: {port: ${port}}
 admin: {port: ${admin}}
 metrics: {port: ${metrics}}
-telemetry: {otlp: "http://127.0.0.1:${collector}"}
+telemetry: {otlp: "http://127.0.0.1:${collector.port}", accessLog: off}
 `,
       );
       const [program, args] = confined(
@@ -144,8 +161,11 @@ telemetry: {otlp: "http://127.0.0.1:${collector}"}
         command.join(' '),
       );
       t.match(readFileSync(`/proc/${child.pid}/status`, 'utf8'), /^Uid:\t1337\t1337/m);
+      const { status } = await ask(port, { path: '/', headers: { host: `127.0.0.1:${app.port}` } });
+      t.equal(status, 200);
       child.kill('SIGTERM');
       t.strictSame(await once(child, 'exit', { signal }), [0, null]);
+      t.strictSame(collector.spans.map(({ kind }) => kind).sort(), ['client', 'server'], 'its spans left');
     });
   },
 );
@@ -153,10 +173,4 @@ telemetry: {otlp: "http://127.0.0.1:${collector}"}
 /** A command in the image's root, as its user. `env -i`: tap's own loader, which it gives to every child, is not in there. */
 function confined(folder: string, ...args: string[]): [program: string, args: string[]] {
   return ['env', ['-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'chroot', '--userspec=1337:1337', folder, ...args]];
-}
-
-function npmPackages(folder: string): string[] {
-  return readdirSync(folder).flatMap((name) =>
-    name.startsWith('@') ? readdirSync(join(folder, name)).map((inner) => `${name}/${inner}`) : [name],
-  );
 }
