@@ -8,6 +8,7 @@ import { bearerToken } from '../grpc/bearer-token.ts';
 import { type AuthenticatedCall, certificateOfCaller } from '../grpc/certificate-of-caller.ts';
 import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
 import type { ReviewToken } from '../kubernetes/token-review.ts';
+import { addressOfPeer } from '../listener/plain-address.ts';
 import type { ControlPlaneMetrics } from '../status/metrics.ts';
 import { parseJoinToken } from '../tokens/join-token.ts';
 import type { TokenStore } from '../tokens/token-store.ts';
@@ -24,6 +25,10 @@ export interface AuthorityServiceOptions {
   readonly metrics: ControlPlaneMetrics;
   readonly log: EventLog;
   readonly now: () => number;
+}
+
+interface SigningCall extends AuthenticatedCall {
+  getPeer(): string;
 }
 
 /** An identity the caller has proven. `claim` uses the proof up where it is good for one use. */
@@ -62,7 +67,7 @@ export function authorityService(options: AuthorityServiceOptions): handleUnaryC
 
 async function sign(
   options: AuthorityServiceOptions,
-  call: AuthenticatedCall,
+  call: SigningCall,
   metadata: Metadata,
   request: SignRequest,
 ): Promise<{ response: SignResponse; proof: Proof }> {
@@ -92,10 +97,10 @@ async function sign(
 }
 
 /** A token decides where one is sent; otherwise the certificate of the connection does. */
-async function prove(options: AuthorityServiceOptions, call: AuthenticatedCall, metadata: Metadata): Promise<Proof> {
+async function prove(options: AuthorityServiceOptions, call: SigningCall, metadata: Metadata): Promise<Proof> {
   const { mesh, now } = options;
   const [authorization] = metadata.get('authorization');
-  if (authorization !== undefined) return proveByToken(options, authorization.toString());
+  if (authorization !== undefined) return proveByToken(options, call, authorization.toString());
   const caller = certificateOfCaller(call, mesh.trustDomain, now());
   if (caller === undefined) {
     throw new CallRefusal(status.UNAUTHENTICATED, 'neither a join token nor a certificate of this mesh was presented');
@@ -104,11 +109,15 @@ async function prove(options: AuthorityServiceOptions, call: AuthenticatedCall, 
 }
 
 /** A join token, where that is its form; else a token of a service account, which Kubernetes knows. */
-async function proveByToken(options: AuthorityServiceOptions, authorization: string): Promise<Proof> {
+async function proveByToken(
+  options: AuthorityServiceOptions,
+  call: SigningCall,
+  authorization: string,
+): Promise<Proof> {
   const { tokens, reviewToken } = options;
   const token = bearerToken(authorization);
   if (reviewToken !== undefined && parseJoinToken(token) === undefined) {
-    return proveByReview(options, reviewToken, token);
+    return proveByReview(options, () => reviewToken(token, addressOfPeer(call.getPeer())));
   }
   if (tokens !== undefined) return proveByJoinToken(options, tokens, token);
   throw new CallRefusal(
@@ -132,10 +141,9 @@ async function proveByJoinToken({ mesh }: AuthorityServiceOptions, tokens: Token
 
 async function proveByReview(
   { mesh, log }: AuthorityServiceOptions,
-  reviewToken: ReviewToken,
-  token: string,
+  review: () => ReturnType<ReviewToken>,
 ): Promise<Proof> {
-  const caller = await reviewToken(token);
+  const caller = await review();
   const identity = identityOf(mesh, caller);
   const { podName: pod, podUid } = caller;
   const claim = async () => log('token_reviewed', { identity: identity.uri, pod, podUid });

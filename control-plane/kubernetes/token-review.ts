@@ -1,15 +1,20 @@
+import { createHash } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
+import { LRUCache } from 'lru-cache';
 import { isRecord } from '#policy/schema/schema.ts';
 import { CallRefusal } from '../grpc/refuse-call.ts';
 import { TOKEN_AUDIENCE } from '../injection/names.ts';
 import { textOf } from './api-object.ts';
 import type { KubernetesClient } from './client/kubernetes-client.ts';
+import { ReviewTurns } from './review-turns.ts';
+import { MAX_TOKENS_OF_ADDRESS, TokenCredit } from './token-credit.ts';
 
 const REVIEW_TIMEOUT_MS = 10_000;
-/** Reviews under way at a time, and those that wait for their turn; more are sent away to come again. */
-export const MAX_REVIEWS = 16;
-export const MAX_WAITING_REVIEWS = 1_024;
+/** A token that proved nothing is not asked about again for this long: not for longer, since a pod may yet become known. */
+export const REFUSAL_KEPT_MS = 5_000;
+const MAX_KEPT_REFUSALS = 1_024;
 
+const WRONG_AUDIENCE = `the token is not for the audience ${TOKEN_AUDIENCE}; mount a projected token with it`;
 const SERVICE_ACCOUNT = /^system:serviceaccount:([^:]+):([^:]+)$/;
 const POD_NAME = 'authentication.kubernetes.io/pod-name';
 const POD_UID = 'authentication.kubernetes.io/pod-uid';
@@ -22,13 +27,25 @@ export interface ReviewedCaller {
   readonly podUid: string;
 }
 
-/** Throws CallRefusal: UNAUTHENTICATED for a token that proves nothing, UNAVAILABLE where that cannot be found out. */
-export type ReviewToken = (token: string) => Promise<ReviewedCaller>;
+/**
+ * `address`: who presents it. Throws CallRefusal: UNAUTHENTICATED for a token that proves nothing, UNAVAILABLE where that cannot
+ * be found out, RESOURCE_EXHAUSTED where the address has presented too many.
+ */
+export type ReviewToken = (token: string, address: string) => Promise<ReviewedCaller>;
 
-/** Asks the API server about each token (TokenReview): it knows of expiry, and of pods that are gone. */
-export function createTokenReview(client: KubernetesClient): ReviewToken {
-  let running = 0;
-  const waiting: (() => void)[] = [];
+/**
+ * Asks the API server about each token (TokenReview): it knows of expiry, and of pods that are gone. Whoever reaches the port may
+ * present tokens: what cannot be good is not asked about, nor what was refused just now, nor too many of one address.
+ */
+export function createTokenReview(client: KubernetesClient, now: () => number = () => performance.now()): ReviewToken {
+  const turns = new ReviewTurns();
+  const credit = new TokenCredit(now);
+  const refusals = new LRUCache<string, CallRefusal>({
+    max: MAX_KEPT_REFUSALS,
+    ttl: REFUSAL_KEPT_MS,
+    ttlResolution: 0,
+    perf: { now },
+  });
 
   async function review(token: string): Promise<ReviewedCaller> {
     let answer: unknown;
@@ -49,21 +66,43 @@ export function createTokenReview(client: KubernetesClient): ReviewToken {
     return callerOf(answer);
   }
 
-  return async (token) => {
-    if (running >= MAX_REVIEWS) {
-      if (waiting.length >= MAX_WAITING_REVIEWS) {
-        throw new CallRefusal(status.UNAVAILABLE, `${MAX_WAITING_REVIEWS} tokens wait to be reviewed; come again`);
-      }
-      await new Promise<void>((resolve) => waiting.push(resolve));
+  return async (token, address) => {
+    requireAudience(token);
+    const key = createHash('sha256').update(token).digest('base64');
+    const known = refusals.get(key);
+    if (known !== undefined) throw known;
+    if (!credit.take(address)) {
+      const reason = `${address} presents more than ${MAX_TOKENS_OF_ADDRESS} tokens that prove nothing; come again`;
+      throw new CallRefusal(status.RESOURCE_EXHAUSTED, reason);
     }
-    running += 1;
     try {
-      return await review(token);
-    } finally {
-      running -= 1;
-      waiting.shift()?.();
+      const caller = await turns.run(() => review(token));
+      credit.giveBack(address);
+      return caller;
+    } catch (error) {
+      const isToken = error instanceof CallRefusal && error.code === status.UNAUTHENTICATED;
+      if (isToken) refusals.set(key, error);
+      else credit.giveBack(address); // not for what the token is
+      throw error;
     }
   };
+}
+
+/** Only the API server knows whether a token is good; which audience it claims can be read here (RFC 7519 §4.1.3). */
+function requireAudience(token: string): void {
+  const [, claims, signature] = token.split('.');
+  const read = claims === undefined || signature === undefined ? undefined : jsonOf(claims);
+  if (!isRecord(read)) throw refused('the token is not one of a service account');
+  const { aud } = read;
+  if (aud !== TOKEN_AUDIENCE && !(Array.isArray(aud) && aud.includes(TOKEN_AUDIENCE))) throw refused(WRONG_AUDIENCE);
+}
+
+function jsonOf(base64url: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(base64url, 'base64url').toString('utf8'));
+  } catch {
+    return undefined;
+  }
 }
 
 function callerOf(answer: unknown): ReviewedCaller {
@@ -75,7 +114,7 @@ function callerOf(answer: unknown): ReviewedCaller {
   }
   // An API server that knows nothing of audiences leaves them out, and has not compared them.
   if (!Array.isArray(audiences) || !audiences.includes(TOKEN_AUDIENCE)) {
-    throw refused(`the token is not for the audience ${TOKEN_AUDIENCE}; mount a projected token with it`);
+    throw refused(WRONG_AUDIENCE);
   }
   const user = isRecord(result.user) ? result.user : {};
   const [, namespace, serviceAccount] = SERVICE_ACCOUNT.exec(textOf(user.username)) ?? [];
