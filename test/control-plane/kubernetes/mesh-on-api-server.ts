@@ -1,12 +1,20 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type RunningControlPlane, startControlPlane } from '#control-plane/start-control-plane.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { type ControlPlaneConnection, connectControlPlane } from '#sidecar/control/connect-control-plane.ts';
+import { manifests } from '../../helm/helm-template.ts';
 import { ApiServer } from '../../support/api-server.ts';
 import { type Event, MESH } from '../control-plane-fixture.ts';
 
 const CONNECT_TIMEOUT_MS = 20_000;
+const RIGHTS: ReadonlySet<unknown> = new Set([
+  'ServiceAccount',
+  'ClusterRole',
+  'ClusterRoleBinding',
+  'Role',
+  'RoleBinding',
+]);
 const BASE = `
 {apiVersion: v1, kind: Namespace, metadata: {name: lateral-system}}
 ---
@@ -34,6 +42,16 @@ export class MeshOnApiServer {
     await this.api.installCrds();
     await this.api.apply(BASE);
     process.env['KUBECONFIG'] = this.api.kubeconfig;
+  }
+
+  /** From now on control planes have the rights that the chart gives them, and no other. */
+  async restrict(): Promise<void> {
+    for (const object of manifests()) if (RIGHTS.has(object.kind)) await this.api.create(object);
+    const account = '/api/v1/namespaces/lateral-system/serviceaccounts/lateral-control-plane';
+    const config = JSON.parse(await readFile(this.api.kubeconfig, 'utf8'));
+    for (const { user } of config.users) user.token = await this.#tokenOf(account, { expirationSeconds: 3_600 });
+    process.env['KUBECONFIG'] = `${this.api.kubeconfig}-of-control-plane`;
+    await writeFile(process.env['KUBECONFIG'], JSON.stringify(config));
   }
 
   async stop(): Promise<void> {
@@ -127,21 +145,20 @@ export class MeshOnApiServer {
   async #token(pod: string): Promise<string> {
     const found = await this.api.client.request(`/api/v1/namespaces/shop/pods/${pod}`);
     const uid = isRecord(found) && isRecord(found.metadata) ? found.metadata.uid : undefined;
-    const answer = await this.api.client.request('/api/v1/namespaces/shop/serviceaccounts/orders/token', {
-      method: 'POST',
-      body: {
-        apiVersion: 'authentication.k8s.io/v1',
-        kind: 'TokenRequest',
-        spec: {
-          audiences: ['lateral-control-plane'],
-          expirationSeconds: 600,
-          boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name: pod, uid },
-        },
-      },
-    });
     const path = join(this.api.directory, `token-${pod}`);
-    await writeFile(path, String(isRecord(answer) && isRecord(answer.status) ? answer.status.token : ''));
+    const token = await this.#tokenOf('/api/v1/namespaces/shop/serviceaccounts/orders', {
+      audiences: ['lateral-control-plane'],
+      expirationSeconds: 600,
+      boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name: pod, uid },
+    });
+    await writeFile(path, token);
     return path;
+  }
+
+  async #tokenOf(account: string, spec: { readonly [field: string]: unknown }): Promise<string> {
+    const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec };
+    const answer = await this.api.client.request(`${account}/token`, { method: 'POST', body });
+    return String(isRecord(answer) && isRecord(answer.status) ? answer.status.token : '');
   }
 }
 

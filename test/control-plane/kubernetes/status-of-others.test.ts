@@ -5,6 +5,7 @@ import { MeshKindWatch } from '#control-plane/kubernetes/mesh-kind-watch.ts';
 import { type MeshObject, meshObjectOf } from '#control-plane/kubernetes/mesh-objects.ts';
 import { StatusWriter } from '#control-plane/kubernetes/status-writer.ts';
 import { isRecord } from '#policy/schema/schema.ts';
+import { skip as noHelm } from '../../helm/helm-template.ts';
 import { noApiServer } from '../../support/api-server.ts';
 import { eventually } from '../control-plane-fixture.ts';
 import { TestCluster } from './cluster-fixture.ts';
@@ -37,6 +38,7 @@ t.test('status of kinds that are not ours alone', { skip: noApiServer ?? false, 
   const mesh = new MeshOnApiServer(t.testdir());
   t.teardown(() => mesh.stop());
   await mesh.start();
+  if (noHelm === false) await mesh.restrict();
   const { api } = mesh;
   await serve(api, definitions, KINDS);
 
