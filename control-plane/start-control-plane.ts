@@ -150,12 +150,12 @@ async function start(
 /** Undefined: nothing of the configuration is in Kubernetes, and nothing of it is loaded. */
 async function startKubernetes(
   { mesh, source, authority }: ControlPlaneConfiguration,
-  { log, signal = NEVER, apiConnection }: ControlPlaneOptions,
+  { log, signal = NEVER, apiConnection, leafLifetimeMs = LEAF_LIFETIME_MS }: ControlPlaneOptions,
   closers: Closer[],
 ): Promise<Kubernetes | undefined> {
   if (source.kind !== 'kubernetes' && authority.kind !== 'kubernetesSecret') return undefined;
   const { openKubernetes } = await import('./kubernetes/open-kubernetes.ts');
-  const kubernetes = await openKubernetes({ mesh, log, signal }, apiConnection);
+  const kubernetes = await openKubernetes({ mesh, log, signal, leafLifetimeMs }, apiConnection);
   closers.push(() => kubernetes.close());
   return kubernetes;
 }

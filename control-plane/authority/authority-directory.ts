@@ -10,8 +10,8 @@ const MAX_AUTHORITY_FILE_BYTES = 256 * 1024;
 const WRITING_ORDER: readonly AuthorityFile[] = ['rootKey', 'root', 'issuingKey', 'chain', 'issuing'];
 
 /** The authority kept in a directory, as `openAuthority` says. Throws also when a key can be read by others than its owner. */
-export function openAuthorityDirectory(directory: string, mesh: Mesh, nowMs: number): Promise<AuthorityMaterial> {
-  return openAuthority(authorityDirectory(directory), mesh, nowMs);
+export async function openAuthorityDirectory(directory: string, mesh: Mesh, nowMs: number): Promise<AuthorityMaterial> {
+  return { ...(await openAuthority(authorityDirectory(directory), mesh, nowMs)), former: [] };
 }
 
 function authorityDirectory(directory: string): AuthorityStore {

@@ -3,12 +3,25 @@ import type { Issuer } from '#policy/x509/certificate.ts';
 import { certificatesFromPem } from '#policy/x509/pem.ts';
 
 /** Keys and certificates of an authority, checked: the issuer's key fits and its chain ends in a root. */
-export interface AuthorityMaterial {
+export interface IssuingMaterial {
   readonly issuer: Issuer;
   /** What follows a leaf in its chain: the issuer, then the authorities above it, without the root; DER. */
   readonly intermediates: readonly Buffer[];
   /** DER. */
   readonly roots: readonly Buffer[];
+}
+
+/** One that another took the place of, for as long as there is somebody who knows no other. */
+export interface FormerAuthority extends IssuingMaterial {
+  /** Until then it goes on signing: not everybody knows the roots of the one that came after it. */
+  readonly signsUntilMs: number;
+  /** Until then its roots are trusted: the last leaf that it signed ends. */
+  readonly trustedUntilMs: number;
+}
+
+export interface AuthorityMaterial extends IssuingMaterial {
+  /** Oldest first. */
+  readonly former: readonly FormerAuthority[];
 }
 
 /** The text of Istio's plug-in authority files. */
@@ -23,7 +36,7 @@ export interface AuthorityFiles {
  * Checks the files of an authority against each other. Throws with one sentence that names the file at fault:
  * a mesh must not start on an authority whose certificates nobody would accept.
  */
-export function readAuthorityMaterial(files: AuthorityFiles, nowMs: number): AuthorityMaterial {
+export function readAuthorityMaterial(files: AuthorityFiles, nowMs: number): IssuingMaterial {
   const roots = certificates(files.rootCertificates, 'root-cert.pem');
   const [issuing] = certificates(files.issuingCertificate, 'ca-cert.pem');
   if (issuing === undefined) throw new Error('ca-cert.pem: holds no certificate');
@@ -40,6 +53,26 @@ export function readAuthorityMaterial(files: AuthorityFiles, nowMs: number): Aut
     intermediates: intermediates.map(({ raw }) => raw),
     roots: roots.map(({ raw }) => raw),
   };
+}
+
+/** Whether leaves of this authority are good for somebody who trusts these roots alone. */
+export function isIssuedUnder(
+  { issuer, intermediates }: IssuingMaterial,
+  roots: readonly Buffer[],
+  nowMs: number,
+): boolean {
+  const above = intermediates.filter((der) => !der.equals(issuer.certificate));
+  const chain = [issuer.certificate, ...above].map((der) => new X509Certificate(der));
+  try {
+    checkChain(
+      chain,
+      roots.map((der) => new X509Certificate(der)),
+      nowMs,
+    );
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function certificates(pem: string, file: string): X509Certificate[] {

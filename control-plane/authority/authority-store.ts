@@ -2,7 +2,7 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, X50
 import type { Mesh } from '#policy/workload-policy.ts';
 import { type Issuer, issueAuthority, issueRoot, SERIAL_BYTES } from '#policy/x509/certificate.ts';
 import { certificatesFromPem, certificatesToPem } from '#policy/x509/pem.ts';
-import { type AuthorityMaterial, readAuthorityMaterial } from './authority-material.ts';
+import { type IssuingMaterial, readAuthorityMaterial } from './authority-material.ts';
 
 const YEAR_MS = 365 * 86_400_000;
 export const ROOT_LIFETIME_MS = 10 * YEAR_MS;
@@ -43,7 +43,7 @@ export interface AuthorityStore {
  * The authority kept in a store: made at the first start, one plugged in used as it is, one of our own making renewed when
  * its end is near. Throws when files are missing or do not fit together.
  */
-export async function openAuthority(store: AuthorityStore, mesh: Mesh, nowMs: number): Promise<AuthorityMaterial> {
+export async function openAuthority(store: AuthorityStore, mesh: Mesh, nowMs: number): Promise<IssuingMaterial> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const found = await store.read();
     const missing = missingFiles(found, store, mesh, nowMs);
@@ -74,7 +74,7 @@ function materialOf(
   { root, issuing, issuingKey, chain }: StoredAuthority,
   store: AuthorityStore,
   nowMs: number,
-): AuthorityMaterial {
+): IssuingMaterial {
   const missing = (file: AuthorityFile) => new Error(`${store.place(AUTHORITY_FILE[file])}: missing`);
   if (root === undefined) throw missing('root');
   if (issuing === undefined) throw missing('issuing');

@@ -2,7 +2,7 @@ import { randomBytes, X509Certificate } from 'node:crypto';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
 import { issueLeaf, SERIAL_BYTES } from '#policy/x509/certificate.ts';
 import { certificatesToPem } from '#policy/x509/pem.ts';
-import type { AuthorityMaterial } from './authority-material.ts';
+import type { AuthorityMaterial, IssuingMaterial } from './authority-material.ts';
 
 /** How long a workload's certificate is valid. */
 export const LEAF_LIFETIME_MS = 24 * 3_600_000;
@@ -16,7 +16,7 @@ export interface IssuedCertificate {
 
 /** Signs certificates of the mesh. Who may have which is decided before (`proveCaller`). */
 export interface Authority {
-  /** The roots to trust; DER. */
+  /** The roots to trust, those of former authorities among them while leaves of theirs are about; DER. */
   readonly trustBundle: readonly Buffer[];
   readonly trustBundlePem: string;
   readonly issuerNotAfterMs: number;
@@ -33,19 +33,27 @@ export interface AuthorityOptions {
 /** An authority that signs with the material at hand; leaves end at the latest when their issuer does. */
 export function createAuthority(first: AuthorityMaterial, options: AuthorityOptions): Authority {
   let material = first;
+  const signing = (nowMs: number): IssuingMaterial =>
+    material.former.find(({ issuer, signsUntilMs }) => nowMs < signsUntilMs && nowMs < issuer.notAfterMs) ?? material;
+  const trusted = (): readonly Buffer[] => {
+    const nowMs = options.now();
+    const former = material.former.filter(({ trustedUntilMs }) => nowMs < trustedUntilMs);
+    const roots = [material, ...former].flatMap((one) => one.roots);
+    return roots.filter((root, index) => roots.findIndex((other) => other.equals(root)) === index);
+  };
   return {
     get trustBundle() {
-      return material.roots;
+      return trusted();
     },
     get trustBundlePem() {
-      return certificatesToPem(material.roots);
+      return certificatesToPem(trusted());
     },
     get issuerNotAfterMs() {
       return material.issuer.notAfterMs;
     },
     issue(identity, subjectPublicKeyInfo) {
       const nowMs = options.now();
-      const { issuer, intermediates } = material;
+      const { issuer, intermediates } = signing(nowMs);
       if (nowMs >= issuer.notAfterMs) throw new Error('the issuing certificate has expired');
       const leaf = issueLeaf(
         {

@@ -69,14 +69,18 @@ t.test(
   async (t) => {
     const all = manifests();
     const secrets = all.filter(({ kind }) => kind === 'Secret');
-    t.strictSame(secrets.map(({ metadata }) => metadata.name).sort(), ['lateral-ca', 'lateral-webhook-certificate']);
+    t.strictSame(secrets.map(({ metadata }) => metadata.name).sort(), [
+      'lateral-ca',
+      'lateral-former-authorities',
+      'lateral-webhook-certificate',
+    ]);
     for (const secret of secrets) t.notOk('data' in secret || 'stringData' in secret);
     t.notOk('spec' in find(all, 'Lease', 'lateral-control-plane'));
     t.notMatch(template().stdout, /caBundle:/);
     const own = manifests('--set', 'authority.secretName=cacerts').filter(({ kind }) => kind === 'Secret');
     t.strictSame(
       own.map(({ metadata }) => metadata.name),
-      ['lateral-webhook-certificate'],
+      ['lateral-former-authorities', 'lateral-webhook-certificate'],
     );
   },
 );

@@ -1,5 +1,5 @@
 import { createServer, type ServerResponse } from 'node:http';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { AuthorityMaterial } from '#control-plane/authority/authority-material.ts';
 import { KubernetesClient } from '#control-plane/kubernetes/client/kubernetes-client.ts';
 import { Kubernetes } from '#control-plane/kubernetes/open-kubernetes.ts';
@@ -7,61 +7,93 @@ import { isRecord } from '#policy/schema/schema.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
 import { eventually, MESH } from '../control-plane-fixture.ts';
 
-/** A server of one Secret, as the API server gives and watches it. */
+const FORMER = 'lateral-former-authorities';
+
+/** A server of Secrets, as the API server gives and watches them; the chart has made both, empty. */
 class SecretServer {
-  data: unknown = {};
-  version = 1;
-  readonly watchers = new Set<ServerResponse>();
+  readonly #secrets = new Map([
+    ['lateral-ca', { data: {} as unknown, version: 1, watchers: new Set<ServerResponse>() }],
+    [FORMER, { data: {} as unknown, version: 1, watchers: new Set<ServerResponse>() }],
+  ]);
   readonly server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
-    response.writeHead(200, { 'content-type': 'application/json' });
-    if (request.url?.includes('watch=1') === true) {
-      this.watchers.add(response);
-      response.write(this.#event('ADDED'));
-      return;
+    const url = new URL(request.url ?? '', 'http://api');
+    const selected = url.searchParams.get('fieldSelector')?.replace('metadata.name=', '');
+    const name = selected ?? url.pathname.split('/').at(-1) ?? '';
+    const secret = this.#secrets.get(name);
+    response.writeHead(secret === undefined ? 404 : 200, { 'content-type': 'application/json' });
+    if (secret === undefined) {
+      response.end('{}');
+    } else if (url.searchParams.has('watch')) {
+      secret.watchers.add(response);
+      response.write(this.#event('ADDED', name));
+    } else {
+      if (request.method === 'PUT') {
+        const body: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+        this.set(isRecord(body) ? body.data : {}, name);
+      }
+      response.end(JSON.stringify(this.#object(name)));
     }
-    if (request.method === 'PUT') {
-      const body: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
-      this.set(isRecord(body) ? body.data : {});
-    }
-    response.end(JSON.stringify(this.#secret));
   });
 
-  set(data: unknown): void {
-    this.data = data;
-    this.version += 1;
-    for (const watcher of this.watchers) watcher.write(this.#event('MODIFIED'));
+  data(name = 'lateral-ca'): { readonly [key: string]: unknown } {
+    const data = this.#secrets.get(name)?.data;
+    return isRecord(data) ? data : {};
   }
 
-  get #secret() {
-    const metadata = { name: 'lateral-ca', namespace: 'lateral-system', resourceVersion: String(this.version) };
-    return { kind: 'Secret', metadata, data: this.data };
+  watchers(): number {
+    return this.#secrets.get('lateral-ca')?.watchers.size ?? 0;
   }
 
-  #event(type: string): string {
-    return `${JSON.stringify({ type, object: this.#secret })}\n`;
+  set(data: unknown, name = 'lateral-ca'): void {
+    const secret = this.#secrets.get(name);
+    if (secret === undefined) throw new Error(`no Secret ${name}`);
+    secret.data = data;
+    secret.version += 1;
+    for (const watcher of secret.watchers) watcher.write(this.#event('MODIFIED', name));
   }
+
+  /** As before the chart has made it. */
+  remove(name: string): void {
+    this.#secrets.delete(name);
+  }
+
+  #object(name: string) {
+    const secret = this.#secrets.get(name);
+    const metadata = { name, namespace: 'lateral-system', resourceVersion: String(secret?.version) };
+    return { kind: 'Secret', metadata, data: secret?.data };
+  }
+
+  #event(type: string, name: string): string {
+    return `${JSON.stringify({ type, object: this.#object(name) })}\n`;
+  }
+}
+
+/** Replicas of one control plane; they end with the test. */
+async function replicas(t: Test) {
+  const secret = new SecretServer();
+  await listen(secret.server);
+  const ending = new AbortController();
+  t.teardown(() => {
+    ending.abort();
+    secret.server.close();
+    secret.server.closeAllConnections();
+  });
+  const replica = () => {
+    const url = new URL(`http://127.0.0.1:${portOf(secret.server)}`);
+    const client = new KubernetesClient({ url, options: async () => ({}), forget: () => {} });
+    const kubernetes = new Kubernetes(client, { mesh: MESH, log: () => {}, signal: ending.signal });
+    t.teardown(() => kubernetes.close());
+    return kubernetes;
+  };
+  return { secret, replica };
 }
 
 t.test(
   'an authority that became another between the start and the watch is told of, and one that did not is not',
   async (t) => {
-    const secret = new SecretServer();
-    await listen(secret.server);
-    const ending = new AbortController();
-    const replica = () => {
-      const url = new URL(`http://127.0.0.1:${portOf(secret.server)}`);
-      const client = new KubernetesClient({ url, options: async () => ({}), forget: () => {} });
-      const kubernetes = new Kubernetes(client, { mesh: MESH, log: () => {}, signal: ending.signal });
-      t.teardown(() => kubernetes.close());
-      return kubernetes;
-    };
-    t.teardown(() => {
-      ending.abort();
-      secret.server.close();
-      secret.server.closeAllConnections();
-    });
+    const { secret, replica } = await replicas(t);
     const first = replica();
     const before = await first.openAuthority('lateral-ca');
     secret.set({}); // rotated: the next to open it makes another
@@ -76,8 +108,8 @@ t.test(
 
     const toldSecond: AuthorityMaterial[] = [];
     second.keepAuthority('lateral-ca', (material) => toldSecond.push(material));
-    await eventually('both watch', () => secret.watchers.size === 2, 5_000);
-    secret.set({ ...(isRecord(secret.data) ? secret.data : {}), note: '' });
+    await eventually('both watch', () => secret.watchers() === 2, 5_000);
+    secret.set({ ...secret.data(), note: '' });
     secret.set({});
     const third = await replica().openAuthority('lateral-ca');
     await eventually('the next change is told too', () => toldSecond.length > 0 && told.length > 1, 5_000);
@@ -86,3 +118,51 @@ t.test(
     t.equal(new Set(roots).size, roots.length, 'each once');
   },
 );
+
+/** The issuers of what was in force before, by replica. */
+const formerOf = ({ former }: AuthorityMaterial) => former.map(({ issuer }) => issuer.certificate.toString('base64'));
+
+t.test('what a root took the place of is kept by all replicas, those that start later too', async (t) => {
+  const { secret, replica } = await replicas(t);
+  const told: AuthorityMaterial[][] = [];
+  const kept: AuthorityMaterial[] = [];
+  for (const one of [replica(), replica()]) {
+    kept.push(await one.openAuthority('lateral-ca'));
+    const heard: AuthorityMaterial[] = [];
+    told.push(heard);
+    one.keepAuthority('lateral-ca', (material) => heard.push(material));
+  }
+  await eventually('both watch', () => secret.watchers() === 2);
+  const issuer = kept[0]?.issuer.certificate.toString('base64');
+  secret.set({});
+  await replica().openAuthority('lateral-ca');
+  const agree = () =>
+    told.every((heard) => formerOf(heard.at(-1) ?? ({ ...kept[0], former: [] } as AuthorityMaterial))[0] === issuer);
+  await eventually('both keep it', agree);
+  await eventually('it is stored', () => 'former-authorities.json' in secret.data(FORMER));
+  const late = await replica().openAuthority('lateral-ca');
+  t.strictSame(formerOf(late), [issuer]);
+  t.equal(late.former[0]?.signsUntilMs, told[0]?.at(-1)?.former[0]?.signsUntilMs, 'to the same time');
+
+  t.test('an operator who empties the Secret ends it at once', async () => {
+    secret.set({}, FORMER);
+    await eventually('none is kept', () => told.every((heard) => heard.at(-1)?.former.length === 0));
+  });
+});
+
+t.test('where nothing can be stored, a replica keeps it for itself', async (t) => {
+  const { secret, replica } = await replicas(t);
+  secret.remove(FORMER);
+  const first = replica();
+  const before = await first.openAuthority('lateral-ca');
+  const told: AuthorityMaterial[] = [];
+  first.keepAuthority('lateral-ca', (material) => told.push(material));
+  await eventually('it watches', () => secret.watchers() === 1);
+  secret.set({});
+  await eventually('it is told', () => told.length > 0);
+  t.strictSame(formerOf(told.at(-1) ?? before), [before.issuer.certificate.toString('base64')]);
+  secret.set({ ...secret.data(), note: '' });
+  const change = { ...secret.data(), note: 'bGF0ZXI=' };
+  secret.set(change);
+  t.strictSame(formerOf(told.at(-1) ?? before), [before.issuer.certificate.toString('base64')], 'and goes on so');
+});
