@@ -5,7 +5,7 @@ import { observationRoutes } from './admin/observation-routes.ts';
 import { openAdmin } from './admin/open-admin.ts';
 import type { SidecarConfiguration } from './configuration/sidecar-configuration.ts';
 import type { OpenTap } from './control/relay-tap.ts';
-import { endSpareWorker, generateInWorker, startSpareWorker } from './policy/generate-in-worker.ts';
+import { generateInWorker } from './policy/generate-in-worker.ts';
 import { policyInForceOf } from './policy/policy-in-force.ts';
 import { PolicyStatus } from './policy/policy-status.ts';
 import { openPolicyFeed, type PolicyFeed } from './policy-feed.ts';
@@ -51,12 +51,13 @@ export async function runSidecar(
     onDrainRequested,
     observationRoutes(log, ring),
   );
-  // only inbound validates; a folder is read at once, and most have no API description: 7 MB less without
-  if (configuration.inbound.length > 0 && configuration.controlPlane !== undefined) startSpareWorker();
   const noteRefused = (reasons: readonly string[]) => status.noteRefused(reasons);
   const openTap: OpenTap = (request, out) => log.open(request, out);
-  const feed = await openPolicyFeed(configuration, baseDirectory, workload, mesh, noteRefused, openTap);
-  const spans = otlp === undefined ? undefined : await openSpanExporter(otlp, workload);
+  // the exporter is loaded while the control plane signs
+  const [feed, spans] = await Promise.all([
+    openPolicyFeed(configuration, baseDirectory, workload, mesh, noteRefused, openTap),
+    otlp === undefined ? undefined : openSpanExporter(otlp, workload),
+  ]);
   const served = await openTraffic(configuration, feed, { log, ring, spans });
   const opened = served.traffic;
   traffic = opened;
@@ -66,7 +67,6 @@ export async function runSidecar(
     return metrics.print();
   };
   await feed.policies.start((snapshot) => status.apply(snapshot, opened));
-  endSpareWorker();
   await opened.open();
 
   const stopOnce = async () => {

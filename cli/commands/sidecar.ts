@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
-import { readConfiguration } from '#policy/configuration/read-configuration.ts';
+import { readCompactConfiguration } from '#policy/configuration/read-compact-configuration.ts';
 import { formatProblem } from '#policy/problem.ts';
-import { sidecarConfigurationSchema } from '#sidecar/configuration/sidecar-configuration.ts';
+import { type SidecarConfiguration, sidecarConfigurationSchema } from '#sidecar/configuration/sidecar-configuration.ts';
 import { type Command, type CommandIo, UsageError } from '../command.ts';
 import { untilToldToStop } from '../until-told-to-stop.ts';
 import { HOOK_OPTIONS, runHook } from './sidecar-hooks.ts';
@@ -44,9 +44,8 @@ export const sidecarCommand: Command = {
     if (await runHook(values)) return 0;
     if (values.config === undefined) throw new UsageError('--config FILE is missing');
     const { text, folder } = await read(values.config);
-    const file = { path: values.config, text };
-    const { value, problems } = readConfiguration(file, 'SidecarConfig', sidecarConfigurationSchema);
-    for (const problem of problems) io.stderr(`${formatProblem(problem)}\n`);
+    const value =
+      readCompactConfiguration(text, KIND, sidecarConfigurationSchema) ?? (await readYaml(values.config, text, io));
     if (value === undefined) return 1;
     const { runSidecar } = await import('#sidecar/run-sidecar.ts');
     const told = untilToldToStop();
@@ -60,7 +59,16 @@ export const sidecarCommand: Command = {
   },
 };
 
+const KIND = 'SidecarConfig';
 const FROM_ENVIRONMENT = 'env:';
+
+/** Undefined where the text has errors; they, and warnings, go to stderr. */
+async function readYaml(path: string, text: string, io: CommandIo): Promise<SidecarConfiguration | undefined> {
+  const { readConfiguration } = await import('#policy/configuration/read-configuration.ts');
+  const { value, problems } = readConfiguration({ path, text }, KIND, sidecarConfigurationSchema);
+  for (const problem of problems) io.stderr(`${formatProblem(problem)}\n`);
+  return value;
+}
 
 /** The text of the configuration, and the folder that paths in it are relative to. */
 async function read(given: string): Promise<{ readonly text: string; readonly folder: string }> {

@@ -1,10 +1,9 @@
 import { compareProblems, type Problem } from '../problem.ts';
 import type { SourceFile } from '../resource-set.ts';
 import { documentContext } from '../schema/document-context.ts';
-import { isRecord, type ReadContext, type Schema } from '../schema/schema.ts';
+import type { Schema } from '../schema/schema.ts';
 import { readYaml } from '../yaml/read-yaml.ts';
-
-export const CONFIGURATION_API_VERSION = 'lateral.dev/v1alpha1';
+import { readDocument } from './read-document.ts';
 
 /** The configuration, or undefined where any problem is an error. Problems are sorted. */
 export interface ConfigurationReading<T> {
@@ -34,21 +33,4 @@ export function readConfiguration<T>(file: SourceFile, kind: string, schema: Sch
   const value = readDocument(document.value, kind, schema, context);
   const hasError = problems.some(({ severity }) => severity === 'error');
   return { value: hasError ? undefined : value, problems: problems.sort(compareProblems) };
-}
-
-function readDocument<T>(document: unknown, kind: string, schema: Schema<T>, context: ReadContext): T | undefined {
-  if (!isRecord(document)) {
-    context.fail([], 'invalid_type', `expected a mapping with apiVersion, kind and the fields of a ${kind}`);
-    return undefined;
-  }
-  const { apiVersion, kind: givenKind, ...fields } = document;
-  requireText(apiVersion, 'apiVersion', CONFIGURATION_API_VERSION, context);
-  requireText(givenKind, 'kind', kind, context);
-  return schema.read(fields, [], context);
-}
-
-function requireText(given: unknown, field: string, expected: string, context: ReadContext): void {
-  if (given === expected) return;
-  if (given === undefined) context.fail([], 'missing_field', `missing field ${field}; expected ${field}: ${expected}`);
-  else context.fail([field], 'invalid_value', `expected ${expected}, got ${JSON.stringify(given)}`);
 }

@@ -66,29 +66,6 @@ function charactersOf(generated: GeneratedValidator): number {
   return generated.units.reduce((sum, unit) => sum + unit.length, ENTRY_CHARACTERS * (1 + generated.operations.length));
 }
 
-/** A worker that loads the compiler while the sidecar still connects: a start is faster by its start. */
-let spare: Worker | undefined;
-
-/** Starts a worker that the next change takes. `endSpareWorker` ends it where no change needed one. */
-export function startSpareWorker(): void {
-  spare ??= makeWorker(WORKER_LIMITS.maxOldGenerationSizeMb);
-  spare.on('error', () => {
-    spare = undefined; // the change that would have taken it starts its own, and reports what is wrong
-  });
-}
-
-export function endSpareWorker(): void {
-  void spare?.terminate();
-  spare = undefined;
-}
-
-function takeWorker(maxHeapMb: number): Worker {
-  if (spare === undefined || maxHeapMb !== WORKER_LIMITS.maxOldGenerationSizeMb) return makeWorker(maxHeapMb);
-  const taken = spare;
-  spare = undefined;
-  return taken;
-}
-
 function makeWorker(maxHeapMb: number): Worker {
   return new Worker(new URL(WORKER_PROGRAM, import.meta.url), {
     resourceLimits: { ...WORKER_LIMITS, maxOldGenerationSizeMb: maxHeapMb },
@@ -101,7 +78,7 @@ function runWorker(
   maxHeapMb: number,
 ): Promise<readonly GeneratedValidator[]> {
   const { promise, resolve, reject } = Promise.withResolvers<readonly GeneratedValidator[]>();
-  const worker = takeWorker(maxHeapMb);
+  const worker = makeWorker(maxHeapMb);
   const generated: GeneratedValidator[] = [];
   const deadline = setTimeout(() => {
     reject(new Error(`the API descriptions took longer than ${timeoutMs} ms to compile`));
