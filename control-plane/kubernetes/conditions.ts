@@ -29,11 +29,16 @@ export function conditionsOf(
   counts: readonly ProgrammedCount[],
   workloads: WorkloadCount | undefined,
   rootNamespace: string,
+  silentReplicas = 0,
 ): readonly Condition[] | undefined {
   const { problems, object } = judged;
   if (problems === undefined) return undefined;
   const { generation: observedGeneration } = object.metadata;
-  const facts = [accepted(judged), programmed(judged, counts), matchedWorkloads(judged, workloads, rootNamespace)];
+  const facts = [
+    accepted(judged),
+    programmed(judged, counts, silentReplicas),
+    matchedWorkloads(judged, workloads, rootNamespace),
+  ];
   return facts.flatMap((fact) =>
     fact === undefined ? [] : [{ ...fact, message: cut(fact.message), observedGeneration }],
   );
@@ -84,7 +89,7 @@ function listed(problems: readonly { line: number; column: number; code: string;
   return lines.join('; ') + (more > 0 ? `; and ${more} more` : '');
 }
 
-function programmed({ inForce }: JudgedResource, counts: readonly ProgrammedCount[]): Fact {
+function programmed({ inForce }: JudgedResource, counts: readonly ProgrammedCount[], silentReplicas: number): Fact {
   const type = 'Programmed';
   if (inForce === undefined) {
     return { type, status: 'False', reason: 'NotAccepted', message: 'No form of it is in force.' };
@@ -105,9 +110,13 @@ function programmed({ inForce }: JudgedResource, counts: readonly ProgrammedCoun
       message: `${message} ${names.join(', ')}${others}: ${WHERE_WHY}`,
     };
   }
+  if (acked < bound) return { type, status: 'False', reason: 'Pending', message };
+  if (silentReplicas > 0) {
+    const silence = `${message} Nothing is known of the sidecars of ${silentReplicas} more control planes.`;
+    return { type, status: 'Unknown', reason: 'ReplicaSilent', message: silence };
+  }
   if (bound === 0)
     return { type, status: 'Unknown', reason: 'NoSidecar', message: 'No sidecar is connected that needs it.' };
-  if (acked < bound) return { type, status: 'False', reason: 'Pending', message };
   return { type, status: 'True', reason: 'Programmed', message };
 }
 

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { isRecord } from '#policy/schema/schema.ts';
 import type { SidecarRegistry } from '../discovery/sidecar-registry.ts';
 import type { EventLog } from '../event-log.ts';
+import type { ReplicaAnswers } from '../replicas/ask-replicas.ts';
 import { countProgrammed, type ProgrammedCount } from '../replicas/programmed-counts.ts';
 import { textOf } from './api-object.ts';
 import { isConflict, isNotFound, isUnavailable } from './client/api-error.ts';
@@ -30,8 +31,14 @@ export interface StatusWriterOptions {
   /** False where nothing is to be written: its kind has no status, or nobody wants it there. */
   readonly takesStatus: (object: MeshObject) => boolean;
   /** What the sidecars of the other replicas have in force. */
-  readonly otherReplicas: (services: readonly string[]) => Promise<readonly ProgrammedCount[]>;
+  readonly otherReplicas: (services: readonly string[]) => Promise<ReplicaAnswers>;
   readonly log: EventLog;
+}
+
+/** What the sidecars of all replicas have in force, by key of the resource. */
+interface SidecarCounts {
+  readonly byKey: ReadonlyMap<string, readonly ProgrammedCount[]>;
+  readonly silentReplicas: number;
 }
 
 /** Writes what is said of each resource into its status, where it says something else; by the leader alone. */
@@ -100,7 +107,7 @@ export class StatusWriter {
 
   async #pass(signal: AbortSignal): Promise<void> {
     const { state, log } = this.#options;
-    const counts = await this.#countsByKey();
+    const counts = await this.#countSidecars();
     const nowIso = `${new Date().toISOString().slice(0, 19)}Z`;
     let failures = 0;
     for (const judged of [...state.resources.values()]) {
@@ -126,27 +133,24 @@ export class StatusWriter {
     this.#written.keep((key) => state.resources.get(key) !== undefined);
   }
 
-  async #countsByKey(): Promise<ReadonlyMap<string, readonly ProgrammedCount[]>> {
+  async #countSidecars(): Promise<SidecarCounts> {
     const { registry, state, otherReplicas } = this.#options;
     const services = meshServiceKeys(state);
+    const { programmed, silent } = await otherReplicas(services);
     const own = countProgrammed(registry.sidecars, services);
-    return Map.groupBy([...own, ...(await otherReplicas(services))], ({ key }) => key);
+    return { byKey: Map.groupBy([...own, ...programmed], ({ key }) => key), silentReplicas: silent };
   }
 
   /** What is to be written of one resource; undefined: nothing, or not now. */
-  #due(
-    judged: JudgedResource,
-    counts: ReadonlyMap<string, readonly ProgrammedCount[]>,
-    nowIso: string,
-  ): StatusWrite | undefined {
+  #due(judged: JudgedResource, { byKey, silentReplicas }: SidecarCounts, nowIso: string): StatusWrite | undefined {
     const { state, takesStatus } = this.#options;
     const { object, inForce } = judged;
     const form = takesStatus(object) ? STATUS_FORMS[object.group] : undefined;
     if (form === undefined) return undefined;
     const { rootNamespace } = state.mesh;
     const workloads = workloadsOf(judged, state.pods, rootNamespace);
-    const own = inForce === undefined ? [] : (counts.get(inForce.key) ?? []);
-    const conditions = conditionsOf(judged, own, workloads, rootNamespace);
+    const counts = inForce === undefined ? [] : (byKey.get(inForce.key) ?? []);
+    const conditions = conditionsOf(judged, counts, workloads, rootNamespace, silentReplicas);
     if (conditions === undefined || !this.#written.mayWrite(object.key, conditions)) return undefined;
     const { status, resourceVersion } = this.#written.standing(object);
     const fields = form({ judged, conditions, workloads: workloads?.meshed }, status, nowIso);

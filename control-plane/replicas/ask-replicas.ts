@@ -9,8 +9,10 @@ import type { EventLog } from '../event-log.ts';
 import type { ServerIdentity } from '../grpc/tls-listener.ts';
 import type { ProgrammedCount } from './programmed-counts.ts';
 
-/** A replica that has not answered by then is left out of this pass. */
+/** A replica that has not answered by then is silent. */
 const ANSWER_TIMEOUT_MS = 2_000;
+/** So long its last answer stands: a hiccup is no reason to write the status of every resource twice. */
+export const ANSWER_KEPT_MS = 30_000;
 /** Replicas that are asked; a mesh has two or three. */
 const MAX_REPLICAS = 16;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
@@ -27,32 +29,46 @@ export interface AskReplicasOptions {
   /** `HOST:PORT` of every other replica, now. */
   readonly addresses: () => readonly string[];
   readonly log: EventLog;
+  /** Default Date.now. */
+  readonly now?: () => number;
 }
 
-/** Asks all other replicas what their sidecars have in force; one that does not answer counts nothing. */
-export function askReplicas(
-  options: AskReplicasOptions,
-): (services: readonly string[]) => Promise<readonly ProgrammedCount[]> {
-  const { addresses, log } = options;
+/** What the other replicas have said of their sidecars. */
+export interface ReplicaAnswers {
+  readonly programmed: readonly ProgrammedCount[];
+  /** Replicas whose sidecars are not in it. */
+  readonly silent: number;
+}
+
+/** Asks all other replicas what their sidecars have in force; for one that is silent its last answer stands for a while. */
+export function askReplicas(options: AskReplicasOptions): (services: readonly string[]) => Promise<ReplicaAnswers> {
+  const { addresses, log, now = Date.now } = options;
   const silent = new Set<string>();
+  const kept = new Map<string, { readonly programmed: readonly ProgrammedCount[]; readonly untilMs: number }>();
   return async (services) => {
+    const asked = addresses().slice(0, MAX_REPLICAS);
+    for (const address of [...silent, ...kept.keys()]) {
+      if (asked.includes(address)) continue;
+      silent.delete(address);
+      kept.delete(address);
+    }
     const answers = await Promise.all(
-      addresses()
-        .slice(0, MAX_REPLICAS)
-        .map(async (address) => {
-          try {
-            const { programmed } = await ask(address, services, options);
-            silent.delete(address);
-            return programmed;
-          } catch (error) {
-            if (!silent.has(address)) log('replica_silent', { replica: address, error: String(error) });
-            silent.add(address);
-            return [];
-          }
-        }),
+      asked.map(async (address) => {
+        try {
+          const { programmed } = await ask(address, services, options);
+          silent.delete(address);
+          kept.set(address, { programmed, untilMs: now() + ANSWER_KEPT_MS });
+          return programmed;
+        } catch (error) {
+          if (!silent.has(address)) log('replica_silent', { replica: address, error: String(error) });
+          silent.add(address);
+          const last = kept.get(address);
+          return last !== undefined && now() < last.untilMs ? last.programmed : undefined;
+        }
+      }),
     );
-    for (const address of silent) if (!addresses().includes(address)) silent.delete(address);
-    return answers.flat();
+    const heard = answers.filter((programmed) => programmed !== undefined);
+    return { programmed: heard.flat(), silent: answers.length - heard.length };
   };
 }
 

@@ -39,8 +39,8 @@ t.test('a replica tells what its sidecars have in force, to a control plane of i
     })([]);
 
   const own = issueControlPlaneCertificate(authority, MESH);
-  await eventually('it is acknowledged', async () => (await ask(own))[0]?.acked === 1);
-  t.match(await ask(own), [
+  await eventually('it is acknowledged', async () => (await ask(own)).programmed[0]?.acked === 1);
+  t.match((await ask(own)).programmed, [
     { key: 'AuthorizationPolicy/shop/allow-web', bound: 1, acked: 1, nacked: 0, refusedBy: [] },
   ]);
 
@@ -51,7 +51,7 @@ t.test('a replica tells what its sidecars have in force, to a control plane of i
     certificateChainPem: certificatesToPem(chain),
     privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }),
   };
-  t.strictSame(await ask(stranger), []);
+  t.strictSame(await ask(stranger), { programmed: [], silent: 1 });
   t.match(events, [{ event: 'replica_silent', fields: { error: /only control planes of this mesh/ } }]);
 });
 

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { conditionsOf, workloadsOf } from '#control-plane/kubernetes/conditions.ts';
 import { STATUS_FORMS, type StatusFields } from '#control-plane/kubernetes/status-forms.ts';
+import type { ProgrammedCount } from '#control-plane/replicas/programmed-counts.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { MESH } from '../control-plane-fixture.ts';
 import { TestCluster } from './cluster-fixture.ts';
@@ -142,6 +143,24 @@ t.test('where entries of others fill the status of a route there is none of ours
   const names = others.map(({ controllerName }) => controllerName);
   t.strictSame(controllers(others), [...names, 'lateral.dev/mesh']);
   t.strictSame(controllers([...others, { controllerName: 'x/y' }]), [...names, 'x/y']);
+});
+
+t.test('what a control plane does not answer for is not said to be in force everywhere', async (t) => {
+  const cluster = new TestCluster();
+  const key = cluster.resource('AuthorizationPolicy', 'a', { rules: [{}] });
+  cluster.state.refresh();
+  const judged = cluster.state.resources.get(key);
+  if (judged?.inForce === undefined) throw new Error('not in force');
+  const count = { ...judged.inForce, bound: 2, acked: 2, nacked: 0, refusedBy: [] };
+  const programmed = (counts: readonly ProgrammedCount[], silent: number) => {
+    const all = conditionsOf(judged, counts, undefined, MESH.rootNamespace, silent) ?? [];
+    const { status, reason, message } = all.find(({ type }) => type === 'Programmed') ?? {};
+    return `${status} ${reason} ${message}`;
+  };
+  t.match(programmed([count], 0), /^True Programmed 2 of 2/);
+  t.match(programmed([count], 1), /^Unknown ReplicaSilent 2 of 2 .* Nothing is known of the sidecars of 1 more/);
+  t.match(programmed([], 1), /^Unknown ReplicaSilent 0 of 0/);
+  t.match(programmed([{ ...count, acked: 1 }], 1), /^False Pending 1 of 2/, 'what is known to lack it is said first');
 });
 
 t.test("what another has already, or what is another's, is Conflicted", async (t) => {

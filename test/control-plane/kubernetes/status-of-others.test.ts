@@ -210,7 +210,7 @@ t.test('status of kinds that are not ours alone', { skip: noApiServer ?? false, 
       state: cluster.state,
       registry: createSidecarRegistry(),
       takesStatus: () => true,
-      otherReplicas: async () => [],
+      otherReplicas: async () => ({ programmed: [], silent: 0 }),
       log: (event, fields = {}) => mesh.events.push({ event, fields }),
     });
     const read = async (): Promise<MeshObject> => {
