@@ -22,7 +22,7 @@ export interface DiscoveryHandler {
 
 /** `Discovery.Subscribe`: policies for the identity that the caller's certificate proves, as they change. */
 export function discoveryService(options: DiscoveryOptions): DiscoveryHandler {
-  const { distribution, metrics, log, now, mesh, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS } = options;
+  const { metrics, log, now, mesh, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS } = options;
   const streams = new Map<Stream, SidecarStream>();
   const turns = new UpdateTurns(now);
   const places = new SubscriptionPlaces(metrics.places, now);
@@ -54,10 +54,6 @@ export function discoveryService(options: DiscoveryOptions): DiscoveryHandler {
     for (const call of [...streams.keys()]) attempt(call, (stream) => stream.beat(silenceLimitMs));
   }, heartbeatIntervalMs);
   sweep.unref();
-
-  const stopListening = distribution.onChange(() => {
-    for (const call of [...streams.keys()]) attempt(call, (stream) => stream.changed());
-  });
 
   return {
     subscribe(call) {
@@ -94,7 +90,6 @@ export function discoveryService(options: DiscoveryOptions): DiscoveryHandler {
     },
     close() {
       clearInterval(sweep);
-      stopListening();
       for (const call of [...streams.keys()]) end(call, new CallRefusal(status.UNAVAILABLE, 'the control plane ends'));
     },
   };

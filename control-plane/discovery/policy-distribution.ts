@@ -1,20 +1,22 @@
-import type { ResourceDocument, Snapshot } from '#policy/resource-set.ts';
+import type { ResourceDocument } from '#policy/resource-set.ts';
+import type { ComposedSnapshot } from '#policy/snapshot/composed-snapshot.ts';
 import { indexResources } from '#policy/snapshot/select-snapshot.ts';
 import type { Mesh, Workload } from '#policy/workload-policy.ts';
 import type { Resource } from '#proto/gen/lateral/v1/discovery.ts';
+import { Followers } from './followers.ts';
 
 /** The resources in force, and what of them each workload gets. */
 export interface PolicyDistribution {
   /**
-   * Puts a set in force as a whole and tells every subscriber. A document that is the very object it was before costs next
+   * Puts a set in force as a whole and tells everybody whom the change concerns. A document that is the very object it was before costs next
    * to nothing.
    */
   publish(resources: readonly ResourceDocument[]): void;
-  snapshotFor(workload: Pick<Workload, 'namespace' | 'labels'>): Snapshot;
+  snapshotFor(workload: Pick<Workload, 'namespace' | 'labels'>): ComposedSnapshot;
   /** The resource as it goes over the wire; its bytes are made once for all sidecars. */
   wireResource(resource: ResourceDocument): Resource;
-  /** Calls back after each publication; returns the function that ends it. */
-  onChange(listener: () => void): () => void;
+  /** Calls back after each publication that may give the workload another snapshot; returns the function that ends it. */
+  follow(workload: Pick<Workload, 'namespace' | 'labels'>, listener: () => void): () => void;
   readonly resourceCount: number;
 }
 
@@ -23,13 +25,13 @@ export function createPolicyDistribution(mesh: Mesh): PolicyDistribution {
   let index = indexResources([], mesh);
   let resourceCount = 0;
   const wireResources = new WeakMap<ResourceDocument, Resource>();
-  const listeners = new Set<() => void>();
+  const followers = new Followers();
 
   return {
     publish(resources) {
       index = indexResources(resources, mesh, index);
       resourceCount = resources.length;
-      for (const listener of [...listeners]) listener();
+      followers.tellOf(index);
     },
     snapshotFor: (workload) => index.select(workload),
     wireResource(resource) {
@@ -40,10 +42,7 @@ export function createPolicyDistribution(mesh: Mesh): PolicyDistribution {
       wireResources.set(resource, encoded);
       return encoded;
     },
-    onChange(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
+    follow: (workload, listener) => followers.add(workload, listener),
     get resourceCount() {
       return resourceCount;
     },

@@ -1,4 +1,4 @@
-import type { Snapshot } from '#policy/resource-set.ts';
+import type { ComposedSnapshot } from '#policy/snapshot/composed-snapshot.ts';
 import type { TapOrder } from '#proto/gen/lateral/v1/discovery.ts';
 import type { RefusedVersion } from './subscription.ts';
 
@@ -22,7 +22,7 @@ export interface SidecarStatus {
   /** Tells it that an operator wants to look on. */
   orderTap(order: TapOrder): void;
   /** What it should have, and what it has acknowledged; undefined: nothing since it connected. */
-  snapshots(): { readonly target: Snapshot; readonly inForce: Snapshot | undefined };
+  snapshots(): { readonly target: ComposedSnapshot; readonly inForce: ComposedSnapshot | undefined };
 }
 
 /** The sidecars that are connected now. */

@@ -61,6 +61,7 @@ export class SidecarStream {
   #subscription: Subscription | undefined;
   /** Ends the watch of who the workload is; there once Hello was said. */
   #stopResolving: (() => void) | undefined;
+  #stopFollowing: (() => void) | undefined;
   #status: SidecarStatus | undefined;
   #isClosed = false;
   #lastHeardMs: number;
@@ -99,9 +100,9 @@ export class SidecarStream {
     this.#show();
   }
 
-  /** The policies in force have changed. */
-  changed(): void {
-    this.#subscription?.offer();
+  /** The policies in force have changed, those of this workload perhaps among them. */
+  #changed(): void {
+    this.#subscription?.changed();
     this.#show();
   }
 
@@ -128,6 +129,7 @@ export class SidecarStream {
     this.#isClosed = true;
     this.#place.leave();
     this.#stopResolving?.();
+    this.#stopFollowing?.();
     this.#stopWaiting?.();
     this.#turn?.end();
     if (this.#status !== undefined) this.#context.registry.remove(this.#status);
@@ -190,6 +192,8 @@ export class SidecarStream {
     };
     registry.add(this.#status);
     if (isNew) log('sidecar_connected', { ...this.facts(), knownVersion: hello.knownVersion });
+    this.#stopFollowing?.();
+    this.#stopFollowing = distribution.follow(workload, () => this.#attempt(() => this.#changed()));
     subscription.workload = workload;
   }
 

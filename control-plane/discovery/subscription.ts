@@ -1,4 +1,5 @@
-import type { ResourceDocument, Snapshot } from '#policy/resource-set.ts';
+import type { ResourceDocument } from '#policy/resource-set.ts';
+import { ComposedSnapshot, differenceBetween, type SnapshotDifference } from '#policy/snapshot/composed-snapshot.ts';
 import type { Workload } from '#policy/workload-policy.ts';
 import type { Hello, Update } from '#proto/gen/lateral/v1/discovery.ts';
 import type { PolicyDistribution } from './policy-distribution.ts';
@@ -20,7 +21,7 @@ export type Answer = { readonly kind: 'taken' } | { readonly kind: 'unexpected';
  * What a sidecar has in force: a snapshot that it acknowledged (shared by all that have it), or key -> version as its Hello
  * says; undefined: unknown, so that the next update is complete.
  */
-type Base = Snapshot | ReadonlyMap<string, string> | undefined;
+type Base = ComposedSnapshot | ReadonlyMap<string, string> | undefined;
 
 /** The way to the sidecar. */
 export interface UpdateOutlet {
@@ -36,13 +37,15 @@ export interface UpdateOutlet {
  */
 export class Subscription {
   #workload: Workload;
+  /** What the workload should have; undefined: it is to be selected anew. */
+  #target: ComposedSnapshot | undefined;
   readonly #distribution: PolicyDistribution;
   readonly #send: (update: Update) => void;
   readonly #awaitTurn: (go: () => void) => void;
   readonly #now: () => number;
   #base: Base;
   #baseVersion: string;
-  #inFlight: Snapshot | undefined;
+  #inFlight: ComposedSnapshot | undefined;
   #refused: RefusedVersion | undefined;
   #hasSent = false;
   /** An update is due, and waits for its turn: which one it is, is decided then. */
@@ -74,13 +77,18 @@ export class Subscription {
   /** The workload is another from now on: labels of a pod change. */
   set workload(workload: Workload) {
     this.#workload = workload;
+    this.changed();
+  }
+
+  /** What the workload should have may be another from now on. */
+  changed(): void {
+    this.#target = undefined;
     this.offer();
   }
 
   /** What the sidecar should have, and what it has acknowledged; undefined: nothing since it connected. */
-  get snapshots(): { readonly target: Snapshot; readonly inForce: Snapshot | undefined } {
-    const target = this.#distribution.snapshotFor(this.#workload);
-    return { target, inForce: isSnapshot(this.#base) ? this.#base : undefined };
+  get snapshots(): { readonly target: ComposedSnapshot; readonly inForce: ComposedSnapshot | undefined } {
+    return { target: this.#selected(), inForce: isSnapshot(this.#base) ? this.#base : undefined };
   }
 
   /** Version in force at the sidecar; empty: none. */
@@ -112,8 +120,13 @@ export class Subscription {
     });
   }
 
-  #due(): Snapshot | undefined {
-    const snapshot = this.#distribution.snapshotFor(this.#workload);
+  #selected(): ComposedSnapshot {
+    this.#target ??= this.#distribution.snapshotFor(this.#workload);
+    return this.#target;
+  }
+
+  #due(): ComposedSnapshot | undefined {
+    const snapshot = this.#selected();
     if (this.#hasSent && snapshot.version === this.#baseVersion) {
       // What was refused has been taken back: the sidecar is up to date.
       this.#refused = undefined;
@@ -154,65 +167,28 @@ export class Subscription {
     return { kind: 'unexpected', reason: `${what} of version ${JSON.stringify(version.slice(0, 100))}; ${expected}` };
   }
 
-  #updateTo(snapshot: Snapshot): Update {
-    const wire = (resources: Snapshot['resources']) => resources.map((one) => this.#distribution.wireResource(one));
-    const { version, resources } = snapshot;
+  #updateTo(snapshot: ComposedSnapshot): Update {
+    const wire = (resources: readonly ResourceDocument[]) =>
+      resources.map((one) => this.#distribution.wireResource(one));
+    const { version } = snapshot;
     if (version === this.#baseVersion) return { version, previousVersion: version, upserts: [], removedKeys: [] };
     const base = this.#base;
-    if (base === undefined) return { version, previousVersion: '', upserts: wire(resources), removedKeys: [] };
+    if (base === undefined) return { version, previousVersion: '', upserts: wire(snapshot.resources), removedKeys: [] };
     const { upserts, removedKeys } = isSnapshot(base)
       ? differenceBetween(base, snapshot)
       : differenceTo(base, snapshot);
-    return { version, previousVersion: this.#baseVersion, upserts: wire(upserts), removedKeys };
+    return { version, previousVersion: this.#baseVersion, upserts: wire(upserts), removedKeys: [...removedKeys] };
   }
 }
 
-interface Difference {
-  readonly upserts: Snapshot['resources'];
-  readonly removedKeys: string[];
+function isSnapshot(base: Base): base is ComposedSnapshot {
+  return base instanceof ComposedSnapshot;
 }
 
-function isSnapshot(base: Base): base is Snapshot {
-  return base !== undefined && 'resources' in base;
-}
-
-function differenceTo(base: ReadonlyMap<string, string>, { resources }: Snapshot): Difference {
+function differenceTo(base: ReadonlyMap<string, string>, { resources }: ComposedSnapshot): SnapshotDifference {
   const kept = new Set(resources.map(({ key }) => key));
   return {
     upserts: resources.filter(({ key, version }) => base.get(key) !== version),
     removedKeys: [...base.keys()].filter((key) => !kept.has(key)),
   };
-}
-
-/** By the snapshot to come, then the one before: sidecars that share both share what lies between. */
-const differences = new WeakMap<Snapshot, WeakMap<Snapshot, Difference>>();
-
-function differenceBetween(before: Snapshot, after: Snapshot): Difference {
-  const toAfter = differences.get(after) ?? new WeakMap<Snapshot, Difference>();
-  differences.set(after, toAfter);
-  const known = toAfter.get(before);
-  if (known !== undefined) return known;
-  const difference = compareSorted(before.resources, after.resources);
-  toAfter.set(before, difference);
-  return difference;
-}
-
-/** One walk along both, which are sorted by key. */
-function compareSorted(before: Snapshot['resources'], after: Snapshot['resources']): Difference {
-  const upserts: ResourceDocument[] = [];
-  const removedKeys: string[] = [];
-  let position = 0;
-  for (const resource of after) {
-    for (let old = before[position]; old !== undefined && old.key < resource.key; old = before[++position]) {
-      removedKeys.push(old.key);
-    }
-    const old = before[position];
-    if (old?.key !== resource.key) upserts.push(resource);
-    else {
-      position += 1;
-      if (old !== resource && old.version !== resource.version) upserts.push(resource);
-    }
-  }
-  for (const { key } of before.slice(position)) removedKeys.push(key);
-  return { upserts, removedKeys };
 }

@@ -1,4 +1,5 @@
-import type { ResourceDocument, Snapshot } from '#policy/resource-set.ts';
+import type { ResourceDocument } from '#policy/resource-set.ts';
+import type { ComposedSnapshot, SharedResources } from '#policy/snapshot/composed-snapshot.ts';
 import type { SidecarStatus } from '../discovery/sidecar-registry.ts';
 
 /** Sidecars that are named of those that refused one resource. */
@@ -40,14 +41,11 @@ export function countProgrammed(
 ): readonly ProgrammedCount[] {
   const tallies = new Map<string, Tally>();
   for (const { target, inForce, count, refusedBy } of groupsOf(sidecars)) {
-    for (const { key, version } of [
-      ...policiesOf(target),
-      ...services.flatMap((one) => findResource(target, one) ?? []),
-    ]) {
+    for (const { key, version } of [...policiesOf(target), ...services.flatMap((one) => target.find(one) ?? [])]) {
       const tally = tallies.get(key) ?? { version, bound: 0, acked: 0, nacked: 0, refusedBy: new Set() };
       tallies.set(key, tally);
       tally.bound += count;
-      if (inForce !== undefined && findResource(inForce, key)?.version === version) {
+      if (inForce !== undefined && inForce.find(key)?.version === version) {
         tally.acked += count;
       } else if (refusedBy !== undefined) {
         tally.nacked += count;
@@ -59,8 +57,8 @@ export function countProgrammed(
 }
 
 interface SidecarGroup {
-  readonly target: Snapshot;
-  readonly inForce: Snapshot | undefined;
+  readonly target: ComposedSnapshot;
+  readonly inForce: ComposedSnapshot | undefined;
   /** Some that refused the target; undefined: none did. */
   readonly refusedBy: string[] | undefined;
   count: number;
@@ -88,26 +86,11 @@ export function firstNames(names: Iterable<string>): readonly string[] {
   return [...new Set(names)].sort().slice(0, MAX_NAMED_SIDECARS);
 }
 
-const policies = new WeakMap<Snapshot, readonly ResourceDocument[]>();
+const sharedPolicies = new WeakMap<SharedResources, readonly ResourceDocument[]>();
 
-function policiesOf(snapshot: Snapshot): readonly ResourceDocument[] {
-  const known = policies.get(snapshot);
-  if (known !== undefined) return known;
-  const found = snapshot.resources.filter(({ key }) => !key.startsWith('MeshService/'));
-  policies.set(snapshot, found);
-  return found;
-}
-
-/** By bisection: the resources of a snapshot are sorted by key. */
-function findResource({ resources }: Snapshot, key: string): ResourceDocument | undefined {
-  let low = 0;
-  let high = resources.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const found = resources[middle];
-    if (found === undefined || found.key >= key) high = middle;
-    else low = middle + 1;
-  }
-  const found = resources[low];
-  return found?.key === key ? found : undefined;
+function policiesOf({ own, shared }: ComposedSnapshot): readonly ResourceDocument[] {
+  const known = sharedPolicies.get(shared);
+  const found = known ?? shared.resources.filter(({ key }) => !key.startsWith('MeshService/'));
+  if (known === undefined) sharedPolicies.set(shared, found);
+  return [...own, ...found];
 }

@@ -20,16 +20,23 @@ export function resourceDocument(header: {
 }): ResourceDocument {
   const { apiVersion, kind, namespace, name, spec } = header;
   const document = canonicalJson({ apiVersion, kind, metadata: { name, namespace }, spec });
-  return { key: resourceKey(kind, namespace, name), version: hash(document), document };
+  return { key: resourceKey(kind, namespace, name), version: hashOf([document]), document };
 }
 
 /** The snapshot of these resources: sorted by key, with their joint version. */
 export function snapshotOf(resources: readonly ResourceDocument[]): Snapshot {
   const sorted = [...resources].sort((left, right) => (left.key < right.key ? -1 : 1));
-  const version = hash(sorted.map(({ key, version }) => `${key}@${version}\n`).join(''));
-  return { version, resources: sorted };
+  return { version: hashOf([versionLines(sorted)]), resources: sorted };
 }
 
-function hash(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, VERSION_LENGTH);
+/** What the version of a snapshot is the hash of, for these resources, which are sorted by key. */
+export function versionLines(sorted: readonly ResourceDocument[]): string {
+  return sorted.map(({ key, version }) => `${key}@${version}\n`).join('');
+}
+
+/** The version of these texts, one after the other. */
+export function hashOf(texts: readonly (string | Buffer)[]): string {
+  const hash = createHash('sha256');
+  for (const text of texts) hash.update(text);
+  return hash.digest('hex').slice(0, VERSION_LENGTH);
 }

@@ -1,14 +1,19 @@
 import { isForSidecars } from '../resource/kinds/authorization-policy.ts';
 import { selects, type WorkloadSelector } from '../resource/kinds/workload-selector.ts';
-import { resourceKey, snapshotOf } from '../resource/resource-document.ts';
+import { resourceKey } from '../resource/resource-document.ts';
 import type { ResourceDocument, Snapshot } from '../resource-set.ts';
 import type { Mesh, Workload } from '../workload-policy.ts';
+import { ComposedSnapshot, SharedResources } from './composed-snapshot.ts';
 import { type ReadDocument, readDocuments } from './read-documents.ts';
 
 /** All resources of the mesh, read once, from which each workload's snapshot is taken. */
 export interface ResourceIndex {
   /** Workloads that need the same resources get the very same snapshot object. */
-  select(workload: Pick<Workload, 'namespace' | 'labels'>): Snapshot;
+  select(workload: Pick<Workload, 'namespace' | 'labels'>): ComposedSnapshot;
+  /** Namespaces of workloads that may get another snapshot than of the index before; undefined: all. */
+  readonly concernedNamespaces: ReadonlySet<string> | undefined;
+  /** False: the workload gets the very snapshot that it got of the index before. */
+  concerns(workload: Pick<Workload, 'namespace' | 'labels'>): boolean;
   /** What the next index of the same mesh takes over. */
   readonly kept: KeptIndex;
 }
@@ -16,15 +21,15 @@ export interface ResourceIndex {
 interface KeptIndex {
   /** By the very document. */
   readonly read: WeakMap<ResourceDocument, IndexedDocument>;
+  readonly byKey: ReadonlyMap<string, ResourceDocument>;
   /** What every workload needs. */
-  readonly shared: readonly ResourceDocument[];
+  readonly shared: SharedResources;
   /** By the policies and schemas that make up the rest. */
-  readonly snapshots: ReadonlyMap<string, Snapshot>;
+  readonly snapshots: ReadonlyMap<string, ComposedSnapshot>;
 }
 
 /** What of a document is needed to choose among them. */
 interface IndexedDocument {
-  readonly namespace: string;
   readonly isShared: boolean;
   readonly isSchema: boolean;
   readonly policy: BindingPolicy | undefined;
@@ -33,6 +38,7 @@ interface IndexedDocument {
 /** A policy, and what else its workloads need. */
 interface BindingPolicy {
   readonly source: ResourceDocument;
+  readonly namespace: string;
   readonly selector: WorkloadSelector | undefined;
   /** Keys of the APISchemas it names. */
   readonly schemaKeys: readonly string[];
@@ -43,7 +49,8 @@ const MAX_KEPT_SNAPSHOTS = 10_000;
 
 /** The snapshot of one workload; for many workloads, index once and select from it. */
 export function selectSnapshot(resources: readonly ResourceDocument[], workload: Workload, mesh: Mesh): Snapshot {
-  return indexResources(resources, mesh).select(workload);
+  const { version, resources: selected } = indexResources(resources, mesh).select(workload);
+  return { version, resources: selected };
 }
 
 /**
@@ -56,66 +63,111 @@ export function indexResources(
   mesh: Mesh,
   previous?: ResourceIndex,
 ): ResourceIndex {
-  const read = previous?.kept.read ?? new WeakMap<ResourceDocument, IndexedDocument>();
+  const { kept } = previous ?? {};
+  const read = kept?.read ?? new WeakMap<ResourceDocument, IndexedDocument>();
+  const current = resources.map((one) => knownOr(one, kept?.byKey.get(one.key)));
   for (const document of readDocuments(
-    resources.filter((one) => !read.has(one)),
+    current.filter((one) => !read.has(one)),
     mesh,
   )) {
     read.set(document.source, indexed(document));
   }
-  const shared: ResourceDocument[] = [];
+  const sharedNow: ResourceDocument[] = [];
   const policies = new Map<string, BindingPolicy[]>();
   const schemas = new Map<string, ResourceDocument>();
-  for (const source of resources) {
+  for (const source of current) {
     const document = read.get(source);
     if (document === undefined) continue; // read just above
-    const { namespace, policy } = document;
-    if (document.isShared) shared.push(source);
+    const { policy } = document;
+    if (document.isShared) sharedNow.push(source);
     if (document.isSchema) schemas.set(source.key, source);
     if (policy === undefined) continue;
-    const others = policies.get(namespace);
-    if (others === undefined) policies.set(namespace, [policy]);
+    const others = policies.get(policy.namespace);
+    if (others === undefined) policies.set(policy.namespace, [policy]);
     else others.push(policy);
   }
-  // Sorted once: each snapshot then is two sorted runs, which take next to no time to be made one.
-  shared.sort(byKey);
-  const isSharedKept = previous !== undefined && isSame(previous.kept.shared, shared);
-  const before = isSharedKept ? previous.kept.snapshots : new Map<string, Snapshot>();
-  const snapshots = new Map<string, Snapshot>();
+  const byKey = new Map(current.map((one) => [one.key, one]));
+  const changed = kept === undefined ? [] : changedDocuments(kept.byKey, byKey);
+  const isSharedKept = kept !== undefined && !changed.some((one) => read.get(one)?.isShared === true);
+  const shared = isSharedKept ? kept.shared : new SharedResources(sharedNow);
+  const snapshots = new Map(isSharedKept ? withoutThose(kept.snapshots, new Set(changed)) : []);
+  const changedPolicies = isSharedKept ? policiesOf(changed, read, policies) : undefined;
 
-  function select(workload: Pick<Workload, 'namespace' | 'labels'>): Snapshot {
+  function select(workload: Pick<Workload, 'namespace' | 'labels'>): ComposedSnapshot {
     const namespaces = new Set([workload.namespace, mesh.rootNamespace]);
     const binding = [...namespaces].flatMap((namespace) =>
-      (policies.get(namespace) ?? []).filter(({ selector }) =>
-        selects(namespace, selector, workload, mesh.rootNamespace),
-      ),
+      (policies.get(namespace) ?? []).filter((policy) => binds(policy, workload, mesh)),
     );
     const named = new Set(binding.flatMap(({ schemaKeys }) => schemaKeys));
     const own = [...binding.map(({ source }) => source), ...[...named].flatMap((key) => schemas.get(key) ?? [])];
     const combination = own.map(({ key, version }) => `${key}@${version}`).join('\n');
     const known = snapshots.get(combination);
     if (known !== undefined) return known;
-    const snapshot = before.get(combination) ?? snapshotOf([...shared, ...own.sort(byKey)]);
+    const snapshot = new ComposedSnapshot(shared, own);
     if (snapshots.size >= MAX_KEPT_SNAPSHOTS) snapshots.clear();
     snapshots.set(combination, snapshot);
     return snapshot;
   }
 
-  return { select, kept: { read, shared, snapshots } };
+  return {
+    select,
+    concernedNamespaces: namespacesOf(changedPolicies, mesh),
+    concerns: (workload) => changedPolicies?.some((policy) => binds(policy, workload, mesh)) ?? true,
+    kept: { read, byKey, shared, snapshots },
+  };
 }
 
-function byKey(left: ResourceDocument, right: ResourceDocument): number {
-  return left.key < right.key ? -1 : 1;
+/** The document that is known already, where it says the same: a folder that is read again makes all documents anew. */
+function knownOr(document: ResourceDocument, known: ResourceDocument | undefined): ResourceDocument {
+  return known?.version === document.version && known.document === document.document ? known : document;
 }
 
-function isSame(left: readonly ResourceDocument[], right: readonly ResourceDocument[]): boolean {
-  return left.length === right.length && left.every((one, index) => one === right[index]);
+/** Those that are no more, and those that are new. */
+function changedDocuments(
+  before: ReadonlyMap<string, ResourceDocument>,
+  after: ReadonlyMap<string, ResourceDocument>,
+): readonly ResourceDocument[] {
+  const gone = [...before.values()].filter((one) => after.get(one.key) !== one);
+  return [...gone, ...[...after.values()].filter((one) => before.get(one.key) !== one)];
+}
+
+function withoutThose(
+  snapshots: ReadonlyMap<string, ComposedSnapshot>,
+  gone: ReadonlySet<ResourceDocument>,
+): readonly (readonly [string, ComposedSnapshot])[] {
+  return [...snapshots].filter(([, { own }]) => !own.some((one) => gone.has(one)));
+}
+
+/** The policies among these documents, and those that name a schema among them. */
+function policiesOf(
+  documents: readonly ResourceDocument[],
+  read: WeakMap<ResourceDocument, IndexedDocument>,
+  policies: ReadonlyMap<string, readonly BindingPolicy[]>,
+): readonly BindingPolicy[] {
+  const schemaKeys = new Set(documents.filter((one) => read.get(one)?.isSchema).map(({ key }) => key));
+  const naming =
+    schemaKeys.size === 0
+      ? []
+      : [...policies.values()].flat().filter((policy) => policy.schemaKeys.some((key) => schemaKeys.has(key)));
+  return [...documents.flatMap((one) => read.get(one)?.policy ?? []), ...naming];
+}
+
+function namespacesOf(policies: readonly BindingPolicy[] | undefined, mesh: Mesh): ReadonlySet<string> | undefined {
+  if (policies === undefined || policies.some(({ namespace }) => namespace === mesh.rootNamespace)) return undefined;
+  return new Set(policies.map(({ namespace }) => namespace));
+}
+
+function binds(
+  { namespace, selector }: BindingPolicy,
+  workload: Pick<Workload, 'namespace' | 'labels'>,
+  mesh: Mesh,
+): boolean {
+  return selects(namespace, selector, workload, mesh.rootNamespace);
 }
 
 function indexed(document: ReadDocument): IndexedDocument {
-  const { type, resource } = document.any;
+  const { type } = document.any;
   return {
-    namespace: resource.namespace,
     isShared: type === 'MeshService' || type === 'MeshDefaults',
     isSchema: type === 'APISchema',
     policy: bindingPolicy(document),
@@ -123,12 +175,15 @@ function indexed(document: ReadDocument): IndexedDocument {
 }
 
 function bindingPolicy({ any, source }: ReadDocument): BindingPolicy | undefined {
+  const { namespace } = any.resource;
   if (any.type === 'AuthorizationPolicy' && isForSidecars(any.resource.spec)) {
-    return { source, selector: any.resource.spec.selector, schemaKeys: [] };
+    return { source, namespace, selector: any.resource.spec.selector, schemaKeys: [] };
   }
-  if (any.type === 'PeerAuthentication') return { source, selector: any.resource.spec.selector, schemaKeys: [] };
+  if (any.type === 'PeerAuthentication') {
+    return { source, namespace, selector: any.resource.spec.selector, schemaKeys: [] };
+  }
   if (any.type !== 'APIValidationPolicy') return undefined;
-  const { namespace, spec } = any.resource;
+  const { spec } = any.resource;
   const schemaKeys = spec.schemaRefs.map((name) => resourceKey('APISchema', namespace, name));
-  return { source, selector: spec.selector, schemaKeys };
+  return { source, namespace, selector: spec.selector, schemaKeys };
 }

@@ -7,7 +7,8 @@ import type { SidecarStatus } from '#control-plane/discovery/sidecar-registry.ts
 import { askReplicas } from '#control-plane/replicas/ask-replicas.ts';
 import { countProgrammed } from '#control-plane/replicas/programmed-counts.ts';
 import { spiffeId } from '#policy/identity/spiffe-id.ts';
-import { resourceDocument, snapshotOf } from '#policy/resource/resource-document.ts';
+import { resourceDocument } from '#policy/resource/resource-document.ts';
+import { ComposedSnapshot, SharedResources } from '#policy/snapshot/composed-snapshot.ts';
 import { certificatesToPem } from '#policy/x509/pem.ts';
 import {
   allowPolicy,
@@ -71,8 +72,9 @@ t.test('counts who has a resource, who waits and who refused; Services only wher
     name: 's',
     spec: { hosts: ['s'] },
   });
-  const before = snapshotOf([policy('/before'), service]);
-  const after = snapshotOf([policy('/after'), service]);
+  const shared = new SharedResources([service]);
+  const before = new ComposedSnapshot(shared, [policy('/before')]);
+  const after = new ComposedSnapshot(shared, [policy('/after')]);
   const sidecar = (name: string, inForce: typeof before | undefined, refusal?: string): SidecarStatus => ({
     identity: '',
     workload: { name, namespace: 'shop', serviceAccount: '', labels: {}, ports: [] },
