@@ -10,7 +10,7 @@ import { FORMER_AUTHORITIES_SECRET, FormerAuthorities } from './former-authoriti
 import type { KubernetesSecret } from './secret.ts';
 import { secretAuthority } from './secret-authority.ts';
 
-/** The leader looks this often whether the issuing authority is to be renewed. */
+/** The leader looks this often whether the issuing authority is to be renewed, and a former one to be forgotten. */
 const CHECK_INTERVAL_MS = 3_600_000;
 const BACKOFF: BackoffLimits = { firstMs: 500, longestMs: 10_000 };
 
@@ -86,7 +86,9 @@ export class AuthorityKeeper {
       void secret(watched).watch(onSecret, signal, log);
     }
     const timer = setInterval(() => {
-      if (isLeader()) due();
+      if (!isLeader()) return;
+      due();
+      void this.#former.prune();
     }, CHECK_INTERVAL_MS);
     timer.unref();
     signal.addEventListener('abort', () => clearInterval(timer), { once: true });

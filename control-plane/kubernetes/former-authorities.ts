@@ -78,6 +78,23 @@ export class FormerAuthorities {
     }
   }
 
+  /** Takes out what has ended, and with it its key. */
+  async prune(): Promise<void> {
+    const { secret, now } = this.#options;
+    try {
+      const stored = await secret.read();
+      const text = stored?.data[KEY]?.toString('utf8') ?? '';
+      if (stored === undefined || text === '') return;
+      const former = formerIn(stored, now());
+      const { [KEY]: _, ...others } = stored.data;
+      const left = former.length === 0 ? {} : { [KEY]: Buffer.from(formerAuthoritiesToText(former)) };
+      if (left[KEY]?.toString('utf8') === text) return;
+      await secret.write({ ...others, ...left }, stored.resourceVersion); // a conflict: another time
+    } catch (error) {
+      this.#tell(error);
+    }
+  }
+
   #tell(error: unknown): void {
     const { secret, log } = this.#options;
     log('former_authorities_not_stored', { secret: secret.name, error: String(error) });

@@ -145,7 +145,9 @@ t.test('identities on a real API server', { skip: noApiServer ?? false, timeout:
   t.test('a sidecar of one service account is not served as a Pod of another', async (t) => {
     const token = await projected('orders', 'orders-1');
     const connection = await connect(token, { name: 'web-1', serviceAccount: 'orders' });
-    const started = connection.policies.start(async () => t.fail('it was sent policies'));
+    const started = connection.policies.start(async () => {
+      t.fail('it was sent policies');
+    });
     started.catch(() => {}); // it is closed before anything is in force
     const reason = /Pod shop\/web-1 is of service account web, and the certificate proves orders/;
     await eventually('it is told so', () =>

@@ -2,6 +2,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';
 import type { AuthorityMaterial } from '#control-plane/authority/authority-material.ts';
 import { KubernetesClient } from '#control-plane/kubernetes/client/kubernetes-client.ts';
+import { FormerAuthorities } from '#control-plane/kubernetes/former-authorities.ts';
 import { Kubernetes } from '#control-plane/kubernetes/open-kubernetes.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
@@ -165,4 +166,27 @@ t.test('where nothing can be stored, a replica keeps it for itself', async (t) =
   const change = { ...secret.data(), note: 'bGF0ZXI=' };
   secret.set(change);
   t.strictSame(formerOf(told.at(-1) ?? before), [before.issuer.certificate.toString('base64')], 'and goes on so');
+});
+
+t.test('what has ended is taken out of the Secret, its key too, and nothing else', async (t) => {
+  const { secret, replica } = await replicas(t);
+  const kubernetes = replica();
+  const before = await kubernetes.openAuthority('lateral-ca');
+  secret.set({});
+  const after = await replica().openAuthority('lateral-ca');
+  let nowMs = Date.now();
+  const former = new FormerAuthorities({
+    secret: kubernetes.secret(FORMER),
+    leafLifetimeMs: 1_000,
+    log: () => {},
+    now: () => nowMs,
+  });
+  secret.set({ note: '' }, FORMER);
+  const [kept] = await former.replaced(before, after);
+  await former.prune();
+  t.strictSame(Object.keys(secret.data(FORMER)).sort(), ['former-authorities.json', 'note']);
+  nowMs = kept?.trustedUntilMs ?? 0;
+  t.strictSame(await former.read([]), []);
+  await former.prune();
+  t.strictSame(Object.keys(secret.data(FORMER)), ['note']);
 });
