@@ -1,9 +1,12 @@
 import { chmodSync, lutimesSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
 import { build } from './build.mjs';
+import { architectureOf, ownArchitecture } from './image/architecture.ts';
 import { copyProgram } from './image/copy-program.ts';
 import { DEBIAN_RELEASE } from './image/debian-packages.ts';
 import { fetchDebianPackages } from './image/fetch-debian-packages.ts';
+import { fetchNode } from './image/fetch-node.ts';
 import { runProgram } from './image/run-program.ts';
 import { softwareBill } from './image/software-bill.ts';
 import { writeSystemFiles } from './image/system-files.ts';
@@ -11,10 +14,14 @@ import { unpackDebianPackages } from './image/unpack-debian-packages.ts';
 import { root as source } from './run-step.ts';
 
 /**
- * `npm run image [-- FOLDER]`: the image's root folder in build/image, its bill of materials in build/image.cdx.json. The
- * Dockerfile runs this too, so that an image is the same with an engine and without.
+ * `npm run image [-- --arch amd64|arm64] [FOLDER]`: the image's root folder in build/image (build/image-ARCH where that is not this
+ * machine's), its bill of materials beside it, in build/image.cdx.json. Nothing of the other architecture is run. The Dockerfile runs
+ * this too, so that an image is the same with an engine and without.
  */
-const root = resolve(process.argv[2] ?? `${source}build/image`);
+const { values, positionals } = parseArgs({ options: { arch: { type: 'string' } }, allowPositionals: true });
+const architecture = values.arch === undefined ? ownArchitecture() : architectureOf(values.arch);
+const ending = architecture === ownArchitecture() ? '' : `-${architecture}`;
+const root = resolve(positionals[0] ?? `${source}build/image${ending}`);
 const unfinished = `${root}.${process.pid}.tmp`;
 
 /** Larger images are a defect. */
@@ -29,10 +36,11 @@ mkdirSync(unfinished, { recursive: true });
 chmodSync(unfinished, 0o755);
 try {
   await build(); // the sources may have changed since they were bundled last
-  const packages = fetchDebianPackages(downloads);
+  const packages = fetchDebianPackages(downloads, architecture);
   unpackDebianPackages(unfinished, packages);
   writeSystemFiles(unfinished);
-  copyProgram(source.replace(/\/$/, ''), join(unfinished, 'lateral'));
+  const node = fetchNode(source, `${source}build/node`, architecture);
+  copyProgram(source.replace(/\/$/, ''), node, join(unfinished, 'lateral'));
   const bill = softwareBill(source, packages, DEBIAN_RELEASE, time);
   writeFileSync(join(unfinished, 'lateral/image.cdx.json'), bill);
   writeFileSync(`${root}.cdx.json`, bill);
@@ -40,7 +48,9 @@ try {
   if (bytes > MAX_IMAGE_BYTES) throw new Error(`${bytes} bytes exceed ${MAX_IMAGE_BYTES}`);
   rmSync(root, { recursive: true, force: true });
   renameSync(unfinished, root);
-  process.stdout.write(`${root}: ${(bytes / 1e6).toFixed(0)} MB, ${packages.length} Debian packages\n`);
+  process.stdout.write(
+    `${root}: ${(bytes / 1e6).toFixed(0)} MB for ${architecture}, ${packages.length} Debian packages\n`,
+  );
 } catch (error) {
   rmSync(unfinished, { recursive: true, force: true });
   process.stderr.write(`image: ${error instanceof Error ? error.message : String(error)}\n`);

@@ -6,15 +6,15 @@ import { copyLicences } from './copy-licences.ts';
 /** The entry point: the image has no shell, so the kernel starts Node itself. */
 const ENTRY = "#!/lateral/bin/node\nimport './lateral.mjs';\n";
 
-/** Puts the program below `target`: entry, Node, the bundle, and the licences of what is in it. */
-export function copyProgram(source: string, target: string): void {
+/** Puts the program below `target`: entry, the given Node, the bundle, and the licences of what is in it. */
+export function copyProgram(source: string, node: string, target: string): void {
   const bin = join(target, 'bin');
   mkdirSync(bin, { recursive: true });
   for (const name of ['lateral.mjs', 'find-bundle.mjs', 'sidecar-flags.mjs', 'control-plane-flags.mjs']) {
     copyFileSync(join(source, 'bin', name), join(bin, name));
   }
   writeFileSync(join(bin, 'lateral'), ENTRY);
-  copyFileSync(join(source, 'node_modules/node/bin/node'), join(bin, 'node'));
+  copyFileSync(node, join(bin, 'node'));
   for (const name of ['lateral', 'node']) chmodSync(join(bin, name), 0o755);
   const { name, version } = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8'));
   writeFileSync(join(target, 'package.json'), `${JSON.stringify({ name, version, private: true, type: 'module' })}\n`);

@@ -1,29 +1,14 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { openTraceSink } from '../../examples/shop/trace-sink.ts';
 import { DEBIAN_PACKAGES } from '../../scripts/image/debian-packages.ts';
-import { TestAuthority } from '../support/certificates.ts';
-import { freePorts } from '../support/free-ports.ts';
-import { ask, startApp } from '../support/start-app.ts';
+import { confined, serveInImage, TIMEOUT_MS } from './serve-in-image.ts';
 
 const source = fileURLToPath(new URL('../..', import.meta.url));
 const isRoot = process.getuid?.() === 0;
 const hasApt = existsSync('/usr/bin/apt-get') && existsSync('/usr/bin/dpkg-deb');
-const TIMEOUT_MS = 20_000;
 
 /** Longest build: the first one downloads Debian's lists and packages. */
 const BUILD_TIMEOUT_MS = 110_000;
@@ -114,63 +99,16 @@ t.test(
     });
 
     t.test('a sidecar serves in it as user 1337', { skip: isRoot ? false : 'chroot needs root' }, async (t) => {
-      const [port = 0, admin = 0, metrics = 0] = await freePorts(3);
-      const collector = await openTraceSink();
-      t.teardown(() => collector.close());
-      const app = await startApp(t, (_request, response) => response.end());
-      const authority = new TestAuthority();
-      const own = authority.leaf('spiffe://cluster.local/ns/test/sa/server');
-      const state = join(folder, 'tmp/sidecar');
-      mkdirSync(join(state, 'policies'), { recursive: true });
-      const files = { 'ca.pem': authority.rootPem, 'server.pem': own.cert, 'server.key': own.key };
-      for (const [name, text] of Object.entries(files)) writeFileSync(join(state, name), text);
-      writeFileSync(
-        join(state, 'policies/mesh.yaml'),
-        'apiVersion: lateral.dev/v1alpha1\nkind: MeshDefaults\nmetadata: {name: default, namespace: lateral-system}\nspec: {outbound: AllowAny}\n',
-      );
-      writeFileSync(
-        join(state, 'sidecar.yaml'),
-        `apiVersion: lateral.dev/v1alpha1
-kind: SidecarConfig
-workload: {name: server-1, namespace: test, serviceAccount: server}
-standalone: {policies: ./policies, certificate: server.pem, privateKey: server.key, trustBundle: ca.pem}
-outbound: {port: ${port}}
-admin: {port: ${admin}}
-metrics: {port: ${metrics}}
-telemetry: {otlp: "http://127.0.0.1:${collector.port}", accessLog: off}
-`,
-      );
-      const [program, args] = confined(
-        folder,
-        '/lateral/bin/lateral',
-        'sidecar',
-        '--config',
-        '/tmp/sidecar/sidecar.yaml',
-      );
-      const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-      t.teardown(() => child.kill('SIGKILL'));
-      const signal = AbortSignal.timeout(TIMEOUT_MS);
-      const [line] = await once(createInterface({ input: child.stdout }), 'line', { signal });
-      t.match(JSON.parse(line), { event: 'ready' });
-      t.equal((await fetch(`http://127.0.0.1:${metrics}/readyz`)).status, 200);
-      // `env` and `chroot` become the sidecar itself: one process, with the flags of V8 that it wants
-      const command = readFileSync(`/proc/${child.pid}/cmdline`, 'utf8').split('\0');
-      t.equal(command[0], '/lateral/bin/node');
-      t.ok(
-        command.some((word) => word.startsWith('--max-semi-space-size=')),
-        command.join(' '),
-      );
-      t.match(readFileSync(`/proc/${child.pid}/status`, 'utf8'), /^Uid:\t1337\t1337/m);
-      const { status } = await ask(port, { path: '/', headers: { host: `127.0.0.1:${app.port}` } });
-      t.equal(status, 200);
-      child.kill('SIGTERM');
-      t.strictSame(await once(child, 'exit', { signal }), [0, null]);
-      t.strictSame(collector.spans.map(({ kind }) => kind).sort(), ['client', 'server'], 'its spans left');
+      await serveInImage(t, folder, ['/lateral/bin/lateral'], (pid) => {
+        // `env` and `chroot` become the sidecar itself: one process, with the flags of V8 that it wants
+        const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+        t.equal(command[0], '/lateral/bin/node');
+        t.ok(
+          command.some((word) => word.startsWith('--max-semi-space-size=')),
+          command.join(' '),
+        );
+        t.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /^Uid:\t1337\t1337/m);
+      });
     });
   },
 );
-
-/** A command in the image's root, as its user. `env -i`: tap's own loader, which it gives to every child, is not in there. */
-function confined(folder: string, ...args: string[]): [program: string, args: string[]] {
-  return ['env', ['-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'chroot', '--userspec=1337:1337', folder, ...args]];
-}
