@@ -1,1 +1,5 @@
+import type { BuildOptions } from 'esbuild';
+
 export function build(): Promise<void>;
+
+export const BUNDLING: BuildOptions;

@@ -28,6 +28,27 @@ const LINE_CHARACTERS = 200;
 /** CommonJS packages ask for modules of Node's. */
 const BANNER = `import { createRequire as requireOf } from 'node:module';\nconst require = requireOf(import.meta.url);`;
 
+/** How sources become a bundle; paths are of the root of the project. */
+export const BUNDLING = {
+  bundle: true,
+  splitting: true, // what a sidecar does not use, it does not load
+  format: 'esm',
+  platform: 'node',
+  target: 'node26',
+  outExtension: { '.js': '.mjs' },
+  banner: { js: BANNER },
+  sourcemap: 'linked', // read only by those who run it with --enable-source-maps
+  sourcesContent: false,
+  inject: ['scripts/bundle-globals.mjs'],
+  minifyWhitespace: true, // V8 keeps the text: 3 MB less in a sidecar; names stay for stack traces
+  lineLimit: LINE_CHARACTERS,
+  legalComments: 'none', // the image holds the licences as files
+  plugins: [leanHttp, visibleRequires],
+  external: NEVER_LOADED,
+  tsconfigRaw: '{}', // nothing that is not an input
+  logLevel: 'silent',
+};
+
 /** A bundle of the sources is there afterwards, unless it cannot be made: then the sources run, and stderr says why. */
 export async function build() {
   if (findBundle(root) !== undefined) return;
@@ -42,26 +63,10 @@ export async function build() {
         'judge-worker': 'control-plane/webhook/judge-worker.ts',
         'validator-worker': 'sidecar/policy/validator-worker.ts',
       },
-      bundle: true,
-      splitting: true, // what a sidecar does not use, it does not load
-      format: 'esm',
-      platform: 'node',
-      target: 'node26',
+      ...BUNDLING,
       outdir: BUNDLES,
-      outExtension: { '.js': '.mjs' },
-      banner: { js: BANNER },
-      sourcemap: 'linked', // read only by those who run it with --enable-source-maps
-      sourcesContent: false,
-      inject: ['scripts/bundle-globals.mjs'],
-      minifyWhitespace: true, // V8 keeps the text: 3 MB less in a sidecar; names stay for stack traces
-      lineLimit: LINE_CHARACTERS,
-      legalComments: 'none', // the image holds the licences as files
-      plugins: [leanHttp, visibleRequires],
-      external: NEVER_LOADED,
-      tsconfigRaw: '{}', // nothing that is not an input
       metafile: true,
       write: false,
-      logLevel: 'silent',
     });
     const hash = createHash('sha256');
     for (const { path, contents } of outputFiles) hash.update(`${basename(path)}\0`).update(contents);

@@ -1,5 +1,6 @@
 // How a change in the cluster reaches 2,000 sidecars: 1,000 Services, two pods each, a policy each, from a server that
-// speaks list and watch. Run: node scripts/bench/cluster-scale.ts [SERVICES] [SIDECARS]. Prints one JSON line a measure.
+// speaks list and watch. The control plane runs from a bundle, as it does where it is installed.
+// Run: node scripts/bench/cluster-scale.ts [SERVICES] [SIDECARS] [ROUNDS]. Prints one JSON line a measure.
 import { fork, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
@@ -9,11 +10,12 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { controlPlaneEnvironment, missingControlPlaneFlags } from '../../bin/control-plane-flags.mjs';
 import { portOf } from '../../test/support/free-ports.ts';
+import { BUNDLING } from '../build.mjs';
 
 const SERVICES = Number(process.argv[2] ?? 1_000);
 const SIDECARS = Number(process.argv[3] ?? 2_000);
 const NAMESPACES = 50;
-const ROUNDS = 5;
+const ROUNDS = Number(process.argv[4] ?? 5);
 
 type Item = {
   metadata: { name: string; namespace?: string; resourceVersion: string; [key: string]: unknown };
@@ -134,6 +136,19 @@ function fill(cluster: Cluster): void {
   }
 }
 
+/** As the program is bundled: from its sources it would have the type stripper in memory besides. */
+async function bundledControlPlane(): Promise<string> {
+  const { build } = await import('esbuild');
+  const outdir = besides('../../build/bench/cluster');
+  await build({
+    ...BUNDLING,
+    absWorkingDir: besides('../..'),
+    entryPoints: [besides('cluster-control-plane.ts')],
+    outdir,
+  });
+  return join(outdir, 'cluster-control-plane.mjs');
+}
+
 const directory = await mkdtemp(join(tmpdir(), 'cluster-scale-'));
 const cluster = new Cluster();
 fill(cluster);
@@ -143,7 +158,7 @@ const startedAtMs = performance.now();
 const flags = [...missingControlPlaneFlags(Number(process.versions.node.split('.')[0]), []), '--expose-gc'];
 const program = spawn(
   process.execPath,
-  [...flags, besides('cluster-control-plane.ts'), `http://127.0.0.1:${api.port}`, directory],
+  [...flags, await bundledControlPlane(), `http://127.0.0.1:${api.port}`, directory],
   {
     env: controlPlaneEnvironment(process.env),
     stdio: ['ignore', 'pipe', process.env.VERBOSE === undefined ? 'ignore' : 'inherit'],
