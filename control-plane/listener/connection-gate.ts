@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Server, TLSSocket } from 'node:tls';
 import type { EventLog } from '../event-log.ts';
+import { admitConnections } from './admit-connections.ts';
 import { ConnectionCrowd, type CrowdLimits, type Guest } from './connection-crowd.ts';
 import { plainAddress } from './plain-address.ts';
 
@@ -115,13 +116,7 @@ export function guardConnections(server: Server, options: GateOptions): Connecti
     if (isProven(secured)) unproven.leave(visitor.address, visitor);
   });
 
-  // Before the listeners by which the server itself begins: those see only what is let in.
-  const begin = server.listeners('connection');
-  server.removeAllListeners('connection');
-  server.on('connection', (socket) => {
-    if (admits(socket)) for (const listener of begin) listener.call(server, socket);
-    else socket.destroy();
-  });
+  admitConnections(server, admits);
 
   return {
     close() {

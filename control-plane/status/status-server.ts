@@ -1,9 +1,16 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { CrowdLimits } from '../listener/connection-crowd.ts';
+import { limitConnections } from '../listener/limit-connections.ts';
 
-/** Bounds of the status server: it is for one operator's browser and scraper. */
-const MAX_CONNECTIONS = 64;
-const REQUEST_TIMEOUT_MS = 10_000;
+/**
+ * For an operator's browser, a scraper, and the kubelet, whose probes decide whether the control plane is let live: who
+ * takes all places loses one to an address that has fewer.
+ */
+export const STATUS_CONNECTIONS: CrowdLimits = { total: 128, ofAddress: 32, whenFull: 'most' };
+const REQUEST_TIMEOUT_MS = 5_000;
+/** The time-out is looked after this often. */
+const CHECK_INTERVAL_MS = 1_000;
 const LOOPBACK_HOST = /^(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/i;
 
 /** One page: its type and its text at the time of the request. */
@@ -39,10 +46,15 @@ export function startStatusServer(port: number, pages: StatusPages): Promise<Sta
 /** Serves pages by GET. Throws in one sentence when the port cannot be had. */
 export async function servePages(listener: StatusListener, pages: StatusPages): Promise<StatusServer> {
   const { address, port, field, isLoopbackOnly } = listener;
-  const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
+  const timeouts = {
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    headersTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+  };
+  const server = createServer(timeouts, (request, response) => {
     answer(request, response, pages, isLoopbackOnly);
   });
-  server.maxConnections = MAX_CONNECTIONS;
+  limitConnections(server, STATUS_CONNECTIONS);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const why = error.code === 'EADDRINUSE' ? 'another program already listens there' : error.message;
