@@ -26,11 +26,12 @@ const KEEP_ALIVE_TIMEOUT_MS = 90_000;
 const CHECK_INTERVAL_MS = 2_000;
 /**
  * The API server cannot be told from others by its address, and a NetworkPolicy cannot name it: whoever takes all places loses
- * one to an address that has fewer. An API server opens a connection for each review that it asks for at a time.
+ * one to an address that has fewer. An API server opens a connection for each review that it asks for at a time, 200 at the most
+ * unless it is told otherwise (`--max-mutating-requests-inflight`).
  */
 export const WEBHOOK_GATE: GateLimits = {
-  connections: { total: 512, ofAddress: 256, whenFull: 'most' },
-  unproven: { total: 192, ofAddress: 64, whenFull: 'most' },
+  connections: { total: 768, ofAddress: 384, whenFull: 'most' },
+  unproven: { total: 512, ofAddress: 256, whenFull: 'most' },
 };
 
 /** What is refused by these was well asked, at a bad time. */
