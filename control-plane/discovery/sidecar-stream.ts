@@ -152,10 +152,13 @@ export class SidecarStream {
       return;
     }
     const { ports } = claimed;
+    let greeting = hello;
     this.#stopResolving = workloads.resolve(claimed, (resolved) =>
       this.#attempt(() => {
         if (resolved.kind === 'refused') throw resolved.error;
-        this.#subscribe(hello, { ...resolved.workload, ports }, resolved.addresses);
+        this.#subscribe(greeting, { ...resolved.workload, ports }, resolved.addresses);
+        // The versions of a whole mesh, of each sidecar that comes back after a restart: read, and kept no longer.
+        greeting = { ...greeting, knownResources: [] };
         this.#show();
       }),
     );

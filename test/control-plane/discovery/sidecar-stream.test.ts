@@ -1,13 +1,16 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import t from 'tap';
 import { createPolicyDistribution } from '#control-plane/discovery/policy-distribution.ts';
 import { createSidecarRegistry } from '#control-plane/discovery/sidecar-registry.ts';
 import { ANSWER_LIMIT_MS, SidecarStream } from '#control-plane/discovery/sidecar-stream.ts';
 import { createPlaceCounts, SubscriptionPlaces } from '#control-plane/discovery/subscription-places.ts';
 import { TURN_LIMIT_MS, UpdateTurns } from '#control-plane/discovery/update-turns.ts';
+import type { WorkloadDirectory } from '#control-plane/discovery/workload-directory.ts';
 import { createMetrics } from '#control-plane/status/metrics.ts';
 import { spiffeId } from '#policy/identity/spiffe-id.ts';
 import { resourceDocument } from '#policy/resource/resource-document.ts';
-import type { SubscribeRequest, Update } from '#proto/gen/lateral/v1/discovery.ts';
+import type { KnownResource, SubscribeRequest, Update } from '#proto/gen/lateral/v1/discovery.ts';
 
 const mesh = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
 const service = (name: string) =>
@@ -20,7 +23,7 @@ const service = (name: string) =>
   });
 
 /** Streams that share turns of so few bytes that one update is on its way at a time. */
-function streams() {
+function streams(workloads?: WorkloadDirectory) {
   let nowMs = 0;
   const distribution = createPolicyDistribution(mesh);
   distribution.publish([service('a')]);
@@ -31,12 +34,12 @@ function streams() {
     metrics: createMetrics(),
     log: () => {},
     now: () => nowMs,
-    workloads: undefined,
+    workloads,
   };
   const turns = new UpdateTurns(() => nowMs, 1);
   const places = new SubscriptionPlaces(createPlaceCounts(), () => nowMs);
 
-  function open(name: string) {
+  function open(name: string, known: KnownResource[] = []) {
     const updates: Update[] = [];
     const leaving: (() => void)[] = [];
     const stream = new SidecarStream(
@@ -56,7 +59,7 @@ function streams() {
     );
     const say = (message: SubscribeRequest['message']) => stream.receive({ message });
     const workload = { name, namespace: 'shop', serviceAccount: 'orders', labels: {}, ports: [] };
-    say({ $case: 'hello', value: { workload, knownVersion: '', knownResources: [], sidecarVersion: '' } });
+    say({ $case: 'hello', value: { workload, knownVersion: '', knownResources: known, sidecarVersion: '' } });
     return {
       stream,
       updates,
@@ -108,5 +111,35 @@ t.test(
     next.stream.beat(Number.POSITIVE_INFINITY);
     stalled.beat();
     t.throws(() => stalled.stream.beat(Number.POSITIVE_INFINITY), /neither accepted nor refused in time/);
+  },
+);
+
+t.test(
+  'what a sidecar said it has is not kept once it has been answered: thousands come back after a restart',
+  async (t) => {
+    setFlagsFromString('--expose-gc');
+    const collect: () => void = runInNewContext('gc');
+    let tell = () => {};
+    const workloads: WorkloadDirectory = {
+      resolve(claimed, found) {
+        tell = () => found({ kind: 'found', workload: { ...claimed, labels: {} }, addresses: [] });
+        tell();
+        return () => {};
+      },
+    };
+    const { open } = streams(workloads);
+    function connect() {
+      const known = [{ key: 'MeshService/shop/gone', version: 'v' }];
+      const sidecar = open('first', known);
+      t.strictSame(sidecar.updates[0]?.removedKeys, ['MeshService/shop/gone']);
+      sidecar.updates.length = 0;
+      return { sidecar, known: new WeakRef(known) };
+    }
+    const { sidecar, known } = connect();
+    await new Promise((resolve) => setImmediate(resolve));
+    collect();
+    t.equal(known.deref(), undefined);
+    tell();
+    t.equal(sidecar.updates.length, 0, 'its labels may still change');
   },
 );
