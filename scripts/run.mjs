@@ -18,6 +18,7 @@ const TASKS = {
   fuzz: 'scripts/fuzz.ts',
   generate: 'scripts/generate.ts',
   image: 'scripts/image.ts',
+  'image:dockerfile': 'scripts/try-dockerfile.ts',
   check: 'scripts/check.ts',
 };
 
