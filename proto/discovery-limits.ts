@@ -20,3 +20,10 @@ export const MAX_REQUEST_BYTES = 8 * 1024 * 1024;
  * as the control plane's TLS keeps a buffer of what it ever encrypted at once, on each of thousands of connections.
  */
 export const UPDATE_WINDOW_BYTES = 16_000;
+
+/**
+ * Bytes of a request that may be on their way to the control plane, likewise: Node keeps 64 KB for what it reads from a
+ * connection, and the pages that a Hello of a thousand resources once filled stay in memory. The largest Hello takes some 200
+ * round trips.
+ */
+export const REQUEST_WINDOW_BYTES = 8_000;

@@ -1,5 +1,5 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { MAX_REQUEST_BYTES, MAX_UPDATE_BYTES } from '#proto/discovery-limits.ts';
+import { MAX_REQUEST_BYTES, MAX_UPDATE_BYTES, REQUEST_WINDOW_BYTES } from '#proto/discovery-limits.ts';
 import { AuthorityService } from '#proto/gen/lateral/v1/authority.ts';
 import { DiscoveryService } from '#proto/gen/lateral/v1/discovery.ts';
 import { ObservationService } from '#proto/gen/lateral/v1/observation.ts';
@@ -12,6 +12,7 @@ import { type ObservationServiceOptions, observationService } from '../observati
 import { type OperationsServiceOptions, operationsService } from '../operations/operations-service.ts';
 import { tapRelay } from '../operations/tap-relay.ts';
 import { replicasService } from '../replicas/replicas-service.ts';
+import { narrowRequests } from './narrow-requests.ts';
 import { type ServerIdentity, startTlsListener, type TlsListener } from './tls-listener.ts';
 
 /** Streams one connection may have open: a sidecar needs three. */
@@ -56,6 +57,7 @@ export async function startControlPlaneServer(options: ControlPlaneServerOptions
     // Nobody asks it, and it keeps a record of each connection and stream.
     'grpc.enable_channelz': 0,
   });
+  narrowRequests(server, REQUEST_WINDOW_BYTES);
   const discovery = discoveryService(options);
   const relay = tapRelay(options);
   server.addService(AuthorityService, { sign: authorityService(options) });
