@@ -148,7 +148,8 @@ export class SidecarStream {
     }
     this.#stopResolving = () => {};
     if (workloads === undefined) {
-      this.#subscribe(hello, claimed, []);
+      this.#place.share();
+      this.#subscribe(hello, claimed);
       return;
     }
     const { ports } = claimed;
@@ -156,7 +157,9 @@ export class SidecarStream {
     this.#stopResolving = workloads.resolve(claimed, (resolved) =>
       this.#attempt(() => {
         if (resolved.kind === 'refused') throw resolved.error;
-        this.#subscribe(greeting, { ...resolved.workload, ports }, resolved.addresses);
+        const workload = { ...resolved.workload, ports };
+        if (this.#subscription === undefined) this.#takePlace(workload, resolved.addresses);
+        this.#subscribe(greeting, workload);
         // The versions of a whole mesh, of each sidecar that comes back after a restart: read, and kept no longer.
         greeting = { ...greeting, knownResources: [] };
         this.#show();
@@ -167,11 +170,10 @@ export class SidecarStream {
   }
 
   /** Begins the subscription, or goes on with it for a workload whose labels have changed. */
-  #subscribe(hello: Hello, workload: WorkloadWithPorts, addresses: readonly string[]): void {
+  #subscribe(hello: Hello, workload: WorkloadWithPorts): void {
     const { distribution, registry, log, now } = this.#context;
     if (this.#status !== undefined) registry.remove(this.#status);
     const isNew = this.#subscription === undefined;
-    if (isNew) this.#takePlace(workload, addresses);
     this.#subscription ??= new Subscription(
       hello,
       workload,

@@ -25,11 +25,10 @@ export function createPlaceCounts(): PlaceCounts {
 
 /** One stream's place. */
 export interface Place {
-  /**
-   * Makes it the place of a workload of the identity; a stream that had it is ended by its `end`. Throws CallRefusal.
-   * `addresses`: where the workload is known to be; none: that is not known.
-   */
+  /** Makes it the place of a known workload of the identity; a stream that had it is ended by its `end`. Throws CallRefusal. */
   take(claim: Claim): void;
+  /** Makes it a place among those of the identity, by a name that nobody but the caller vouches for. */
+  share(): void;
   leave(): void;
 }
 
@@ -38,6 +37,7 @@ export interface Claim {
   readonly workload: string;
   /** `ADDRESS:PORT`. */
   readonly peer: string;
+  /** Where the workload is known to be; none: that is not known yet. */
   readonly addresses: readonly string[];
   /** Ends the stream: another has its place. */
   readonly end: (refusal: CallRefusal) => void;
@@ -56,9 +56,10 @@ interface Holder {
 }
 
 /**
- * Who may hold a stream: one a workload, so many an identity, so many in all. Of two streams of one workload the newer stays,
- * since the older is mostly one whose end was not heard of. Where a workload's addresses are known, a stream from
- * there is never ended for one from elsewhere: the certificate proves the identity, which its other pods have too.
+ * Who may hold a stream: one a known workload, so many an identity, so many in all. Of two streams of one workload the newer
+ * stays, since the older is mostly one whose end was not heard of. Where a workload's addresses are known, a stream from there
+ * is never ended for one from elsewhere: the certificate proves the identity, which its other pods have too. Outside of Kubernetes a
+ * name is what its owner calls it, perhaps on many machines alike: there it takes no place from anybody.
  */
 export class SubscriptionPlaces {
   readonly #counts: PlaceCounts;
@@ -95,17 +96,23 @@ export class SubscriptionPlaces {
 
   #place(identity: string, crowd: Crowd): Place {
     let key: string | undefined;
-    let hasLeft = false;
+    let [isNamed, hasLeft] = [false, false];
+    const share = () => {
+      if (isNamed || hasLeft) return;
+      isNamed = true;
+      crowd.unnamed -= 1;
+    };
     const place: Place = {
+      share,
       take: (claim) => {
-        if (hasLeft || key !== undefined) return;
+        if (hasLeft || isNamed) return;
         const wanted = `${identity} ${claim.workload}`;
         const holder = this.#holders.get(wanted);
         const tookAtMs = holder === undefined ? undefined : this.#now();
         if (holder !== undefined) this.#requireRight(claim, holder);
         this.#holders.set(wanted, { place, claim, tookAtMs });
         key = wanted;
-        crowd.unnamed -= 1;
+        share();
         if (holder === undefined) return;
         this.#counts.replaced += 1;
         const reason = `a newer stream of ${claim.workload}, from ${claim.peer}, has its place: two sidecars of one name?`;
@@ -116,8 +123,8 @@ export class SubscriptionPlaces {
         hasLeft = true;
         this.#streams -= 1;
         crowd.streams -= 1;
-        if (key === undefined) crowd.unnamed -= 1;
-        else if (this.#holders.get(key)?.place === place) this.#holders.delete(key);
+        if (!isNamed) crowd.unnamed -= 1;
+        if (key !== undefined && this.#holders.get(key)?.place === place) this.#holders.delete(key);
         if (crowd.streams === 0) this.#crowds.delete(identity);
       },
     };

@@ -79,6 +79,19 @@ t.test('a stream from the address of its Pod is not ended for one from elsewhere
   t.equal(ended.length, 2, 'its own newer stream has the place');
 });
 
+t.test('a name that only its owner vouches for takes no place from anybody', async (t) => {
+  const { places, open, counts, ended } = setUp();
+  const shared = Array.from({ length: MAX_UNNAMED_OF_IDENTITY + 1 }, () => {
+    const place = places.open(ORDERS);
+    place.share();
+    return place;
+  });
+  open('shop/orders-1');
+  for (const place of shared) place.leave();
+  t.strictSame(ended, []);
+  t.equal(counts.refused.total + counts.refused.identity + counts.refused.unnamed, 0);
+});
+
 t.test('an identity that has taken all it may leaves room for others', async (t) => {
   const { open, counts } = setUp();
   const held = Array.from({ length: MAX_SUBSCRIPTIONS_OF_IDENTITY }, (_, index) => open(`shop/o-${index}`));

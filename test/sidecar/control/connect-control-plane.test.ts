@@ -2,16 +2,21 @@ import { X509Certificate } from 'node:crypto';
 import { chmod, copyFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import t, { type Test } from 'tap';
+import { createAuthority } from '#control-plane/authority/authority.ts';
+import { openAuthorityDirectory } from '#control-plane/authority/authority-directory.ts';
+import { issueControlPlaneCertificate } from '#control-plane/authority/control-plane-certificate.ts';
 import type { Snapshot } from '#policy/resource-set.ts';
 import { AuthorityService } from '#proto/gen/lateral/v1/authority.ts';
+import { DiscoveryService } from '#proto/gen/lateral/v1/discovery.ts';
 import { MAX_BUFFERED_DECISIONS } from '#sidecar/control/decision-tally.ts';
 import { SnapshotRefused } from '#sidecar/policy/policy-source.ts';
 import {
   allowPolicy,
   ControlPlaneFixture,
   eventually,
+  MESH,
   SidecarFixture,
 } from '../../control-plane/control-plane-fixture.ts';
 
@@ -293,32 +298,45 @@ t.test('the certificate is renewed at half of its life, with a new key, and the 
   t.match(fixture.events.filter(({ event }) => event === 'certificate_signed').at(-1)?.fields, { by: 'certificate' });
 });
 
-t.test(
-  'of two sidecars of one name the newer is served, and the older says why and does not fight for it',
-  async (t) => {
-    const fixture = await controlPlane(t);
-    const tokenFile = await fixture.token({ isReusable: true });
-    const [older, newer] = [new SidecarFixture(fixture), new SidecarFixture(fixture)];
-    const policies = taker();
-    for (const [sidecar, { apply }] of [
-      [older, policies],
-      [newer, taker()],
-    ] as const) {
-      const connection = await sidecar.connect({ tokenFile });
-      t.teardown(() => connection.close());
-      await connection.policies.start(apply);
-    }
-    const told = ({ events }: SidecarFixture) => events.filter(({ event }) => event === 'workload_name_taken');
-    await eventually('it came again', () => told(older).length >= 2, 10_000);
-    t.match(told(older), [
-      { fields: { reason: /a newer stream of shop\/orders-1/ } },
-      { fields: { reason: /two sidecars of one name/ } },
-    ]);
-    t.ok(told(older).every(({ fields }) => Number(fields['retryInMs']) >= 250));
-    t.strictSame(told(newer), []);
-    t.equal(policies.applied.length, 1, 'what it has stays in force');
-  },
-);
+t.test('a sidecar whose place another has says so, keeps what it has, and comes back ever more slowly', async (t) => {
+  const fixture = await controlPlane(t);
+  const stateDirectory = join(fixture.directory, 'state-orders');
+  const trustBundlePem = fixture.running?.trustBundlePem ?? '';
+  const first = await new SidecarFixture(fixture).connect({ tokenFile: await fixture.token(), stateDirectory });
+  await first.policies.start(taker().apply);
+  await first.close();
+  const address = await taken(t, fixture);
+  const sidecar = new SidecarFixture(fixture);
+  const connection = await sidecar.connect({ stateDirectory, trustBundlePem, address });
+  t.teardown(() => connection.close());
+  const { applied, apply } = taker();
+  await connection.policies.start(apply);
+  const told = () => sidecar.events.filter(({ event }) => event === 'workload_name_taken');
+  await eventually('it came again', () => told().length >= 3, 20_000);
+  t.match(told()[0]?.fields, { reason: /a newer stream has its place/ });
+  t.ok(told().every(({ fields }) => Number(fields['retryInMs']) >= 250));
+  t.equal(applied.length, 1, 'what it has stays in force');
+});
+
+/** A control plane of the mesh that ends each stream since another has its place; its address. */
+async function taken(t: Test, fixture: ControlPlaneFixture): Promise<string> {
+  const { authority: kept } = fixture.configuration;
+  if (kept.kind !== 'directory') throw new Error('no directory');
+  const material = await openAuthorityDirectory(kept.directory, MESH, Date.now());
+  const authority = createAuthority(material, { leafLifetimeMs: 60_000, now: Date.now });
+  const { certificateChainPem, privateKeyPem } = issueControlPlaneCertificate(authority, MESH);
+  const server = new Server();
+  server.addService(DiscoveryService, {
+    subscribe: (call: { emit(event: 'error', error: unknown): void }) =>
+      call.emit('error', { code: status.ALREADY_EXISTS, details: 'a newer stream has its place' }),
+  });
+  const credentials = ServerCredentials.createSsl(null, [
+    { private_key: Buffer.from(privateKeyPem), cert_chain: Buffer.from(certificateChainPem) },
+  ]);
+  const port = await promisify(server.bindAsync.bind(server))('127.0.0.1:0', credentials);
+  t.teardown(() => server.forceShutdown());
+  return `127.0.0.1:${port}`;
+}
 
 t.test('decisions and counts reach the control plane', async (t) => {
   const fixture = await controlPlane(t);
