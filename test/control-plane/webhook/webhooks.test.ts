@@ -38,7 +38,7 @@ t.test(
   async (t) => {
     const api = await installed(t);
     const { events, running } = await startedReplica(t, api);
-    await until(() => api.writes.length === 3);
+    await until(() => events.length === 4);
     t.same(api.writes, [SECRET, INJECTOR, VALIDATOR]);
     t.match(api.get(SECRET), { type: 'Opaque', metadata: { labels: { chart: 'lateral' } } });
     t.equal(caBundle(api, INJECTOR), caBundle(api, VALIDATOR));
