@@ -1,6 +1,7 @@
 // How a change in the cluster reaches 2,000 sidecars: 1,000 Services, two pods each, a policy each, from a server that
 // speaks list and watch. The control plane runs from a bundle, as it does where it is installed.
-// Run: node scripts/bench/cluster-scale.ts [SERVICES] [SIDECARS] [ROUNDS]. Prints one JSON line a measure.
+// Run: node scripts/bench/cluster-scale.ts [SERVICES] [SIDECARS] [ROUNDS] [new|returning]. Prints one JSON line a measure.
+// Sidecars that return list the Services that they have, all of other versions.
 import { fork, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
@@ -192,6 +193,7 @@ const clients = fork(besides('cluster-sidecars.ts'), [
   `${directory}/ca`,
   String(SERVICES),
   String(SIDECARS),
+  process.argv[5] ?? 'new',
 ]);
 const told: ((count: number) => void)[] = [];
 let updates = 0;

@@ -8,7 +8,7 @@ import { certificatesToPem } from '../../policy/x509/pem.ts';
 import { UPDATE_WINDOW_BYTES } from '../../proto/discovery-limits.ts';
 import { DiscoveryService } from '../../proto/gen/lateral/v1/discovery.ts';
 
-const [address = '', authorityDirectory = '', services = '', sidecars = ''] = process.argv.slice(2);
+const [address = '', authorityDirectory = '', services = '', sidecars = '', coming = 'new'] = process.argv.slice(2);
 const NAMESPACES = 50;
 /** Handshakes under way at a time. */
 const CONCURRENT = 50;
@@ -21,6 +21,14 @@ const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256
 const subjectPublicKeyInfo = publicKey.export({ type: 'spki', format: 'der' });
 const key = Buffer.from(privateKey.export({ type: 'pkcs8', format: 'pem' }));
 const roots = Buffer.from(authority.trustBundlePem);
+const FORMER_VERSION = '0'.repeat(32);
+const knownResources =
+  coming === 'new'
+    ? []
+    : Array.from({ length: Number(services) }, (_, service) => ({
+        key: `MeshService/ns-${service % NAMESPACES}/s${service}`,
+        version: FORMER_VERSION,
+      }));
 let updates = 0;
 let isTold = true;
 
@@ -57,8 +65,8 @@ function connect(index: number): Promise<void> {
         $case: 'hello',
         value: {
           workload: { name, namespace, serviceAccount, labels: {}, ports: [8080] },
-          knownVersion: '',
-          knownResources: [],
+          knownVersion: coming === 'new' ? '' : FORMER_VERSION,
+          knownResources,
           sidecarVersion: `bench-${randomBytes(2).toString('hex')}`,
         },
       },
