@@ -49,7 +49,9 @@ try {
     const own = join(folder, `image-${architecture}`);
     const words = [join(source, 'scripts/image.ts'), '--arch', architecture, own];
     runProgram(process.execPath, words, { env: { ...process.env, SOURCE_DATE_EPOCH: EPOCH } });
-    runProgram('diff', ['--recursive', '--no-dereference', '--brief', own, root]);
+    const compared = spawnSync('diff', ['--recursive', '--no-dereference', '--brief', own, root], { encoding: 'utf8' });
+    if (compared.status !== 0)
+      throw new Error(`it differs from the Dockerfile's:\n${compared.stdout}${compared.stderr}`);
     tryImage(architecture, own);
   }
   say('both images are as without an engine, and run');

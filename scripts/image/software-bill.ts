@@ -20,7 +20,10 @@ interface Bill {
 /** The bill of materials (CycloneDX 1.5, JSON): what npm installs for the program, Node among it, and Debian's packages. */
 export function softwareBill(source: string, packages: readonly DebianPackage[], release: string, time: Date): string {
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
-  const text = runProgram(npm, ['sbom', '--sbom-format', 'cyclonedx'], { cwd: source }).toString();
+  // by the lock: what stands in node_modules differs with how it was installed
+  const text = runProgram(npm, ['sbom', '--sbom-format', 'cyclonedx', '--package-lock-only'], {
+    cwd: source,
+  }).toString();
   const bill: Bill = JSON.parse(text);
   leaveOutDevelopment(bill);
   // what differs from build to build is left out, so that equal images have equal bills
