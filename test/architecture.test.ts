@@ -15,6 +15,16 @@ const ARROWS: { readonly [folder: string]: readonly string[] } = {
   cli: ['sidecar', 'control-plane', 'policy', 'proto', 'files'],
 };
 
+/** Which folders of `control-plane/kubernetes` a folder there may import from, beside the files at its top. */
+const KUBERNETES_ARROWS: { readonly [folder: string]: readonly string[] } = {
+  client: [],
+  resources: [],
+  cluster: ['resources'],
+  watch: ['client', 'resources', 'cluster'],
+  identity: ['client', 'watch'],
+  status: ['client', 'resources', 'cluster', 'watch'],
+};
+
 /** Node modules that would make the law depend on the world. */
 const IMPURE = /^node:(fs|net|http|https|http2|tls|dgram|child_process|worker_threads|timers|os|process)/;
 
@@ -48,6 +58,21 @@ for (const [folder, allowed] of Object.entries(ARROWS)) {
             target !== undefined && target !== 'package.json' && target !== folder && !allowed.includes(target),
         )
         .map(({ specifier }) => `${path} imports ${specifier}`),
+    );
+    t.strictSame(strays, []);
+  });
+}
+
+for (const [folder, allowed] of Object.entries(KUBERNETES_ARROWS)) {
+  const place = `control-plane/kubernetes/${folder}`;
+  t.test(`${place} imports from ${['itself', ...allowed].join(', ')} only`, async (t) => {
+    const strays = sources(place).flatMap((path) =>
+      importsOf(path).flatMap((specifier) => {
+        const to = specifier.startsWith('.') ? normalize(join(dirname(path), specifier)) : specifier.slice(1);
+        const [, inner] = /^control-plane\/kubernetes\/([^/]+)\//.exec(to) ?? [];
+        const isFine = inner === undefined || inner === folder || allowed.includes(inner);
+        return isFine ? [] : [`${path} imports ${specifier}`];
+      }),
     );
     t.strictSame(strays, []);
   });

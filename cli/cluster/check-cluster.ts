@@ -1,12 +1,12 @@
-import type { ClusterState } from '#control-plane/kubernetes/cluster-state.ts';
+import type { ClusterState } from '#control-plane/kubernetes/cluster/cluster-state.ts';
 import {
   judge,
   judgeObject,
   NO_SELECTOR,
   type ObjectPlace,
   selectorOf,
-} from '#control-plane/kubernetes/judge-object.ts';
-import type { MeshObject } from '#control-plane/kubernetes/mesh-objects.ts';
+} from '#control-plane/kubernetes/resources/judge-object.ts';
+import type { MeshObject } from '#control-plane/kubernetes/resources/mesh-objects.ts';
 import { compareProblems, type Problem } from '#policy/problem.ts';
 import type { Manifests } from './manifest-objects.ts';
 import type { ReadCluster } from './read-cluster.ts';

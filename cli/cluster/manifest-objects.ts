@@ -1,5 +1,5 @@
-import type { ObjectPlace } from '#control-plane/kubernetes/judge-object.ts';
-import { type MeshObject, meshObjectOf } from '#control-plane/kubernetes/mesh-objects.ts';
+import type { ObjectPlace } from '#control-plane/kubernetes/resources/judge-object.ts';
+import { type MeshObject, meshObjectOf } from '#control-plane/kubernetes/resources/mesh-objects.ts';
 import { givenOf, placedDocuments } from '#policy/load-resources.ts';
 import type { Problem } from '#policy/problem.ts';
 import { problemAt } from '#policy/resource/sourced-resource.ts';

@@ -1,4 +1,4 @@
-import type { ReflectorState } from '#control-plane/kubernetes/reflector.ts';
+import type { ReflectorState } from '#control-plane/kubernetes/watch/reflector.ts';
 
 /** What is known of reading one collection. */
 export type Reading = Pick<ReflectorState, 'name' | 'isSynced' | 'error'>;

@@ -1,6 +1,6 @@
 import { createPolicyDistribution } from '#control-plane/discovery/policy-distribution.ts';
 import { KubernetesClient } from '#control-plane/kubernetes/client/kubernetes-client.ts';
-import type { ClusterState } from '#control-plane/kubernetes/cluster-state.ts';
+import type { ClusterState } from '#control-plane/kubernetes/cluster/cluster-state.ts';
 import { KubernetesSource } from '#control-plane/kubernetes/kubernetes-source.ts';
 import { createMetrics } from '#control-plane/status/metrics.ts';
 import type { ConfigMapFiles } from '../offline/config-map-files.ts';

@@ -2,7 +2,7 @@ import { CONTROL_PLANE_CONFIGURATION, DEFAULT_CLUSTER_DOMAIN } from '#control-pl
 import { metadataOf, recordsOf } from '#control-plane/kubernetes/api-object.ts';
 import { ApiError } from '#control-plane/kubernetes/client/api-error.ts';
 import type { KubernetesClient } from '#control-plane/kubernetes/client/kubernetes-client.ts';
-import { configMapDataOf } from '#control-plane/kubernetes/cluster-objects.ts';
+import { configMapDataOf } from '#control-plane/kubernetes/cluster/cluster-objects.ts';
 import { readConfiguration } from '#policy/configuration/read-configuration.ts';
 import type { MeshDefaultsSpec } from '#policy/resource/kinds/mesh-defaults.ts';
 import { isRecord } from '#policy/schema/schema.ts';

@@ -1,5 +1,5 @@
 import { type JsonObject, objectAt, textAt, textsAt } from '#control-plane/injection/json-object.ts';
-import type { ConfigMapText } from '#control-plane/kubernetes/cluster-view.ts';
+import type { ConfigMapText } from '#control-plane/kubernetes/resources/cluster-view.ts';
 import type { PlacedDocument } from '#policy/load-resources.ts';
 import type { Problem } from '#policy/problem.ts';
 import type { NamedDocuments } from '#policy/resource/read-resource.ts';

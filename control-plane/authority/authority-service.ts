@@ -7,7 +7,7 @@ import type { EventLog } from '../event-log.ts';
 import { bearerToken } from '../grpc/bearer-token.ts';
 import { type AuthenticatedCall, certificateOfCaller } from '../grpc/certificate-of-caller.ts';
 import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
-import type { ReviewToken } from '../kubernetes/token-review.ts';
+import type { ReviewToken } from '../kubernetes/identity/token-review.ts';
 import { addressOfPeer } from '../listener/plain-address.ts';
 import type { ControlPlaneMetrics } from '../status/metrics.ts';
 import { parseJoinToken } from '../tokens/join-token.ts';

@@ -7,15 +7,15 @@ import type { EventLog } from '../event-log.ts';
 import type { SourceStatus } from '../source/source-status.ts';
 import type { ControlPlaneMetrics } from '../status/metrics.ts';
 import type { KubernetesClient } from './client/kubernetes-client.ts';
-import { clusterPodOf, clusterServiceOf, endpointSliceOf } from './cluster-objects.ts';
-import { ClusterState } from './cluster-state.ts';
-import type { ConfigMapText } from './cluster-view.ts';
-import { type Coalesced, coalesce } from './coalesce.ts';
-import { ConfigMapWatch } from './config-map-watch.ts';
-import { MeshKindWatch } from './mesh-kind-watch.ts';
-import type { MeshObject } from './mesh-objects.ts';
-import { podDirectory } from './pod-directory.ts';
-import { Reflector, type ReflectorState, type WatchedCollection } from './reflector.ts';
+import { clusterPodOf, clusterServiceOf, endpointSliceOf } from './cluster/cluster-objects.ts';
+import { ClusterState } from './cluster/cluster-state.ts';
+import { podDirectory } from './cluster/pod-directory.ts';
+import type { ConfigMapText } from './resources/cluster-view.ts';
+import type { MeshObject } from './resources/mesh-objects.ts';
+import { type Coalesced, coalesce } from './watch/coalesce.ts';
+import { ConfigMapWatch } from './watch/config-map-watch.ts';
+import { MeshKindWatch } from './watch/mesh-kind-watch.ts';
+import { Reflector, type ReflectorState, type WatchedCollection } from './watch/reflector.ts';
 
 /** Changes that come together are applied together: once it is quiet for this long, */
 export const QUIET_MS = 50;

@@ -7,14 +7,14 @@ import type { SidecarRegistry } from '../discovery/sidecar-registry.ts';
 import type { EventLog } from '../event-log.ts';
 import type { ServerIdentity } from '../grpc/tls-listener.ts';
 import { askReplicas } from '../replicas/ask-replicas.ts';
-import { AuthorityKeeper } from './authority-keeper.ts';
 import { type ApiConnection, openApiConnection } from './client/api-connection.ts';
 import { KubernetesClient } from './client/kubernetes-client.ts';
+import { AuthorityKeeper } from './identity/authority-keeper.ts';
+import { KubernetesSecret } from './identity/secret.ts';
+import { createTokenReview, type ReviewToken } from './identity/token-review.ts';
 import { KubernetesSource, type KubernetesSourceOptions } from './kubernetes-source.ts';
 import { Leadership } from './lease.ts';
-import { KubernetesSecret } from './secret.ts';
-import { StatusWriter } from './status-writer.ts';
-import { createTokenReview, type ReviewToken } from './token-review.ts';
+import { StatusWriter } from './status/status-writer.ts';
 
 /** The Service of the control plane, and its port that replicas reach each other by. */
 const CONTROL_PLANE_SERVICE = 'lateral-control-plane';

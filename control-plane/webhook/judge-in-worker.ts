@@ -1,5 +1,5 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import type { ClusterView } from '../kubernetes/cluster-view.ts';
+import type { ClusterView } from '../kubernetes/resources/cluster-view.ts';
 import { answerOf, type Question } from './remote-view.ts';
 import type { Judgement } from './validate-review.ts';
 

@@ -2,7 +2,7 @@ import { enableCompileCache } from 'node:module';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 
 enableCompileCache(); // before the readers are loaded
-const { judgeObject } = await import('../kubernetes/judge-object.ts');
+const { judgeObject } = await import('../kubernetes/resources/judge-object.ts');
 const { remoteView } = await import('./remote-view.ts');
 
 /** Given by judge-in-worker.ts. */

@@ -1,8 +1,8 @@
 import type { JsonObject } from '../injection/json-object.ts';
 import { objectAt, textAt } from '../injection/json-object.ts';
-import type { ClusterView } from '../kubernetes/cluster-view.ts';
-import { judgeObject, shownName } from '../kubernetes/judge-object.ts';
-import { isTooDeep } from '../kubernetes/object-document.ts';
+import type { ClusterView } from '../kubernetes/resources/cluster-view.ts';
+import { judgeObject, shownName } from '../kubernetes/resources/judge-object.ts';
+import { isTooDeep } from '../kubernetes/resources/object-document.ts';
 import { JudgeInWorker, TooLargeToJudge } from './judge-in-worker.ts';
 import { ReviewQueue, WORKER_BUDGET } from './review-queue.ts';
 import type { Judgement } from './validate-review.ts';

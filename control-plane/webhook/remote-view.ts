@@ -1,7 +1,7 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { bearsOn } from '#policy/resource/analyse-resource-set.ts';
 import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
-import type { ClusterView } from '../kubernetes/cluster-view.ts';
+import type { ClusterView } from '../kubernetes/resources/cluster-view.ts';
 
 /** What a worker asks of the main thread's view: a member of ClusterView by its name, and its arguments. */
 export type Question = {

@@ -1,6 +1,6 @@
 import type { EventLog } from '../event-log.ts';
 import type { InjectionSettings } from '../injection/injection-configuration.ts';
-import type { StoredSecret } from '../kubernetes/secret.ts';
+import type { StoredSecret } from '../kubernetes/identity/secret.ts';
 import type { JudgeObject } from './validate-review.ts';
 
 /** The Secret of the webhooks' certificate; a KubernetesSecret is one. */

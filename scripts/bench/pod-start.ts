@@ -5,7 +5,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { openApiConnection } from '#control-plane/kubernetes/client/api-connection.ts';
 import { KubernetesClient } from '#control-plane/kubernetes/client/kubernetes-client.ts';
-import { Reflector } from '#control-plane/kubernetes/reflector.ts';
+import { Reflector } from '#control-plane/kubernetes/watch/reflector.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 
 const ROUNDS = Number(process.argv[2] ?? 10);

@@ -1,6 +1,6 @@
-import { clusterPodOf, clusterServiceOf, endpointSliceOf } from '#control-plane/kubernetes/cluster-objects.ts';
-import { ClusterState, type ClusterStateOptions } from '#control-plane/kubernetes/cluster-state.ts';
-import { meshObjectOf } from '#control-plane/kubernetes/mesh-objects.ts';
+import { clusterPodOf, clusterServiceOf, endpointSliceOf } from '#control-plane/kubernetes/cluster/cluster-objects.ts';
+import { ClusterState, type ClusterStateOptions } from '#control-plane/kubernetes/cluster/cluster-state.ts';
+import { meshObjectOf } from '#control-plane/kubernetes/resources/mesh-objects.ts';
 import { readDocuments } from '#policy/snapshot/read-documents.ts';
 import { MESH } from '../control-plane-fixture.ts';
 

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { judgeObject } from '#control-plane/kubernetes/judge-object.ts';
+import { judgeObject } from '#control-plane/kubernetes/resources/judge-object.ts';
 import { type RunningControlPlane, startControlPlane } from '#control-plane/start-control-plane.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { type ControlPlaneConnection, connectControlPlane } from '#sidecar/control/connect-control-plane.ts';

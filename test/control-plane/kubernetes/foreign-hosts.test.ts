@@ -1,8 +1,8 @@
 import t from 'tap';
-import { clusterPodOf, clusterServiceOf, endpointSliceOf } from '#control-plane/kubernetes/cluster-objects.ts';
-import { ClusterState } from '#control-plane/kubernetes/cluster-state.ts';
-import { judgeObject } from '#control-plane/kubernetes/judge-object.ts';
-import { meshObjectOf } from '#control-plane/kubernetes/mesh-objects.ts';
+import { clusterPodOf, clusterServiceOf, endpointSliceOf } from '#control-plane/kubernetes/cluster/cluster-objects.ts';
+import { ClusterState } from '#control-plane/kubernetes/cluster/cluster-state.ts';
+import { judgeObject } from '#control-plane/kubernetes/resources/judge-object.ts';
+import { meshObjectOf } from '#control-plane/kubernetes/resources/mesh-objects.ts';
 import { compileServices } from '#policy/mesh/compile-services.ts';
 import { readDocuments } from '#policy/snapshot/read-documents.ts';
 import { MESH } from '../control-plane-fixture.ts';

@@ -2,7 +2,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';
 import type { AuthorityMaterial } from '#control-plane/authority/authority-material.ts';
 import { KubernetesClient } from '#control-plane/kubernetes/client/kubernetes-client.ts';
-import { FormerAuthorities } from '#control-plane/kubernetes/former-authorities.ts';
+import { FormerAuthorities } from '#control-plane/kubernetes/identity/former-authorities.ts';
 import { Kubernetes } from '#control-plane/kubernetes/open-kubernetes.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { listen, portOf } from '../../support/free-ports.ts';

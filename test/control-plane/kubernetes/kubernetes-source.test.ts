@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { createPolicyDistribution } from '#control-plane/discovery/policy-distribution.ts';
-import { MAX_CONFIG_MAPS_PER_NAMESPACE } from '#control-plane/kubernetes/config-map-watch.ts';
 import { KubernetesSource } from '#control-plane/kubernetes/kubernetes-source.ts';
+import { MAX_CONFIG_MAPS_PER_NAMESPACE } from '#control-plane/kubernetes/watch/config-map-watch.ts';
 import { createMetrics } from '#control-plane/status/metrics.ts';
 import { type Event, eventually, MESH } from '../control-plane-fixture.ts';
 import { FakeApiServer } from './fake-api-server.ts';

@@ -1,7 +1,7 @@
 import t from 'tap';
-import type { ConfigMapText } from '#control-plane/kubernetes/cluster-view.ts';
-import { conditionsOf, workloadsOf } from '#control-plane/kubernetes/conditions.ts';
-import type { JudgedResource } from '#control-plane/kubernetes/mesh-resources.ts';
+import type { ConfigMapText } from '#control-plane/kubernetes/resources/cluster-view.ts';
+import type { JudgedResource } from '#control-plane/kubernetes/resources/mesh-resources.ts';
+import { conditionsOf, workloadsOf } from '#control-plane/kubernetes/status/conditions.ts';
 import { MESH } from '../control-plane-fixture.ts';
 import { TestCluster } from './cluster-fixture.ts';
 

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { clusterPodOf, clusterServiceOf, endpointSliceOf } from '#control-plane/kubernetes/cluster-objects.ts';
-import { meshServicesOf } from '#control-plane/kubernetes/mesh-service-of.ts';
-import { portProtocol } from '#control-plane/kubernetes/port-protocol.ts';
+import { clusterPodOf, clusterServiceOf, endpointSliceOf } from '#control-plane/kubernetes/cluster/cluster-objects.ts';
+import { meshServicesOf } from '#control-plane/kubernetes/cluster/mesh-service-of.ts';
+import { portProtocol } from '#control-plane/kubernetes/cluster/port-protocol.ts';
 import { readDocuments } from '#policy/snapshot/read-documents.ts';
 import { MESH } from '../control-plane-fixture.ts';
 

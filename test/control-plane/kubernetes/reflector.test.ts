@@ -1,7 +1,7 @@
 import { createServer, type ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';
 import { KubernetesClient } from '#control-plane/kubernetes/client/kubernetes-client.ts';
-import { Reflector } from '#control-plane/kubernetes/reflector.ts';
+import { Reflector } from '#control-plane/kubernetes/watch/reflector.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
 import { eventually } from '../control-plane-fixture.ts';
 

@@ -1,6 +1,7 @@
 import t from 'tap';
-import { conditionsOf, workloadsOf } from '#control-plane/kubernetes/conditions.ts';
-import { STATUS_FORMS, type StatusFields } from '#control-plane/kubernetes/status-forms.ts';
+import { conditionsOf, workloadsOf } from '#control-plane/kubernetes/status/conditions.ts';
+import type { StatusFields } from '#control-plane/kubernetes/status/status-form.ts';
+import { STATUS_FORMS } from '#control-plane/kubernetes/status/status-forms.ts';
 import type { ProgrammedCount } from '#control-plane/replicas/programmed-counts.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { MESH } from '../control-plane-fixture.ts';

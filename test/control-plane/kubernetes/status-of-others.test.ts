@@ -1,9 +1,9 @@
 import t from 'tap';
 import { createSidecarRegistry } from '#control-plane/discovery/sidecar-registry.ts';
 import { isConflict } from '#control-plane/kubernetes/client/api-error.ts';
-import { MeshKindWatch } from '#control-plane/kubernetes/mesh-kind-watch.ts';
-import { type MeshObject, meshObjectOf } from '#control-plane/kubernetes/mesh-objects.ts';
-import { StatusWriter } from '#control-plane/kubernetes/status-writer.ts';
+import { type MeshObject, meshObjectOf } from '#control-plane/kubernetes/resources/mesh-objects.ts';
+import { StatusWriter } from '#control-plane/kubernetes/status/status-writer.ts';
+import { MeshKindWatch } from '#control-plane/kubernetes/watch/mesh-kind-watch.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { skip as noHelm } from '../../helm/helm-template.ts';
 import { noApiServer } from '../../support/api-server.ts';

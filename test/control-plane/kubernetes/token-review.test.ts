@@ -2,9 +2,9 @@ import { createServer } from 'node:http';
 import { status } from '@grpc/grpc-js';
 import t, { type Test } from 'tap';
 import { KubernetesClient } from '#control-plane/kubernetes/client/kubernetes-client.ts';
-import { MAX_REVIEWS, MAX_WAITING_REVIEWS } from '#control-plane/kubernetes/review-turns.ts';
-import { CREDIT_INTERVAL_MS, MAX_TOKENS_OF_ADDRESS } from '#control-plane/kubernetes/token-credit.ts';
-import { createTokenReview, REFUSAL_KEPT_MS } from '#control-plane/kubernetes/token-review.ts';
+import { MAX_REVIEWS, MAX_WAITING_REVIEWS } from '#control-plane/kubernetes/identity/review-turns.ts';
+import { CREDIT_INTERVAL_MS, MAX_TOKENS_OF_ADDRESS } from '#control-plane/kubernetes/identity/token-credit.ts';
+import { createTokenReview, REFUSAL_KEPT_MS } from '#control-plane/kubernetes/identity/token-review.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
 import { eventually } from '../control-plane-fixture.ts';
 

@@ -1,7 +1,7 @@
 import t from 'tap';
-import type { Condition } from '#control-plane/kubernetes/conditions.ts';
-import { type MeshObject, meshObjectOf } from '#control-plane/kubernetes/mesh-objects.ts';
-import { WrittenStatuses } from '#control-plane/kubernetes/written-statuses.ts';
+import { type MeshObject, meshObjectOf } from '#control-plane/kubernetes/resources/mesh-objects.ts';
+import type { Condition } from '#control-plane/kubernetes/status/conditions.ts';
+import { WrittenStatuses } from '#control-plane/kubernetes/status/written-statuses.ts';
 
 const KIND = { group: 'security.istio.io', version: 'v1', kind: 'PeerAuthentication', plural: 'peerauthentications' };
 

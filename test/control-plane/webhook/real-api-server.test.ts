@@ -5,7 +5,7 @@ import { parse } from 'yaml';
 import { injectPod } from '#control-plane/injection/inject-pod.ts';
 import type { InjectionSettings } from '#control-plane/injection/injection-configuration.ts';
 import { type JsonObject, objectAt, objectsAt, textAt } from '#control-plane/injection/json-object.ts';
-import { KubernetesSecret } from '#control-plane/kubernetes/secret.ts';
+import { KubernetesSecret } from '#control-plane/kubernetes/identity/secret.ts';
 import { startWebhooks } from '#control-plane/webhook/start-webhooks.ts';
 import { CERTIFICATE_SECRET } from '#control-plane/webhook/webhook-options.ts';
 import { webhookRegistrations } from '#control-plane/webhook/webhook-registrations.ts';

@@ -2,7 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import { request } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import type { Test } from 'tap';
-import { KubernetesSecret } from '#control-plane/kubernetes/secret.ts';
+import { KubernetesSecret } from '#control-plane/kubernetes/identity/secret.ts';
 import { type RunningWebhooks, startWebhooks } from '#control-plane/webhook/start-webhooks.ts';
 import type { JudgeObject } from '#control-plane/webhook/validate-review.ts';
 import { CERTIFICATE_SECRET, webhookNames } from '#control-plane/webhook/webhook-options.ts';

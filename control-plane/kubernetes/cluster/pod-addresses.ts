@@ -1,5 +1,5 @@
 import { canonicalAddress } from '#policy/mesh/canonical-address.ts';
-import { objectKey } from './api-object.ts';
+import { objectKey } from '../api-object.ts';
 import type { ClusterPod } from './cluster-objects.ts';
 
 type PodName = Pick<ClusterPod, 'namespace' | 'name'>;

@@ -1,8 +1,8 @@
 import { status } from '@grpc/grpc-js';
 import type { Workload } from '#policy/workload-policy.ts';
-import type { WorkloadDirectory } from '../discovery/workload-directory.ts';
-import { CallRefusal } from '../grpc/refuse-call.ts';
-import { objectKey } from './api-object.ts';
+import type { WorkloadDirectory } from '../../discovery/workload-directory.ts';
+import { CallRefusal } from '../../grpc/refuse-call.ts';
+import { objectKey } from '../api-object.ts';
 import type { ClusterPod } from './cluster-objects.ts';
 import type { ClusterPods } from './cluster-pods.ts';
 

@@ -8,13 +8,13 @@ import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import { DocumentMemory } from '#policy/snapshot/document-memory.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
-import { objectKey } from './api-object.ts';
+import { objectKey } from '../api-object.ts';
+import type { AddressOwner, ClusterView, ConfigMapText, HostClaim } from '../resources/cluster-view.ts';
+import type { MeshObject } from '../resources/mesh-objects.ts';
+import { MeshResources } from '../resources/mesh-resources.ts';
 import type { ClusterPod, ClusterService, EndpointSlice } from './cluster-objects.ts';
 import { ClusterPods } from './cluster-pods.ts';
 import { ClusterServices } from './cluster-services.ts';
-import type { AddressOwner, ClusterView, ConfigMapText, HostClaim } from './cluster-view.ts';
-import type { MeshObject } from './mesh-objects.ts';
-import { MeshResources } from './mesh-resources.ts';
 import { namesAddress } from './named-addresses.ts';
 import { PodAddresses } from './pod-addresses.ts';
 

@@ -2,8 +2,8 @@ import { isIP } from 'node:net';
 import { canonicalAddress } from '#policy/mesh/canonical-address.ts';
 import { parseAuthority } from '#policy/mesh/parse-authority.ts';
 import { isRecord } from '#policy/schema/schema.ts';
-import { recordsOf, textOf } from './api-object.ts';
-import type { MeshObject } from './mesh-objects.ts';
+import { recordsOf, textOf } from '../api-object.ts';
+import type { MeshObject } from '../resources/mesh-objects.ts';
 
 /** An object never changes; a changed one is another. */
 const known = new WeakMap<MeshObject, ReadonlySet<string>>();

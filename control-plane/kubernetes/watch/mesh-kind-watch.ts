@@ -1,11 +1,11 @@
 import { KINDS, PLANNED_KINDS } from '#policy/resource/known-kinds.ts';
 import { isRecord } from '#policy/schema/schema.ts';
-import type { EventLog } from '../event-log.ts';
-import { recordsOf, textOf } from './api-object.ts';
+import type { EventLog } from '../../event-log.ts';
+import { recordsOf, textOf } from '../api-object.ts';
+import { isNotFound } from '../client/api-error.ts';
+import type { KubernetesClient } from '../client/kubernetes-client.ts';
+import { type MeshObject, meshObjectOf } from '../resources/mesh-objects.ts';
 import { type BackoffLimits, createBackoff } from './backoff.ts';
-import { isNotFound } from './client/api-error.ts';
-import type { KubernetesClient } from './client/kubernetes-client.ts';
-import { type MeshObject, meshObjectOf } from './mesh-objects.ts';
 import { Reflector, type ReflectorState } from './reflector.ts';
 
 /** Which kinds the API server has is asked this often: Istio's and the Gateway API's may come and go. */

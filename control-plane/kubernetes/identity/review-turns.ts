@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { CallRefusal } from '../grpc/refuse-call.ts';
+import { CallRefusal } from '../../grpc/refuse-call.ts';
 
 /** Reviews under way at a time, and those that wait for their turn; more are sent away to come again. */
 export const MAX_REVIEWS = 16;

@@ -1,11 +1,11 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Mesh } from '#policy/workload-policy.ts';
-import type { AuthorityMaterial } from '../authority/authority-material.ts';
-import { openAuthority } from '../authority/authority-store.ts';
-import { isSameIssuing } from '../authority/former-authority.ts';
-import type { EventLog } from '../event-log.ts';
-import { type BackoffLimits, createBackoff } from './backoff.ts';
-import { isUnavailable } from './client/api-error.ts';
+import type { AuthorityMaterial } from '../../authority/authority-material.ts';
+import { openAuthority } from '../../authority/authority-store.ts';
+import { isSameIssuing } from '../../authority/former-authority.ts';
+import type { EventLog } from '../../event-log.ts';
+import { isUnavailable } from '../client/api-error.ts';
+import { type BackoffLimits, createBackoff } from '../watch/backoff.ts';
 import { FORMER_AUTHORITIES_SECRET, FormerAuthorities } from './former-authorities.ts';
 import type { KubernetesSecret } from './secret.ts';
 import { secretAuthority } from './secret-authority.ts';

@@ -1,7 +1,7 @@
 import { isRecord } from '#policy/schema/schema.ts';
-import { INJECTED } from '../injection/names.ts';
-import { readPodChoices } from '../injection/pod-choices.ts';
-import { isPort, metadataOf, type ObjectMetadata, recordsOf, textOf, textsOf } from './api-object.ts';
+import { INJECTED } from '../../injection/names.ts';
+import { readPodChoices } from '../../injection/pod-choices.ts';
+import { isPort, metadataOf, type ObjectMetadata, recordsOf, textOf, textsOf } from '../api-object.ts';
 
 /** What is kept of a Service. */
 export interface ClusterService {

@@ -1,5 +1,5 @@
 import { isRecord } from '#policy/schema/schema.ts';
-import { metadataOf, type ObjectMetadata } from './api-object.ts';
+import { metadataOf, type ObjectMetadata } from '../api-object.ts';
 
 /** An object of lateral.dev, security.istio.io or gateway.networking.k8s.io, as it is kept. */
 export interface MeshObject {

@@ -1,18 +1,19 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { isRecord } from '#policy/schema/schema.ts';
-import type { SidecarRegistry } from '../discovery/sidecar-registry.ts';
-import type { EventLog } from '../event-log.ts';
-import type { ReplicaAnswers } from '../replicas/ask-replicas.ts';
-import { countProgrammed, type ProgrammedCount } from '../replicas/programmed-counts.ts';
-import { textOf } from './api-object.ts';
-import { isConflict, isNotFound, isUnavailable } from './client/api-error.ts';
-import { type KubernetesClient, MERGE_PATCH } from './client/kubernetes-client.ts';
-import type { ClusterState } from './cluster-state.ts';
+import type { SidecarRegistry } from '../../discovery/sidecar-registry.ts';
+import type { EventLog } from '../../event-log.ts';
+import type { ReplicaAnswers } from '../../replicas/ask-replicas.ts';
+import { countProgrammed, type ProgrammedCount } from '../../replicas/programmed-counts.ts';
+import { textOf } from '../api-object.ts';
+import { isConflict, isNotFound, isUnavailable } from '../client/api-error.ts';
+import { type KubernetesClient, MERGE_PATCH } from '../client/kubernetes-client.ts';
+import type { ClusterState } from '../cluster/cluster-state.ts';
+import type { MeshObject } from '../resources/mesh-objects.ts';
+import type { JudgedResource } from '../resources/mesh-resources.ts';
 import { conditionsOf, workloadsOf } from './conditions.ts';
-import type { MeshObject } from './mesh-objects.ts';
-import type { JudgedResource } from './mesh-resources.ts';
-import { STATUS_FORMS, type StatusFields } from './status-forms.ts';
+import type { StatusFields } from './status-form.ts';
+import { STATUS_FORMS } from './status-forms.ts';
 import { type StatusWrite, WrittenStatuses } from './written-statuses.ts';
 
 /** Between two passes at the least: what changes meanwhile is written together. */

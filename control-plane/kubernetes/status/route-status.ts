@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isRecord } from '#policy/schema/schema.ts';
-import { recordsOf } from './api-object.ts';
+import { recordsOf } from '../api-object.ts';
 import type { Condition } from './conditions.ts';
 import { mergeConditions } from './merge-conditions.ts';
-import type { StatusFields, StatusForm } from './status-forms.ts';
+import type { StatusFields, StatusForm } from './status-form.ts';
 
 /** Which entries of a route's status are ours. Source: Gateway API, RouteParentStatus. */
 export const CONTROLLER_NAME = 'lateral.dev/mesh';

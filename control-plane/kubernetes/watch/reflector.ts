@@ -1,10 +1,10 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { isRecord } from '#policy/schema/schema.ts';
-import type { EventLog } from '../event-log.ts';
-import { metadataOf, objectKey, recordsOf, textOf } from './api-object.ts';
+import type { EventLog } from '../../event-log.ts';
+import { metadataOf, objectKey, recordsOf, textOf } from '../api-object.ts';
+import { ApiError, errorOfAnswer, isGone, isRefused } from '../client/api-error.ts';
+import type { KubernetesClient } from '../client/kubernetes-client.ts';
 import { type Backoff, type BackoffLimits, createBackoff } from './backoff.ts';
-import { ApiError, errorOfAnswer, isGone, isRefused } from './client/api-error.ts';
-import type { KubernetesClient } from './client/kubernetes-client.ts';
 
 /** Objects of one answer of a list. */
 const PAGE_OBJECTS = 500;

@@ -1,11 +1,11 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { isRecord } from '#policy/schema/schema.ts';
-import type { EventLog } from '../event-log.ts';
-import { textOf } from './api-object.ts';
-import { type BackoffLimits, createBackoff } from './backoff.ts';
-import { ApiError, errorOfAnswer, isConflict, isNotFound } from './client/api-error.ts';
-import type { KubernetesClient } from './client/kubernetes-client.ts';
-import { WATCH_SILENCE_MS } from './reflector.ts';
+import type { EventLog } from '../../event-log.ts';
+import { textOf } from '../api-object.ts';
+import { ApiError, errorOfAnswer, isConflict, isNotFound } from '../client/api-error.ts';
+import type { KubernetesClient } from '../client/kubernetes-client.ts';
+import { type BackoffLimits, createBackoff } from '../watch/backoff.ts';
+import { WATCH_SILENCE_MS } from '../watch/reflector.ts';
 
 const BACKOFF: BackoffLimits = { firstMs: 500, longestMs: 30_000 };
 

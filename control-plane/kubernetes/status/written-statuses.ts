@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Backoff, type BackoffLimits, createBackoff } from './backoff.ts';
+import type { MeshObject } from '../resources/mesh-objects.ts';
+import { type Backoff, type BackoffLimits, createBackoff } from '../watch/backoff.ts';
 import type { Condition } from './conditions.ts';
-import type { MeshObject } from './mesh-objects.ts';
-import type { StatusFields } from './status-forms.ts';
+import type { StatusFields } from './status-form.ts';
 
 /** Between two writes that say the same of one object: it was refused, or somebody took away what was written. */
 const REPEAT_BACKOFF: BackoffLimits = { firstMs: 2_000, longestMs: 120_000 };

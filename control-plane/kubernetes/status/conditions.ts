@@ -1,8 +1,8 @@
 import type { ResourceDocument } from '#policy/resource-set.ts';
-import { firstNames, type ProgrammedCount } from '../replicas/programmed-counts.ts';
-import type { ClusterPods } from './cluster-pods.ts';
-import { NO_SELECTOR, selectorOf } from './judge-object.ts';
-import type { JudgedResource } from './mesh-resources.ts';
+import { firstNames, type ProgrammedCount } from '../../replicas/programmed-counts.ts';
+import type { ClusterPods } from '../cluster/cluster-pods.ts';
+import { NO_SELECTOR, selectorOf } from '../resources/judge-object.ts';
+import type { JudgedResource } from '../resources/mesh-resources.ts';
 
 /** Longest message of a condition; Kubernetes allows 32,768 characters. */
 const MAX_MESSAGE_LENGTH = 4_096;

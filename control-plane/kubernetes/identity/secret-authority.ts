@@ -1,4 +1,4 @@
-import { AUTHORITY_FILE, type AuthorityStore, type StoredAuthority } from '../authority/authority-store.ts';
+import { AUTHORITY_FILE, type AuthorityStore, type StoredAuthority } from '../../authority/authority-store.ts';
 import type { KubernetesSecret, StoredSecret } from './secret.ts';
 
 /** cert-manager's names in a Secret of a Certificate with `isCA: true`. */

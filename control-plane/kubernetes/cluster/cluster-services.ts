@@ -1,9 +1,9 @@
 import { scopedHost } from '#policy/resource/check-resource-set.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
-import { objectKey } from './api-object.ts';
+import { objectKey } from '../api-object.ts';
+import { documentFault } from '../resources/document-fault.ts';
 import type { ClusterPod, ClusterService, EndpointSlice } from './cluster-objects.ts';
-import { documentFault } from './document-fault.ts';
 import { aliasedService, hostsOf, meshServicesOf } from './mesh-service-of.ts';
 
 export interface ClusterServicesOptions {

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import { LRUCache } from 'lru-cache';
 import { isRecord } from '#policy/schema/schema.ts';
-import { CallRefusal } from '../grpc/refuse-call.ts';
-import { TOKEN_AUDIENCE } from '../injection/names.ts';
-import { textOf } from './api-object.ts';
-import type { KubernetesClient } from './client/kubernetes-client.ts';
+import { CallRefusal } from '../../grpc/refuse-call.ts';
+import { TOKEN_AUDIENCE } from '../../injection/names.ts';
+import { textOf } from '../api-object.ts';
+import type { KubernetesClient } from '../client/kubernetes-client.ts';
 import { ReviewTurns } from './review-turns.ts';
 import { MAX_TOKENS_OF_ADDRESS, TokenCredit } from './token-credit.ts';
 

@@ -1,29 +1,14 @@
 import { isRecord } from '#policy/schema/schema.ts';
-import { CONDITION_TYPES, type Condition } from './conditions.ts';
+import type { JudgedResource } from '../resources/mesh-resources.ts';
+import { CONDITION_TYPES } from './conditions.ts';
 import { mergeConditions } from './merge-conditions.ts';
-import type { JudgedResource } from './mesh-resources.ts';
 import { routeStatus } from './route-status.ts';
+import type { Findings, StatusFields, StatusForm } from './status-form.ts';
 
 /** Longest spec that is left in the status of a broken object; of longer ones a control plane that starts knows nothing. */
 export const MAX_KEPT_SPEC_LENGTH = 64 * 1024;
 /** In a status that others write too, our conditions are told from theirs by this. */
 const CONDITION_PREFIX = 'lateral.dev/';
-
-export type StatusFields = { readonly [field: string]: unknown };
-
-/** What there is to say of one resource. */
-export interface Findings {
-  readonly judged: JudgedResource;
-  readonly conditions: readonly Condition[];
-  /** Pods with a sidecar that it binds; undefined: it binds none by its kind. */
-  readonly workloads: number | undefined;
-}
-
-/**
- * How a family of kinds wants it said: the fields of its status to write, lists as a whole, null for what is to go; undefined:
- * nothing of it is ours to say.
- */
-export type StatusForm = (findings: Findings, standing: StatusFields, nowIso: string) => StatusFields | undefined;
 
 /** By group. */
 export const STATUS_FORMS: { readonly [group: string]: StatusForm } = {

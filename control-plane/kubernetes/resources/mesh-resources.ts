@@ -6,7 +6,7 @@ import { resourceKey } from '#policy/resource/resource-document.ts';
 import { problemAt, type SourcedResource } from '#policy/resource/sourced-resource.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import { isRecord } from '#policy/schema/schema.ts';
-import { compareAge, recordsOf, textOf } from './api-object.ts';
+import { compareAge, recordsOf, textOf } from '../api-object.ts';
 import type { ClusterView, HostClaim } from './cluster-view.ts';
 import { documentFault } from './document-fault.ts';
 import { type JudgedObject, judge, shownName } from './judge-object.ts';

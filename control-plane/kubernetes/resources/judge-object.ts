@@ -15,7 +15,7 @@ import type { WorkloadSelector } from '#policy/resource/kinds/workload-selector.
 import { type NamedDocuments, readResource } from '#policy/resource/read-resource.ts';
 import { contextOf, problemAt, type SourcedResource } from '#policy/resource/sourced-resource.ts';
 import { isRecord } from '#policy/schema/schema.ts';
-import { metadataOf } from './api-object.ts';
+import { metadataOf } from '../api-object.ts';
 import type { ClusterView, ConfigMapText, HostClaim } from './cluster-view.ts';
 import { isTooDeep, MAX_OBJECT_DEPTH, objectDocument } from './object-document.ts';
 

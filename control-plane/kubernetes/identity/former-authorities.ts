@@ -1,12 +1,12 @@
-import type { AuthorityMaterial, FormerAuthority, IssuingMaterial } from '../authority/authority-material.ts';
+import type { AuthorityMaterial, FormerAuthority, IssuingMaterial } from '../../authority/authority-material.ts';
 import {
   formerAuthoritiesFromText,
   formerAuthoritiesToText,
   formerAuthorityOf,
   isSameIssuing,
-} from '../authority/former-authority.ts';
-import type { EventLog } from '../event-log.ts';
-import { ApiError, isUnavailable } from './client/api-error.ts';
+} from '../../authority/former-authority.ts';
+import type { EventLog } from '../../event-log.ts';
+import { ApiError, isUnavailable } from '../client/api-error.ts';
 import type { KubernetesSecret, StoredSecret } from './secret.ts';
 
 /** The Secret, of our own, that keeps what other Secrets no longer have. */
