@@ -41,16 +41,22 @@ t.test('meshDefaults takes what MeshDefaults takes, and nothing else', async (t)
 });
 
 t.test('every value does something, and templates use no other', async (t) => {
-  const used = new Set([...templates.matchAll(/\.Values\.([A-Za-z.]+)/g)].map((match) => match[1] ?? ''));
+  // `(.Values.a).b` is `.Values.a.b` where a need not be there
+  const plain = templates.replaceAll(/\((\.Values\.[A-Za-z.]+)\)/g, '$1');
+  const used = new Set([...plain.matchAll(/\.Values\.([A-Za-z.]+)/g)].map((match) => match[1] ?? ''));
   for (const { path } of documented) {
-    const isUsed = [...used].some((name) => name === path || name.startsWith(`${path}.`));
+    const isUsed = [...used].some((name) => isAtOrBelow(name, path));
     t.ok(isUsed, `${path} is used`);
   }
   for (const name of used) {
-    const isKnown = documented.some(({ path }) => name === path || name.startsWith(`${path}.`));
+    const isKnown = documented.some(({ path }) => isAtOrBelow(name, path) || isAtOrBelow(path, name));
     t.ok(isKnown, `.Values.${name} is documented`);
   }
 });
+
+function isAtOrBelow(name: string, path: string): boolean {
+  return name === path || name.startsWith(`${path}.`);
+}
 
 t.test("the defaults of injected containers are the injector's own", async (t) => {
   const own = INJECTION_CONFIGURATION.read({ image: 'x' }, [], { fail: (...said) => t.fail(said.join()), warn() {} });
