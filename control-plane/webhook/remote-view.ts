@@ -28,6 +28,8 @@ export function answerOf(view: ClusterView, question: Question, namespace: strin
       return view.foreignAddresses(...question.given);
     case 'isService':
       return view.isService(...question.given);
+    case 'serviceAccountsAmong':
+      return view.serviceAccountsAmong(...question.given);
     case 'countWorkloads':
       return view.countWorkloads(...question.given);
     case 'good': {
@@ -65,6 +67,7 @@ export function remoteView(port: MessagePort, signal: Int32Array<SharedArrayBuff
     hostClaim: (...given) => asked({ about: 'hostClaim', given }),
     foreignAddresses: (...given) => asked({ about: 'foreignAddresses', given }),
     isService: (...given) => asked({ about: 'isService', given }),
+    serviceAccountsAmong: (...given) => asked({ about: 'serviceAccountsAmong', given }),
     countWorkloads: (...given) => asked({ about: 'countWorkloads', given }),
     good: (...given) => {
       const found = asked<SentResource | undefined>({ about: 'good', given });

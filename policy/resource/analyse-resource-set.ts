@@ -12,20 +12,32 @@ import { problemAt, type SourcedResource } from './sourced-resource.ts';
 
 /** Doubts about a set without errors: warnings, which never keep it from being put in force. */
 export function analyseResourceSet(all: readonly SourcedResource[], mesh: Mesh): readonly Problem[] {
-  return analyse(all, all, mesh, 'endpoints');
+  return analyse(all, all, mesh, undefined);
 }
 
-/** What service accounts are known by: those of declared endpoints alone, or all that there are. */
-export type KnownAccounts = 'endpoints' | 'all';
+/** All service accounts that there are, as NAMESPACE/NAME; undefined: those of declared endpoints are known, and no others. */
+export type KnownAccounts = ReadonlySet<string> | undefined;
 
 /** What `analyseResourceSet` says of one resource of the set, without the cost of judging the others. */
 export function analyseResource(
   one: SourcedResource,
   others: readonly SourcedResource[],
   mesh: Mesh,
-  knownAccounts: KnownAccounts = 'endpoints',
+  knownAccounts?: KnownAccounts,
 ): readonly Problem[] {
   return analyse([one], [one, ...others], mesh, knownAccounts);
+}
+
+/** The service accounts, as NAMESPACE/NAME, that a resource names: all of those that are must be among the known ones. */
+export function namedAccounts({ any }: SourcedResource): readonly string[] {
+  if (any.type !== 'AuthorizationPolicy') return [];
+  const sources = (any.resource.spec.rules ?? []).flatMap(({ from }) => from ?? []);
+  return sources.flatMap(({ source }) =>
+    (source.principals ?? []).flatMap((principal) => {
+      const [, , namespace, serviceAccount] = PRINCIPAL.exec(principal) ?? [];
+      return namespace === undefined ? [] : [`${namespace}/${serviceAccount}`];
+    }),
+  );
 }
 
 /** False for what `analyseResource` says the same without, of a resource of this namespace. */
@@ -179,8 +191,11 @@ function principalDoubt(principal: string, workloads: KnownWorkloads, mesh: Mesh
     return `${principal} is of the trust domain ${trustDomain}; that of the mesh is ${mesh.trustDomain}`;
   }
   const { accounts, byNamespace, knownAccounts } = workloads;
-  if (accounts.has(`${namespace}/${serviceAccount}`)) return undefined;
-  if (knownAccounts === 'all') return `there is no service account ${serviceAccount} in namespace ${namespace}`;
-  if (!byNamespace.has(namespace)) return undefined;
+  const account = `${namespace}/${serviceAccount}`;
+  if (knownAccounts !== undefined) {
+    if (knownAccounts.has(account)) return undefined;
+    return `there is no service account ${serviceAccount} in namespace ${namespace}`;
+  }
+  if (!byNamespace.has(namespace) || accounts.has(account)) return undefined;
   return `no endpoint of namespace ${namespace} has the service account ${serviceAccount} (expected where that workload only calls others)`;
 }

@@ -1,7 +1,6 @@
 import { isIPv6 } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { scopedHost } from '#policy/resource/check-resource-set.ts';
-import { MAX_ENDPOINTS } from '#policy/resource/kinds/mesh-service.ts';
 import type { WorkloadSelector } from '#policy/resource/kinds/workload-selector.ts';
 import { resourceDocument, resourceKey } from '#policy/resource/resource-document.ts';
 import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
@@ -189,12 +188,15 @@ export class ClusterState implements ClusterView {
     return this.pods.count(namespace, selector, this.mesh.rootNamespace).pods;
   }
 
+  serviceAccountsAmong(names: readonly string[]): ReadonlySet<string> {
+    return new Set(names.filter((name) => this.#serviceAccounts.has(name)));
+  }
+
   declaredServices(namespace: string | undefined): readonly SourcedResource[] {
-    const identities = this.#accountsAsServices();
-    const accounts = new Set(identities.map(({ key }) => key));
     const prefix = namespace === undefined ? '' : resourceKey('MeshService', namespace, '');
-    const read = this.#declared.read([...this.#services.documents(), ...identities]);
-    const declared = read.filter(({ source: { key } }) => accounts.has(key) || key.startsWith(prefix));
+    const declared = this.#declared
+      .read([...this.#services.documents()])
+      .filter(({ source: { key } }) => key.startsWith(prefix));
     return declared.map(({ any, source }) => ({
       any,
       file: source.key,
@@ -207,25 +209,6 @@ export class ClusterState implements ClusterView {
   #isNamed(address: string): boolean {
     for (const { object } of this.resources.values()) if (namesAddress(object, address)) return true;
     return false;
-  }
-
-  /** One a namespace, with an endpoint for each of its ServiceAccounts. */
-  #accountsAsServices(): readonly ResourceDocument[] {
-    const byNamespace = Map.groupBy(this.#serviceAccounts, (key) => key.slice(0, key.indexOf('/')));
-    return [...byNamespace].map(([namespace, keys]) =>
-      resourceDocument({
-        apiVersion: 'lateral.dev/v1alpha1',
-        kind: 'MeshService',
-        namespace,
-        name: 'service-accounts',
-        spec: {
-          hosts: ['service-accounts'],
-          endpoints: keys
-            .slice(0, MAX_ENDPOINTS)
-            .map((key) => ({ address: '127.0.0.1', port: 1, serviceAccount: key.slice(namespace.length + 1) })),
-        },
-      }),
-    );
   }
 }
 

@@ -42,6 +42,8 @@ export interface ClusterView {
   readonly meshDefaults: string | undefined;
   /** Pods of the namespace (of the mesh for the root namespace) that a selector binds. */
   countWorkloads(namespace: string, selector: WorkloadSelector | undefined): number;
-  /** Services of a namespace (undefined: of all), and the ServiceAccounts of all, as MeshServices. */
+  /** Of these ServiceAccounts, NAMESPACE/NAME each, those that are there. */
+  serviceAccountsAmong(names: readonly string[]): ReadonlySet<string>;
+  /** Services of a namespace (undefined: of all) as MeshServices. */
   declaredServices(namespace: string | undefined): readonly SourcedResource[];
 }

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { parseAuthority } from '#policy/mesh/parse-authority.ts';
 import { compareProblems, type Problem } from '#policy/problem.ts';
-import { analyseResource } from '#policy/resource/analyse-resource-set.ts';
+import { analyseResource, namedAccounts } from '#policy/resource/analyse-resource-set.ts';
 import { checkApiSchemas } from '#policy/resource/check-api-schemas.ts';
 import {
   checkResourceSet,
@@ -195,8 +195,9 @@ function doubts(sourced: SourcedResource, view: ClusterView): readonly Problem[]
   const { namespace } = sourced.any.resource;
   const isMeshWide = namespace === view.mesh.rootNamespace;
   const known = [...others, ...view.declaredServices(isMeshWide ? undefined : namespace)];
+  const accounts = view.serviceAccountsAmong(namedAccounts(sourced));
   // Pods and service accounts are known here: what is said of workloads is said of them below.
-  const found = analyseResource(sourced, known, view.mesh, 'all').filter(({ code }) => code !== 'no_workload');
+  const found = analyseResource(sourced, known, view.mesh, accounts).filter(({ code }) => code !== 'no_workload');
   const selector = selectorOf(sourced);
   if (selector === NO_SELECTOR) return found;
   if (view.countWorkloads(namespace, selector) > 0) return found;

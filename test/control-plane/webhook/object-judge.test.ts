@@ -189,6 +189,7 @@ t.test('a fault of our own in the worker is told as one', async (t) => {
     allGood: () => [],
     isService: view.isService.bind(view),
     countWorkloads: () => 0,
+    serviceAccountsAmong: () => new Set<string>(),
     declaredServices: () => {
       throw new Error('cannot be told');
     },
