@@ -1,11 +1,12 @@
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
 import type { CredentialSource, Credentials } from '../identity/credentials.ts';
 import { Backoff } from './backoff.ts';
+import { believedRoots, joinRoots } from './believed-roots.ts';
 import { credentialsComplaint } from './check-credentials.ts';
 import { type ControlEndpoint, callFailure } from './control-endpoint.ts';
 import type { ControlLog } from './control-log.ts';
 import { type Proof, requestCertificate } from './request-certificate.ts';
-import type { StateDirectory } from './state-directory.ts';
+import type { StateDirectory, StoredIdentity } from './state-directory.ts';
 import { wait } from './wait.ts';
 
 /** Share of the remaining life after which the certificate is renewed, and how far jitter moves it. */
@@ -38,23 +39,42 @@ export async function keepCertificate(
   options: CertificateKeeperOptions,
   signal: AbortSignal,
 ): Promise<CertificateKeeper | undefined> {
-  const first = (await storedCredentials(options)) ?? (await enroll(options, signal));
-  return first === undefined ? undefined : new CertificateKeeper(first, options);
-}
-
-/** The stored credentials, where they are this identity's, of a trusted root, and have not ended. */
-async function storedCredentials({ state, identity, endpoint, log, now }: CertificateKeeperOptions) {
-  if (state === undefined) return undefined;
-  const { value, complaint: unreadable } = await state.readIdentity(identity);
-  const complaint = value === undefined ? unreadable : credentialsComplaint(value, endpoint.trustBundlePem, now());
+  const { endpoint, state, log, identity } = options;
+  const { value: stored, complaint } = (await state?.readIdentity(identity)) ?? {};
   if (complaint !== undefined) log('stored_identity_not_used', { reason: complaint });
-  if (value === undefined || complaint !== undefined) return undefined;
-  log('stored_identity_in_use', { identity: identity.uri, expiresAt: new Date(value.expiresAtMs).toISOString() });
-  return value;
+  const rootsPem = believedRoots(endpoint.trustBundlePem, stored);
+  const kept = usableCredentials(stored, rootsPem, options);
+  if (kept !== undefined) return new CertificateKeeper(kept, rootsPem, options);
+  const enrolled = await enroll(options, rootsPem, signal);
+  if (enrolled === undefined) return undefined;
+  return new CertificateKeeper(enrolled, joinRoots(endpoint.trustBundlePem, enrolled.trustBundlePem), options);
 }
 
-async function enroll(options: CertificateKeeperOptions, signal: AbortSignal): Promise<Credentials | undefined> {
-  const { endpoint, identity, token, log, now } = options;
+/** The stored credentials, where they are this identity's, of a believed root, and have not ended. */
+function usableCredentials(
+  stored: StoredIdentity | undefined,
+  rootsPem: string,
+  { log, now }: CertificateKeeperOptions,
+): Credentials | undefined {
+  if (stored === undefined) return undefined;
+  const { credentials } = stored;
+  const complaint = credentialsComplaint(credentials, rootsPem, now());
+  if (complaint !== undefined) {
+    log('stored_identity_not_used', { reason: complaint });
+    return undefined;
+  }
+  const expiresAt = new Date(credentials.expiresAtMs).toISOString();
+  log('stored_identity_in_use', { identity: credentials.identity.uri, expiresAt });
+  return credentials;
+}
+
+async function enroll(
+  options: CertificateKeeperOptions,
+  rootsPem: string,
+  signal: AbortSignal,
+): Promise<Credentials | undefined> {
+  const { identity, token, log, now } = options;
+  const endpoint = { ...options.endpoint, trustBundlePem: rootsPem };
   const backoff = new Backoff();
   let loggedAtMs = Number.NEGATIVE_INFINITY;
   let loggedReason = '';
@@ -84,13 +104,16 @@ async function enroll(options: CertificateKeeperOptions, signal: AbortSignal): P
   return undefined;
 }
 
-async function store(credentials: Credentials, { state, log }: CertificateKeeperOptions): Promise<Credentials> {
+async function store(
+  credentials: Credentials,
+  { endpoint, state, log }: CertificateKeeperOptions,
+): Promise<Credentials> {
   log('certificate_in_use', {
     identity: credentials.identity.uri,
     expiresAt: new Date(credentials.expiresAtMs).toISOString(),
   });
   try {
-    await state?.writeIdentity(credentials);
+    await state?.writeIdentity(credentials, endpoint.trustBundlePem);
   } catch (error) {
     log('identity_not_stored', { reason: String(error) });
   }
@@ -103,9 +126,12 @@ export class CertificateKeeper implements CredentialSource {
   readonly #listeners = new Set<(credentials: Credentials) => void>();
   readonly #ended = new AbortController();
   #current: Credentials;
+  /** By which the control plane is believed where a token is sent to it. */
+  #rootsPem: string;
 
-  constructor(first: Credentials, options: CertificateKeeperOptions) {
+  constructor(first: Credentials, rootsPem: string, options: CertificateKeeperOptions) {
     this.#current = first;
+    this.#rootsPem = rootsPem;
     this.#options = options;
     void this.#renewForever();
   }
@@ -134,13 +160,15 @@ export class CertificateKeeper implements CredentialSource {
   }
 
   async #renew(): Promise<boolean> {
-    const { endpoint, identity, log, now } = this.#options;
+    const { identity, log, now } = this.#options;
     try {
+      const endpoint = { ...this.#options.endpoint, trustBundlePem: this.#rootsPem };
       const renewed = await store(
         await requestCertificate(endpoint, identity, await this.#proof(), now()),
         this.#options,
       );
       this.#current = renewed;
+      this.#rootsPem = joinRoots(this.#options.endpoint.trustBundlePem, renewed.trustBundlePem);
       for (const listener of [...this.#listeners]) listener(renewed);
       return true;
     } catch (error) {

@@ -21,10 +21,17 @@ export interface Stored<T> {
   readonly complaint?: string;
 }
 
+/** Credentials, and the roots that were configured when they were got. */
+export interface StoredIdentity {
+  readonly credentials: Credentials;
+  /** PEM; undefined: stored by a version that did not keep them. */
+  readonly configuredRootsPem: string | undefined;
+}
+
 /** What a sidecar keeps across restarts; files of mode 0600, each written as a whole. */
 export interface StateDirectory {
-  readIdentity(identity: SpiffeId): Promise<Stored<Credentials>>;
-  writeIdentity(credentials: Credentials): Promise<void>;
+  readIdentity(identity: SpiffeId): Promise<Stored<StoredIdentity>>;
+  writeIdentity(credentials: Credentials, configuredRootsPem: string): Promise<void>;
   readSnapshot(identity: SpiffeId): Promise<Stored<Snapshot>>;
   writeSnapshot(identity: SpiffeId, snapshot: Snapshot): Promise<void>;
 }
@@ -34,17 +41,22 @@ export function openStateDirectory(directory: string): StateDirectory {
     async readIdentity(identity) {
       const stored = await readJson(join(directory, IDENTITY_FILE), MAX_IDENTITY_BYTES, identity);
       if (stored.value === undefined) return stored.complaint === undefined ? {} : { complaint: stored.complaint };
-      const { certificateChainPem, privateKeyPem, trustBundlePem, expiresAtMs } = stored.value;
+      const { certificateChainPem, privateKeyPem, trustBundlePem, expiresAtMs, configuredRootsPem } = stored.value;
       const isWhole =
         typeof certificateChainPem === 'string' &&
         typeof privateKeyPem === 'string' &&
         typeof trustBundlePem === 'string' &&
         typeof expiresAtMs === 'number';
       if (!isWhole) return { complaint: `${IDENTITY_FILE} lacks a field` };
-      return { value: { identity, certificateChainPem, privateKeyPem, trustBundlePem, expiresAtMs } };
+      return {
+        value: {
+          credentials: { identity, certificateChainPem, privateKeyPem, trustBundlePem, expiresAtMs },
+          configuredRootsPem: typeof configuredRootsPem === 'string' ? configuredRootsPem : undefined,
+        },
+      };
     },
-    async writeIdentity({ identity, ...rest }) {
-      await writeJson(join(directory, IDENTITY_FILE), { identity: identity.uri, ...rest });
+    async writeIdentity({ identity, ...rest }, configuredRootsPem) {
+      await writeJson(join(directory, IDENTITY_FILE), { identity: identity.uri, ...rest, configuredRootsPem });
     },
     async readSnapshot(identity) {
       const stored = await readJson(join(directory, SNAPSHOT_FILE), MAX_SNAPSHOT_BYTES, identity);

@@ -1,0 +1,113 @@
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { openAuthorityDirectory } from '#control-plane/authority/authority-directory.ts';
+import {
+  allowPolicy,
+  ControlPlaneFixture,
+  eventually,
+  MESH,
+  SidecarFixture,
+} from '../../control-plane/control-plane-fixture.ts';
+
+/** A leaf's life where its end is waited for. */
+const SHORT_LIFE_MS = 2_000;
+const ISSUING_FILES = ['ca-cert.pem', 'ca-key.pem', 'cert-chain.pem'];
+
+/** A control plane that has not begun, with two authorities it may be given. */
+async function twoAuthorities(t: Test) {
+  const fixture = new ControlPlaneFixture(t.testdir());
+  await fixture.writePolicy('a.yaml', allowPolicy('a', 'web'));
+  t.teardown(() => fixture.stop());
+  const folderOf = (name: string) => join(fixture.directory, name);
+  const rootOf = (name: string) => readFile(join(folderOf(name), 'root-cert.pem'), 'utf8');
+  for (const name of ['before', 'after']) await openAuthorityDirectory(folderOf(name), MESH, Date.now());
+  const sign = async (issuer: string, roots: readonly string[]) => {
+    const used = join(fixture.directory, 'state', 'ca');
+    await rm(used, { recursive: true, force: true });
+    await mkdir(used, { recursive: true });
+    for (const file of ISSUING_FILES) await copyFile(join(folderOf(issuer), file), join(used, file));
+    await writeFile(join(used, 'root-cert.pem'), (await Promise.all(roots.map(rootOf))).join(''));
+  };
+  return {
+    fixture,
+    before: await rootOf('before'),
+    after: await rootOf('after'),
+    /** The former authority signs, and both roots are handed out. */
+    beginChange: () => sign('before', ['before', 'after']),
+    /** The new one is all there is. */
+    endChange: () => sign('after', ['after']),
+  };
+}
+
+const untilEnd = (expiresAtMs: number) =>
+  eventually('the certificate has ended', () => Date.now() > expiresAtMs, SHORT_LIFE_MS + 1_000);
+
+t.test('a sidecar that restarts after the root has changed goes on by the roots it was handed', async (t) => {
+  const { fixture, before, after, beginChange, endChange } = await twoAuthorities(t);
+  const stateDirectory = join(fixture.directory, 'state-orders');
+  const configured = { stateDirectory, trustBundlePem: before };
+  await beginChange();
+  await fixture.start({ leafLifetimeMs: SHORT_LIFE_MS });
+  const tokenFile = await fixture.token({ isReusable: true });
+  const first = await new SidecarFixture(fixture).connect({ ...configured, tokenFile });
+  await first.close();
+  await fixture.stop();
+  await endChange();
+  await untilEnd(first.credentials.current().expiresAtMs);
+  await fixture.start();
+
+  const byToken = await new SidecarFixture(fixture).connect({ ...configured, tokenFile });
+  t.equal(byToken.credentials.current().trustBundlePem, after, 'what is not configured signs for a token');
+  await byToken.close();
+  await fixture.stop();
+
+  const sidecar = new SidecarFixture(fixture);
+  const byState = await sidecar.connect(configured);
+  await byState.close();
+  t.equal(byState.credentials.current().trustBundlePem, after);
+  t.ok(
+    sidecar.events.some(({ event }) => event === 'stored_identity_in_use'),
+    'what was stored is of a root that is not configured',
+  );
+});
+
+t.test('a certificate that ended while the root changed is made anew by token', async (t) => {
+  const { fixture, before, after, beginChange, endChange } = await twoAuthorities(t);
+  await beginChange();
+  await fixture.start({ leafLifetimeMs: SHORT_LIFE_MS });
+  const sidecar = new SidecarFixture(fixture);
+  const tokenFile = await fixture.token({ isReusable: true });
+  const connection = await sidecar.connect({ tokenFile, trustBundlePem: before });
+  t.teardown(() => connection.close());
+  await fixture.stop();
+  await endChange();
+  await eventually('it has ended', () => sidecar.events.some(({ event }) => event === 'certificate_expired'), 10_000);
+  await fixture.start();
+  await eventually('it is of the new root', () => connection.credentials.current().trustBundlePem === after, 10_000);
+  t.equal(fixture.events.findLast(({ event }) => event === 'certificate_signed')?.fields['by'], 'token');
+});
+
+t.test('roots that were handed out do not count where the operator has configured others', async (t) => {
+  const { fixture, before, after, beginChange } = await twoAuthorities(t);
+  const stateDirectory = join(fixture.directory, 'state-orders');
+  await beginChange();
+  await fixture.start();
+  const tokenFile = await fixture.token({ isReusable: true });
+  const first = await new SidecarFixture(fixture).connect({ tokenFile, stateDirectory, trustBundlePem: before });
+  await first.close();
+  const signed = () => fixture.events.filter(({ event }) => event === 'certificate_signed').length;
+  t.equal(signed(), 1);
+
+  const sidecar = new SidecarFixture(fixture);
+  const abort = new AbortController();
+  const connecting = sidecar.connect({ tokenFile, stateDirectory, trustBundlePem: after, signal: abort.signal });
+  const ended = t.rejects(connecting);
+  const waiting = () => sidecar.events.find(({ event }) => event === 'waiting_for_certificate');
+  await eventually('a reason', () => waiting() !== undefined);
+  abort.abort();
+  await ended;
+  t.match(waiting()?.fields['reason'], 'not of the roots in the trust bundle');
+  t.match(sidecar.events.find(({ event }) => event === 'stored_identity_not_used')?.fields['reason'], 'trusted root');
+  t.equal(signed(), 1, 'the token was not sent');
+});
