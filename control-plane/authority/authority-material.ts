@@ -2,17 +2,24 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import type { Issuer } from '#policy/x509/certificate.ts';
 import { certificatesFromPem } from '#policy/x509/pem.ts';
 
-/** Keys and certificates of an authority, checked: the issuer's key fits and its chain ends in a root. */
-export interface IssuingMaterial {
-  readonly issuer: Issuer;
+/** The issuing certificate of an authority, those above it, and the roots. */
+export interface ChainedCertificate {
+  readonly issuer: Omit<Issuer, 'privateKey'>;
   /** What follows a leaf in its chain: the issuer, then the authorities above it, without the root; DER. */
   readonly intermediates: readonly Buffer[];
   /** DER. */
   readonly roots: readonly Buffer[];
 }
 
+/** Keys and certificates of an authority, checked: the issuer's key fits and its chain ends in a root. */
+export interface IssuingMaterial extends ChainedCertificate {
+  readonly issuer: Issuer;
+}
+
 /** One that another took the place of, for as long as there is somebody who knows no other. */
-export interface FormerAuthority extends IssuingMaterial {
+export interface FormerAuthority extends ChainedCertificate {
+  /** Undefined: it signs no more. */
+  readonly privateKey: KeyObject | undefined;
   /** Until then it goes on signing: not everybody knows the roots of the one that came after it. */
   readonly signsUntilMs: number;
   /** Until then its roots are trusted: the last leaf that it signed ends. */
@@ -57,7 +64,7 @@ export function readAuthorityMaterial(files: AuthorityFiles, nowMs: number): Iss
 
 /** Whether leaves of this authority are good for somebody who trusts these roots alone. */
 export function isIssuedUnder(
-  { issuer, intermediates }: IssuingMaterial,
+  { issuer, intermediates }: ChainedCertificate,
   roots: readonly Buffer[],
   nowMs: number,
 ): boolean {

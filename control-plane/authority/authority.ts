@@ -3,6 +3,7 @@ import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
 import { issueLeaf, SERIAL_BYTES } from '#policy/x509/certificate.ts';
 import { certificatesToPem } from '#policy/x509/pem.ts';
 import type { AuthorityMaterial, IssuingMaterial } from './authority-material.ts';
+import { formerSigner } from './former-authority.ts';
 
 /** How long a workload's certificate is valid. */
 export const LEAF_LIFETIME_MS = 24 * 3_600_000;
@@ -33,8 +34,7 @@ export interface AuthorityOptions {
 /** An authority that signs with the material at hand; leaves end at the latest when their issuer does. */
 export function createAuthority(first: AuthorityMaterial, options: AuthorityOptions): Authority {
   let material = first;
-  const signing = (nowMs: number): IssuingMaterial =>
-    material.former.find(({ issuer, signsUntilMs }) => nowMs < signsUntilMs && nowMs < issuer.notAfterMs) ?? material;
+  const signing = (nowMs: number): IssuingMaterial => formerSigner(material.former, nowMs) ?? material;
   const trusted = (): readonly Buffer[] => {
     const nowMs = options.now();
     const former = material.former.filter(({ trustedUntilMs }) => nowMs < trustedUntilMs);

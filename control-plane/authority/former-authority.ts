@@ -1,95 +1,84 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { isRecord } from '#policy/schema/schema.ts';
-import { certificatesFromPem, certificatesToPem } from '#policy/x509/pem.ts';
-import { type FormerAuthority, type IssuingMaterial, isIssuedUnder } from './authority-material.ts';
+import {
+  type ChainedCertificate,
+  type FormerAuthority,
+  type IssuingMaterial,
+  isIssuedUnder,
+} from './authority-material.ts';
 
-/** Authorities that are kept; the oldest go. */
-export const MAX_FORMER_AUTHORITIES = 4;
+/** Authorities that are kept: more changes than these within two lives of a leaf are no operation but an accident. */
+export const MAX_FORMER_AUTHORITIES = 8;
 /** Clocks of pods may be this much apart. */
-const CLOCK_DIFFERENCE_MS = 600_000;
+export const CLOCK_DIFFERENCE_MS = 600_000;
+
+/** The former authority that signs now; undefined: the one in force does. */
+export function formerSigner(former: readonly FormerAuthority[], nowMs: number): IssuingMaterial | undefined {
+  for (const one of former) {
+    const { issuer, privateKey, intermediates, roots } = one;
+    if (privateKey !== undefined && isSigning(one, nowMs)) {
+      return { issuer: { ...issuer, privateKey }, intermediates, roots };
+    }
+  }
+  return undefined;
+}
 
 /**
- * What is to be kept of an authority that another has taken the place of; undefined: nothing, since everybody who knows its roots
- * takes the new leaves, and its own leaves are good under the new roots.
+ * What is to be kept once `after` has come in the place of `before`.
  *
- * Where the new root is not known yet, the former authority goes on signing for a leaf's lifetime: by then every sidecar was
- * renewed, and with its certificate it was handed both roots. For one more lifetime its root is trusted.
+ * Those that still sign do so one after the other, and at the end `before` would: by the turn of each everybody knows its roots.
+ * `after` takes the turn of the first under whose roots it is issued, and all from there on sign no more. Under no such roots, it
+ * is unknown: `before` goes on for a leaf's lifetime, by which every sidecar was renewed, and with its certificate was handed
+ * the new root. For one more lifetime the roots of each are trusted.
  */
-export function formerAuthorityOf(
+export function formerAfter(
+  former: readonly FormerAuthority[],
   before: IssuingMaterial,
   after: IssuingMaterial,
   nowMs: number,
   leafLifetimeMs: number,
-): FormerAuthority | undefined {
-  const isKnown = isIssuedUnder(after, before.roots, nowMs);
-  const isStillTrusted = before.roots.every((root) => after.roots.some((other) => other.equals(root)));
-  if (isKnown && isStillTrusted) return undefined;
+): readonly FormerAuthority[] {
+  const signing = former.filter((one) => isSigning(one, nowMs));
+  const turn = [...signing, before].findIndex(({ roots }) => isIssuedUnder(after, roots, nowMs));
+  const ended = new Set(turn === -1 ? [] : signing.slice(turn));
+  const kept = former
+    .filter((one) => !isSameIssuing(one, after) && !isSameIssuing(one, before))
+    .map((one) => (ended.has(one) ? { ...one, privateKey: undefined, signsUntilMs: nowMs } : one));
+  const isTrustedAnyway = before.roots.every((root) => after.roots.some((other) => other.equals(root)));
+  // Where others end by it, another replica that sees the change later must find `before`, and not judge anew without them.
+  if (turn !== -1 && ended.size === 0 && isTrustedAnyway) return kept;
   const { issuer, intermediates, roots } = before;
-  const signsUntilMs = isKnown ? nowMs : Math.min(nowMs + leafLifetimeMs, issuer.notAfterMs);
-  return {
-    issuer,
+  const { privateKey, ...certified } = issuer;
+  const signsUntilMs = turn === -1 ? Math.min(nowMs + leafLifetimeMs, issuer.notAfterMs) : nowMs;
+  const entry: FormerAuthority = {
+    issuer: certified,
+    privateKey: turn === -1 ? privateKey : undefined,
     intermediates,
     roots,
     signsUntilMs,
     trustedUntilMs: signsUntilMs + leafLifetimeMs + CLOCK_DIFFERENCE_MS,
   };
+  return bounded([...kept, entry], nowMs);
 }
 
-export function isSameIssuing(one: IssuingMaterial, other: IssuingMaterial): boolean {
-  const text = ({ issuer, intermediates, roots }: IssuingMaterial) =>
+export function isSameIssuing(one: ChainedCertificate, other: ChainedCertificate): boolean {
+  const text = ({ issuer, intermediates, roots }: ChainedCertificate) =>
     [[issuer.certificate], intermediates, roots]
       .map((list) => list.map((der) => Buffer.from(der).toString('base64')).join(' '))
       .join('|');
   return text(one) === text(other);
 }
 
-/** As they are stored: JSON with PEM in it, the private keys too. */
-export function formerAuthoritiesToText(former: readonly FormerAuthority[]): string {
-  return JSON.stringify(
-    former.slice(-MAX_FORMER_AUTHORITIES).map(({ issuer, intermediates, roots, signsUntilMs, trustedUntilMs }) => ({
-      signsUntil: new Date(signsUntilMs).toISOString(),
-      trustedUntil: new Date(trustedUntilMs).toISOString(),
-      issuer: certificatesToPem([issuer.certificate]),
-      issuerEnds: new Date(issuer.notAfterMs).toISOString(),
-      key: issuer.privateKey.export({ type: 'pkcs8', format: 'pem' }),
-      intermediates: certificatesToPem(intermediates),
-      roots: certificatesToPem(roots),
-    })),
-  );
+function isSigning({ issuer, privateKey, signsUntilMs }: FormerAuthority, nowMs: number): boolean {
+  return privateKey !== undefined && nowMs < signsUntilMs && nowMs < issuer.notAfterMs;
 }
 
-/** Those that are still good for something. Throws where the text is not of our making. */
-export function formerAuthoritiesFromText(text: string, nowMs: number): readonly FormerAuthority[] {
-  const list: unknown = JSON.parse(text);
-  if (!Array.isArray(list)) throw new Error('not a list of former authorities');
-  return list
-    .slice(-MAX_FORMER_AUTHORITIES)
-    .map(formerAuthorityFrom)
-    .filter(({ trustedUntilMs }) => nowMs < trustedUntilMs);
-}
-
-function formerAuthorityFrom(entry: unknown): FormerAuthority {
-  const field = (name: string): string => {
-    const value = isRecord(entry) ? entry[name] : undefined;
-    if (typeof value === 'string') return value;
-    throw new Error(`a former authority without ${name}`);
-  };
-  const time = (name: string): number => {
-    const atMs = Date.parse(field(name));
-    if (Number.isNaN(atMs)) throw new Error(`a former authority whose ${name} is no time`);
-    return atMs;
-  };
-  const [certificate] = certificatesFromPem(field('issuer'));
-  if (certificate === undefined) throw new Error('a former authority without a certificate');
-  const privateKey = createPrivateKey(field('key'));
-  if (!new X509Certificate(certificate).checkPrivateKey(privateKey)) {
-    throw new Error('a former authority whose key is not that of its certificate');
-  }
-  return {
-    issuer: { certificate, privateKey, notAfterMs: time('issuerEnds') },
-    intermediates: certificatesFromPem(field('intermediates')),
-    roots: certificatesFromPem(field('roots')),
-    signsUntilMs: time('signsUntil'),
-    trustedUntilMs: time('trustedUntil'),
-  };
+/** The oldest that signs no more goes. Where all still sign, the last has signed nothing yet: the one before it stands in. */
+function bounded(former: readonly FormerAuthority[], nowMs: number): readonly FormerAuthority[] {
+  if (former.length <= MAX_FORMER_AUTHORITIES) return former;
+  const oldest = former.findIndex((one) => !isSigning(one, nowMs));
+  if (oldest !== -1 && oldest < former.length - 1) return former.toSpliced(oldest, 1);
+  const [standIn, last] = former.slice(-2);
+  if (standIn === undefined || last === undefined) return former;
+  const signsUntilMs = Math.max(standIn.signsUntilMs, Math.min(last.signsUntilMs, standIn.issuer.notAfterMs));
+  const trustedUntilMs = standIn.trustedUntilMs + signsUntilMs - standIn.signsUntilMs;
+  return [...former.slice(0, -2), { ...standIn, signsUntilMs, trustedUntilMs }];
 }

@@ -1,10 +1,6 @@
 import type { AuthorityMaterial, FormerAuthority, IssuingMaterial } from '../../authority/authority-material.ts';
-import {
-  formerAuthoritiesFromText,
-  formerAuthoritiesToText,
-  formerAuthorityOf,
-  isSameIssuing,
-} from '../../authority/former-authority.ts';
+import { formerAfter, isSameIssuing } from '../../authority/former-authority.ts';
+import { formerAuthoritiesFromText, formerAuthoritiesToText } from '../../authority/former-authority-text.ts';
 import type { EventLog } from '../../event-log.ts';
 import { ApiError, isUnavailable } from '../client/api-error.ts';
 import type { KubernetesSecret, StoredSecret } from './secret.ts';
@@ -25,6 +21,8 @@ export interface FormerAuthoritiesOptions {
 /** The authorities that others took the place of, so that all replicas, and those that start anew, go on with the same. */
 export class FormerAuthorities {
   readonly #options: FormerAuthoritiesOptions;
+  /** Of the Secret that was read last; undefined: there was none. */
+  #uid: string | undefined;
 
   constructor(options: FormerAuthoritiesOptions) {
     this.#options = options;
@@ -32,10 +30,8 @@ export class FormerAuthorities {
 
   /** What is stored; `known` where nothing can be. Throws where nothing is known and the API server is away. */
   async read(known: readonly FormerAuthority[] | undefined): Promise<readonly FormerAuthority[]> {
-    const { secret, now } = this.#options;
     try {
-      const stored = await secret.read();
-      return stored === undefined ? (known ?? []) : formerIn(stored, now());
+      return await this.#store(known ?? [], (former) => former);
     } catch (error) {
       if (known === undefined && isUnavailable(error)) throw error;
       this.#tell(error);
@@ -48,51 +44,77 @@ export class FormerAuthorities {
    * where that may yet be.
    */
   async replaced(before: AuthorityMaterial, after: IssuingMaterial): Promise<readonly FormerAuthority[]> {
-    const { secret, leafLifetimeMs, log, now } = this.#options;
-    const entry = formerAuthorityOf(before, after, now(), leafLifetimeMs);
-    if (entry === undefined) return this.read(before.former);
-    const added = (former: readonly FormerAuthority[]) => [
-      ...former.filter((one) => !isSameIssuing(one, entry) && !isSameIssuing(one, after)),
-      entry,
-    ];
+    const { leafLifetimeMs, log, now } = this.#options;
+    let isFirst = false;
+    const change = (former: readonly FormerAuthority[]) => {
+      isFirst = !former.some((one) => isSameIssuing(one, before)); // of the replicas
+      return isFirst ? formerAfter(former, before, after, now(), leafLifetimeMs) : former;
+    };
     try {
-      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-        const stored = await secret.read();
-        if (stored === undefined) throw new Error('it does not exist');
-        const former = formerIn(stored, now());
-        if (former.some((one) => isSameIssuing(one, entry))) return former; // another replica was first
-        const wanted = added(former);
-        const data = { ...stored.data, [KEY]: Buffer.from(formerAuthoritiesToText(wanted)) };
-        if ((await secret.write(data, stored.resourceVersion)) === 'conflict') continue;
+      const former = await this.#store(before.former, change);
+      const kept = former.find((one) => isSameIssuing(one, before));
+      if (isFirst && kept !== undefined) {
         log('former_authority_kept', {
-          signsUntil: new Date(entry.signsUntilMs).toISOString(),
-          trustedUntil: new Date(entry.trustedUntilMs).toISOString(),
+          signsUntil: new Date(kept.signsUntilMs).toISOString(),
+          trustedUntil: new Date(kept.trustedUntilMs).toISOString(),
         });
-        return wanted;
       }
-      throw new ApiError(undefined, 'Conflict', `others wrote ${secret.name} ${MAX_ATTEMPTS} times meanwhile`);
+      return former;
     } catch (error) {
       if (isUnavailable(error)) throw error;
       this.#tell(error);
-      return added(before.former);
+      return change(before.former);
     }
   }
 
-  /** Takes out what has ended, and with it its key. */
+  /** Takes out what has ended, and the keys of those that sign no more. */
   async prune(): Promise<void> {
-    const { secret, now } = this.#options;
     try {
-      const stored = await secret.read();
-      const text = stored?.data[KEY]?.toString('utf8') ?? '';
-      if (stored === undefined || text === '') return;
-      const former = formerIn(stored, now());
-      const { [KEY]: _, ...others } = stored.data;
-      const left = former.length === 0 ? {} : { [KEY]: Buffer.from(formerAuthoritiesToText(former)) };
-      if (left[KEY]?.toString('utf8') === text) return;
-      await secret.write({ ...others, ...left }, stored.resourceVersion); // a conflict: another time
+      const stored = await this.#options.secret.read();
+      if (stored === undefined) return;
+      await this.#write(stored, this.#formerIn(stored)); // a conflict: another time
     } catch (error) {
       this.#tell(error);
     }
+  }
+
+  /** Changes what is stored. A Secret that is not there has what is `known`, and so has one made anew: nobody has emptied it. */
+  async #store(
+    known: readonly FormerAuthority[],
+    change: (former: readonly FormerAuthority[]) => readonly FormerAuthority[],
+  ): Promise<readonly FormerAuthority[]> {
+    const { secret } = this.#options;
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
+      const stored = await secret.read();
+      if (stored === undefined) {
+        this.#uid = undefined;
+        const wanted = change(known);
+        if (wanted.length > 0) this.#tell('it does not exist');
+        return wanted;
+      }
+      const isMadeAnew = this.#uid !== stored.uid && textIn(stored) === '';
+      const former = isMadeAnew ? known : this.#formerIn(stored);
+      const wanted = change(former);
+      const isWritten = (wanted === former && !isMadeAnew) || (await this.#write(stored, wanted)) === 'written';
+      if (!isWritten) continue;
+      this.#uid = stored.uid;
+      return wanted;
+    }
+    throw new ApiError(undefined, 'Conflict', `others wrote ${secret.name} ${MAX_ATTEMPTS} times meanwhile`);
+  }
+
+  async #write(stored: StoredSecret, former: readonly FormerAuthority[]): Promise<'written' | 'conflict'> {
+    const { secret, now } = this.#options;
+    const text = former.length === 0 ? '' : formerAuthoritiesToText(former, now());
+    if (text === textIn(stored)) return 'written';
+    const { [KEY]: _, ...others } = stored.data;
+    return secret.write(text === '' ? others : { ...others, [KEY]: Buffer.from(text) }, stored.resourceVersion);
+  }
+
+  #formerIn(stored: StoredSecret): readonly FormerAuthority[] {
+    const { leafLifetimeMs, now } = this.#options;
+    const text = textIn(stored);
+    return text === '' ? [] : formerAuthoritiesFromText(text, now(), leafLifetimeMs);
   }
 
   #tell(error: unknown): void {
@@ -101,7 +123,6 @@ export class FormerAuthorities {
   }
 }
 
-function formerIn({ data }: StoredSecret, nowMs: number): readonly FormerAuthority[] {
-  const text = data[KEY]?.toString('utf8') ?? '';
-  return text === '' ? [] : formerAuthoritiesFromText(text, nowMs);
+function textIn({ data }: StoredSecret): string {
+  return data[KEY]?.toString('utf8') ?? '';
 }

@@ -13,6 +13,8 @@ const BACKOFF: BackoffLimits = { firstMs: 500, longestMs: 30_000 };
 export interface StoredSecret {
   readonly data: { readonly [key: string]: Buffer };
   readonly resourceVersion: string;
+  /** Another for one that was made anew under its name. */
+  readonly uid: string;
 }
 
 /** One Secret, by the rights get, watch and update on its name alone. */
@@ -97,5 +99,6 @@ function storedSecretOf(object: { readonly [key: string]: unknown }): StoredSecr
   return {
     data: Object.fromEntries(data.map(([key, value]) => [key, Buffer.from(textOf(value), 'base64')])),
     resourceVersion: textOf(metadata.resourceVersion),
+    uid: textOf(metadata.uid),
   };
 }

@@ -1,6 +1,7 @@
 import { createServer, type ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';
 import type { AuthorityMaterial } from '#control-plane/authority/authority-material.ts';
+import { formerSigner } from '#control-plane/authority/former-authority.ts';
 import { KubernetesClient } from '#control-plane/kubernetes/client/kubernetes-client.ts';
 import { FormerAuthorities } from '#control-plane/kubernetes/identity/former-authorities.ts';
 import { Kubernetes } from '#control-plane/kubernetes/open-kubernetes.ts';
@@ -13,8 +14,8 @@ const FORMER = 'lateral-former-authorities';
 /** A server of Secrets, as the API server gives and watches them; the chart has made both, empty. */
 class SecretServer {
   readonly #secrets = new Map([
-    ['lateral-ca', { data: {} as unknown, version: 1, watchers: new Set<ServerResponse>() }],
-    [FORMER, { data: {} as unknown, version: 1, watchers: new Set<ServerResponse>() }],
+    ['lateral-ca', { data: {} as unknown, version: 1, uid: 1, watchers: new Set<ServerResponse>() }],
+    [FORMER, { data: {} as unknown, version: 1, uid: 1, watchers: new Set<ServerResponse>() }],
   ]);
   readonly server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
@@ -60,9 +61,18 @@ class SecretServer {
     this.#secrets.delete(name);
   }
 
+  /** Deleted, and made anew without data. */
+  recreate(name: string): void {
+    const secret = this.#secrets.get(name);
+    if (secret === undefined) throw new Error(`no Secret ${name}`);
+    secret.uid += 1;
+    this.set(undefined, name);
+  }
+
   #object(name: string) {
     const secret = this.#secrets.get(name);
-    const metadata = { name, namespace: 'lateral-system', resourceVersion: String(secret?.version) };
+    const { version, uid } = secret ?? {};
+    const metadata = { name, namespace: 'lateral-system', resourceVersion: String(version), uid: String(uid) };
     return { kind: 'Secret', metadata, data: secret?.data };
   }
 
@@ -146,10 +156,45 @@ t.test('what a root took the place of is kept by all replicas, those that start 
   t.strictSame(formerOf(late), [issuer]);
   t.equal(late.former[0]?.signsUntilMs, told[0]?.at(-1)?.former[0]?.signsUntilMs, 'to the same time');
 
+  t.test('a Secret that is made anew gets it again', async () => {
+    secret.recreate(FORMER);
+    await eventually('it is stored', () => 'former-authorities.json' in secret.data(FORMER));
+    t.ok(agree());
+    t.strictSame(formerOf(await replica().openAuthority('lateral-ca')), [issuer]);
+  });
+
   t.test('an operator who empties the Secret ends it at once', async () => {
     secret.set({}, FORMER);
     await eventually('none is kept', () => told.every((heard) => heard.at(-1)?.former.length === 0));
   });
+});
+
+t.test('a change that is taken back: all replicas sign at once with what everybody knows', async (t) => {
+  const { secret, replica } = await replicas(t);
+  const [first, second] = [replica(), replica()];
+  const before = await first.openAuthority('lateral-ca');
+  await second.openAuthority('lateral-ca');
+  const told: AuthorityMaterial[][] = [[], []];
+  [first, second].forEach((one, index) => {
+    one.keepAuthority('lateral-ca', (material) => told[index]?.push(material));
+  });
+  await eventually('both watch', () => secret.watchers() === 2);
+  const files = secret.data();
+  const issuer = before.issuer.certificate.toString('base64');
+  secret.set({});
+  const other = await replica().openAuthority('lateral-ca');
+  const agreeOn = (certificate: string) =>
+    told.every(
+      (heard) => heard.at(-1)?.former.some((one) => one.issuer.certificate.toString('base64') === certificate) === true,
+    );
+  await eventually('the former one signs', () => agreeOn(issuer));
+  secret.set(files);
+  await eventually('the other is a former one', () => agreeOn(other.issuer.certificate.toString('base64')));
+  for (const material of [...told.map((heard) => heard.at(-1)), await replica().openAuthority('lateral-ca')]) {
+    if (material === undefined) throw new Error('nothing told');
+    t.equal(material.issuer.certificate.toString('base64'), issuer);
+    t.equal(formerSigner(material.former, Date.now()), undefined, 'and nobody signs before it');
+  }
 });
 
 t.test('where nothing can be stored, a replica keeps it for itself', async (t) => {
@@ -186,6 +231,12 @@ t.test('what has ended is taken out of the Secret, its key too, and nothing else
   const [kept] = await former.replaced(before, after);
   await former.prune();
   t.strictSame(Object.keys(secret.data(FORMER)).sort(), ['former-authorities.json', 'note']);
+  const storedText = () => Buffer.from(String(secret.data(FORMER)['former-authorities.json']), 'base64').toString();
+  t.match(storedText(), /PRIVATE KEY/);
+  nowMs = kept?.signsUntilMs ?? 0;
+  await former.prune();
+  t.notMatch(storedText(), /PRIVATE KEY/);
+  t.equal((await former.read([])).length, 1, 'its root is kept');
   nowMs = kept?.trustedUntilMs ?? 0;
   t.strictSame(await former.read([]), []);
   await former.prune();
