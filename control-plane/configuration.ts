@@ -20,6 +20,7 @@ import {
   string,
 } from '#policy/schema/schema.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
+import { type ListenOptions, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_ADDRESS } from './grpc/grpc-gate.ts';
 import { INJECTION_CONFIGURATION, type InjectionConfiguration } from './injection/injection-configuration.ts';
 
 export const DEFAULT_LISTEN_PORT = 15012;
@@ -64,6 +65,13 @@ export const CONTROL_PLANE_CONFIGURATION = object({
     object({
       port: defaulted(listenPort('gRPC over TLS.'), DEFAULT_LISTEN_PORT),
       address: defaulted(string({ description: 'The address to bind.' }), LOOPBACK),
+      connectionsOfAddress: optional(
+        integer({
+          minimum: 1,
+          maximum: MAX_CONNECTIONS,
+          description: `Connections of one address; default ${MAX_CONNECTIONS_OF_ADDRESS}. More where many sidecars come by one gateway.`,
+        }),
+      ),
     }),
   ),
   source: required(
@@ -180,7 +188,7 @@ export type AuthorityConfiguration =
 /** The configuration in force, paths absolute. */
 export interface ControlPlaneConfiguration {
   readonly mesh: Mesh;
-  readonly listen: { readonly address: string; readonly port: number };
+  readonly listen: ListenOptions;
   readonly source: SourceConfiguration;
   readonly authority: AuthorityConfiguration;
   /** Spec of MeshDefaults in Kubernetes, as long as no resource of that kind is in force. */
@@ -215,9 +223,14 @@ export async function readControlPlaneConfiguration(path: string): Promise<Contr
 
 function configurationOf(value: Infer<typeof CONTROL_PLANE_CONFIGURATION>, base: string): ControlPlaneConfiguration {
   const authority = authorityOf(value, base);
+  const connectionsOfAddress = value.listen?.connectionsOfAddress;
   return {
     mesh: { trustDomain: value.trustDomain, rootNamespace: value.rootNamespace },
-    listen: { address: value.listen?.address ?? LOOPBACK, port: value.listen?.port ?? DEFAULT_LISTEN_PORT },
+    listen: {
+      address: value.listen?.address ?? LOOPBACK,
+      port: value.listen?.port ?? DEFAULT_LISTEN_PORT,
+      ...(connectionsOfAddress === undefined ? {} : { connectionsOfAddress }),
+    },
     source: sourceOf(value, authority, base),
     authority,
     meshDefaults: value.meshDefaults,

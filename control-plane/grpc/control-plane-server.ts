@@ -12,6 +12,7 @@ import { type ObservationServiceOptions, observationService } from '../observati
 import { type OperationsServiceOptions, operationsService } from '../operations/operations-service.ts';
 import { tapRelay } from '../operations/tap-relay.ts';
 import { replicasService } from '../replicas/replicas-service.ts';
+import { grpcGate, type ListenOptions } from './grpc-gate.ts';
 import { narrowRequests } from './narrow-requests.ts';
 import { type ServerIdentity, startTlsListener, type TlsListener } from './tls-listener.ts';
 
@@ -40,7 +41,7 @@ export interface ControlPlaneServerOptions
     DiscoveryOptions,
     ObservationServiceOptions,
     OperationsServiceOptions {
-  readonly listen: { readonly address: string; readonly port: number };
+  readonly listen: ListenOptions;
   readonly identity: ServerIdentity;
 }
 
@@ -71,6 +72,7 @@ export async function startControlPlaneServer(options: ControlPlaneServerOptions
   try {
     listener = await startTlsListener({
       listen,
+      limits: grpcGate(listen.connectionsOfAddress),
       identity: options.identity,
       counts: options.metrics.connections,
       log: options.log,

@@ -1,17 +1,9 @@
 import { constants } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
+import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
 import type { EventLog } from '../event-log.ts';
 import { type GateCounts, type GateLimits, guardConnections } from '../listener/connection-gate.ts';
-
-/**
- * Connections of the gRPC port. Without a certificate of the mesh one is good for asking for one, which takes a moment, and for
- * operators' commands.
- */
-export const GRPC_GATE: GateLimits = {
-  connections: { total: 12_000, ofAddress: 2_500, whenFull: 'newcomer' },
-  unproven: { total: 1_024, ofAddress: 128, whenFull: 'most' },
-};
 
 /** What the server proves itself with, and whose certificates it accepts from clients; PEM. */
 export interface ServerIdentity {
@@ -22,6 +14,7 @@ export interface ServerIdentity {
 
 export interface TlsListenerOptions {
   readonly listen: { readonly address: string; readonly port: number };
+  readonly limits: GateLimits;
   readonly identity: ServerIdentity;
   readonly counts: GateCounts;
   readonly log: EventLog;
@@ -42,7 +35,7 @@ export interface TlsListener {
  * Throws in one sentence when the port cannot be had.
  */
 export async function startTlsListener(options: TlsListenerOptions): Promise<TlsListener> {
-  const { listen, counts, log, onConnection } = options;
+  const { listen, limits, counts, log, onConnection } = options;
   const server = createServer({
     ...secureContext(options.identity),
     ALPNProtocols: ['h2'],
@@ -51,9 +44,10 @@ export async function startTlsListener(options: TlsListenerOptions): Promise<Tls
     noDelay: true,
   });
   const isProven = (socket: TLSSocket) => socket.authorized;
-  const gate = guardConnections(server, { port: 'grpc', limits: GRPC_GATE, counts, log, isProven });
+  const gate = guardConnections(server, { port: 'grpc', limits, counts, log, isProven, identityOf });
   server.on('secureConnection', (socket) => {
     socket.on('error', () => {}); // the session that ends with it knows
+    if (socket.destroyed) return; // by the gate
     onConnection(socket);
   });
   await new Promise<void>((resolve, reject) => {
@@ -71,6 +65,13 @@ export async function startTlsListener(options: TlsListenerOptions): Promise<Tls
       gate.close();
     },
   };
+}
+
+/** Calls are held to the same certificate, and refused without a valid identity: this one is for counting. */
+function identityOf(socket: TLSSocket): string | undefined {
+  const certificate = socket.getPeerX509Certificate();
+  const result = certificate === undefined ? undefined : identityOfLeaf(certificate);
+  return result?.kind === 'valid' ? result.id.uri : undefined;
 }
 
 function secureContext(identity: ServerIdentity): SecureContextOptions {

@@ -4,7 +4,7 @@ export interface CrowdLimits {
   readonly ofAddress: number;
   /**
    * Where all places are taken: `newcomer`, who comes is refused; `most`, the address that has most of them loses its
-   * latest to an address that has fewer.
+   * latest to an address that has fewer even then. Equals keep what they have, or they would take it from each other all day.
    */
   readonly whenFull: 'newcomer' | 'most';
 }
@@ -37,6 +37,10 @@ export class ConnectionCrowd {
     return 'entered';
   }
 
+  get isEmpty(): boolean {
+    return this.#size === 0;
+  }
+
   /** What is not there changes nothing. */
   leave(address: string, guest: Guest): void {
     const guests = this.#byAddress.get(address);
@@ -45,12 +49,12 @@ export class ConnectionCrowd {
     if (guests.size === 0) this.#byAddress.delete(address);
   }
 
-  /** False: no address has more than `own`. */
+  /** False: whichever address lost one would have fewer than who comes, or as many as before. */
   #takeFromGreatest(own: number): boolean {
     const addresses = [...this.#byAddress];
     const greatest = addresses.reduce((left, right) => (right[1].size > left[1].size ? right : left));
     const latest = [...greatest[1]].at(-1);
-    if (greatest[1].size <= own || latest === undefined) return false;
+    if (greatest[1].size - 1 <= own || latest === undefined) return false;
     latest.end();
     this.leave(greatest[0], latest);
     return true;

@@ -3,6 +3,7 @@ import type { Server, TLSSocket } from 'node:tls';
 import type { EventLog } from '../event-log.ts';
 import { admitConnections } from './admit-connections.ts';
 import { ConnectionCrowd, type CrowdLimits, type Guest } from './connection-crowd.ts';
+import { IdentityCrowds } from './identity-crowds.ts';
 import { plainAddress } from './plain-address.ts';
 
 /** TLS and whatever else proves a connection is done by then. */
@@ -14,15 +15,20 @@ export interface GateLimits {
   readonly connections: CrowdLimits;
   /** Connections whose handshake is under way, or that have proven nothing yet. */
   readonly unproven: CrowdLimits;
+  /** Connections of one identity; absent: there are no identities. */
+  readonly ofIdentity?: number;
 }
 
-/** Connections that were closed at once, by the bound that they met; `slow`: unproven for too long. */
+/**
+ * Connections that were closed, by the bound that they met; `slow`: unproven for too long; `displaced`: its address had most, and
+ * one that had fewer needed the place.
+ */
 export interface GateCounts {
-  readonly refused: { connections: number; unproven: number; slow: number };
+  readonly refused: { connections: number; unproven: number; identity: number; slow: number; displaced: number };
 }
 
 export function createGateCounts(): GateCounts {
-  return { refused: { connections: 0, unproven: 0, slow: 0 } };
+  return { refused: { connections: 0, unproven: 0, identity: 0, slow: 0, displaced: 0 } };
 }
 
 export interface GateOptions {
@@ -33,6 +39,8 @@ export interface GateOptions {
   readonly log: EventLog;
   /** Whether a connection has proven itself once its handshake is done. Where not, nothing but its end changes that. */
   readonly isProven: (socket: TLSSocket) => boolean;
+  /** The identity that its handshake has proven, for `ofIdentity`; undefined: none. */
+  readonly identityOf?: (socket: TLSSocket) => string | undefined;
   /** Default PROOF_TIMEOUT_MS; of the handshake alone. */
   readonly timeoutMs?: number;
 }
@@ -47,16 +55,19 @@ interface Visitor extends Guest {
   readonly deadline: NodeJS.Timeout;
   /** TLS's own socket, once the handshake is done: from then on the one beneath must not be touched. */
   secured: TLSSocket | undefined;
+  identity: string | undefined;
+  destroy(): void;
 }
 
 /**
- * Bounds the connections of a TLS server by address and in all, before any of its work is done for them: whoever reaches the
+ * Bounds the connections of a TLS server by address and in all (and by identity, once one is proven), before any of its work is done for them: whoever reaches the
  * port may begin handshakes, and others must get in all the same.
  */
 export function guardConnections(server: Server, options: GateOptions): ConnectionGate {
-  const { limits, counts, isProven, timeoutMs = PROOF_TIMEOUT_MS } = options;
+  const { limits, counts, isProven, identityOf = () => undefined, timeoutMs = PROOF_TIMEOUT_MS } = options;
   const connections = new ConnectionCrowd(limits.connections);
   const unproven = new ConnectionCrowd(limits.unproven);
+  const identities = new IdentityCrowds(limits.ofIdentity ?? Number.POSITIVE_INFINITY);
   /** By remote address and port, which TLS's own socket has too. */
   const inHandshake = new Map<string, Visitor>();
   const tell = rareLog(options);
@@ -70,10 +81,15 @@ export function guardConnections(server: Server, options: GateOptions): Connecti
     const visitor: Visitor = {
       address,
       secured: undefined,
-      end: () => (visitor.secured ?? socket).destroy(),
+      identity: undefined,
+      destroy: () => (visitor.secured ?? socket).destroy(),
+      end() {
+        refused('displaced', address);
+        visitor.destroy();
+      },
       deadline: setTimeout(() => {
         refused('slow', address);
-        visitor.end();
+        visitor.destroy();
       }, timeoutMs),
     };
     return visitor;
@@ -89,6 +105,7 @@ export function guardConnections(server: Server, options: GateOptions): Connecti
       inHandshake.delete(key);
       unproven.leave(address, visitor);
       connections.leave(address, visitor);
+      if (visitor.identity !== undefined) identities.leave(visitor.identity, address, visitor);
     };
     const bound =
       connections.enter(address, visitor) !== 'entered'
@@ -113,14 +130,22 @@ export function guardConnections(server: Server, options: GateOptions): Connecti
     clearTimeout(visitor.deadline);
     inHandshake.delete(key);
     visitor.secured = secured;
-    if (isProven(secured)) unproven.leave(visitor.address, visitor);
+    if (!isProven(secured)) return;
+    unproven.leave(visitor.address, visitor);
+    const identity = identityOf(secured);
+    if (identity === undefined) return;
+    if (identities.enter(identity, visitor.address, visitor)) visitor.identity = identity;
+    else {
+      refused('identity', visitor.address);
+      secured.destroy();
+    }
   });
 
   admitConnections(server, admits);
 
   return {
     close() {
-      for (const visitor of [...inHandshake.values()]) visitor.end();
+      for (const visitor of [...inHandshake.values()]) visitor.destroy();
     },
   };
 }

@@ -1,3 +1,4 @@
+import { MAX_CONNECTIONS } from '#control-plane/grpc/grpc-gate.ts';
 import { meshDefaultsKind } from '#policy/resource/kinds/mesh-defaults.ts';
 import { isRecord, type JsonSchema } from '#policy/schema/schema.ts';
 
@@ -51,6 +52,7 @@ export function valuesSchema(): JsonSchema {
     priorityClassName: text,
     podAnnotations: labels,
     networkPolicy: closed({ enabled: flag }),
+    listen: closed({ connectionsOfAddress: { type: 'integer', minimum: 1, maximum: MAX_CONNECTIONS } }),
     gatewayApi: closed({
       enabled: flag,
       parentRefs: {

@@ -47,6 +47,16 @@ console: {port: 15080}
   });
 });
 
+t.test('connections of an address may be more, within those of all', async (t) => {
+  const rest = 'source: {directory: p}\nauthority: {directory: ca}\n';
+  const { configuration } = await read(t, `listen: {connectionsOfAddress: 4000}\n${rest}`);
+  t.strictSame(configuration?.listen, { address: '127.0.0.1', port: 15012, connectionsOfAddress: 4000 });
+  for (const wrong of [0, 12_001]) {
+    const { problems } = await read(t, `listen: {connectionsOfAddress: ${wrong}}\n${rest}`);
+    t.equal(problems.length, 1);
+  }
+});
+
 t.test('defaults', async (t) => {
   const { configuration } = await read(t, 'source: {directory: p}\nauthority: {directory: ca}\n');
   t.match(configuration, {

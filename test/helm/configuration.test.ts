@@ -19,6 +19,7 @@ t.test('the control plane reads the configuration that the chart writes', { skip
     'image.tag=dev',
     'authority.secretName=cacerts',
     'status.istio=false',
+    'listen.connectionsOfAddress=4000',
   ];
   for (const args of [[], ['--set', sets.join()]]) {
     const text = configurationOf(manifests(...args));
@@ -30,9 +31,15 @@ t.test('the control plane reads the configuration that the chart writes', { skip
     t.strictSame(problems, []);
     t.ok(value);
   }
+  t.strictSame(
+    parse(configurationOf(manifests())).listen,
+    { port: 15012, address: '0.0.0.0' },
+    'an older one reads it',
+  );
   t.match(parse(configurationOf(manifests('--set', sets.join()))), {
     trustDomain: 'mesh.example',
     rootNamespace: 'lateral-system',
+    listen: { port: 15012, address: '0.0.0.0', connectionsOfAddress: 4000 },
     source: { kubernetes: { clusterDomain: 'cluster.local', status: { istio: false, routes: true } } },
     authority: { kubernetesSecret: { name: 'cacerts' } },
     meshDefaults: { mode: 'Audit' },

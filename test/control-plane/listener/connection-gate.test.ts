@@ -1,7 +1,7 @@
 import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
-import { type ConnectionOptions, createServer, connect as tlsConnect } from 'node:tls';
+import { type ConnectionOptions, createServer, type TLSSocket, connect as tlsConnect } from 'node:tls';
 import t, { type Test } from 'tap';
-import { GRPC_GATE } from '#control-plane/grpc/tls-listener.ts';
+import { grpcGate } from '#control-plane/grpc/grpc-gate.ts';
 import type { CrowdLimits } from '#control-plane/listener/connection-crowd.ts';
 import { createGateCounts, guardConnections } from '#control-plane/listener/connection-gate.ts';
 import { plainAddress } from '#control-plane/listener/plain-address.ts';
@@ -11,11 +11,17 @@ import { allowPolicy, ControlPlaneFixture, eventually, SidecarFixture } from '..
 
 const PLENTY: CrowdLimits = { total: 1_000, ofAddress: 1_000, whenFull: 'most' };
 
+interface GateTrial {
+  readonly timeoutMs?: number;
+  readonly isProven?: () => boolean;
+  readonly identityOf?: (socket: TLSSocket) => string | undefined;
+}
+
 /** A TLS server behind a gate, and clients of any loopback address. */
 async function gated(
   t: Test,
-  limits: { connections?: CrowdLimits; unproven?: CrowdLimits },
-  { timeoutMs = 60_000, isProven = (): boolean => true } = {},
+  limits: { connections?: CrowdLimits; unproven?: CrowdLimits; ofIdentity?: number },
+  { timeoutMs = 60_000, isProven = (): boolean => true, identityOf }: GateTrial = {},
 ) {
   const leaf = new TestAuthority().leaf('spiffe://cluster.local/ns/shop/sa/orders');
   const server = createServer({ ...leaf, minVersion: 'TLSv1.3' }, (socket) => socket.on('error', () => {}).resume());
@@ -28,6 +34,7 @@ async function gated(
     log: (event, fields) => events.push({ event, fields }),
     isProven,
     timeoutMs,
+    ...(identityOf === undefined ? {} : { identityOf }),
   });
   await listen(server);
   const port = portOf(server);
@@ -54,7 +61,8 @@ async function gated(
       tracked(socket);
       socket.once('secureConnect', () => resolve(true)).once('close', () => resolve(false));
     });
-  return { silent, secured, counts, events, gate, server };
+  const count = () => new Promise<number>((resolve) => server.getConnections((_, open) => resolve(open)));
+  return { silent, secured, counts, events, gate, server, count };
 }
 
 const closed = (sockets: readonly Socket[]) => sockets.filter((socket) => socket.destroyed).length;
@@ -89,6 +97,34 @@ t.test('a full house without that rule refuses the newcomer', async (t) => {
   t.equal(counts.refused.connections, 1);
 });
 
+t.test('where all have as many, a newcomer takes a place from nobody', async (t) => {
+  const { secured, counts } = await gated(t, { connections: { total: 3, ofAddress: 3, whenFull: 'most' } });
+  for (const address of ['127.0.0.2', '127.0.0.3', '127.0.0.4']) t.ok(await secured(address));
+  t.notOk(await secured('127.0.0.1'));
+  t.same(counts.refused, { connections: 1, unproven: 0, identity: 0, slow: 0, displaced: 0 });
+});
+
+t.test('addresses that took all places with connections that are proven give one to a newcomer', async (t) => {
+  const { secured, counts, count } = await gated(t, { connections: { total: 6, ofAddress: 3, whenFull: 'most' } });
+  for (const address of ['127.0.0.2', '127.0.0.3']) {
+    for (let one = 0; one < 3; one += 1) t.ok(await secured(address));
+  }
+  t.ok(await secured('127.0.0.1'));
+  t.equal(counts.refused.displaced, 1);
+  await eventually('six are left', async () => (await count()) === 6);
+});
+
+t.test('an identity has so many connections, and its greediest address gives one to another of its own', async (t) => {
+  const identityOf = ({ remoteAddress = '' }: TLSSocket) => (remoteAddress.endsWith('.9') ? 'web' : 'orders');
+  const { secured, counts, count } = await gated(t, { ofIdentity: 3 }, { identityOf });
+  for (let one = 0; one < 4; one += 1) await secured('127.0.0.2');
+  await eventually('one is refused', async () => counts.refused.identity === 1 && (await count()) === 3);
+  t.ok(await secured('127.0.0.9'), 'another identity is not concerned');
+  t.ok(await secured('127.0.0.3'));
+  await eventually('one is displaced', async () => counts.refused.displaced === 1 && (await count()) === 4);
+  t.equal(counts.refused.identity, 1);
+});
+
 t.test('a handshake that takes too long ends, however its bytes trickle in', async (t) => {
   const { silent, secured, counts } = await gated(t, {}, { timeoutMs: 300 });
   const slow = await silent('127.0.0.1');
@@ -115,7 +151,7 @@ t.test('an address that floods the gRPC port with handshakes keeps no sidecar ou
   await fixture.writePolicy('a.yaml', allowPolicy('a', 'web'));
   await fixture.start();
   t.teardown(() => fixture.stop());
-  const { total, ofAddress } = GRPC_GATE.unproven;
+  const { total, ofAddress } = grpcGate().unproven;
   const sockets: Socket[] = [];
   t.teardown(() => {
     for (const socket of sockets) socket.destroy();
