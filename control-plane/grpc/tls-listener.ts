@@ -4,6 +4,7 @@ import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tl
 import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
 import type { EventLog } from '../event-log.ts';
 import { type GateCounts, type GateLimits, guardConnections } from '../listener/connection-gate.ts';
+import { ProvenSockets } from './proven-sockets.ts';
 
 /** What the server proves itself with, and whose certificates it accepts from clients; PEM. */
 export interface ServerIdentity {
@@ -23,7 +24,7 @@ export interface TlsListenerOptions {
 
 export interface TlsListener {
   readonly port: number;
-  /** New connections get the new certificate. */
+  /** New connections get the new certificate. Where a root is gone, those that were proven end. */
   renew(identity: ServerIdentity): void;
   /** Takes no new connections, and ends those in their handshake. */
   close(): void;
@@ -45,9 +46,11 @@ export async function startTlsListener(options: TlsListenerOptions): Promise<Tls
   });
   const isProven = (socket: TLSSocket) => socket.authorized;
   const gate = guardConnections(server, { port: 'grpc', limits, counts, log, isProven, identityOf });
+  const proven = new ProvenSockets(options.identity.trustBundlePem);
   server.on('secureConnection', (socket) => {
     socket.on('error', () => {}); // the session that ends with it knows
     if (socket.destroyed) return; // by the gate
+    proven.add(socket);
     onConnection(socket);
   });
   await new Promise<void>((resolve, reject) => {
@@ -59,7 +62,10 @@ export async function startTlsListener(options: TlsListenerOptions): Promise<Tls
   });
   return {
     port: (server.address() as AddressInfo).port, // always so for a TCP server that listens
-    renew: (identity) => server.setSecureContext(secureContext(identity)),
+    renew(identity) {
+      server.setSecureContext(secureContext(identity));
+      if (proven.trust(identity.trustBundlePem)) gate.close(); // handshakes under way know the former roots
+    },
     close() {
       server.close();
       gate.close();
