@@ -4,6 +4,7 @@ import type { Mesh } from '#policy/workload-policy.ts';
 import { readCertificateRequest } from '#policy/x509/certificate-request.ts';
 import type { SignRequest, SignResponse } from '#proto/gen/lateral/v1/authority.ts';
 import type { EventLog } from '../event-log.ts';
+import { Allowance, type AllowanceLimits } from '../grpc/allowance.ts';
 import { bearerToken } from '../grpc/bearer-token.ts';
 import { type AuthenticatedCall, certificateOfCaller } from '../grpc/certificate-of-caller.ts';
 import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
@@ -14,6 +15,9 @@ import { parseJoinToken } from '../tokens/join-token.ts';
 import type { TokenStore } from '../tokens/token-store.ts';
 import type { Authority } from './authority.ts';
 import { controlPlaneIdentity } from './control-plane-certificate.ts';
+
+/** Certificates of one caller: one at its start, one each time that half of a life has passed, and those of pods behind one address. */
+export const SIGNINGS_OF_CALLER: AllowanceLimits = { burst: 32, intervalMs: 1_000, callers: 16_384 };
 
 export interface AuthorityServiceOptions {
   readonly authority: Authority;
@@ -28,6 +32,7 @@ export interface AuthorityServiceOptions {
 }
 
 interface SigningCall extends AuthenticatedCall {
+  readonly metadata: Metadata;
   getPeer(): string;
 }
 
@@ -35,6 +40,8 @@ interface SigningCall extends AuthenticatedCall {
 interface Proof {
   readonly identity: SpiffeId;
   readonly by: 'token' | 'certificate';
+  /** Which of those that have the identity: a pod, where the proof is a pod's, else an address. */
+  readonly caller: string;
   claim(): Promise<void>;
 }
 
@@ -44,8 +51,9 @@ interface Proof {
  */
 export function authorityService(options: AuthorityServiceOptions): handleUnaryCall<SignRequest, SignResponse> {
   const { metrics, log } = options;
+  const allowance = new Allowance(SIGNINGS_OF_CALLER, () => performance.now());
   return (call, callback) => {
-    sign(options, call, call.metadata, call.request).then(
+    sign(options, allowance, call, call.request).then(
       ({ response, proof }) => {
         metrics.signings[proof.by]++;
         log('certificate_signed', {
@@ -67,12 +75,12 @@ export function authorityService(options: AuthorityServiceOptions): handleUnaryC
 
 async function sign(
   options: AuthorityServiceOptions,
+  allowance: Allowance,
   call: SigningCall,
-  metadata: Metadata,
   request: SignRequest,
 ): Promise<{ response: SignResponse; proof: Proof }> {
-  const { authority, mesh } = options;
-  const proof = await prove(options, call, metadata);
+  const { authority, mesh, metrics } = options;
+  const proof = await prove(options, call);
   if (proof.identity.uri === controlPlaneIdentity(mesh).uri) {
     throw new CallRefusal(status.PERMISSION_DENIED, "the control plane's own identity is never signed for a caller");
   }
@@ -81,6 +89,12 @@ async function sign(
       status.PERMISSION_DENIED,
       `the ${proof.by} is for ${proof.identity.uri}, and the sidecar expects ${shownIdentity(request.expectedIdentity)}`,
     );
+  }
+  if (!allowance.take(`${proof.identity.uri} ${proof.caller}`)) {
+    metrics.signingsOverRate++;
+    const { burst, intervalMs } = SIGNINGS_OF_CALLER;
+    const reason = `${proof.caller} asks for certificates of ${proof.identity.uri} more often than ${burst} at once and one in ${intervalMs} ms; come again`;
+    throw new CallRefusal(status.RESOURCE_EXHAUSTED, reason);
   }
   const certificateRequest = readCertificateRequest(request.csr);
   if (certificateRequest.kind === 'invalid') {
@@ -97,15 +111,15 @@ async function sign(
 }
 
 /** A token decides where one is sent; otherwise the certificate of the connection does. */
-async function prove(options: AuthorityServiceOptions, call: SigningCall, metadata: Metadata): Promise<Proof> {
+async function prove(options: AuthorityServiceOptions, call: SigningCall): Promise<Proof> {
   const { mesh, now } = options;
-  const [authorization] = metadata.get('authorization');
+  const [authorization] = call.metadata.get('authorization');
   if (authorization !== undefined) return proveByToken(options, call, authorization.toString());
   const caller = certificateOfCaller(call, mesh.trustDomain, now());
   if (caller === undefined) {
     throw new CallRefusal(status.UNAUTHENTICATED, 'neither a join token nor a certificate of this mesh was presented');
   }
-  return { identity: caller.identity, by: 'certificate', claim: async () => {} };
+  return { identity: caller.identity, by: 'certificate', caller: addressOf(call), claim: async () => {} };
 }
 
 /** A join token, where that is its form; else a token of a service account, which Kubernetes knows. */
@@ -117,21 +131,27 @@ async function proveByToken(
   const { tokens, reviewToken } = options;
   const token = bearerToken(authorization);
   if (reviewToken !== undefined && parseJoinToken(token) === undefined) {
-    return proveByReview(options, () => reviewToken(token, addressOfPeer(call.getPeer())));
+    return proveByReview(options, () => reviewToken(token, addressOf(call)));
   }
-  if (tokens !== undefined) return proveByJoinToken(options, tokens, token);
+  if (tokens !== undefined) return proveByJoinToken(options, tokens, token, addressOf(call));
   throw new CallRefusal(
     status.UNAUTHENTICATED,
     'this control plane takes no join tokens (tokens.directory is not set)',
   );
 }
 
-async function proveByJoinToken({ mesh }: AuthorityServiceOptions, tokens: TokenStore, token: string): Promise<Proof> {
+async function proveByJoinToken(
+  { mesh }: AuthorityServiceOptions,
+  tokens: TokenStore,
+  token: string,
+  caller: string,
+): Promise<Proof> {
   const verification = await tokens.verify(token);
   if (verification.kind === 'invalid') throw new CallRefusal(status.UNAUTHENTICATED, verification.reason);
   return {
     identity: identityOf(mesh, verification.grant),
     by: 'token',
+    caller,
     async claim() {
       if (await tokens.consume(token)) return;
       throw new CallRefusal(status.UNAUTHENTICATED, 'join token was used by another caller just now');
@@ -147,7 +167,7 @@ async function proveByReview(
   const identity = identityOf(mesh, caller);
   const { podName: pod, podUid } = caller;
   const claim = async () => log('token_reviewed', { identity: identity.uri, pod, podUid });
-  return { identity, by: 'token', claim };
+  return { identity, by: 'token', caller: `pod ${podUid}`, claim };
 }
 
 function identityOf(
@@ -157,6 +177,10 @@ function identityOf(
   const parsed = parseSpiffeId(`spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`);
   if (parsed.kind === 'invalid') throw new CallRefusal(status.PERMISSION_DENIED, parsed.reason);
   return parsed.id;
+}
+
+function addressOf(call: SigningCall): string {
+  return addressOfPeer(call.getPeer());
 }
 
 /** What a caller sent, cut to what a log line should hold. */

@@ -5,6 +5,8 @@ import { createGateCounts, type GateCounts } from '../listener/connection-gate.t
 export interface ControlPlaneMetrics {
   readonly signings: { token: number; certificate: number };
   signingRefusals: number;
+  /** Of those, since the caller asked too often. */
+  signingsOverRate: number;
   readonly updates: { sent: number; acked: number; nacked: number };
   subscriptionRefusals: number;
   readonly places: PlaceCounts;
@@ -18,6 +20,7 @@ export function createMetrics(): ControlPlaneMetrics {
   return {
     signings: { token: 0, certificate: 0 },
     signingRefusals: 0,
+    signingsOverRate: 0,
     updates: { sent: 0, acked: 0, nacked: 0 },
     subscriptionRefusals: 0,
     places: createPlaceCounts(),

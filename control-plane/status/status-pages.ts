@@ -86,6 +86,12 @@ function prometheusText(facts: StatusFacts): string {
       ([by, n]) => `lateral_control_plane_certificates_signed_total{by="${by}"} ${n}`,
     ),
     ...single('signing_refusals_total', 'counter', 'Refused requests for a certificate.', metrics.signingRefusals),
+    ...single(
+      'signings_over_rate_total',
+      'counter',
+      'Refused requests for a certificate of callers that asked too often.',
+      metrics.signingsOverRate,
+    ),
     ...single('subscription_refusals_total', 'counter', 'Refused subscriptions.', metrics.subscriptionRefusals),
     ...single(
       'subscriptions_replaced_total',

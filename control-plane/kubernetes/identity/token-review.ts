@@ -2,17 +2,24 @@ import { createHash } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import { LRUCache } from 'lru-cache';
 import { isRecord } from '#policy/schema/schema.ts';
+import { Allowance, type AllowanceLimits } from '../../grpc/allowance.ts';
 import { CallRefusal } from '../../grpc/refuse-call.ts';
 import { TOKEN_AUDIENCE } from '../../injection/names.ts';
 import { textOf } from '../api-object.ts';
 import type { KubernetesClient } from '../client/kubernetes-client.ts';
 import { ReviewTurns } from './review-turns.ts';
-import { MAX_TOKENS_OF_ADDRESS, TokenCredit } from './token-credit.ts';
 
 const REVIEW_TIMEOUT_MS = 10_000;
 /** A token that proved nothing is not asked about again for this long: not for longer, since a pod may yet become known. */
 export const REFUSAL_KEPT_MS = 5_000;
 const MAX_KEPT_REFUSALS = 1_024;
+/** A token that proved its pod proves it for so long yet: a pod that is gone has a certificate for much longer anyway. */
+export const PROOF_KEPT_MS = 3_000;
+const MAX_KEPT_PROOFS = 1_024;
+/** Tokens of one address that may be under review, or have been to no avail of late. */
+export const TOKENS_OF_ADDRESS: AllowanceLimits = { burst: 64, intervalMs: 3_000, callers: 4_096 };
+/** Reviews of good tokens that cost a pod's address nothing: it needs one at its start, and who may make tokens makes any number. */
+export const FREE_REVIEWS_OF_POD: AllowanceLimits = { burst: 32, intervalMs: 3_000, callers: 16_384 };
 
 const WRONG_AUDIENCE = `the token is not for the audience ${TOKEN_AUDIENCE}; mount a projected token with it`;
 const SERVICE_ACCOUNT = /^system:serviceaccount:([^:]+):([^:]+)$/;
@@ -35,17 +42,17 @@ export type ReviewToken = (token: string, address: string) => Promise<ReviewedCa
 
 /**
  * Asks the API server about each token (TokenReview): it knows of expiry, and of pods that are gone. Whoever reaches the port may
- * present tokens: what cannot be good is not asked about, nor what was refused just now, nor too many of one address.
+ * present tokens: what cannot be good is not asked about, nor what was judged just now, nor too many of one address or pod.
  */
 export function createTokenReview(client: KubernetesClient, now: () => number = () => performance.now()): ReviewToken {
   const turns = new ReviewTurns();
-  const credit = new TokenCredit(now);
-  const refusals = new LRUCache<string, CallRefusal>({
-    max: MAX_KEPT_REFUSALS,
-    ttl: REFUSAL_KEPT_MS,
-    ttlResolution: 0,
-    perf: { now },
-  });
+  const ofAddress = new Allowance(TOKENS_OF_ADDRESS, now);
+  const ofPod = new Allowance(FREE_REVIEWS_OF_POD, now);
+  const clock = { ttlResolution: 0, perf: { now } };
+  const refusals = new LRUCache<string, CallRefusal>({ ...clock, max: MAX_KEPT_REFUSALS, ttl: REFUSAL_KEPT_MS });
+  const proofs = new LRUCache<string, ReviewedCaller>({ ...clock, max: MAX_KEPT_PROOFS, ttl: PROOF_KEPT_MS });
+  /** By the token's hash, as the others: no more than have a turn or wait for one. */
+  const underWay = new Map<string, Promise<ReviewedCaller>>();
 
   async function review(token: string): Promise<ReviewedCaller> {
     let answer: unknown;
@@ -66,25 +73,35 @@ export function createTokenReview(client: KubernetesClient, now: () => number = 
     return callerOf(answer);
   }
 
-  return async (token, address) => {
-    requireAudience(token);
-    const key = createHash('sha256').update(token).digest('base64');
-    const known = refusals.get(key);
-    if (known !== undefined) throw known;
-    if (!credit.take(address)) {
-      const reason = `${address} presents more than ${MAX_TOKENS_OF_ADDRESS} tokens that prove nothing; come again`;
-      throw new CallRefusal(status.RESOURCE_EXHAUSTED, reason);
-    }
+  /** What it costs the address is taken already. */
+  async function judge(key: string, token: string, address: string): Promise<ReviewedCaller> {
     try {
       const caller = await turns.run(() => review(token));
-      credit.giveBack(address);
+      if (ofPod.take(caller.podUid)) ofAddress.giveBack(address);
+      proofs.set(key, caller);
       return caller;
     } catch (error) {
       const isToken = error instanceof CallRefusal && error.code === status.UNAUTHENTICATED;
       if (isToken) refusals.set(key, error);
-      else credit.giveBack(address); // not for what the token is
+      else ofAddress.giveBack(address); // not for what the token is
       throw error;
     }
+  }
+
+  return async (token, address) => {
+    requireAudience(token);
+    const key = createHash('sha256').update(token).digest('base64');
+    const refusal = refusals.get(key);
+    if (refusal !== undefined) throw refusal;
+    const known = proofs.get(key) ?? underWay.get(key);
+    if (known !== undefined) return known;
+    if (!ofAddress.take(address)) {
+      const reason = `${address} presents more tokens than the ${TOKENS_OF_ADDRESS.burst} that may be asked about; come again`;
+      throw new CallRefusal(status.RESOURCE_EXHAUSTED, reason);
+    }
+    const judgement = judge(key, token, address).finally(() => underWay.delete(key));
+    underWay.set(key, judgement);
+    return judgement;
   };
 }
 

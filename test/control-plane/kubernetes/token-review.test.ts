@@ -3,8 +3,13 @@ import { status } from '@grpc/grpc-js';
 import t, { type Test } from 'tap';
 import { KubernetesClient } from '#control-plane/kubernetes/client/kubernetes-client.ts';
 import { MAX_REVIEWS, MAX_WAITING_REVIEWS } from '#control-plane/kubernetes/identity/review-turns.ts';
-import { CREDIT_INTERVAL_MS, MAX_TOKENS_OF_ADDRESS } from '#control-plane/kubernetes/identity/token-credit.ts';
-import { createTokenReview, REFUSAL_KEPT_MS } from '#control-plane/kubernetes/identity/token-review.ts';
+import {
+  createTokenReview,
+  FREE_REVIEWS_OF_POD,
+  PROOF_KEPT_MS,
+  REFUSAL_KEPT_MS,
+  TOKENS_OF_ADDRESS,
+} from '#control-plane/kubernetes/identity/token-review.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
 import { eventually } from '../control-plane-fixture.ts';
 
@@ -20,7 +25,7 @@ function nameOf(text: string): string {
   return JSON.parse(Buffer.from(text.split('.')[1] ?? '', 'base64url').toString()).sub;
 }
 
-/** Tokens named `good…` are of a pod; none is answered while `isHolding`. */
+/** Tokens named `good…` are of a pod, those named `good…#…` of one pod; none is answered while `isHolding`. */
 async function reviewing(t: Test) {
   const api = { reviews: 0, underWay: 0, most: 0, isHolding: false, status: 201 };
   const held: (() => void)[] = [];
@@ -35,7 +40,7 @@ async function reviewing(t: Test) {
     api.underWay -= 1;
     const extra = {
       'authentication.kubernetes.io/pod-name': ['orders-1'],
-      'authentication.kubernetes.io/pod-uid': ['u'],
+      'authentication.kubernetes.io/pod-uid': [nameOf(spec.token).split('#')[0]],
     };
     const user = { username: 'system:serviceaccount:shop:orders', extra };
     const isGood = nameOf(spec.token).startsWith('good');
@@ -67,20 +72,44 @@ t.test('a flood of different bad tokens of one address is no flood of reviews, a
     Array.from({ length: 1_000 }, (_, index) => review(token(`bad-${index}`), '10.0.0.66')),
   );
   const codes = Map.groupBy(answers, (answer) => (answer.status === 'rejected' ? answer.reason.code : 'taken'));
-  t.equal(codes.get(status.UNAUTHENTICATED)?.length, MAX_TOKENS_OF_ADDRESS);
-  t.equal(codes.get(status.RESOURCE_EXHAUSTED)?.length, 1_000 - MAX_TOKENS_OF_ADDRESS);
-  t.equal(api.reviews, MAX_TOKENS_OF_ADDRESS);
+  t.equal(codes.get(status.UNAUTHENTICATED)?.length, TOKENS_OF_ADDRESS.burst);
+  t.equal(codes.get(status.RESOURCE_EXHAUSTED)?.length, 1_000 - TOKENS_OF_ADDRESS.burst);
+  t.equal(api.reviews, TOKENS_OF_ADDRESS.burst);
   t.ok(api.most <= MAX_REVIEWS, `${api.most} at a time`);
   t.match(await review(token('good'), '10.0.0.1'), { podName: 'orders-1' });
-  await t.rejects(review(token('good'), '10.0.0.66'), { code: status.RESOURCE_EXHAUSTED, message: /10\.0\.0\.66/ });
-  pass(CREDIT_INTERVAL_MS);
-  t.match(await review(token('good'), '10.0.0.66'), { serviceAccount: 'orders' }, 'after a while it may try again');
+  await t.rejects(review(token('good-2'), '10.0.0.66'), { code: status.RESOURCE_EXHAUSTED, message: /10\.0\.0\.66/ });
+  pass(TOKENS_OF_ADDRESS.intervalMs);
+  t.match(await review(token('good-2'), '10.0.0.66'), { serviceAccount: 'orders' }, 'after a while it may try again');
 });
 
-t.test('good tokens cost their address nothing', async (t) => {
+t.test('good tokens of different pods cost their address nothing: it may be that of a gateway', async (t) => {
   const { api, review } = await reviewing(t);
-  for (let round = 0; round < 2 * MAX_TOKENS_OF_ADDRESS; round += 1) await review(token(`good-${round}`), '10.0.0.1');
-  t.equal(api.reviews, 2 * MAX_TOKENS_OF_ADDRESS, 'each is asked about: a pod may be gone since');
+  for (let round = 0; round < 2 * TOKENS_OF_ADDRESS.burst; round += 1) await review(token(`good-${round}`), '10.0.0.1');
+  t.equal(api.reviews, 2 * TOKENS_OF_ADDRESS.burst);
+});
+
+t.test('a pod that makes itself good tokens without end is no flood of reviews', async (t) => {
+  const { api, review, pass } = await reviewing(t);
+  const most = FREE_REVIEWS_OF_POD.burst + TOKENS_OF_ADDRESS.burst;
+  for (let round = 0; round < most; round += 1) await review(token(`good#${round}`), '10.0.0.66');
+  await t.rejects(review(token('good#more'), '10.0.0.66'), { code: status.RESOURCE_EXHAUSTED });
+  t.match(await review(token('good-2'), '10.0.0.1'), { podUid: 'good-2' }, 'others are served');
+  t.equal(api.reviews, most + 1);
+  pass(TOKENS_OF_ADDRESS.intervalMs);
+  t.match(await review(token('good#more'), '10.0.0.66'), { podUid: 'good' });
+});
+
+t.test('a good token is asked about once in a short time, however often it is presented', async (t) => {
+  const { api, review, pass } = await reviewing(t);
+  const flood = Array.from({ length: 1_000 }, () => review(token('good'), '10.0.0.66'));
+  const answers = await Promise.all(flood);
+  t.ok(answers.every(({ podUid }) => podUid === 'good'));
+  pass(PROOF_KEPT_MS - 1);
+  await review(token('good'), '10.0.0.66');
+  t.equal(api.reviews, 1);
+  pass(2);
+  await review(token('good'), '10.0.0.66');
+  t.equal(api.reviews, 2, 'its pod may be gone since');
 });
 
 t.test('a token that was refused just now is not asked about again, whoever presents it', async (t) => {
@@ -106,13 +135,13 @@ t.test('what cannot be a token for the control plane is not asked about', async 
     await t.rejects(review(text, '10.0.0.1'), { code: status.UNAUTHENTICATED, message: reason });
   }
   t.equal(api.reviews, 0);
-  t.match(await review(token('good', AUDIENCE), '10.0.0.1'), { podUid: 'u' }, 'one audience may stand alone');
+  t.match(await review(token('good', AUDIENCE), '10.0.0.1'), { podUid: 'good' }, 'one audience may stand alone');
 });
 
 t.test('an API server that fails is no fault of the token', async (t) => {
   const { api, review } = await reviewing(t);
   api.status = 503;
-  for (let round = 0; round < MAX_TOKENS_OF_ADDRESS + 1; round += 1) {
+  for (let round = 0; round < TOKENS_OF_ADDRESS.burst + 1; round += 1) {
     await t.rejects(review(token('good'), '10.0.0.1'), { code: status.UNAVAILABLE, message: /cannot review/ });
   }
   api.status = 201;
