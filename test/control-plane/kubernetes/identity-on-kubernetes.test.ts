@@ -232,6 +232,17 @@ t.test('identities on a real API server', { skip: noApiServer ?? false, timeout:
       { trustBundlePem: running.trustBundlePem },
     );
     t.ok(isTrusted(orders.credentials.current().certificateChainPem, late.credentials.current().trustBundlePem));
+
+    const before = events.length;
+    await api.patch(`${ROOT}/secrets/lateral-former-authorities`, { data: null });
+    await eventually(
+      'the former root is withdrawn by all replicas',
+      () => [running, restarted].every((one) => certificatesFromPem(one.trustBundlePem).length === 1),
+      20_000,
+    );
+    const names = (event: string) => events.slice(before).filter((one) => one.event === event).length;
+    await eventually('connections of before end', () => names('sidecar_disconnected') >= 2, 20_000);
+    await eventually('and the sidecars come back', () => names('sidecar_connected') >= 2, 20_000);
     t.strictSame(strangers, [], 'at no time did one sidecar not know the other');
     t.notOk(
       events.some(({ event }) => event === 'sidecar certificate_expired'),
