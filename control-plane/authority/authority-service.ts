@@ -16,8 +16,14 @@ import type { TokenStore } from '../tokens/token-store.ts';
 import type { Authority } from './authority.ts';
 import { controlPlaneIdentity } from './control-plane-certificate.ts';
 
-/** Certificates of one caller: one at its start, one each time that half of a life has passed, and those of pods behind one address. */
-export const SIGNINGS_OF_CALLER: AllowanceLimits = { burst: 32, intervalMs: 1_000, callers: 16_384 };
+/**
+ * Certificates of one identity by who asks: a pod needs one at its start and one each time that half of a life has passed; by one address
+ * come perhaps all the sidecars of a machine, or of a gateway.
+ */
+export const SIGNINGS: { readonly pod: AllowanceLimits; readonly address: AllowanceLimits } = {
+  pod: { burst: 32, intervalMs: 1_000, callers: 16_384 },
+  address: { burst: 2_500, intervalMs: 20, callers: 16_384 },
+};
 
 export interface AuthorityServiceOptions {
   readonly authority: Authority;
@@ -40,10 +46,18 @@ interface SigningCall extends AuthenticatedCall {
 interface Proof {
   readonly identity: SpiffeId;
   readonly by: 'token' | 'certificate';
-  /** Which of those that have the identity: a pod, where the proof is a pod's, else an address. */
-  readonly caller: string;
+  /** Which of those that have the identity. */
+  readonly caller: Caller;
   claim(): Promise<void>;
 }
+
+/** A pod, where the proof is a pod's, else an address. */
+interface Caller {
+  readonly kind: keyof typeof SIGNINGS;
+  readonly name: string;
+}
+
+type Allowances = { readonly [kind in Caller['kind']]: Allowance };
 
 /**
  * `Authority.Sign`: a certificate for the identity that a join token or the caller's certificate proves. From the
@@ -51,9 +65,10 @@ interface Proof {
  */
 export function authorityService(options: AuthorityServiceOptions): handleUnaryCall<SignRequest, SignResponse> {
   const { metrics, log } = options;
-  const allowance = new Allowance(SIGNINGS_OF_CALLER, () => performance.now());
+  const now = () => performance.now();
+  const allowances = { pod: new Allowance(SIGNINGS.pod, now), address: new Allowance(SIGNINGS.address, now) };
   return (call, callback) => {
-    sign(options, allowance, call, call.request).then(
+    sign(options, allowances, call, call.request).then(
       ({ response, proof }) => {
         metrics.signings[proof.by]++;
         log('certificate_signed', {
@@ -75,7 +90,7 @@ export function authorityService(options: AuthorityServiceOptions): handleUnaryC
 
 async function sign(
   options: AuthorityServiceOptions,
-  allowance: Allowance,
+  allowances: Allowances,
   call: SigningCall,
   request: SignRequest,
 ): Promise<{ response: SignResponse; proof: Proof }> {
@@ -90,10 +105,11 @@ async function sign(
       `the ${proof.by} is for ${proof.identity.uri}, and the sidecar expects ${shownIdentity(request.expectedIdentity)}`,
     );
   }
-  if (!allowance.take(`${proof.identity.uri} ${proof.caller}`)) {
+  const { kind, name } = proof.caller;
+  if (!allowances[kind].take(`${proof.identity.uri} ${name}`)) {
     metrics.signingsOverRate++;
-    const { burst, intervalMs } = SIGNINGS_OF_CALLER;
-    const reason = `${proof.caller} asks for certificates of ${proof.identity.uri} more often than ${burst} at once and one in ${intervalMs} ms; come again`;
+    const { burst, intervalMs } = SIGNINGS[kind];
+    const reason = `${kind} ${name} asks for certificates of ${proof.identity.uri} more often than ${burst} at once and one in ${intervalMs} ms; come again`;
     throw new CallRefusal(status.RESOURCE_EXHAUSTED, reason);
   }
   const certificateRequest = readCertificateRequest(request.csr);
@@ -119,7 +135,7 @@ async function prove(options: AuthorityServiceOptions, call: SigningCall): Promi
   if (caller === undefined) {
     throw new CallRefusal(status.UNAUTHENTICATED, 'neither a join token nor a certificate of this mesh was presented');
   }
-  return { identity: caller.identity, by: 'certificate', caller: addressOf(call), claim: async () => {} };
+  return { identity: caller.identity, by: 'certificate', caller: callerAt(call), claim: async () => {} };
 }
 
 /** A join token, where that is its form; else a token of a service account, which Kubernetes knows. */
@@ -133,7 +149,7 @@ async function proveByToken(
   if (reviewToken !== undefined && parseJoinToken(token) === undefined) {
     return proveByReview(options, () => reviewToken(token, addressOf(call)));
   }
-  if (tokens !== undefined) return proveByJoinToken(options, tokens, token, addressOf(call));
+  if (tokens !== undefined) return proveByJoinToken(options, tokens, token, callerAt(call));
   throw new CallRefusal(
     status.UNAUTHENTICATED,
     'this control plane takes no join tokens (tokens.directory is not set)',
@@ -144,7 +160,7 @@ async function proveByJoinToken(
   { mesh }: AuthorityServiceOptions,
   tokens: TokenStore,
   token: string,
-  caller: string,
+  caller: Caller,
 ): Promise<Proof> {
   const verification = await tokens.verify(token);
   if (verification.kind === 'invalid') throw new CallRefusal(status.UNAUTHENTICATED, verification.reason);
@@ -167,7 +183,7 @@ async function proveByReview(
   const identity = identityOf(mesh, caller);
   const { podName: pod, podUid } = caller;
   const claim = async () => log('token_reviewed', { identity: identity.uri, pod, podUid });
-  return { identity, by: 'token', caller: `pod ${podUid}`, claim };
+  return { identity, by: 'token', caller: { kind: 'pod', name: podUid }, claim };
 }
 
 function identityOf(
@@ -181,6 +197,10 @@ function identityOf(
 
 function addressOf(call: SigningCall): string {
   return addressOfPeer(call.getPeer());
+}
+
+function callerAt(call: SigningCall): Caller {
+  return { kind: 'address', name: addressOf(call) };
 }
 
 /** What a caller sent, cut to what a log line should hold. */

@@ -2,8 +2,11 @@ import type { GateLimits } from '../listener/connection-gate.ts';
 
 /** All connections of the gRPC port. */
 export const MAX_CONNECTIONS = 12_000;
-/** Of one address, unless configured: a pod needs few, a node that hides its pods behind its own address some for each. */
-export const MAX_CONNECTIONS_OF_ADDRESS = 256;
+/**
+ * Of one address, unless configured: a pod needs two, a node that hides its pods behind its own address, or a gateway, so many for each.
+ * Where all places are taken the greediest address gives one, so that this need not be tight.
+ */
+export const MAX_CONNECTIONS_OF_ADDRESS = 2_500;
 /** Of one identity: a service account that somebody got hold of leaves as many for all others. */
 export const MAX_CONNECTIONS_OF_IDENTITY = 6_000;
 
