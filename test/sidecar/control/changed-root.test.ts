@@ -12,6 +12,8 @@ import {
 
 /** A leaf's life where its end is waited for. */
 const SHORT_LIFE_MS = 2_000;
+/** Longest wait for a certificate. */
+const ENROLMENT_MS = 10_000;
 const ISSUING_FILES = ['ca-cert.pem', 'ca-key.pem', 'cert-chain.pem'];
 
 /** A control plane that has not begun, with two authorities it may be given. */
@@ -57,13 +59,17 @@ t.test('a sidecar that restarts after the root has changed goes on by the roots 
   await untilEnd(first.credentials.current().expiresAtMs);
   await fixture.start();
 
-  const byToken = await new SidecarFixture(fixture).connect({ ...configured, tokenFile });
+  const byToken = await new SidecarFixture(fixture).connect({
+    ...configured,
+    tokenFile,
+    signal: AbortSignal.timeout(ENROLMENT_MS),
+  });
   t.equal(byToken.credentials.current().trustBundlePem, after, 'what is not configured signs for a token');
   await byToken.close();
   await fixture.stop();
 
   const sidecar = new SidecarFixture(fixture);
-  const byState = await sidecar.connect(configured);
+  const byState = await sidecar.connect({ ...configured, signal: AbortSignal.timeout(ENROLMENT_MS) });
   await byState.close();
   t.equal(byState.credentials.current().trustBundlePem, after);
   t.ok(
@@ -102,6 +108,7 @@ t.test('roots that were handed out do not count where the operator has configure
   const sidecar = new SidecarFixture(fixture);
   const abort = new AbortController();
   const connecting = sidecar.connect({ tokenFile, stateDirectory, trustBundlePem: after, signal: abort.signal });
+  t.teardown(() => connecting.then((connection) => connection.close()).catch(() => {}));
   const ended = t.rejects(connecting);
   const waiting = () => sidecar.events.find(({ event }) => event === 'waiting_for_certificate');
   await eventually('a reason', () => waiting() !== undefined);
