@@ -269,14 +269,14 @@ t.test('stored state of another identity, of foreign roots, or readable by other
 t.test('the certificate is renewed at half of its life, with a new key, and the stream goes on with it', async (t) => {
   const fixture = new ControlPlaneFixture(t.testdir());
   await fixture.writePolicy('a.yaml', allowPolicy('a', 'web'));
-  await fixture.start({ leafLifetimeMs: 5_000, heartbeatIntervalMs: 200 });
+  await fixture.start({ leafLifetimeMs: 5_000, heartbeatIntervalMs: 700 });
   t.teardown(() => fixture.stop());
   const sidecar = new SidecarFixture(fixture);
   const stateDirectory = join(fixture.directory, 'state-orders');
   const connection = await sidecar.connect({
     tokenFile: await fixture.token(),
     stateDirectory,
-    heartbeatIntervalMs: 200,
+    heartbeatIntervalMs: 700,
   });
   t.teardown(() => connection.close());
   const { applied, apply } = taker();
