@@ -1,3 +1,7 @@
+// `npm run image:dockerfile`: builds the Dockerfile for both architectures with buildah, holds every file of the result against that of
+// `npm run image`, and runs the result as its user. No registry is asked: the base image is made of Debian's packages and this
+// machine's Node and npm. Needs root, buildah, debootstrap, and qemu-user-static to run what is of the other architecture. Takes about
+// ten minutes.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
@@ -10,12 +14,6 @@ import { NODE_VERSION } from './image/fetch-node.ts';
 import { runProgram } from './image/run-program.ts';
 import { root as source } from './run-step.ts';
 
-/**
- * `npm run image:dockerfile`: builds the Dockerfile for both architectures with buildah, holds every file of the result against that of
- * `npm run image`, and runs the result as its user. No registry is asked: the base image is made of Debian's packages and this
- * machine's Node and npm. Needs root, buildah, debootstrap, and qemu-user-static to run what is of the other architecture. Takes about
- * ten minutes.
- */
 /** What the Dockerfile begins from. */
 const BASE = /^FROM --platform=\$BUILDPLATFORM (\S+) AS build$/m;
 const UID = '1337:1337';
