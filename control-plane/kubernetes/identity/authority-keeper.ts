@@ -124,16 +124,9 @@ export class AuthorityKeeper {
 
 /** The key is that of the issuer's certificate: that was checked when they were read. */
 function isSame(one: AuthorityMaterial, other: AuthorityMaterial): boolean {
-  const list = (material: AuthorityMaterial) => [material, ...material.former];
-  const [ours, theirs] = [list(one), list(other)];
-  return ours.length === theirs.length && ours.every((own, index) => isSameOne(own, theirs[index]));
-}
-
-function isSameOne(
-  one: AuthorityMaterial['former'][number] | AuthorityMaterial,
-  other: typeof one | undefined,
-): boolean {
-  if (other === undefined || !isSameIssuing(one, other)) return false;
-  const until = (material: typeof one) => ('signsUntilMs' in material ? material.signsUntilMs : 0);
-  return until(one) === until(other);
+  if (!isSameIssuing(one, other) || one.former.length !== other.former.length) return false;
+  return one.former.every((own, index) => {
+    const theirs = other.former[index];
+    return theirs !== undefined && isSameIssuing(own, theirs) && own.signsUntilMs === theirs.signsUntilMs;
+  });
 }
