@@ -1,7 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
 import t from 'tap';
-import { createAuthority, LEAF_LIFETIME_MS } from '#control-plane/authority/authority.ts';
-import { openAuthorityDirectory } from '#control-plane/authority/authority-directory.ts';
 import { issueControlPlaneCertificate } from '#control-plane/authority/control-plane-certificate.ts';
 import type { SidecarStatus } from '#control-plane/discovery/sidecar-registry.ts';
 import { askReplicas } from '#control-plane/replicas/ask-replicas.ts';
@@ -10,26 +8,11 @@ import { spiffeId } from '#policy/identity/spiffe-id.ts';
 import { resourceDocument } from '#policy/resource/resource-document.ts';
 import { ComposedSnapshot, SharedResources } from '#policy/snapshot/composed-snapshot.ts';
 import { certificatesToPem } from '#policy/x509/pem.ts';
-import {
-  allowPolicy,
-  ControlPlaneFixture,
-  type Event,
-  eventually,
-  MESH,
-  SidecarFixture,
-} from './control-plane-fixture.ts';
+import { type Event, eventually, MESH } from './control-plane-fixture.ts';
+import { replicaWithSidecar } from './replicas/replica-with-sidecar.ts';
 
 t.test('a replica tells what its sidecars have in force, to a control plane of its mesh alone', async (t) => {
-  const fixture = new ControlPlaneFixture(t.testdir());
-  await fixture.writePolicy('a.yaml', allowPolicy('allow-web', 'web'));
-  const { address, trustBundlePem } = await fixture.start();
-  t.teardown(() => fixture.stop());
-  const connection = await new SidecarFixture(fixture).connect({ tokenFile: await fixture.token() });
-  t.teardown(() => connection.close());
-  await connection.policies.start(async () => {});
-
-  const material = await openAuthorityDirectory(`${fixture.directory}/state/ca`, MESH, Date.now());
-  const authority = createAuthority(material, { leafLifetimeMs: LEAF_LIFETIME_MS, now: Date.now });
+  const { address, trustBundlePem, authority } = await replicaWithSidecar(t);
   const events: Event[] = [];
   const ask = (identity: { certificateChainPem: string; privateKeyPem: string }) =>
     askReplicas({

@@ -1,29 +1,12 @@
 import t from 'tap';
-import { createAuthority, LEAF_LIFETIME_MS } from '#control-plane/authority/authority.ts';
-import { openAuthorityDirectory } from '#control-plane/authority/authority-directory.ts';
 import { issueControlPlaneCertificate } from '#control-plane/authority/control-plane-certificate.ts';
 import { ANSWER_KEPT_MS, askReplicas } from '#control-plane/replicas/ask-replicas.ts';
 import { freePorts } from '../../support/free-ports.ts';
-import {
-  allowPolicy,
-  ControlPlaneFixture,
-  type Event,
-  eventually,
-  MESH,
-  SidecarFixture,
-} from '../control-plane-fixture.ts';
+import { type Event, eventually, MESH } from '../control-plane-fixture.ts';
+import { replicaWithSidecar } from './replica-with-sidecar.ts';
 
 t.test('the last answer of a replica that is silent stands for a while, then it counts as silent', async (t) => {
-  const fixture = new ControlPlaneFixture(t.testdir());
-  await fixture.writePolicy('a.yaml', allowPolicy('allow-web', 'web'));
-  const { address, trustBundlePem } = await fixture.start();
-  t.teardown(() => fixture.stop());
-  const connection = await new SidecarFixture(fixture).connect({ tokenFile: await fixture.token() });
-  t.teardown(() => connection.close());
-  await connection.policies.start(async () => {});
-
-  const material = await openAuthorityDirectory(`${fixture.directory}/state/ca`, MESH, Date.now());
-  const authority = createAuthority(material, { leafLifetimeMs: LEAF_LIFETIME_MS, now: Date.now });
+  const { fixture, address, trustBundlePem, authority } = await replicaWithSidecar(t);
   const [closedPort] = await freePorts(1);
   const never = `127.0.0.1:${closedPort}`;
   let addresses = [address, never];
