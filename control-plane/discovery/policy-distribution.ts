@@ -12,6 +12,11 @@ export interface PolicyDistribution {
    * to nothing.
    */
   publish(resources: readonly ResourceDocument[]): void;
+  /**
+   * Puts documents of the control plane's own making in force beside those of the source; each takes the place of an earlier one of
+   * its key.
+   */
+  publishOwn(documents: readonly ResourceDocument[]): void;
   snapshotFor(workload: Pick<Workload, 'namespace' | 'labels'>): ComposedSnapshot;
   /** The resource as it goes over the wire; its bytes are made once for all sidecars. */
   wireResource(resource: ResourceDocument): Resource;
@@ -26,12 +31,23 @@ export function createPolicyDistribution(mesh: Mesh): PolicyDistribution {
   let resourceCount = 0;
   const wireResources = new WeakMap<ResourceDocument, Resource>();
   const followers = new Followers();
+  const own = new Map<string, ResourceDocument>();
+  let given: readonly ResourceDocument[] = [];
+
+  const apply = () => {
+    index = indexResources([...given, ...own.values()], mesh, index);
+    followers.tellOf(index);
+  };
 
   return {
     publish(resources) {
-      index = indexResources(resources, mesh, index);
+      given = resources;
       resourceCount = resources.length;
-      followers.tellOf(index);
+      apply();
+    },
+    publishOwn(documents) {
+      for (const document of documents) own.set(document.key, document);
+      apply();
     },
     snapshotFor: (workload) => index.select(workload),
     wireResource(resource) {

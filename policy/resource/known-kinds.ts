@@ -5,6 +5,8 @@ import { authorizationPolicyKind } from './kinds/authorization-policy.ts';
 import { meshDefaultsKind } from './kinds/mesh-defaults.ts';
 import { meshServiceKind } from './kinds/mesh-service.ts';
 import { peerAuthenticationKind } from './kinds/peer-authentication.ts';
+import { revocationListKind } from './kinds/revocation-list.ts';
+import { trustBundleKind } from './kinds/trust-bundle.ts';
 
 /** The kinds of this version, in the form that travels. */
 export const KINDS = {
@@ -17,6 +19,17 @@ export const KINDS = {
 } as const;
 
 export type KindName = keyof typeof KINDS;
+
+/** What the control plane alone makes, and every sidecar gets beside the resources of people. */
+export const CONTROL_PLANE_KINDS = {
+  TrustBundle: trustBundleKind,
+  RevocationList: revocationListKind,
+} as const;
+
+export type ControlPlaneKindName = keyof typeof CONTROL_PLANE_KINDS;
+export type ControlPlaneSpecOf<K extends ControlPlaneKindName> =
+  (typeof CONTROL_PLANE_KINDS)[K] extends ResourceKind<infer Spec> ? Spec : never;
+
 export type SpecOf<K extends KindName> = (typeof KINDS)[K] extends ResourceKind<infer Spec> ? Spec : never;
 
 /** Kinds that Lateral will have, or knows of; each is an error at load, never ignored. */
@@ -34,4 +47,8 @@ export const PLANNED_KINDS: { readonly [kind: string]: readonly string[] } = {
 
 export function isKindName(name: string): name is KindName {
   return Object.hasOwn(KINDS, name);
+}
+
+export function isControlPlaneKindName(name: string): name is ControlPlaneKindName {
+  return Object.hasOwn(CONTROL_PLANE_KINDS, name);
 }

@@ -22,13 +22,30 @@ import {
   travellingApiSchema,
   travellingApiSchemaKind,
 } from './kinds/api-schema.ts';
-import { isKindName, KINDS, type KindName, PLANNED_KINDS, type SpecOf } from './known-kinds.ts';
+import {
+  CONTROL_PLANE_KINDS,
+  type ControlPlaneKindName,
+  type ControlPlaneSpecOf,
+  isControlPlaneKindName,
+  isKindName,
+  KINDS,
+  type KindName,
+  PLANNED_KINDS,
+  type SpecOf,
+} from './known-kinds.ts';
 import { dnsLabel, dnsSubdomain } from './names.ts';
 
 /** A resource of any kind of this version; `type` tells which. */
 export type AnyResource = {
   readonly [K in KindName]: { readonly type: K; readonly resource: Resource<SpecOf<K>> };
 }[KindName];
+
+/** A resource as it reaches a sidecar: of people, or of the control plane itself. */
+export type DistributedResource =
+  | AnyResource
+  | {
+      readonly [K in ControlPlaneKindName]: { readonly type: K; readonly resource: Resource<ControlPlaneSpecOf<K>> };
+    }[ControlPlaneKindName];
 
 const text = string({ minLength: 0, maxLength: 262_144 });
 const fromServer = optional(anything('Written by the API server; not read.'));
@@ -82,14 +99,7 @@ export function readResource(
   }
   const kindName = readKind(document, context);
   if (kindName === undefined) return undefined;
-  const envelope = object({
-    apiVersion: required(string()),
-    kind: required(string()),
-    metadata: required(metadataSchema),
-    spec: defaulted<unknown>(anything('What the resource says.'), {}),
-    status: optional(anything('Written by a controller; not read.')),
-  }).read(document, [], context);
-  const header = { document, apiVersion: String(document.apiVersion), metadata: envelope?.metadata };
+  const header = readHeader(document, context);
   switch (kindName) {
     case 'AuthorizationPolicy':
       return tagged(kindName, readSpec(KINDS[kindName], header, mesh, context));
@@ -106,6 +116,41 @@ export function readResource(
   }
 }
 
+/** Reads one resource in the form that travels, also those that only the control plane makes. */
+export function readDistributedResource(
+  document: unknown,
+  mesh: Mesh,
+  context: ReadContext,
+): DistributedResource | undefined {
+  const kind = isRecord(document) ? document.kind : undefined;
+  if (!isRecord(document) || typeof kind !== 'string' || !isControlPlaneKindName(kind)) {
+    return readResource(document, mesh, context);
+  }
+  const header = readHeader(document, context);
+  if (header.metadata !== undefined && header.metadata.namespace !== mesh.rootNamespace) {
+    const message = `${kind} is of the control plane's namespace ${mesh.rootNamespace} alone`;
+    context.fail(['metadata', 'namespace'], 'invalid_value', message);
+    return undefined;
+  }
+  if (kind === 'TrustBundle') {
+    const resource = readSpec(CONTROL_PLANE_KINDS[kind], header, mesh, context);
+    return resource === undefined ? undefined : { type: kind, resource };
+  }
+  const resource = readSpec(CONTROL_PLANE_KINDS[kind], header, mesh, context);
+  return resource === undefined ? undefined : { type: kind, resource };
+}
+
+function readHeader(document: { readonly [key: string]: unknown }, context: ReadContext): Header {
+  const envelope = object({
+    apiVersion: required(string()),
+    kind: required(string()),
+    metadata: required(metadataSchema),
+    spec: defaulted<unknown>(anything('What the resource says.'), {}),
+    status: optional(anything('Written by a controller; not read.')),
+  }).read(document, [], context);
+  return { document, apiVersion: String(document.apiVersion), metadata: envelope?.metadata };
+}
+
 function readKind(document: { readonly [key: string]: unknown }, context: ReadContext): KindName | undefined {
   const { kind, apiVersion } = document;
   if (typeof kind !== 'string' || typeof apiVersion !== 'string') {
@@ -113,6 +158,10 @@ function readKind(document: { readonly [key: string]: unknown }, context: ReadCo
       if (given === undefined || given === null) context.fail([], 'missing_field', `missing field ${field}`);
       else if (typeof given !== 'string') context.fail([field], 'invalid_type', 'expected a string');
     }
+    return undefined;
+  }
+  if (isControlPlaneKindName(kind)) {
+    context.fail(['kind'], 'unknown_kind', `${kind} is made by the control plane alone; remove it`);
     return undefined;
   }
   const isKnown = isKindName(kind);

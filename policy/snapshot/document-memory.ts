@@ -1,4 +1,4 @@
-import { readResource } from '../resource/read-resource.ts';
+import { readDistributedResource } from '../resource/read-resource.ts';
 import type { ResourceDocument } from '../resource-set.ts';
 import { textContext } from '../schema/document-context.ts';
 import type { Mesh } from '../workload-policy.ts';
@@ -41,7 +41,7 @@ export class DocumentMemory {
   }
 
   #read(source: ResourceDocument, reasons: string[]): ReadDocument | undefined {
-    const any = readResource(parseJson(source, reasons), this.#mesh, textContext(reasons, source.key));
+    const any = readDistributedResource(parseJson(source, reasons), this.#mesh, textContext(reasons, source.key));
     return any === undefined ? undefined : { source, any };
   }
 }

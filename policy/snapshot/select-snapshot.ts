@@ -44,6 +44,14 @@ interface BindingPolicy {
   readonly schemaKeys: readonly string[];
 }
 
+/** What every workload needs, whatever binds it. */
+const SHARED_TYPES: ReadonlySet<ReadDocument['any']['type']> = new Set([
+  'MeshService',
+  'MeshDefaults',
+  'TrustBundle',
+  'RevocationList',
+]);
+
 /** Snapshots kept by an index: one for each distinct combination of policies. */
 const MAX_KEPT_SNAPSHOTS = 10_000;
 
@@ -168,7 +176,7 @@ function binds(
 function indexed(document: ReadDocument): IndexedDocument {
   const { type } = document.any;
   return {
-    isShared: type === 'MeshService' || type === 'MeshDefaults',
+    isShared: SHARED_TYPES.has(type),
     isSchema: type === 'APISchema',
     policy: bindingPolicy(document),
   };

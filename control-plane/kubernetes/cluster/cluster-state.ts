@@ -197,12 +197,16 @@ export class ClusterState implements ClusterView {
     const declared = this.#declared
       .read([...this.#services.documents()])
       .filter(({ source: { key } }) => key.startsWith(prefix));
-    return declared.map(({ any, source }) => ({
-      any,
-      file: source.key,
-      document: { value: undefined, position: () => ({ line: 1, column: 1 }) },
-      prefix: [],
-    }));
+    return declared.flatMap(({ any, source }) =>
+      any.type !== 'MeshService'
+        ? []
+        : {
+            any,
+            file: source.key,
+            document: { value: undefined, position: () => ({ line: 1, column: 1 }) },
+            prefix: [],
+          },
+    );
   }
 
   /** True when a MeshService names this address: whether it may depends on whose that is. */
