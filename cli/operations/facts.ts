@@ -1,4 +1,5 @@
 import type { ProxyFacts, ProxyState } from '#control-plane/operations/proxy-facts.ts';
+import type { CertificateFacts, PlaintextCallerFacts } from '#control-plane/operations/vitals-facts.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 
 /** A connected sidecar, and where that was learnt. */
@@ -105,8 +106,37 @@ function readProxy(value: unknown): ProxyFacts {
     inForceVersion: textOf(record.inForceVersion),
     pendingVersion: record.pendingVersion === null ? null : textOf(record.pendingVersion),
     refused: refused === null ? null : readRefused(refused),
+    certificate: isRecord(record.certificate) ? readCertificate(record.certificate) : null,
+    plaintextCallers: Array.isArray(record.plaintextCallers) ? record.plaintextCallers.map(readPlaintextCaller) : null,
     connectedAt: textOf(record.connectedAt),
     lastHeard: textOf(record.lastHeard),
+  };
+}
+
+export function readCertificate(record: { readonly [field: string]: unknown }): CertificateFacts {
+  const { failure } = record;
+  return {
+    expiresAt: textOf(record.expiresAt),
+    serial: textOf(record.serial),
+    lastRenewalAt: record.lastRenewalAt === null ? null : textOf(record.lastRenewalAt),
+    renewalFailures: numberOf(record.renewalFailures),
+    failure: failure === null ? null : readFailure(failure),
+    trustedRoots: listOf(record.trustedRoots).map(textOf),
+  };
+}
+
+function readFailure(value: unknown): NonNullable<CertificateFacts['failure']> {
+  const { code, reason, at } = recordOf(value);
+  return { code: textOf(code), reason: textOf(reason), at: textOf(at) };
+}
+
+function readPlaintextCaller(value: unknown): PlaintextCallerFacts {
+  const { address, port, connections, lastSeen } = recordOf(value);
+  return {
+    address: textOf(address),
+    port: numberOf(port),
+    connections: numberOf(connections),
+    lastSeen: textOf(lastSeen),
   };
 }
 

@@ -1,5 +1,6 @@
+import { isRecord } from '#policy/schema/schema.ts';
 import type { Dial } from './dial.ts';
-import { type DecisionFacts, readDecisionsPage, readProxiesPage, recordOf, textOf } from './facts.ts';
+import { type DecisionFacts, readCertificate, readDecisionsPage, readProxiesPage, recordOf, textOf } from './facts.ts';
 import { getPage } from './get-page.ts';
 import type { OperationsSource } from './operations-source.ts';
 
@@ -19,7 +20,7 @@ export function sidecarPages(name: string, dial: Dial): OperationsSource {
   return {
     name,
     async proxies() {
-      const { configuration, policy, sidecarVersion } = await describe();
+      const { configuration, policy, certificate, sidecarVersion } = await describe();
       const { workload, trustDomain } = recordOf(configuration);
       const own = recordOf(workload);
       const { version, appliedAt, refusedReasons } = recordOf(policy);
@@ -39,6 +40,8 @@ export function sidecarPages(name: string, dial: Dial): OperationsSource {
             inForceVersion: typeof version === 'string' ? version : '',
             pendingVersion: null,
             refused: isRefused ? { version: '', reasons, at: '' } : null,
+            certificate: isRecord(certificate) ? readCertificate(certificate) : null,
+            plaintextCallers: null,
             connectedAt: at,
             lastHeard: new Date().toISOString(),
           },

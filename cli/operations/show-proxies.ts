@@ -1,4 +1,5 @@
 import type { CommandIo } from '../command.ts';
+import { certificateState } from './certificate-state.ts';
 import type { KnownProxy, SourceFacts } from './facts.ts';
 import type { MergedProxies } from './merge-proxies.ts';
 import { age, plain, table } from './table.ts';
@@ -31,7 +32,7 @@ export function showProxies(
     );
 }
 
-const HEADER = ['NAME', 'NAMESPACE', 'IDENTITY', 'STATE', 'POLICIES', 'VERSION', 'CONNECTED', 'FROM'];
+const HEADER = ['NAME', 'NAMESPACE', 'IDENTITY', 'STATE', 'POLICIES', 'CERTIFICATE', 'VERSION', 'CONNECTED', 'FROM'];
 
 function row(proxy: KnownProxy, nowMs: number): readonly string[] {
   const { workload, state, inForceVersion, sidecarVersion, connectedAt, peer, replica } = proxy;
@@ -41,6 +42,7 @@ function row(proxy: KnownProxy, nowMs: number): readonly string[] {
     `${workload.namespace}/${workload.serviceAccount}`,
     state,
     shortVersion(inForceVersion) || 'none',
+    certificateState(proxy.certificate, nowMs),
     sidecarVersion || '-',
     age(connectedAt, nowMs) || '-',
     replica === undefined ? peer || '-' : `${peer} at ${replica}`,

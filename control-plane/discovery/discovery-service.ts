@@ -9,7 +9,9 @@ import { UpdateTurns } from './update-turns.ts';
 
 type Stream = ServerDuplexStream<SubscribeRequest, SubscribeResponse>;
 
-export interface DiscoveryOptions extends DiscoveryContext {
+export interface DiscoveryOptions extends Omit<DiscoveryContext, 'monotonicNow'> {
+  /** Default performance.now. */
+  readonly monotonicNow?: () => number;
   /** Default HEARTBEAT_INTERVAL_MS. */
   readonly heartbeatIntervalMs?: number;
 }
@@ -23,9 +25,11 @@ export interface DiscoveryHandler {
 /** `Discovery.Subscribe`: policies for the identity that the caller's certificate proves, as they change. */
 export function discoveryService(options: DiscoveryOptions): DiscoveryHandler {
   const { metrics, log, now, mesh, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS } = options;
+  const { monotonicNow = () => performance.now() } = options;
+  const context: DiscoveryContext = { ...options, monotonicNow };
   const streams = new Map<Stream, SidecarStream>();
-  const turns = new UpdateTurns(now);
-  const places = new SubscriptionPlaces(metrics.places, now);
+  const turns = new UpdateTurns(monotonicNow);
+  const places = new SubscriptionPlaces(metrics.places, monotonicNow);
 
   const end = (call: Stream, refusal: CallRefusal): void => {
     const stream = streams.get(call);
@@ -80,7 +84,7 @@ export function discoveryService(options: DiscoveryOptions): DiscoveryHandler {
           );
         }
         const place = places.open(caller.identity.uri);
-        streams.set(call, new SidecarStream(caller, call, options, { turns, place }, (step) => attempt(call, step)));
+        streams.set(call, new SidecarStream(caller, call, context, { turns, place }, (step) => attempt(call, step)));
       } catch (error) {
         const refusal = asRefusal(error, (cause) => log('discovery_failed', { error: String(cause) }));
         metrics.subscriptionRefusals++;

@@ -1,5 +1,6 @@
 import type { ComposedSnapshot } from '#policy/snapshot/composed-snapshot.ts';
 import type { TapOrder } from '#proto/gen/lateral/v1/discovery.ts';
+import type { SidecarVitals } from './sidecar-vitals.ts';
 import type { RefusedVersion } from './subscription.ts';
 
 /** What the control plane knows of one connected sidecar. */
@@ -19,6 +20,8 @@ export interface SidecarStatus {
   inForceVersion: string;
   pendingVersion: string | undefined;
   refused: RefusedVersion | undefined;
+  /** How it fares, by its own word; undefined: it has not said. */
+  vitals: SidecarVitals | undefined;
   /** Tells it that an operator wants to look on. */
   orderTap(order: TapOrder): void;
   /** What it should have, and what it has acknowledged; undefined: nothing since it connected. */

@@ -9,6 +9,7 @@ import type { ControlPlaneMetrics } from '../status/metrics.ts';
 import { checkedWorkload, MAX_NAME_LENGTH } from './check-hello.ts';
 import type { PolicyDistribution } from './policy-distribution.ts';
 import type { SidecarRegistry, SidecarStatus } from './sidecar-registry.ts';
+import { keptVitals, type SidecarVitals } from './sidecar-vitals.ts';
 import { type Answer, Subscription } from './subscription.ts';
 import type { Place } from './subscription-places.ts';
 import type { Turn, UpdateTurns } from './update-turns.ts';
@@ -30,6 +31,8 @@ export interface DiscoveryContext {
   readonly metrics: ControlPlaneMetrics;
   readonly log: EventLog;
   readonly now: () => number;
+  /** Milliseconds of a clock that is never set: silence and lateness are measured by it, since clocks are set by hours. */
+  readonly monotonicNow: () => number;
   /** Says what a workload is; undefined: its own Hello does. */
   readonly workloads: WorkloadDirectory | undefined;
 }
@@ -64,7 +67,11 @@ export class SidecarStream {
   #stopFollowing: (() => void) | undefined;
   #status: SidecarStatus | undefined;
   #isClosed = false;
+  #vitals: SidecarVitals | undefined;
+  /** By the wall clock, to be shown. */
   #lastHeardMs: number;
+  /** The same by the monotonic clock. */
+  #heardAtMs: number;
   #sequence = 0;
 
   constructor(
@@ -81,6 +88,7 @@ export class SidecarStream {
     this.#outlet = outlet;
     this.#context = context;
     this.#lastHeardMs = context.now();
+    this.#heardAtMs = context.monotonicNow();
   }
 
   /** For the log. */
@@ -94,9 +102,13 @@ export class SidecarStream {
 
   receive({ message }: SubscribeRequest): void {
     this.#lastHeardMs = this.#context.now();
+    this.#heardAtMs = this.#context.monotonicNow();
     if (message?.$case === 'hello') this.#hello(message.value);
     else if (message?.$case === 'heartbeat') this.#requireHello();
-    else if (message !== undefined) this.#answer(message, this.#subscribed());
+    else if (message?.$case === 'vitals') {
+      this.#requireHello();
+      this.#vitals = keptVitals(message.value);
+    } else if (message !== undefined) this.#answer(message, this.#subscribed());
     this.#show();
   }
 
@@ -108,12 +120,12 @@ export class SidecarStream {
 
   /** Ends a stream that is silent or whose certificate has ended; else sends a heartbeat. */
   beat(silenceLimitMs: number): void {
-    const nowMs = this.#context.now();
-    const silentMs = nowMs - this.#lastHeardMs;
+    const nowMs = this.#context.monotonicNow();
+    const silentMs = Math.round(nowMs - this.#heardAtMs);
     if (silentMs > silenceLimitMs) {
       throw new CallRefusal(status.DEADLINE_EXCEEDED, `silent for ${silentMs} ms, longer than ${silenceLimitMs}`);
     }
-    if (nowMs >= this.#caller.expiresAtMs) {
+    if (this.#context.now() >= this.#caller.expiresAtMs) {
       throw new CallRefusal(status.UNAUTHENTICATED, 'the certificate of the connection has expired');
     }
     this.#turn?.endIfLate(nowMs);
@@ -192,6 +204,7 @@ export class SidecarStream {
       inForceVersion: subscription.inForceVersion,
       pendingVersion: subscription.pendingVersion,
       refused: subscription.refused,
+      vitals: this.#vitals,
       snapshots: () => subscription.snapshots,
       orderTap: (order) => this.#outlet.write({ message: { $case: 'tapOrder', value: order } }),
     };
@@ -210,7 +223,7 @@ export class SidecarStream {
     this.#place.take({ workload: `${namespace}/${name}`, peer: this.#outlet.getPeer(), addresses, end });
   }
 
-  #answer(message: Exclude<SubscribeRequest['message'], undefined>, subscription: Subscription): void {
+  #answer(message: NonNullable<SubscribeRequest['message']>, subscription: Subscription): void {
     const { metrics, log } = this.#context;
     if (message.$case === 'ack') {
       metrics.updates.acked++;
@@ -267,7 +280,7 @@ export class SidecarStream {
     this.#context.metrics.updates.sent++;
     const turn = this.#turn;
     turn?.carry(bytes);
-    this.#answerDueMs = this.#context.now() + ANSWER_LIMIT_MS + bytes / SLOWEST_BYTES_A_MS;
+    this.#answerDueMs = this.#context.monotonicNow() + ANSWER_LIMIT_MS + bytes / SLOWEST_BYTES_A_MS;
     this.#outlet.write({ message: { $case: 'update', value: update } }, () => turn?.end());
   }
 
@@ -279,7 +292,8 @@ export class SidecarStream {
       before.inForceVersion !== inForceVersion ||
       before.pendingVersion !== pendingVersion ||
       before.refused !== refused;
-    Object.assign(this.#status, { lastHeardMs: this.#lastHeardMs, inForceVersion, pendingVersion, refused });
+    const vitals = this.#vitals;
+    Object.assign(this.#status, { lastHeardMs: this.#lastHeardMs, inForceVersion, pendingVersion, refused, vitals });
     if (isChanged) this.#context.registry.changed();
   }
 }

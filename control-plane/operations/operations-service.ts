@@ -1,6 +1,7 @@
 import type { handleUnaryCall, Metadata } from '@grpc/grpc-js';
 import type { ConnectedProxy, KeptDecision, OperationsServer } from '#proto/gen/lateral/v1/operations.ts';
 import type { SidecarRegistry, SidecarStatus } from '../discovery/sidecar-registry.ts';
+import { vitalsMessage } from '../discovery/sidecar-vitals.ts';
 import type { EventLog } from '../event-log.ts';
 import { asRefusal } from '../grpc/refuse-call.ts';
 import type { ObservationLog, ReportedDecision } from '../observation/observation-log.ts';
@@ -68,7 +69,7 @@ function sourceMessage({ version, resourceCount, lastApply }: SourceStatus) {
 }
 
 function proxyMessage(sidecar: SidecarStatus): ConnectedProxy {
-  const { workload, refused } = sidecar;
+  const { workload, refused, vitals } = sidecar;
   return {
     identity: sidecar.identity,
     name: workload.name,
@@ -84,6 +85,7 @@ function proxyMessage(sidecar: SidecarStatus): ConnectedProxy {
     refusedAtMs: refused?.atMs ?? 0,
     connectedAtMs: sidecar.connectedAtMs,
     lastHeardMs: sidecar.lastHeardMs,
+    vitals: vitals === undefined ? undefined : vitalsMessage(vitals),
   };
 }
 

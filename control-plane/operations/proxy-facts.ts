@@ -1,4 +1,10 @@
 import type { SidecarStatus } from '../discovery/sidecar-registry.ts';
+import {
+  type CertificateFacts,
+  certificateFactsOf,
+  type PlaintextCallerFacts,
+  plaintextCallersOf,
+} from './vitals-facts.ts';
 
 /** `current`: has what it should; `pending`: was sent an update; `refused`: would not take the last one. */
 export type ProxyState = 'current' | 'pending' | 'refused';
@@ -15,12 +21,16 @@ export interface ProxyFacts {
   readonly inForceVersion: string;
   readonly pendingVersion: string | null;
   readonly refused: { readonly version: string; readonly reasons: readonly string[]; readonly at: string } | null;
+  /** Null: it has not said; it is older than that. */
+  readonly certificate: CertificateFacts | null;
+  /** Who was let in without an identity; null as above. */
+  readonly plaintextCallers: readonly PlaintextCallerFacts[] | null;
   readonly connectedAt: string;
   readonly lastHeard: string;
 }
 
 export function proxyFactsOf(sidecar: SidecarStatus) {
-  const { refused } = sidecar;
+  const { refused, vitals } = sidecar;
   return {
     identity: sidecar.identity,
     workload: sidecar.workload,
@@ -33,6 +43,8 @@ export function proxyFactsOf(sidecar: SidecarStatus) {
       refused === undefined
         ? null
         : { version: refused.version, reasons: refused.reasons, at: new Date(refused.atMs).toISOString() },
+    certificate: certificateFactsOf(vitals),
+    plaintextCallers: plaintextCallersOf(vitals),
     connectedAt: new Date(sidecar.connectedAtMs).toISOString(),
     lastHeard: new Date(sidecar.lastHeardMs).toISOString(),
   } satisfies ProxyFacts;

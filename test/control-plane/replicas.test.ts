@@ -68,6 +68,7 @@ t.test('counts who has a resource, who waits and who refused; Services only wher
     inForceVersion: inForce?.version ?? '',
     pendingVersion: undefined,
     refused: refusal === undefined ? undefined : { version: after.version, reasons: [refusal], atMs: 0 },
+    vitals: undefined,
     snapshots: () => ({ target: after, inForce }),
     orderTap: () => {},
   });

@@ -10,7 +10,8 @@ import type { WorkloadDirectory } from '#control-plane/discovery/workload-direct
 import { createMetrics } from '#control-plane/status/metrics.ts';
 import { spiffeId } from '#policy/identity/spiffe-id.ts';
 import { resourceDocument } from '#policy/resource/resource-document.ts';
-import type { KnownResource, SubscribeRequest, Update } from '#proto/gen/lateral/v1/discovery.ts';
+import type { KnownResource, SubscribeRequest, Update, Vitals } from '#proto/gen/lateral/v1/discovery.ts';
+import { MAX_PLAINTEXT_CALLERS, MAX_TRUSTED_ROOTS } from '#proto/vitals-limits.ts';
 
 const mesh = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
 const service = (name: string) =>
@@ -22,9 +23,24 @@ const service = (name: string) =>
     spec: { hosts: [name], ports: [{ port: 80, protocol: 'http' }], endpoints: [] },
   });
 
+const VITALS: Vitals = {
+  certificateExpiresAtMs: 0,
+  certificateSerial: '',
+  lastRenewalAtMs: 0,
+  renewalFailures: 0,
+  failureCode: '',
+  failureReason: '',
+  failedAtMs: 0,
+  trustedRoots: [],
+  plaintextCallers: [],
+};
+const HOUR_MS = 3_600_000;
+const SILENCE_MS = 15_000;
+
 /** Streams that share turns of so few bytes that one update is on its way at a time. */
 function streams(workloads?: WorkloadDirectory) {
   let nowMs = 0;
+  let setByMs = 0;
   const distribution = createPolicyDistribution(mesh);
   distribution.publish([service('a')]);
   const context = {
@@ -33,17 +49,18 @@ function streams(workloads?: WorkloadDirectory) {
     mesh,
     metrics: createMetrics(),
     log: () => {},
-    now: () => nowMs,
+    now: () => nowMs + setByMs,
+    monotonicNow: () => nowMs,
     workloads,
   };
   const turns = new UpdateTurns(() => nowMs, 1);
   const places = new SubscriptionPlaces(createPlaceCounts(), () => nowMs);
 
-  function open(name: string, known: KnownResource[] = []) {
+  function open(name: string, known: KnownResource[] = [], expiresAtMs = Number.POSITIVE_INFINITY) {
     const updates: Update[] = [];
     const leaving: (() => void)[] = [];
     const stream = new SidecarStream(
-      { identity: spiffeId(mesh.trustDomain, 'shop', 'orders'), expiresAtMs: Number.POSITIVE_INFINITY },
+      { identity: spiffeId(mesh.trustDomain, 'shop', 'orders'), expiresAtMs },
       {
         write({ message }, gone) {
           if (message?.$case === 'update') updates.push(message.value);
@@ -65,10 +82,18 @@ function streams(workloads?: WorkloadDirectory) {
       updates,
       leave: () => leaving.shift()?.(),
       ack: () => say({ $case: 'ack', value: { version: updates.at(-1)?.version ?? '' } }),
+      vitals: (value: Partial<Vitals>) => say({ $case: 'vitals', value: { ...VITALS, ...value } }),
       beat: () => say({ $case: 'heartbeat', value: { sequence: 0 } }),
     };
   }
-  return { open, distribution, pass: (ms: number) => (nowMs += ms) };
+  return {
+    open,
+    distribution,
+    registry: context.registry,
+    pass: (ms: number) => (nowMs += ms),
+    /** Somebody sets the wall clock. */
+    setClockBy: (ms: number) => (setByMs += ms),
+  };
 }
 
 t.test('an update that waits for its turn is made then, of what is in force then', async (t) => {
@@ -143,3 +168,46 @@ t.test(
     t.equal(sidecar.updates.length, 0, 'its labels may still change');
   },
 );
+
+for (const hours of [5, -5]) {
+  t.test(`a wall clock that is set by ${hours} hours ends no stream and gives no turn away`, async (t) => {
+    const { open, setClockBy, pass } = streams();
+    const [first, second] = [open('first'), open('second')];
+    setClockBy(hours * HOUR_MS);
+    pass(SILENCE_MS - 1);
+    first.beat();
+    pass(1);
+    first.stream.beat(SILENCE_MS);
+    t.throws(() => {
+      pass(1);
+      second.stream.beat(SILENCE_MS);
+    }, /silent for 15001 ms, longer than 15000/);
+  });
+}
+
+t.test('a certificate that has ended by the wall clock ends its stream, however little time has passed', async (t) => {
+  const { open, setClockBy } = streams();
+  const { stream } = open('first', [], HOUR_MS);
+  stream.beat(SILENCE_MS);
+  setClockBy(HOUR_MS);
+  t.throws(() => stream.beat(SILENCE_MS), /certificate of the connection has expired/);
+});
+
+t.test('what a sidecar says of itself is shown, and no more of it kept than has a bound', async (t) => {
+  const { open, registry } = streams();
+  const sidecar = open('first');
+  t.equal(registry.sidecars[0]?.vitals, undefined, 'an older sidecar says nothing');
+  sidecar.vitals({ failureCode: 'unavailable', failureReason: 'x'.repeat(10_000), certificateExpiresAtMs: HOUR_MS });
+  t.match(registry.sidecars[0]?.vitals, { failureCode: 'unavailable', certificateExpiresAtMs: HOUR_MS });
+  t.equal(registry.sidecars[0]?.vitals?.failureReason.length, 500);
+  const caller = { address: 'a'.repeat(1_000), port: 80, connections: 1, lastSeenMs: 1 };
+  sidecar.vitals({
+    trustedRoots: Array.from({ length: 1_000 }, () => 'f'.repeat(1_000)),
+    plaintextCallers: Array.from({ length: 1_000 }, () => caller),
+  });
+  const kept = registry.sidecars[0]?.vitals;
+  t.equal(kept?.failureCode, '');
+  t.equal(kept?.trustedRoots.length, MAX_TRUSTED_ROOTS);
+  t.equal(kept?.plaintextCallers.length, MAX_PLAINTEXT_CALLERS);
+  t.ok(JSON.stringify(kept).length < 16_384);
+});

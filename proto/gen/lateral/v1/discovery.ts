@@ -12,12 +12,18 @@ export const protobufPackage = "lateral.v1";
 
 export const protobufFileName = "lateral/v1/discovery.proto";
 
-/** What a sidecar sends: Hello first, then one Ack or Nack an Update, and Heartbeats. */
+/**
+ * What a sidecar sends: Hello first, then one Ack or Nack an Update, Heartbeats, and
+ * Vitals after Hello and whenever they have changed, once a heartbeat at most.
+ */
 export interface SubscribeRequest {
-  message: { $case: "hello"; value: Hello } | { $case: "ack"; value: Ack } | { $case: "nack"; value: Nack } | {
-    $case: "heartbeat";
-    value: Heartbeat;
-  } | undefined;
+  message:
+    | { $case: "hello"; value: Hello }
+    | { $case: "ack"; value: Ack }
+    | { $case: "nack"; value: Nack }
+    | { $case: "heartbeat"; value: Heartbeat }
+    | { $case: "vitals"; value: Vitals }
+    | undefined;
 }
 
 /** What the control plane sends. */
@@ -115,6 +121,36 @@ export interface Heartbeat {
   sequence: number;
 }
 
+/** How a sidecar fares: for operators alone, nothing is decided by it. */
+export interface Vitals {
+  /** End of the certificate in use. */
+  certificateExpiresAtMs: number;
+  /** Hexadecimal, lower case. */
+  certificateSerial: string;
+  /** 0: not renewed since the sidecar started. */
+  lastRenewalAtMs: number;
+  /** Attempts to renew that failed since the sidecar started. */
+  renewalFailures: number;
+  /** Empty: the last attempt to renew did not fail. */
+  failureCode: string;
+  failureReason: string;
+  failedAtMs: number;
+  /** SHA-256 of the roots by which peers of the own trust domain are believed; hexadecimal, lower case. */
+  trustedRoots: string[];
+  /** Those last seen, where there are more than can be kept. */
+  plaintextCallers: PlaintextCaller[];
+}
+
+/** A caller that was let in without an identity. */
+export interface PlaintextCaller {
+  address: string;
+  /** The app's port. */
+  port: number;
+  /** Connections since the sidecar started. */
+  connections: number;
+  lastSeenMs: number;
+}
+
 function createBaseSubscribeRequest(): SubscribeRequest {
   return { message: undefined };
 }
@@ -133,6 +169,9 @@ export const SubscribeRequest: MessageFns<SubscribeRequest> = {
         break;
       case "heartbeat":
         Heartbeat.encode(message.message.value, writer.uint32(34).fork()).join();
+        break;
+      case "vitals":
+        Vitals.encode(message.message.value, writer.uint32(42).fork()).join();
         break;
     }
     return writer;
@@ -181,6 +220,14 @@ export const SubscribeRequest: MessageFns<SubscribeRequest> = {
             }
 
             message.message = { $case: "heartbeat", value: Heartbeat.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "vitals", value: Vitals.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -915,6 +962,229 @@ export const Heartbeat: MessageFns<Heartbeat> = {
             }
 
             message.sequence = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVitals(): Vitals {
+  return {
+    certificateExpiresAtMs: 0,
+    certificateSerial: "",
+    lastRenewalAtMs: 0,
+    renewalFailures: 0,
+    failureCode: "",
+    failureReason: "",
+    failedAtMs: 0,
+    trustedRoots: [],
+    plaintextCallers: [],
+  };
+}
+
+export const Vitals: MessageFns<Vitals> = {
+  encode(message: Vitals, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.certificateExpiresAtMs !== 0) {
+      writer.uint32(8).uint64(message.certificateExpiresAtMs);
+    }
+    if (message.certificateSerial !== "") {
+      writer.uint32(18).string(message.certificateSerial);
+    }
+    if (message.lastRenewalAtMs !== 0) {
+      writer.uint32(24).uint64(message.lastRenewalAtMs);
+    }
+    if (message.renewalFailures !== 0) {
+      writer.uint32(32).uint32(message.renewalFailures);
+    }
+    if (message.failureCode !== "") {
+      writer.uint32(42).string(message.failureCode);
+    }
+    if (message.failureReason !== "") {
+      writer.uint32(50).string(message.failureReason);
+    }
+    if (message.failedAtMs !== 0) {
+      writer.uint32(56).uint64(message.failedAtMs);
+    }
+    for (const v of message.trustedRoots) {
+      writer.uint32(66).string(v!);
+    }
+    for (const v of message.plaintextCallers) {
+      PlaintextCaller.encode(v!, writer.uint32(74).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Vitals {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVitals();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.certificateExpiresAtMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.certificateSerial = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.lastRenewalAtMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.renewalFailures = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.failureCode = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.failureReason = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.failedAtMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.trustedRoots.push(reader.string());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.plaintextCallers.push(PlaintextCaller.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePlaintextCaller(): PlaintextCaller {
+  return { address: "", port: 0, connections: 0, lastSeenMs: 0 };
+}
+
+export const PlaintextCaller: MessageFns<PlaintextCaller> = {
+  encode(message: PlaintextCaller, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.address !== "") {
+      writer.uint32(10).string(message.address);
+    }
+    if (message.port !== 0) {
+      writer.uint32(16).uint32(message.port);
+    }
+    if (message.connections !== 0) {
+      writer.uint32(24).uint64(message.connections);
+    }
+    if (message.lastSeenMs !== 0) {
+      writer.uint32(32).uint64(message.lastSeenMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PlaintextCaller {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlaintextCaller();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.connections = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.lastSeenMs = longToNumber(reader.uint64());
             continue;
           }
         }

@@ -7,6 +7,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+import { Vitals } from "./discovery.ts";
 import { DecisionRecord } from "./observation.ts";
 
 export const protobufPackage = "lateral.v1";
@@ -54,6 +55,8 @@ export interface ConnectedProxy {
   refusedAtMs: number;
   connectedAtMs: number;
   lastHeardMs: number;
+  /** Absent: it has not said any (it is older than they are). */
+  vitals: Vitals | undefined;
 }
 
 export interface TapRequest {
@@ -305,6 +308,7 @@ function createBaseConnectedProxy(): ConnectedProxy {
     refusedAtMs: 0,
     connectedAtMs: 0,
     lastHeardMs: 0,
+    vitals: undefined,
   };
 }
 
@@ -351,6 +355,9 @@ export const ConnectedProxy: MessageFns<ConnectedProxy> = {
     }
     if (message.lastHeardMs !== 0) {
       writer.uint32(112).uint64(message.lastHeardMs);
+    }
+    if (message.vitals !== undefined) {
+      Vitals.encode(message.vitals, writer.uint32(122).fork()).join();
     }
     return writer;
   },
@@ -478,6 +485,14 @@ export const ConnectedProxy: MessageFns<ConnectedProxy> = {
             }
 
             message.lastHeardMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.vitals = Vitals.decode(reader, reader.uint32());
             continue;
           }
         }
