@@ -4,12 +4,16 @@ import { readConfiguration } from '#policy/configuration/read-configuration.ts';
 import { trustDomainComplaint } from '#policy/identity/spiffe-id.ts';
 import type { Problem } from '#policy/problem.ts';
 import { type MeshDefaultsSpec, meshDefaultsKind } from '#policy/resource/kinds/mesh-defaults.ts';
+import { MAX_TRUST_DOMAIN_ALIASES, trustDomainName } from '#policy/resource/kinds/trust-bundle.ts';
 import { dnsSubdomain } from '#policy/resource/names.ts';
+import { duration } from '#policy/schema/duration.ts';
 import {
   boolean,
   defaulted,
+  described,
   type Infer,
   integer,
+  list,
   object,
   optional,
   type Path,
@@ -20,6 +24,7 @@ import {
   string,
 } from '#policy/schema/schema.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
+import { CLOCK_SKEW_LIMITS, LEAF_LIFETIME_LIMITS } from './authority/authority.ts';
 import { type ListenOptions, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_ADDRESS } from './grpc/grpc-gate.ts';
 import { INJECTION_CONFIGURATION, type InjectionConfiguration } from './injection/injection-configuration.ts';
 
@@ -48,11 +53,14 @@ const namespace = string({
     /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(value) ? undefined : `${JSON.stringify(value)} is not a namespace name`,
 });
 
-/** An object of which exactly one field must be there. */
-function oneOf<T extends { readonly [name: string]: unknown }>(schema: Schema<T>): Schema<T> {
+/** An object of which exactly one of these fields must be there. */
+function oneOf<T extends { readonly [name: string]: unknown }>(
+  names: readonly (keyof T & string)[],
+  schema: Schema<T>,
+): Schema<T> {
   return refined(schema, (value: T, path: Path, context: ReadContext) => {
-    if (Object.values(value).filter((given) => given !== undefined).length === 1) return true;
-    context.fail(path, 'invalid_value', `expected exactly one of ${Object.keys(value).join(' and ')}`);
+    if (names.filter((name) => value[name] !== undefined).length === 1) return true;
+    context.fail(path, 'invalid_value', `expected exactly one of ${names.join(' and ')}`);
     return false;
   });
 }
@@ -60,6 +68,12 @@ function oneOf<T extends { readonly [name: string]: unknown }>(schema: Schema<T>
 /** `kind: ControlPlaneConfig`; paths are relative to the file. */
 export const CONTROL_PLANE_CONFIGURATION = object({
   trustDomain: defaulted(trustDomain, 'cluster.local'),
+  trustDomainAliases: optional(
+    described(
+      list(trustDomainName, { maxItems: MAX_TRUST_DOMAIN_ALIASES }),
+      'Other names of the trust domain: an identity of any of them counts as that of the own, as while it is renamed.',
+    ),
+  ),
   rootNamespace: defaulted(namespace, 'lateral-system'),
   listen: optional(
     object({
@@ -76,6 +90,7 @@ export const CONTROL_PLANE_CONFIGURATION = object({
   ),
   source: required(
     oneOf(
+      ['directory', 'kubernetes'],
       object({
         directory: optional(string({ description: 'The folder of policies; watched.' })),
         kubernetes: optional(
@@ -111,6 +126,7 @@ export const CONTROL_PLANE_CONFIGURATION = object({
   ),
   authority: required(
     oneOf(
+      ['directory', 'kubernetesSecret'],
       object({
         directory: optional(
           string({
@@ -127,6 +143,18 @@ export const CONTROL_PLANE_CONFIGURATION = object({
             },
             "The same files as keys of a Secret, or cert-manager's tls.crt, tls.key and ca.crt. Filled at first start.",
           ),
+        ),
+        leafLifetime: optional(
+          duration({
+            ...LEAF_LIFETIME_LIMITS,
+            description: "How long a workload's certificate is valid; it is renewed at half of it; default 24h.",
+          }),
+        ),
+        clockSkew: optional(
+          duration({
+            ...CLOCK_SKEW_LIMITS,
+            description: 'How far back certificates are dated, for clocks that are behind; default 5m.',
+          }),
         ),
       }),
     ),
@@ -181,13 +209,25 @@ export type SourceConfiguration =
     };
 
 /** Where the authority's keys and certificates are. */
-export type AuthorityConfiguration =
+export type AuthorityConfiguration = (
   | { readonly kind: 'directory'; readonly directory: string }
-  | { readonly kind: 'kubernetesSecret'; readonly name: string };
+  | { readonly kind: 'kubernetesSecret'; readonly name: string }
+) &
+  LeafTimes;
+
+/** Of the certificates of workloads. */
+export interface LeafTimes {
+  /** Default LEAF_LIFETIME_MS. */
+  readonly leafLifetimeMs?: number;
+  /** Default CLOCK_SKEW_MS. */
+  readonly clockSkewMs?: number;
+}
 
 /** The configuration in force, paths absolute. */
 export interface ControlPlaneConfiguration {
   readonly mesh: Mesh;
+  /** Other names of the trust domain. */
+  readonly trustDomainAliases?: readonly string[];
   readonly listen: ListenOptions;
   readonly source: SourceConfiguration;
   readonly authority: AuthorityConfiguration;
@@ -224,8 +264,10 @@ export async function readControlPlaneConfiguration(path: string): Promise<Contr
 function configurationOf(value: Infer<typeof CONTROL_PLANE_CONFIGURATION>, base: string): ControlPlaneConfiguration {
   const authority = authorityOf(value, base);
   const connectionsOfAddress = value.listen?.connectionsOfAddress;
+  const { trustDomainAliases } = value;
   return {
     mesh: { trustDomain: value.trustDomain, rootNamespace: value.rootNamespace },
+    ...(trustDomainAliases === undefined ? {} : { trustDomainAliases }),
     listen: {
       address: value.listen?.address ?? LOOPBACK,
       port: value.listen?.port ?? DEFAULT_LISTEN_PORT,
@@ -244,9 +286,13 @@ function configurationOf(value: Infer<typeof CONTROL_PLANE_CONFIGURATION>, base:
 }
 
 function authorityOf({ authority }: Infer<typeof CONTROL_PLANE_CONFIGURATION>, base: string): AuthorityConfiguration {
-  const { directory, kubernetesSecret } = authority;
-  if (directory !== undefined) return { kind: 'directory', directory: resolve(base, directory) };
-  return { kind: 'kubernetesSecret', name: kubernetesSecret?.name ?? DEFAULT_AUTHORITY_SECRET };
+  const { directory, kubernetesSecret, leafLifetime, clockSkew } = authority;
+  const times: LeafTimes = {
+    ...(leafLifetime === undefined ? {} : { leafLifetimeMs: leafLifetime }),
+    ...(clockSkew === undefined ? {} : { clockSkewMs: clockSkew }),
+  };
+  if (directory !== undefined) return { kind: 'directory', directory: resolve(base, directory), ...times };
+  return { kind: 'kubernetesSecret', name: kubernetesSecret?.name ?? DEFAULT_AUTHORITY_SECRET, ...times };
 }
 
 function sourceOf(

@@ -1,4 +1,4 @@
-import { type Authority, createAuthority, LEAF_LIFETIME_MS } from './authority/authority.ts';
+import { type Authority, CLOCK_SKEW_MS, createAuthority, LEAF_LIFETIME_MS } from './authority/authority.ts';
 import { openAuthorityDirectory } from './authority/authority-directory.ts';
 import type { AuthorityMaterial } from './authority/authority-material.ts';
 import type { ControlPlaneConfiguration } from './configuration.ts';
@@ -25,7 +25,7 @@ export interface ControlPlaneOptions {
   readonly log: EventLog;
   /** Takes `file:line:column: severity code message`, one a line. */
   readonly printProblems: (lines: readonly string[]) => void;
-  /** Default LEAF_LIFETIME_MS. */
+  /** Of shorter lives than may be configured: for tests. */
   readonly leafLifetimeMs?: number;
   /** Default HEARTBEAT_INTERVAL_MS. */
   readonly heartbeatIntervalMs?: number;
@@ -79,12 +79,12 @@ async function start(
   closers: Closer[],
 ): Promise<Omit<RunningControlPlane, 'close'>> {
   const { mesh, statusPort } = configuration;
-  const { log, printProblems, leafLifetimeMs = LEAF_LIFETIME_MS } = options;
+  const { log, printProblems } = options;
   const now = Date.now;
   const probes = await startProbes(configuration, closers);
   const kubernetes = await startKubernetes(configuration, options, closers);
   const material = await openMaterial(configuration, kubernetes, now());
-  const authority = createAuthority(material, { leafLifetimeMs, now });
+  const authority = createAuthority(material, { ...leafTimes(configuration, options), now });
   const tokens = await startTokenStore(configuration.tokenDirectory, log, closers);
   const metrics = createMetrics();
   const distribution = createPolicyDistribution(mesh);
@@ -147,15 +147,27 @@ async function start(
   };
 }
 
+function leafTimes({ authority }: ControlPlaneConfiguration, options: ControlPlaneOptions) {
+  return {
+    leafLifetimeMs: options.leafLifetimeMs ?? authority.leafLifetimeMs ?? LEAF_LIFETIME_MS,
+    clockSkewMs: authority.clockSkewMs ?? CLOCK_SKEW_MS,
+  };
+}
+
 /** Undefined: nothing of the configuration is in Kubernetes, and nothing of it is loaded. */
 async function startKubernetes(
-  { mesh, source, authority }: ControlPlaneConfiguration,
-  { log, signal = NEVER, apiConnection, leafLifetimeMs = LEAF_LIFETIME_MS }: ControlPlaneOptions,
+  configuration: ControlPlaneConfiguration,
+  options: ControlPlaneOptions,
   closers: Closer[],
 ): Promise<Kubernetes | undefined> {
+  const { mesh, source, authority } = configuration;
+  const { log, signal = NEVER, apiConnection } = options;
   if (source.kind !== 'kubernetes' && authority.kind !== 'kubernetesSecret') return undefined;
   const { openKubernetes } = await import('./kubernetes/open-kubernetes.ts');
-  const kubernetes = await openKubernetes({ mesh, log, signal, leafLifetimeMs }, apiConnection);
+  const kubernetes = await openKubernetes(
+    { mesh, log, signal, leafLifetimeMs: leafTimes(configuration, options).leafLifetimeMs },
+    apiConnection,
+  );
   closers.push(() => kubernetes.close());
   return kubernetes;
 }

@@ -54,9 +54,15 @@ export function readAuthorityMaterial(files: AuthorityFiles, nowMs: number): Iss
   if (!issuing.checkPrivateKey(privateKey)) throw new Error('ca-key.pem: is not the key of ca-cert.pem');
   if (!issuing.ca) throw new Error('ca-cert.pem: is not the certificate of an authority (CA:TRUE is missing)');
   const intermediates = isSelfIssued(issuing) ? [] : [issuing, ...above];
-  checkChain([issuing, ...above], roots, nowMs);
+  const anchors = checkChain([issuing, ...above], roots, nowMs);
+  // Of several roots that vouch for it, the one that does so longest.
+  const anchorEndMs = Math.max(...anchors.map(endOf));
   return {
-    issuer: { certificate: issuing.raw, privateKey, notAfterMs: earliestEnd([issuing, ...above]) },
+    issuer: {
+      certificate: issuing.raw,
+      privateKey,
+      notAfterMs: Math.min(anchorEndMs, ...[issuing, ...above].map(endOf)),
+    },
     intermediates: intermediates.map(({ raw }) => raw),
     roots: roots.map(({ raw }) => raw),
   };
@@ -100,8 +106,13 @@ function readKey(pem: string): KeyObject {
   }
 }
 
-/** Each certificate is signed by the next, the last by a root, and all are valid now. */
-function checkChain(chain: readonly X509Certificate[], roots: readonly X509Certificate[], nowMs: number): void {
+/** Each certificate is signed by the next, the last by a root, and all are valid now. Returns the roots that signed the last. */
+function checkChain(
+  chain: readonly X509Certificate[],
+  roots: readonly X509Certificate[],
+  nowMs: number,
+): readonly X509Certificate[] {
+  let signers: readonly X509Certificate[] = [];
   chain.forEach((certificate, index) => {
     if (nowMs < certificate.validFromDate.getTime() || nowMs > certificate.validToDate.getTime()) {
       throw new Error(
@@ -109,15 +120,17 @@ function checkChain(chain: readonly X509Certificate[], roots: readonly X509Certi
       );
     }
     const issuers = index + 1 < chain.length ? chain.slice(index + 1, index + 2) : roots;
-    if (issuers.some((issuer) => certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey))) return;
+    signers = issuers.filter((issuer) => certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey));
+    if (signers.length > 0) return;
     throw new Error(
       `cert-chain.pem: the issuer of ${certificate.subject.replaceAll('\n', ', ')} is neither next in the chain nor in root-cert.pem`,
     );
   });
+  return signers;
 }
 
-function earliestEnd(chain: readonly X509Certificate[]): number {
-  return Math.min(...chain.map((certificate) => certificate.validToDate.getTime()));
+function endOf(certificate: X509Certificate): number {
+  return certificate.validToDate.getTime();
 }
 
 function isSelfIssued(certificate: X509Certificate): boolean {

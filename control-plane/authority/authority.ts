@@ -1,12 +1,17 @@
 import { randomBytes, X509Certificate } from 'node:crypto';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
-import { issueLeaf, SERIAL_BYTES } from '#policy/x509/certificate.ts';
+import { CLOCK_SKEW_ALLOWANCE_MS, issueLeaf, SERIAL_BYTES } from '#policy/x509/certificate.ts';
 import { certificatesToPem } from '#policy/x509/pem.ts';
 import type { AuthorityMaterial, IssuingMaterial } from './authority-material.ts';
 import { formerSigner } from './former-authority.ts';
 
 /** How long a workload's certificate is valid. */
 export const LEAF_LIFETIME_MS = 24 * 3_600_000;
+/** What may be configured: shorter ones would be renewed all the time, longer ones outlive whoever asked for them. */
+export const LEAF_LIFETIME_LIMITS = { minimumMs: 5 * 60_000, maximumMs: 90 * 86_400_000 } as const;
+/** How far back certificates are dated. */
+export const CLOCK_SKEW_MS = CLOCK_SKEW_ALLOWANCE_MS;
+export const CLOCK_SKEW_LIMITS = { minimumMs: 0, maximumMs: 3_600_000 } as const;
 
 /** A certificate that was just issued. */
 export interface IssuedCertificate {
@@ -28,6 +33,8 @@ export interface Authority {
 
 export interface AuthorityOptions {
   readonly leafLifetimeMs: number;
+  /** Default CLOCK_SKEW_MS. */
+  readonly clockSkewMs?: number;
   readonly now: () => number;
 }
 
@@ -61,6 +68,7 @@ export function createAuthority(first: AuthorityMaterial, options: AuthorityOpti
           subjectPublicKeyInfo,
           nowMs,
           lifetimeMs: options.leafLifetimeMs,
+          clockSkewMs: options.clockSkewMs ?? CLOCK_SKEW_MS,
           serial: randomBytes(SERIAL_BYTES),
         },
         issuer,

@@ -14,7 +14,7 @@ import {
 import { distinguishedName, EMPTY_NAME, type IssuerNames, namesOf } from './names.ts';
 import { signatureAlgorithm, signed } from './signature.ts';
 
-/** Certificates begin this long before they are made: clocks of a mesh differ. */
+/** Certificates begin this long before they are made, where nothing else is said: clocks of a mesh differ. */
 export const CLOCK_SKEW_ALLOWANCE_MS = 5 * 60_000;
 /** Bytes of randomness that a serial number is made from. RFC 5280 §4.1.2.2 allows 20. */
 export const SERIAL_BYTES = 16;
@@ -37,6 +37,8 @@ export interface LeafRequest {
   readonly subjectPublicKeyInfo: Buffer;
   readonly nowMs: number;
   readonly lifetimeMs: number;
+  /** How long before now it begins; default CLOCK_SKEW_ALLOWANCE_MS. */
+  readonly clockSkewMs?: number;
   /** SERIAL_BYTES random bytes. */
   readonly serial: Buffer;
 }
@@ -122,6 +124,8 @@ export interface CertificateContent {
   readonly issuerName: Der;
   readonly subject: Der;
   readonly nowMs: number;
+  /** Default CLOCK_SKEW_ALLOWANCE_MS. */
+  readonly clockSkewMs?: number;
   readonly notAfterMs: number;
   readonly subjectPublicKeyInfo: Buffer;
   readonly extensions: readonly Der[];
@@ -130,12 +134,13 @@ export interface CertificateContent {
 
 /** RFC 5280 §4.1. Returns DER. */
 export function certificate(content: CertificateContent): Buffer {
+  const beginsMs = content.nowMs - (content.clockSkewMs ?? CLOCK_SKEW_ALLOWANCE_MS);
   const body = sequence(
     tagged(0, integer(VERSION_3)),
-    integer(positive(content.serial)),
+    integer(serialNumber(content.serial)),
     signatureAlgorithm(content.signer),
     content.issuerName,
-    sequence(time(new Date(content.nowMs - CLOCK_SKEW_ALLOWANCE_MS)), time(new Date(content.notAfterMs))),
+    sequence(time(new Date(beginsMs)), time(new Date(content.notAfterMs))),
     content.subject,
     decodeDer(content.subjectPublicKeyInfo),
     extensions(...content.extensions),
@@ -143,10 +148,14 @@ export function certificate(content: CertificateContent): Buffer {
   return signed(body, content.signer);
 }
 
-/** RFC 5280 §4.1.2.2: positive, not zero; the first byte keeps its length in DER the same. */
-function positive(serial: Buffer): Buffer {
-  if (serial.length !== SERIAL_BYTES) throw new Error(`a serial of ${serial.length} bytes; expected ${SERIAL_BYTES}`);
-  const bytes = Buffer.from(serial);
-  bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
-  return bytes;
+/**
+ * All 128 bits as they were drawn, in the shortest two's complement (X.690 §8.3.2): a zero byte before them keeps the number positive,
+ * and zeros that begin it go. RFC 5280 §4.1.2.2: at most 20 bytes, and not zero.
+ */
+function serialNumber(drawn: Buffer): Buffer {
+  if (drawn.length !== SERIAL_BYTES) throw new Error(`a serial of ${drawn.length} bytes; expected ${SERIAL_BYTES}`);
+  const first = drawn.findIndex((byte) => byte !== 0);
+  if (first === -1) throw new Error('a serial of zero');
+  const bytes = drawn.subarray(first);
+  return (bytes[0] ?? 0) < 0x80 ? bytes : Buffer.concat([Buffer.of(0), bytes]);
 }

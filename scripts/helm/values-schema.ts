@@ -1,5 +1,6 @@
 import { MAX_CONNECTIONS } from '#control-plane/grpc/grpc-gate.ts';
 import { meshDefaultsKind } from '#policy/resource/kinds/mesh-defaults.ts';
+import { MAX_TRUST_DOMAIN_ALIASES } from '#policy/resource/kinds/trust-bundle.ts';
 import { isRecord, type JsonSchema } from '#policy/schema/schema.ts';
 
 const text: JsonSchema = { type: 'string' };
@@ -7,6 +8,7 @@ const name: JsonSchema = { type: 'string', minLength: 1, maxLength: 253 };
 const flag: JsonSchema = { type: 'boolean' };
 const port: JsonSchema = { type: 'integer', minimum: 1, maximum: 65_535 };
 const failurePolicy: JsonSchema = { enum: ['Fail', 'Ignore'] };
+const duration: JsonSchema = { type: 'string', pattern: '^[0-9]{1,9}[smhd]$' };
 const labels: JsonSchema = { type: 'object', additionalProperties: text };
 /** What Kubernetes defines, and checks itself. */
 const mapping: JsonSchema = { type: 'object' };
@@ -25,10 +27,15 @@ export function valuesSchema(): JsonSchema {
     }),
     imagePullSecrets: { type: 'array', items: closed({ name }, ['name']) },
     trustDomain: { type: 'string', pattern: '^[a-z0-9._-]{1,255}$' },
+    trustDomainAliases: {
+      type: 'array',
+      maxItems: MAX_TRUST_DOMAIN_ALIASES,
+      items: { type: 'string', pattern: '^[a-z0-9._-]{1,255}$' },
+    },
     clusterDomain: { type: 'string', pattern: '^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$', maxLength: 253 },
     meshDefaults: closedForm(meshDefaultsKind.spec.json),
     replicas: { type: 'integer', minimum: 1, maximum: 100 },
-    authority: closed({ secretName: { type: 'string', maxLength: 253 } }),
+    authority: closed({ secretName: { type: 'string', maxLength: 253 }, leafLifetime: duration, clockSkew: duration }),
     telemetry: closed({
       otlp: { type: 'string', pattern: '^(https?://[^/\\s]+)?$' },
       // `--set` gives helm a number with a point as text

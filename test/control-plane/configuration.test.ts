@@ -57,6 +57,31 @@ t.test('connections of an address may be more, within those of all', async (t) =
   }
 });
 
+t.test('the life of certificates and how far back they are dated are durations within bounds', async (t) => {
+  const of = (authority: string) => `source: {directory: p}\nauthority: {directory: ca, ${authority}}\n`;
+  const { configuration } = await read(t, of('leafLifetime: 30d, clockSkew: 90s'));
+  t.match(configuration?.authority, { kind: 'directory', leafLifetimeMs: 30 * 86_400_000, clockSkewMs: 90_000 });
+  for (const [wrong, message] of [
+    ['leafLifetime: 4m', /4m is outside of 5m to 90d/],
+    ['leafLifetime: 91d', /91d is outside of 5m to 90d/],
+    ['leafLifetime: 24', /expected a duration, a number and s, m, h or d such as 24h, got 24/],
+    ['leafLifetime: 1w', /expected a duration/],
+    ['clockSkew: 61m', /61m is outside of 0s to 1h/],
+  ] as const) {
+    const { configuration: none, problems } = await read(t, of(wrong));
+    t.equal(none, undefined);
+    t.match(problems, [message]);
+  }
+});
+
+t.test('the trust domain may have other names', async (t) => {
+  const rest = 'source: {directory: p}\nauthority: {directory: ca}\n';
+  const { configuration } = await read(t, `trustDomainAliases: [old.example, older.example]\n${rest}`);
+  t.strictSame(configuration?.trustDomainAliases, ['old.example', 'older.example']);
+  const { problems } = await read(t, `trustDomainAliases: [Old.example]\n${rest}`);
+  t.match(problems, [/Old.example/]);
+});
+
 t.test('defaults', async (t) => {
   const { configuration } = await read(t, 'source: {directory: p}\nauthority: {directory: ca}\n');
   t.match(configuration, {

@@ -157,3 +157,77 @@ t.test('a key that others can read, a key that does not fit, a foreign root are 
   await rm(join(directory, 'root-cert.pem'));
   await t.rejects(openAuthorityDirectory(directory, MESH, Date.now()), /root-cert.pem: missing/);
 });
+
+t.test('no leaf outlives any authority above it, the root among them', async (t) => {
+  const directory = t.testdir();
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: directory, stdio: 'pipe' });
+  const usage = ['-addext', 'keyUsage=critical,keyCertSign'];
+  const key = ['-newkey', 'rsa:2048', '-nodes'];
+  const extensions = 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\nsubjectKeyIdentifier=hash\n';
+  await writeFile(join(directory, 'ext'), `${extensions}authorityKeyIdentifier=keyid\n`);
+  /** root for `days[0]`, one between for `days[1]`, the issuer for `days[2]` */
+  const chainOf = async (days: readonly [string, string, string]) => {
+    openssl(
+      'req',
+      '-x509',
+      ...key,
+      '-days',
+      days[0],
+      '-subj',
+      '/CN=Root',
+      ...usage,
+      '-keyout',
+      'r.key',
+      '-out',
+      'root-cert.pem',
+    );
+    openssl('req', '-new', ...key, '-subj', '/CN=Between', '-keyout', 'b.key', '-out', 'b.csr');
+    const extended = ['-extfile', 'ext'];
+    openssl(
+      'x509',
+      '-req',
+      '-in',
+      'b.csr',
+      '-CA',
+      'root-cert.pem',
+      '-CAkey',
+      'r.key',
+      '-days',
+      days[1],
+      ...extended,
+      '-out',
+      'b.pem',
+    );
+    openssl('req', '-new', ...key, '-subj', '/CN=Issuing', '-keyout', 'ca-key.pem', '-out', 'i.csr');
+    openssl(
+      'x509',
+      '-req',
+      '-in',
+      'i.csr',
+      '-CA',
+      'b.pem',
+      '-CAkey',
+      'b.key',
+      '-days',
+      days[2],
+      ...extended,
+      '-out',
+      'ca-cert.pem',
+    );
+    const chain = `${await readFile(join(directory, 'ca-cert.pem'), 'utf8')}${await readFile(join(directory, 'b.pem'), 'utf8')}`;
+    await writeFile(join(directory, 'cert-chain.pem'), chain);
+    await chmod(join(directory, 'ca-key.pem'), 0o600);
+    return openAuthorityDirectory(directory, MESH, Date.now());
+  };
+  const leafLifetimeMs = 90 * 86_400_000;
+  for (const days of [
+    ['5', '20', '30'],
+    ['30', '5', '20'],
+    ['30', '20', '5'],
+  ] as const) {
+    const authority = createAuthority(await chainOf(days), { leafLifetimeMs, now: Date.now });
+    const { chain, expiresAtMs } = authority.issue(WEB, spki());
+    t.ok(Math.abs(expiresAtMs - Date.now() - 5 * 86_400_000) < 60_000, days.join(' '));
+    t.match(await verified(directory, chain), 'leaf.pem: OK');
+  }
+});

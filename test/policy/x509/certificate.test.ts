@@ -100,12 +100,64 @@ t.test('a leaf says what the profile demands', (t) => {
   t.match(text, /X509v3 Authority Key Identifier/);
   t.match(text, /X509v3 Subject Key Identifier/);
   const certificate = new X509Certificate(der);
-  t.equal(certificate.serialNumber.length, SERIAL_BYTES * 2);
   const skewMs = Date.now() - certificate.validFromDate.getTime();
   t.ok(Math.abs(skewMs - CLOCK_SKEW_ALLOWANCE_MS) < 5_000, 'begins five minutes ago');
   t.ok(Math.abs(certificate.validToDate.getTime() - Date.now() - DAY_MS) < 5_000, 'ends in a day');
   const identity = identityOfLeaf(certificate);
   t.equal(identity.kind === 'valid' && identity.id.uri, WEB);
+  t.end();
+});
+
+t.test('a serial is the 128 bits that were drawn, positive and in its shortest form', (t) => {
+  const issuer = issuing(root());
+  for (const drawn of [
+    'ff'.repeat(SERIAL_BYTES),
+    '80'.padEnd(32, '1'),
+    '7f'.padEnd(32, '0'),
+    '0080'.padEnd(32, '2'),
+    '00'.repeat(15).concat('01'),
+  ]) {
+    const der = issueLeaf(
+      {
+        uri: WEB,
+        subjectPublicKeyInfo: spki(ecKey().publicKey),
+        nowMs: Date.now(),
+        lifetimeMs: DAY_MS,
+        serial: Buffer.from(drawn, 'hex'),
+      },
+      issuer,
+    );
+    const shown = new X509Certificate(der).serialNumber.toLowerCase();
+    t.equal(BigInt(`0x${shown}`), BigInt(`0x${drawn}`));
+    writeFileSync(join(t.testdir(), 'leaf.pem'), certificatesToPem([der]));
+    execFileSync('openssl', ['x509', '-in', join(t.testdirName, 'leaf.pem'), '-noout', '-serial']);
+  }
+  const zero = {
+    uri: WEB,
+    subjectPublicKeyInfo: spki(ecKey().publicKey),
+    nowMs: 0,
+    lifetimeMs: DAY_MS,
+    serial: Buffer.alloc(SERIAL_BYTES),
+  };
+  t.throws(() => issueLeaf(zero, issuer), /a serial of zero/);
+  t.end();
+});
+
+t.test('a leaf begins as long ago as clocks may be behind', (t) => {
+  const nowMs = Math.floor(Date.now() / 1_000) * 1_000;
+  for (const clockSkewMs of [0, 3_600_000]) {
+    const serial = randomBytes(SERIAL_BYTES);
+    const request = {
+      uri: WEB,
+      subjectPublicKeyInfo: spki(ecKey().publicKey),
+      nowMs,
+      lifetimeMs: DAY_MS,
+      clockSkewMs,
+      serial,
+    };
+    const begins = new X509Certificate(issueLeaf(request, issuing(root()))).validFromDate.getTime();
+    t.equal(nowMs - begins, clockSkewMs);
+  }
   t.end();
 });
 
