@@ -13,6 +13,7 @@ const TOOLS = {
   forwarder: { module: '.', program: './forwarder' },
   grpc: { module: '.', program: './grpc' },
   http2: { module: '.', program: './http2' },
+  spiffe: { module: 'spiffe', program: './' },
   h2spec: { module: 'h2spec', program: 'github.com/summerwind/h2spec/cmd/h2spec' },
 } as const;
 
