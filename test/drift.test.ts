@@ -60,7 +60,7 @@ t.test('the lock file holds no download addresses', async (t) => {
 });
 
 t.test('every code of the catalogue is used, and has a text for caller and operator', async (t) => {
-  const files = ['policy', 'sidecar'].flatMap((folder) =>
+  const files = ['policy', 'sidecar', 'control-plane'].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.ts') && !name.endsWith('codes.ts'))
       .map((name) => readFileSync(join(root, folder, name), 'utf8')),

@@ -1,4 +1,4 @@
-import { type handleUnaryCall, type Metadata, status } from '@grpc/grpc-js';
+import type { handleUnaryCall, Metadata } from '@grpc/grpc-js';
 import { parseSpiffeId, type SpiffeId } from '#policy/identity/spiffe-id.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { readCertificateRequest } from '#policy/x509/certificate-request.ts';
@@ -7,7 +7,7 @@ import type { EventLog } from '../event-log.ts';
 import { Allowance, type AllowanceLimits } from '../grpc/allowance.ts';
 import { bearerToken } from '../grpc/bearer-token.ts';
 import { type AuthenticatedCall, certificateOfCaller } from '../grpc/certificate-of-caller.ts';
-import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
+import { asRefusal, refusedBy } from '../grpc/refuse-call.ts';
 import type { ReviewToken } from '../kubernetes/identity/token-review.ts';
 import { addressOfPeer } from '../listener/plain-address.ts';
 import type { ControlPlaneMetrics } from '../status/metrics.ts';
@@ -61,7 +61,7 @@ type Allowances = { readonly [kind in Caller['kind']]: Allowance };
 
 /**
  * `Authority.Sign`: a certificate for the identity that a join token or the caller's certificate proves. From the
- * CSR comes the public key and nothing else. A token is used up only once everything else has been found in order.
+ * CSR comes the public key and nothing else; one that names another identity is refused. A token is used up only once everything else has been found in order.
  */
 export function authorityService(options: AuthorityServiceOptions): handleUnaryCall<SignRequest, SignResponse> {
   const { metrics, log } = options;
@@ -79,9 +79,9 @@ export function authorityService(options: AuthorityServiceOptions): handleUnaryC
         callback(null, response);
       },
       (error: unknown) => {
-        const refusal = asRefusal(error, (cause) => log('signing_failed', { error: String(cause) }));
+        const refusal = asRefusal(error, (cause) => log('signing_failed', { error: String(cause) }), 'signing_failed');
         metrics.signingRefusals++;
-        log('signing_refused', { peer: call.getPeer(), reason: refusal.details });
+        log('signing_refused', { peer: call.getPeer(), code: refusal.refusalCode, reason: refusal.details });
         callback(refusal);
       },
     );
@@ -97,11 +97,11 @@ async function sign(
   const { authority, mesh, metrics } = options;
   const proof = await prove(options, call);
   if (proof.identity.uri === controlPlaneIdentity(mesh).uri) {
-    throw new CallRefusal(status.PERMISSION_DENIED, "the control plane's own identity is never signed for a caller");
+    throw refusedBy('identity_reserved', "the control plane's own identity is never signed for a caller");
   }
   if (request.expectedIdentity !== proof.identity.uri) {
-    throw new CallRefusal(
-      status.PERMISSION_DENIED,
+    throw refusedBy(
+      proof.by === 'token' ? 'identity_mismatch' : 'certificate_not_its_own',
       `the ${proof.by} is for ${proof.identity.uri}, and the sidecar expects ${shownIdentity(request.expectedIdentity)}`,
     );
   }
@@ -110,11 +110,14 @@ async function sign(
     metrics.signingsOverRate++;
     const { burst, intervalMs } = SIGNINGS[kind];
     const reason = `${kind} ${name} asks for certificates of ${proof.identity.uri} more often than ${burst} at once and one in ${intervalMs} ms; come again`;
-    throw new CallRefusal(status.RESOURCE_EXHAUSTED, reason);
+    throw refusedBy('signing_rate_limited', reason);
   }
   const certificateRequest = readCertificateRequest(request.csr);
-  if (certificateRequest.kind === 'invalid') {
-    throw new CallRefusal(status.INVALID_ARGUMENT, certificateRequest.reason);
+  if (certificateRequest.kind === 'invalid') throw refusedBy(certificateRequest.code, certificateRequest.reason);
+  const foreign = certificateRequest.requestedUris.find((uri) => uri !== proof.identity.uri);
+  if (foreign !== undefined) {
+    const reason = `the certificate request asks for ${shownIdentity(foreign)}, and the ${proof.by} is for ${proof.identity.uri}`;
+    throw refusedBy('csr_identity_mismatch', reason);
   }
   await proof.claim();
   const issued = authority.issue(proof.identity, certificateRequest.subjectPublicKeyInfo);
@@ -133,7 +136,7 @@ async function prove(options: AuthorityServiceOptions, call: SigningCall): Promi
   if (authorization !== undefined) return proveByToken(options, call, authorization.toString());
   const caller = certificateOfCaller(call, mesh.trustDomain, now());
   if (caller === undefined) {
-    throw new CallRefusal(status.UNAUTHENTICATED, 'neither a join token nor a certificate of this mesh was presented');
+    throw refusedBy('proof_missing', 'neither a join token nor a certificate of this mesh was presented');
   }
   return { identity: caller.identity, by: 'certificate', caller: callerAt(call), claim: async () => {} };
 }
@@ -150,10 +153,7 @@ async function proveByToken(
     return proveByReview(options, () => reviewToken(token, addressOf(call)));
   }
   if (tokens !== undefined) return proveByJoinToken(options, tokens, token, callerAt(call));
-  throw new CallRefusal(
-    status.UNAUTHENTICATED,
-    'this control plane takes no join tokens (tokens.directory is not set)',
-  );
+  throw refusedBy('tokens_not_taken', 'this control plane takes no join tokens (tokens.directory is not set)');
 }
 
 async function proveByJoinToken(
@@ -163,14 +163,16 @@ async function proveByJoinToken(
   caller: Caller,
 ): Promise<Proof> {
   const verification = await tokens.verify(token);
-  if (verification.kind === 'invalid') throw new CallRefusal(status.UNAUTHENTICATED, verification.reason);
+  if (verification.kind === 'invalid') throw refusedBy(verification.code, verification.reason);
   return {
     identity: identityOf(mesh, verification.grant),
     by: 'token',
     caller,
     async claim() {
       if (await tokens.consume(token)) return;
-      throw new CallRefusal(status.UNAUTHENTICATED, 'join token was used by another caller just now');
+      const again = await tokens.verify(token);
+      if (again.kind === 'invalid') throw refusedBy(again.code, again.reason);
+      throw refusedBy('token_used', 'the token was used by another caller just now');
     },
   };
 }
@@ -191,7 +193,7 @@ function identityOf(
   { namespace, serviceAccount }: { readonly namespace: string; readonly serviceAccount: string },
 ): SpiffeId {
   const parsed = parseSpiffeId(`spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`);
-  if (parsed.kind === 'invalid') throw new CallRefusal(status.PERMISSION_DENIED, parsed.reason);
+  if (parsed.kind === 'invalid') throw refusedBy('invalid_spiffe_id', parsed.reason);
   return parsed.id;
 }
 

@@ -1,5 +1,4 @@
-import { status } from '@grpc/grpc-js';
-import { CallRefusal } from './refuse-call.ts';
+import { refusedBy } from './refuse-call.ts';
 
 /** Longest token: a projected one of Kubernetes is about 1 KB. */
 const MAX_TOKEN_LENGTH = 16_384;
@@ -8,5 +7,5 @@ const MAX_TOKEN_LENGTH = 16_384;
 export function bearerToken(authorization: string): string {
   const [, token] = /^Bearer (\S+)$/i.exec(authorization) ?? [];
   if (token !== undefined && token.length <= MAX_TOKEN_LENGTH) return token;
-  throw new CallRefusal(status.UNAUTHENTICATED, 'the authorization metadata is not of the form "Bearer TOKEN"');
+  throw refusedBy('token_malformed', 'the authorization metadata is not of the form "Bearer TOKEN"');
 }

@@ -1,9 +1,8 @@
 import { X509Certificate } from 'node:crypto';
-import { status } from '@grpc/grpc-js';
 import type { AuthContext } from '@grpc/grpc-js/build/src/auth-context.js';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
 import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
-import { CallRefusal } from './refuse-call.ts';
+import { refusedBy } from './refuse-call.ts';
 
 /** A call, as far as the proof of its caller goes. */
 export interface AuthenticatedCall {
@@ -29,17 +28,17 @@ export function certificateOfCaller(
   if (raw === undefined) return undefined;
   const certificate = new X509Certificate(raw);
   const result = identityOfLeaf(certificate);
-  if (result.kind === 'invalid') throw new CallRefusal(status.UNAUTHENTICATED, result.reason);
+  if (result.kind === 'invalid') throw refusedBy('invalid_spiffe_id', result.reason);
   if (result.id.trustDomain !== trustDomain) {
-    throw new CallRefusal(
-      status.UNAUTHENTICATED,
+    throw refusedBy(
+      'foreign_trust_domain',
       `the certificate is of trust domain ${result.id.trustDomain}, not of ${trustDomain}`,
     );
   }
   const expiresAtMs = certificate.validToDate.getTime();
   // A connection outlives its handshake, a resumed session its first: the end is checked at each call.
   if (expiresAtMs <= nowMs) {
-    throw new CallRefusal(status.UNAUTHENTICATED, `the certificate expired at ${certificate.validTo}`);
+    throw refusedBy('certificate_expired', `the certificate expired at ${certificate.validTo}`);
   }
   return { identity: result.id, expiresAtMs };
 }

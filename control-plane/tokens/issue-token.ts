@@ -1,14 +1,8 @@
 import { parseSpiffeId } from '#policy/identity/spiffe-id.ts';
 import { controlPlaneIdentity } from '../authority/control-plane-certificate.ts';
 import type { ControlPlaneConfiguration } from '../configuration.ts';
-import {
-  DEFAULT_TOKEN_TTL_MS,
-  MAX_TOKEN_TTL_MS,
-  MIN_TOKEN_TTL_MS,
-  type OperatorGrant,
-  openTokenStore,
-  type TokenGrant,
-} from './token-store.ts';
+import type { OperatorGrant, TokenGrant } from './token-record.ts';
+import { DEFAULT_TOKEN_TTL_MS, MAX_TOKEN_TTL_MS, MIN_TOKEN_TTL_MS, openTokenStore } from './token-store.ts';
 
 /** The request for a token is wrong; the message says what to change. */
 export class TokenRefused extends Error {}

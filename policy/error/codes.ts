@@ -1,3 +1,9 @@
+import { CERTIFICATE_CODES } from './certificate-codes.ts';
+import { type CodeEntry, GRPC } from './code-entry.ts';
+import { JOINING_CODES } from './joining-codes.ts';
+
+export type { CodeEntry } from './code-entry.ts';
+
 /**
  * The one catalogue of refusals. A code is stable: users alert and search on it. docs/errors.md is
  * generated from this table.
@@ -5,27 +11,6 @@
  * `status` is the HTTP status, `grpcStatus` the gRPC code of the same answer, `title` the only text
  * a caller sees. `meaning` and `remedy` are for the operator.
  */
-export interface CodeEntry {
-  readonly family: 'malformed' | 'refused' | 'limited' | 'unavailable' | 'fault' | 'connection';
-  /** 0: the connection is closed without an answer. */
-  readonly status: number;
-  readonly grpcStatus: number;
-  readonly title: string;
-  readonly meaning: string;
-  readonly remedy: string;
-}
-
-const GRPC = {
-  invalidArgument: 3,
-  deadlineExceeded: 4,
-  permissionDenied: 7,
-  resourceExhausted: 8,
-  unimplemented: 12,
-  internal: 13,
-  unavailable: 14,
-  unauthenticated: 16,
-} as const;
-
 export const CODES = {
   malformed_request: {
     family: 'malformed',
@@ -85,22 +70,7 @@ export const CODES = {
     meaning: 'The peer certificate does not chain to the trust bundle, or is outside of its validity.',
     remedy: 'Compare the issuer named in the log with the trust bundle, and the clocks of both machines.',
   },
-  invalid_spiffe_id: {
-    family: 'connection',
-    status: 0,
-    grpcStatus: GRPC.unauthenticated,
-    title: 'Invalid identity',
-    meaning: 'The peer certificate does not carry exactly one well-formed SPIFFE ID.',
-    remedy: 'Issue the certificate through the control plane, or with one URI SAN spiffe://TRUST-DOMAIN/ns/N/sa/S.',
-  },
-  foreign_trust_domain: {
-    family: 'connection',
-    status: 0,
-    grpcStatus: GRPC.unauthenticated,
-    title: 'Foreign trust domain',
-    meaning: 'The peer identity is of a trust domain this mesh does not know.',
-    remedy: 'Check trustDomain in both configurations.',
-  },
+  ...CERTIFICATE_CODES,
   tls_handshake_failed: {
     family: 'connection',
     status: 0,
@@ -384,6 +354,7 @@ export const CODES = {
     meaning: 'The sidecar failed while it handled the request; it was refused.',
     remedy: 'The log has the stack. Please report it.',
   },
+  ...JOINING_CODES,
 } as const satisfies { readonly [code: string]: CodeEntry };
 
 export type Code = keyof typeof CODES;

@@ -126,9 +126,13 @@ export function isTagged(node: Der, tag: number): boolean {
   return node.tagClass === CONTEXT_SPECIFIC && node.type === tag;
 }
 
-/** True for an object identifier, BOOLEAN, … of the universal class. */
+/** True for an object identifier, INTEGER, … of the universal class. */
 export function isOid(node: Der | undefined): boolean {
   return isUniversal(node, TYPE.oid);
+}
+
+export function isInteger(node: Der | undefined): boolean {
+  return isUniversal(node, TYPE.integer);
 }
 
 export function isOctets(node: Der | undefined): boolean {

@@ -18,7 +18,7 @@ import {
 /** Object identifiers of RFC 5280 §4.2.1. */
 export const SUBJECT_KEY_IDENTIFIER = '2.5.29.14';
 const KEY_USAGE = '2.5.29.15';
-const SUBJECT_ALT_NAME = '2.5.29.17';
+export const SUBJECT_ALT_NAME = '2.5.29.17';
 const BASIC_CONSTRAINTS = '2.5.29.19';
 const AUTHORITY_KEY_IDENTIFIER = '2.5.29.35';
 const EXTENDED_KEY_USAGE = '2.5.29.37';
@@ -27,7 +27,7 @@ const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 
 /** Tags of dNSName and uniformResourceIdentifier in GeneralName. */
 const DNS_NAME = 2;
-const URI_NAME = 6;
+export const URI_NAME = 6;
 
 /** RFC 5280 §4.2.1.3: bit 0 is digitalSignature, 5 keyCertSign, 6 cRLSign. */
 const DIGITAL_SIGNATURE_BIT = { bytes: Buffer.of(0b1000_0000), unusedBits: 7 };

@@ -1,11 +1,13 @@
 import { CODES, type CodeEntry } from '#policy/error/codes.ts';
 
+const WITHOUT_ANSWER = { connection: 'connection closed', joining: 'call refused' } as const;
+
 /** docs/errors.md: one row a code, from the one table of the code. */
 export function errorPage(): string {
   const entries: [string, CodeEntry][] = Object.entries(CODES);
   const rows = entries.map(([code, entry]) => {
-    const { status, grpcStatus, title, meaning, remedy } = entry;
-    const http = status === 0 ? 'connection closed' : `${status} ${title}`;
+    const { family, status, grpcStatus, title, meaning, remedy } = entry;
+    const http = status === 0 ? WITHOUT_ANSWER[family === 'joining' ? 'joining' : 'connection'] : `${status} ${title}`;
     return `| \`${code}\` | ${http} | ${grpcStatus} | ${meaning} | ${remedy} |`;
   });
   return `# Error codes
@@ -15,6 +17,9 @@ export function errorPage(): string {
 Every refusal has one of these codes. The caller sees status, title and code (RFC 9457, or \`grpc-status\` and
 \`grpc-message\`), and \`lateral-decision: ID\`; the reason is in the access log and the span, under that ID. 413, 415 and
 431 also tell the limit, 405 the allowed methods.
+
+\`call refused\`: the control plane does not sign. The sidecar is told code and reason, and both log them: the control plane with
+\`signing_refused\`, the sidecar with \`waiting_for_certificate\` or, where it has a certificate yet, \`renewal_failed\`.
 
 | code | HTTP | gRPC | meaning | what to do |
 |---|---|---|---|---|

@@ -3,7 +3,7 @@ import type { CredentialSource, Credentials } from '../identity/credentials.ts';
 import { Backoff } from './backoff.ts';
 import { believedRoots, joinRoots } from './believed-roots.ts';
 import { credentialsComplaint } from './check-credentials.ts';
-import { type ControlEndpoint, callFailure } from './control-endpoint.ts';
+import { type ControlEndpoint, callCode, callFailure } from './control-endpoint.ts';
 import type { ControlLog } from './control-log.ts';
 import { type Proof, requestCertificate } from './request-certificate.ts';
 import type { StateDirectory, StoredIdentity } from './state-directory.ts';
@@ -81,6 +81,7 @@ async function enroll(
   while (!signal.aborted) {
     const text = await token();
     let reason: string;
+    let code = {};
     if (text === undefined) {
       reason =
         'there is no join token and no stored identity; issue a token with `lateral token` and name its file in controlPlane.tokenFile';
@@ -92,10 +93,11 @@ async function enroll(
         );
       } catch (error) {
         reason = callFailure(error);
+        code = callCode(error);
       }
     }
     if (reason !== loggedReason || now() - loggedAtMs >= WAIT_LOG_INTERVAL_MS) {
-      log('waiting_for_certificate', { controlPlane: endpoint.address, identity: identity.uri, reason });
+      log('waiting_for_certificate', { controlPlane: endpoint.address, identity: identity.uri, reason, ...code });
       loggedAtMs = now();
       loggedReason = reason;
     }
@@ -178,6 +180,7 @@ export class CertificateKeeper implements CredentialSource {
         identity: identity.uri,
         expiresAt,
         reason: callFailure(error),
+        ...callCode(error),
       });
       return false;
     }

@@ -4,6 +4,7 @@ import { ChannelCredentials, Client, type ClientOptions, Metadata } from '@grpc/
 import { type SpiffeId, spiffeId } from '#policy/identity/spiffe-id.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
+import { CODE_METADATA } from '#proto/code-metadata.ts';
 import { MAX_REQUEST_BYTES, MAX_UPDATE_BYTES, UPDATE_WINDOW_BYTES } from '#proto/discovery-limits.ts';
 import { CONTROL_PLANE_SERVER_NAME } from '#proto/server-name.ts';
 import type { Credentials } from '../identity/credentials.ts';
@@ -66,6 +67,16 @@ export function bearing(token: string): Metadata {
   const metadata = new Metadata();
   metadata.set('authorization', `Bearer ${token}`);
   return metadata;
+}
+
+/** Form of a code: one that a newer control plane sends need not be in the catalogue of this version. */
+const CODE = /^[a-z][a-z0-9_]{0,63}$/;
+
+/** The code by which the control plane refused a call, as a field of a log line; nothing where it told none. */
+export function callCode(error: unknown): { readonly code?: string } {
+  if (!(error instanceof Error) || !('metadata' in error) || !(error.metadata instanceof Metadata)) return {};
+  const [code] = error.metadata.get(CODE_METADATA);
+  return typeof code === 'string' && CODE.test(code) ? { code } : {};
 }
 
 /** Why a call failed, in words for the operator. */

@@ -1,5 +1,4 @@
-import { status } from '@grpc/grpc-js';
-import { CallRefusal } from '../../grpc/refuse-call.ts';
+import { refusedBy } from '../../grpc/refuse-call.ts';
 
 /** Reviews under way at a time, and those that wait for their turn; more are sent away to come again. */
 export const MAX_REVIEWS = 16;
@@ -28,7 +27,7 @@ export class ReviewTurns {
 
   #turn(): Promise<void> {
     if (this.#waiting.size >= MAX_WAITING_REVIEWS) {
-      throw new CallRefusal(status.UNAVAILABLE, `${MAX_WAITING_REVIEWS} tokens wait to be reviewed; come again`);
+      throw refusedBy('token_review_unavailable', `${MAX_WAITING_REVIEWS} tokens wait to be reviewed; come again`);
     }
     return new Promise((resolve, reject) => {
       const begin = () => {
@@ -39,7 +38,7 @@ export class ReviewTurns {
       const deadline = setTimeout(() => {
         this.#waiting.delete(begin);
         reject(
-          new CallRefusal(status.UNAVAILABLE, `the token was not reviewed within ${MAX_TURN_WAIT_MS} ms; come again`),
+          refusedBy('token_review_unavailable', `the token was not reviewed within ${MAX_TURN_WAIT_MS} ms; come again`),
         );
       }, MAX_TURN_WAIT_MS);
       this.#waiting.add(begin);

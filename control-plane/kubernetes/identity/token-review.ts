@@ -3,7 +3,7 @@ import { status } from '@grpc/grpc-js';
 import { LRUCache } from 'lru-cache';
 import { isRecord } from '#policy/schema/schema.ts';
 import { Allowance, type AllowanceLimits } from '../../grpc/allowance.ts';
-import { CallRefusal } from '../../grpc/refuse-call.ts';
+import { CallRefusal, refusedBy } from '../../grpc/refuse-call.ts';
 import { TOKEN_AUDIENCE } from '../../injection/names.ts';
 import { textOf } from '../api-object.ts';
 import type { KubernetesClient } from '../client/kubernetes-client.ts';
@@ -68,7 +68,7 @@ export function createTokenReview(client: KubernetesClient, now: () => number = 
       });
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      throw new CallRefusal(status.UNAVAILABLE, `the Kubernetes API cannot review the token now: ${why}`);
+      throw refusedBy('token_review_unavailable', `the Kubernetes API cannot review the token now: ${why}`);
     }
     return callerOf(answer);
   }
@@ -97,7 +97,7 @@ export function createTokenReview(client: KubernetesClient, now: () => number = 
     if (known !== undefined) return known;
     if (!ofAddress.take(address)) {
       const reason = `${address} presents more tokens than the ${TOKENS_OF_ADDRESS.burst} that may be asked about; come again`;
-      throw new CallRefusal(status.RESOURCE_EXHAUSTED, reason);
+      throw refusedBy('signing_rate_limited', reason);
     }
     const judgement = judge(key, token, address).finally(() => underWay.delete(key));
     underWay.set(key, judgement);
@@ -109,9 +109,11 @@ export function createTokenReview(client: KubernetesClient, now: () => number = 
 function requireAudience(token: string): void {
   const [, claims, signature] = token.split('.');
   const read = claims === undefined || signature === undefined ? undefined : jsonOf(claims);
-  if (!isRecord(read)) throw refused('the token is not one of a service account');
+  if (!isRecord(read)) throw refusedBy('token_malformed', 'the token is not one of a service account');
   const { aud } = read;
-  if (aud !== TOKEN_AUDIENCE && !(Array.isArray(aud) && aud.includes(TOKEN_AUDIENCE))) throw refused(WRONG_AUDIENCE);
+  if (aud !== TOKEN_AUDIENCE && !(Array.isArray(aud) && aud.includes(TOKEN_AUDIENCE))) {
+    throw refusedBy('token_wrong_audience', WRONG_AUDIENCE);
+  }
 }
 
 function jsonOf(base64url: string): unknown {
@@ -127,29 +129,35 @@ function callerOf(answer: unknown): ReviewedCaller {
   const { authenticated, audiences, error } = result;
   if (authenticated !== true) {
     const why = typeof error === 'string' && error !== '' ? error : 'it does not know it';
-    throw refused(`the Kubernetes API refuses the token: ${why}`);
+    // It tells of expiry only to who has a token that it made.
+    throw refusedBy(
+      /expired/i.test(why) ? 'token_expired' : 'token_unknown',
+      `the Kubernetes API refuses the token: ${why}`,
+    );
   }
   // An API server that knows nothing of audiences leaves them out, and has not compared them.
   if (!Array.isArray(audiences) || !audiences.includes(TOKEN_AUDIENCE)) {
-    throw refused(WRONG_AUDIENCE);
+    throw refusedBy('token_wrong_audience', WRONG_AUDIENCE);
   }
   const user = isRecord(result.user) ? result.user : {};
   const [, namespace, serviceAccount] = SERVICE_ACCOUNT.exec(textOf(user.username)) ?? [];
   if (namespace === undefined || serviceAccount === undefined) {
-    throw refused("the token is not a service account's; a workload's identity is that of its service account");
+    throw refusedBy(
+      'token_wrong_kind',
+      "the token is not a service account's; a workload's identity is that of its service account",
+    );
   }
   const extra = isRecord(user.extra) ? user.extra : {};
   const [podName, podUid] = [firstOf(extra[POD_NAME]), firstOf(extra[POD_UID])];
   if (podName === '' || podUid === '') {
-    throw refused('the token is not bound to a pod; mount a projected token, and make none by `kubectl create token`');
+    throw refusedBy(
+      'token_wrong_kind',
+      'the token is not bound to a pod; mount a projected token, and make none by `kubectl create token`',
+    );
   }
   return { namespace, serviceAccount, podName, podUid };
 }
 
 function firstOf(values: unknown): string {
   return Array.isArray(values) ? textOf(values[0]) : '';
-}
-
-function refused(reason: string): CallRefusal {
-  return new CallRefusal(status.UNAUTHENTICATED, reason);
 }
