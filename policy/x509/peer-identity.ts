@@ -9,15 +9,21 @@ const URI_PREFIX = 'URI:';
  */
 export function identityOfLeaf(certificate: X509Certificate): SpiffeIdResult {
   if (certificate.ca) return { kind: 'invalid', reason: 'the certificate is an authority, not a leaf' };
-  // node:crypto prints `URI:spiffe://…, DNS:…`, and values with special characters as JSON strings
-  const uris = splitNames(certificate.subjectAltName ?? '').filter((name) => name.startsWith(URI_PREFIX));
+  const uris = uriNamesOf(certificate);
   const [only] = uris;
   if (only === undefined) return { kind: 'invalid', reason: 'the certificate has no URI SAN, so no SPIFFE ID' };
   if (uris.length > 1)
     return { kind: 'invalid', reason: `the certificate has ${uris.length} URI SANs; one is allowed` };
-  const value = only.slice(URI_PREFIX.length);
-  if (value.startsWith('"')) return { kind: 'invalid', reason: 'the URI SAN has characters that no SPIFFE ID has' };
-  return parseSpiffeId(value);
+  if (only.startsWith('"')) return { kind: 'invalid', reason: 'the URI SAN has characters that no SPIFFE ID has' };
+  return parseSpiffeId(only);
+}
+
+/** The URI SANs; one with special characters as a JSON string, with its quotes. */
+export function uriNamesOf({ subjectAltName = '' }: Pick<X509Certificate, 'subjectAltName'>): readonly string[] {
+  // node:crypto prints `URI:spiffe://…, DNS:…`
+  return splitNames(subjectAltName)
+    .filter((name) => name.startsWith(URI_PREFIX))
+    .map((name) => name.slice(URI_PREFIX.length));
 }
 
 /** Splits at `, ` outside of quotes, so that a comma within a name cannot make two of it. */

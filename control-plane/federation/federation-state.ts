@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+import { readJsonFile } from '#files/read-json-file.ts';
+import { writeFileAtomically } from '#files/write-file-atomically.ts';
+import { isRecord } from '#policy/schema/schema.ts';
+import { readSpiffeBundle, type SpiffeBundle } from '#policy/trust/spiffe-bundle.ts';
+import { certificatesToPem } from '#policy/x509/pem.ts';
+
+/** 64 domains of 32 KiB of roots, as PEM, and what else is said of them. */
+const MAX_STATE_BYTES = 8 * 1024 * 1024;
+const FORMAT = 1;
+
+/** A bundle that an endpoint served, as it is remembered. */
+export interface RememberedBundle extends SpiffeBundle {
+  /** Of the bundle that was configured then: a configured one that is another since counts as newer. */
+  readonly configuredDigest: string;
+  readonly fetchedAtMs: number;
+}
+
+/** The bundles that were served last, by trust domain, and the last sequence number of the mesh's own. */
+export interface FederationMemory {
+  readonly bundles: ReadonlyMap<string, RememberedBundle>;
+  readonly own: OwnSequence | undefined;
+}
+
+export interface OwnSequence {
+  readonly sequence: number;
+  /** Of the roots that this number stands for. */
+  readonly digest: string;
+}
+
+/** Where the memory outlives a restart. */
+export interface FederationStore {
+  /** Undefined: there is nothing of our making. */
+  read(): Promise<FederationMemory | undefined>;
+  write(memory: FederationMemory): Promise<void>;
+}
+
+export function digestOf(content: string | readonly Buffer[]): string {
+  const parts = typeof content === 'string' ? [content] : content.map((part) => part.toString('base64'));
+  return createHash('sha256').update(parts.join(' ')).digest('hex');
+}
+
+export function federationFile(path: string): FederationStore {
+  return {
+    async read() {
+      const value = await readJsonFile(path, MAX_STATE_BYTES);
+      return value === undefined ? undefined : memoryFrom(value);
+    },
+    write: (memory) => writeFileAtomically(path, `${JSON.stringify(memoryTo(memory))}\n`),
+  };
+}
+
+function memoryTo({ bundles, own }: FederationMemory): object {
+  const domains = [...bundles].map(([trustDomain, one]) => ({
+    trustDomain,
+    roots: certificatesToPem(one.roots),
+    sequence: one.sequence?.toString(),
+    refreshHint: one.refreshHintS,
+    configured: one.configuredDigest,
+    fetchedAt: new Date(one.fetchedAtMs).toISOString(),
+  }));
+  return { format: FORMAT, domains, own };
+}
+
+function memoryFrom(value: unknown): FederationMemory | undefined {
+  if (!isRecord(value) || value.format !== FORMAT || !Array.isArray(value.domains)) return undefined;
+  const bundles = new Map<string, RememberedBundle>();
+  for (const entry of value.domains) {
+    if (!isRecord(entry) || typeof entry.trustDomain !== 'string') continue;
+    const bundle = bundleFrom(entry);
+    if (bundle !== undefined) bundles.set(entry.trustDomain, bundle);
+  }
+  return { bundles, own: ownFrom(value.own) };
+}
+
+/** Undefined: what cannot be read is as good as forgotten, and the configured bundle counts. */
+function bundleFrom(entry: { readonly [field: string]: unknown }): RememberedBundle | undefined {
+  const { roots, sequence, refreshHint, configured, fetchedAt } = entry;
+  const fetchedAtMs = Date.parse(String(fetchedAt));
+  if (typeof roots !== 'string' || typeof configured !== 'string' || Number.isNaN(fetchedAtMs)) return undefined;
+  try {
+    return {
+      ...readSpiffeBundle(roots),
+      sequence: typeof sequence === 'string' ? BigInt(sequence) : undefined,
+      refreshHintS: typeof refreshHint === 'number' ? refreshHint : undefined,
+      configuredDigest: configured,
+      fetchedAtMs,
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+function ownFrom(value: unknown): OwnSequence | undefined {
+  if (!isRecord(value) || typeof value.sequence !== 'number' || typeof value.digest !== 'string') return undefined;
+  return { sequence: value.sequence, digest: value.digest };
+}
