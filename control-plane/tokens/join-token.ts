@@ -11,6 +11,7 @@ export interface JoinToken {
 const PREFIX = 'lateral';
 const ID_BYTES = 16;
 const SECRET_BYTES = 32;
+const ID = /^[0-9a-f]{32}$/;
 const TOKEN = /^lateral\.([0-9a-f]{32})\.([A-Za-z0-9_-]{43})$/;
 
 export function createJoinToken(): JoinToken {
@@ -25,6 +26,12 @@ export function formatJoinToken(token: JoinToken): string {
 export function parseJoinToken(text: string): JoinToken | undefined {
   const [, id, secret] = TOKEN.exec(text) ?? [];
   return id === undefined || secret === undefined ? undefined : { id, secret };
+}
+
+/** The ID, from itself or from the whole token; undefined: it is neither. */
+export function identifierOf(idOrToken: string): string | undefined {
+  const text = idOrToken.trim();
+  return ID.test(text) ? text : parseJoinToken(text)?.id;
 }
 
 /** SHA-256, hex. The secret is random, so that a slow hash would add nothing. */

@@ -64,6 +64,50 @@ t.test('a join token is no operator token', async (t) => {
   t.match(await store.verifyOperator(stdout), { kind: 'invalid', reason: /is a workload's, not an operator's/ });
 });
 
+t.test('--list shows whose each is, until when and whether it was used, and never a secret', async (t) => {
+  t.match(await run(t, ['--list']), { code: 0, stdout: '', stderr: /no token that has not expired/ });
+  const once = await run(t, ORDERS);
+  const reusable = await run(t, ['--namespace', 'shop', '--service-account', 'web', '--ttl', '2h', '--reusable']);
+  const operator = await run(t, ['--operator', '--ttl', '3h']);
+  const issued = [once, reusable, operator].map(({ stdout }) => stdout.trim());
+  const store = await openTokenStore(once.tokens, Date.now);
+  for (const text of [...issued.slice(0, 2), ...issued.slice(1, 2)]) t.equal(await store.consume(text), true);
+  const { stdout } = await run(t, ['--list']);
+  const [header, ...lines] = stdout.trimEnd().split('\n');
+  t.match(header, /^ID +FOR +EXPIRES +USES +USED$/);
+  t.match(lines[0], /^[0-9a-f]{32} {2}shop\/orders +\S+Z {2}0 +20\S+Z$/);
+  t.match(lines[1], /^[0-9a-f]{32} {2}shop\/web +\S+Z {2}any +20\S+Z$/);
+  t.match(lines[2], /^[0-9a-f]{32} {2}operators +\S+Z {2}any +-$/);
+  const facts = JSON.parse((await run(t, ['--list', '--json'])).stdout);
+  t.match(facts, [
+    { workload: 'shop/orders', isReusable: false, isRevoked: false, usesLeft: 0 },
+    { workload: 'shop/web', isReusable: true, usesLeft: null },
+    { workload: null, usedAt: null },
+  ]);
+  for (const text of issued) {
+    const secret = text.split('.')[2] ?? '';
+    t.notOk(stdout.includes(secret) || JSON.stringify(facts).includes(secret));
+  }
+});
+
+t.test('--revoke takes an ID or the token; what is revoked stays in the list until it expires', async (t) => {
+  const { stdout: one, tokens } = await run(t, ORDERS);
+  const { stdout: other } = await run(t, ['--operator']);
+  const [, id = ''] = one.split('.');
+  t.match(await run(t, ['--revoke', id]), { code: 0, stdout: '', stderr: `token ${id} is revoked\n` });
+  t.match(await run(t, ['--revoke', other.trim()]), { code: 0, stderr: / is revoked\n$/ });
+  t.match(await run(t, ['--revoke', id]), { code: 0 }, 'again, which changes nothing');
+  const store = await openTokenStore(tokens, Date.now);
+  t.match(await store.verify(one), { kind: 'invalid', code: 'token_revoked' });
+  t.match(await store.verifyOperator(other), { kind: 'invalid', code: 'token_revoked' });
+  const facts = JSON.parse((await run(t, ['--list', '--json'])).stdout);
+  t.match(facts, [
+    { isRevoked: true, usesLeft: 0 },
+    { isRevoked: true, usesLeft: 0 },
+  ]);
+  await t.rejects(run(t, ['--revoke', '0'.repeat(32)]), /is unknown here, or has expired/);
+});
+
 t.test('wrong usage says what to change', async (t) => {
   const cases: [readonly string[], RegExp][] = [
     [['--namespace', 'shop'], /--service-account S is missing/],
@@ -73,6 +117,10 @@ t.test('wrong usage says what to change', async (t) => {
     [[...ORDERS, '--operator'], /--operator takes none of --namespace/],
     [['--operator', '--reusable'], /--operator takes none of/],
     [[...ORDERS, '--frobnicate'], /frobnicate/],
+    [[...ORDERS, '--list'], /--list and --revoke take no other option/],
+    [['--list', '--revoke', 'a'], /--list and --revoke take no other option/],
+    [[...ORDERS, '--json'], /--json is for --list/],
+    [['--revoke', 'a'], /expected the ID of a token/],
     [['--namespace', 'a/b', '--service-account', 'c'], /make no identity/],
     [['--namespace', 'lateral-system', '--service-account', 'control-plane'], /own identity/],
   ];

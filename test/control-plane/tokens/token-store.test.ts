@@ -23,7 +23,7 @@ t.test('the directory holds hashes in private files, never a secret', async (t) 
 });
 
 t.test('another secret under a known ID is told nothing but that it is unknown', async (t) => {
-  const store = await openTokenStore(t.testdir(), Date.now);
+  const store = await openTokenStore(join(t.testdir(), 'tokens'), Date.now);
   const token = await store.issue(grant(Date.now() + 60_000));
   const guess = `${token.slice(0, token.lastIndexOf('.') + 1)}${'A'.repeat(43)}`;
   t.match(await store.verify(guess), { kind: 'invalid', reason: /unknown here/ });
@@ -33,12 +33,12 @@ t.test('another secret under a known ID is told nothing but that it is unknown',
 });
 
 t.test('a path in place of an ID is not looked up', async (t) => {
-  const store = await openTokenStore(t.testdir(), Date.now);
+  const store = await openTokenStore(join(t.testdir(), 'tokens'), Date.now);
   t.match(await store.verify(`lateral.../../etc/passwd.${'A'.repeat(43)}`), { kind: 'invalid', reason: /form/ });
 });
 
 t.test('of many who consume a token, one is first', async (t) => {
-  const directory = t.testdir();
+  const directory = join(t.testdir(), 'tokens');
   const stores = await Promise.all([openTokenStore(directory, Date.now), openTokenStore(directory, Date.now)]);
   const token = (await stores[0]?.issue(grant(Date.now() + 60_000))) ?? '';
   const results = await Promise.all(Array.from({ length: 20 }, (_, n) => stores[n % 2]?.consume(token)));
@@ -46,7 +46,7 @@ t.test('of many who consume a token, one is first', async (t) => {
 });
 
 t.test('an expired token is refused, and its record is purged', async (t) => {
-  const directory = t.testdir();
+  const directory = join(t.testdir(), 'tokens');
   let nowMs = Date.now();
   const store = await openTokenStore(directory, () => nowMs);
   const token = await store.issue(grant(nowMs + 1_000));
