@@ -9,14 +9,15 @@ import { certificatesToPem } from '#policy/x509/pem.ts';
 const MAX_STATE_BYTES = 8 * 1024 * 1024;
 const FORMAT = 1;
 
-/** A bundle that an endpoint served, as it is remembered. */
+/** A bundle that was in force, as it is remembered. */
 export interface RememberedBundle extends SpiffeBundle {
   /** Of the bundle that was configured then: a configured one that is another since counts as newer. */
   readonly configuredDigest: string;
-  readonly fetchedAtMs: number;
+  /** Undefined: it is the configured one. */
+  readonly fetchedAtMs: number | undefined;
 }
 
-/** The bundles that were served last, by trust domain, and the last sequence number of the mesh's own. */
+/** The bundles that were in force last, by trust domain, and the last sequence number of the mesh's own. */
 export interface FederationMemory {
   readonly bundles: ReadonlyMap<string, RememberedBundle>;
   readonly own: OwnSequence | undefined;
@@ -57,7 +58,7 @@ function memoryTo({ bundles, own }: FederationMemory): object {
     sequence: one.sequence?.toString(),
     refreshHint: one.refreshHintS,
     configured: one.configuredDigest,
-    fetchedAt: new Date(one.fetchedAtMs).toISOString(),
+    fetchedAt: one.fetchedAtMs === undefined ? undefined : new Date(one.fetchedAtMs).toISOString(),
   }));
   return { format: FORMAT, domains, own };
 }
@@ -76,7 +77,7 @@ function memoryFrom(value: unknown): FederationMemory | undefined {
 /** Undefined: what cannot be read is as good as forgotten, and the configured bundle counts. */
 function bundleFrom(entry: { readonly [field: string]: unknown }): RememberedBundle | undefined {
   const { roots, sequence, refreshHint, configured, fetchedAt } = entry;
-  const fetchedAtMs = Date.parse(String(fetchedAt));
+  const fetchedAtMs = typeof fetchedAt === 'string' ? Date.parse(fetchedAt) : undefined;
   if (typeof roots !== 'string' || typeof configured !== 'string' || Number.isNaN(fetchedAtMs)) return undefined;
   try {
     return {
