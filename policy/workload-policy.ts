@@ -2,6 +2,7 @@ import type { Code } from './error/codes.ts';
 import type { RefusalFacts } from './error/refusal.ts';
 import type { FlatHeaders } from './http/flat-headers.ts';
 import type { SpiffeId } from './identity/spiffe-id.ts';
+import type { PeerTrust } from './trust/peer-trust.ts';
 
 /** Who a sidecar stands for. `labels` are what selectors match. */
 export interface Workload {
@@ -27,8 +28,11 @@ export interface Mesh {
 /** How ambiguous paths are treated; `Refuse` answers 400, the others are Istio's. */
 export type PathNormalization = 'Refuse' | 'NONE' | 'BASE' | 'MERGE_SLASHES' | 'DECODE_AND_MERGE_SLASHES';
 
-/** STRICT: mutual TLS alone; PERMISSIVE: plaintext as well, whose callers have no identity. */
-export type MtlsMode = 'STRICT' | 'PERMISSIVE';
+/** STRICT: mutual TLS alone; PERMISSIVE: plaintext as well, whose callers have no identity; DISABLE: plaintext alone. */
+export type MtlsMode = 'STRICT' | 'PERMISSIVE' | 'DISABLE';
+
+/** By Node's names. */
+export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
 
 /** MeshDefaults in force: the resource, or its defaults. */
 export interface EffectiveDefaults {
@@ -37,6 +41,8 @@ export interface EffectiveDefaults {
   readonly mode: 'Enforce' | 'Audit';
   /** Mutual TLS where no PeerAuthentication says otherwise. */
   readonly mtlsMode: MtlsMode;
+  /** The oldest that is spoken with other workloads. */
+  readonly minTlsVersion: TlsVersion;
   readonly outbound: 'RegistryOnly' | 'AllowAny';
   readonly pathNormalization: PathNormalization;
 }
@@ -50,6 +56,8 @@ export interface WorkloadPolicy {
   readonly version: string;
   readonly defaults: EffectiveDefaults;
   readonly authorizer: Authorizer;
+  /** Whom to believe; undefined: the snapshot does not say (a folder's), and the roots of the own credentials are what counts. */
+  readonly trust: PeerTrust | undefined;
   /** How callers of this port of the app must prove themselves. */
   mtlsMode(appPort: number): MtlsMode;
   /** Absent: no APIValidationPolicy binds the workload. */
@@ -156,7 +164,10 @@ export type ServiceProtocol = 'http' | 'grpc' | 'tcp' | 'auto';
 export interface Endpoint {
   readonly address: string;
   readonly port: number;
-  /** The identity its certificate must prove; undefined: it is outside of the mesh, reached in plaintext. */
+  /**
+   * The identity its certificate must prove; undefined: it is reached in plaintext, being outside of the mesh, or DISABLE for
+   * this port.
+   */
   readonly identity: SpiffeId | undefined;
   readonly labels: { readonly [key: string]: string };
 }

@@ -1,3 +1,4 @@
+import { givenForm } from '#policy/mtls/mark-plaintext.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import type { ComposedSnapshot, SharedResources } from '#policy/snapshot/composed-snapshot.ts';
 import type { SidecarStatus } from '../discovery/sidecar-registry.ts';
@@ -41,8 +42,9 @@ export function countProgrammed(
 ): readonly ProgrammedCount[] {
   const tallies = new Map<string, Tally>();
   for (const { target, inForce, count, refusedBy } of groupsOf(sidecars)) {
-    for (const { key, version } of [...policiesOf(target), ...services.flatMap((one) => target.find(one) ?? [])]) {
-      const tally = tallies.get(key) ?? { version, bound: 0, acked: 0, nacked: 0, refusedBy: new Set() };
+    for (const document of [...policiesOf(target), ...services.flatMap((one) => target.find(one) ?? [])]) {
+      const { key, version } = document;
+      const tally = tallies.get(key) ?? tallyOf(document);
       tallies.set(key, tally);
       tally.bound += count;
       if (inForce !== undefined && inForce.find(key)?.version === version) {
@@ -54,6 +56,11 @@ export function countProgrammed(
     }
   }
   return [...tallies].map(([key, { refusedBy, ...counts }]) => ({ key, ...counts, refusedBy: firstNames(refusedBy) }));
+}
+
+/** Of the version by which the resource is known where it is written, which what travels may say more than. */
+function tallyOf(document: ResourceDocument): Tally {
+  return { version: givenForm(document).version, bound: 0, acked: 0, nacked: 0, refusedBy: new Set() };
 }
 
 interface SidecarGroup {

@@ -87,6 +87,15 @@ export const CODES = {
     meaning: 'On a PERMISSIVE port the caller spoke neither TLS nor HTTP, or nothing in time.',
     remedy: 'Declare the port `protocol: tcp` (or `auto`) if the app does not speak HTTP.',
   },
+  tls_disabled: {
+    family: 'connection',
+    status: 0,
+    grpcStatus: GRPC.unavailable,
+    title: 'No TLS here',
+    meaning: 'A caller began TLS on a port of protocol `http` whose mutual TLS is DISABLE: it takes plaintext alone.',
+    remedy:
+      'A caller of the mesh has not heard yet that it is to use plaintext: compare its policy version with that of the control plane (`lateral proxies`). Going through PERMISSIVE first loses no request.',
+  },
   not_redirected: {
     family: 'connection',
     status: 0,
@@ -288,6 +297,15 @@ export const CODES = {
     meaning:
       'The endpoint proved another identity than the one discovery declares for it; no byte of the request was sent.',
     remedy: 'Correct serviceAccount of the endpoint, or find out who answers there.',
+  },
+  upstream_certificate_refused: {
+    family: 'unavailable',
+    status: 503,
+    grpcStatus: GRPC.unavailable,
+    title: 'Service unavailable',
+    meaning:
+      'The certificate of the endpoint was not accepted, so that nobody proved who answers there; no byte of the request was sent.',
+    remedy: "The log names the code of the certificate's fault, and who, when and why; look it up in this table.",
   },
   upstream_timeout: {
     family: 'unavailable',

@@ -7,9 +7,19 @@ export type EndpointSpec = MeshServiceSpec['endpoints'][number];
 
 const ANY_PORT = 0;
 
+/** The ports by which an endpoint is found: its own, and those of the app behind them. */
+type EndpointPorts = Pick<EndpointSpec, 'port' | 'ports' | 'appPort' | 'appPorts'>;
+
 /** Where an endpoint is reached for a port of its service. */
-export function endpointPort(endpoint: EndpointSpec, servicePort: number): number {
+export function endpointPort(endpoint: EndpointPorts, servicePort: number): number {
   return endpoint.ports?.[servicePort] ?? endpoint.port;
+}
+
+/** The app's port there, which PeerAuthentications mean. */
+export function appPort(endpoint: EndpointPorts, servicePort: number): number {
+  const declared = endpoint.appPorts?.[servicePort];
+  if (declared !== undefined) return declared;
+  return endpoint.ports?.[servicePort] ?? endpoint.appPort ?? endpoint.port;
 }
 
 /**
@@ -73,8 +83,10 @@ export class CompiledService {
   }
 
   #endpoint(endpoint: EndpointSpec, port: number): Endpoint {
-    const { address, serviceAccount, labels } = endpoint;
-    return { address, port: endpointPort(endpoint, port), identity: this.#identity(serviceAccount), labels };
+    const { address, serviceAccount, labels, plaintextPorts } = endpoint;
+    const own = endpointPort(endpoint, port);
+    const identity = plaintextPorts?.includes(own) === true ? undefined : this.#identity(serviceAccount);
+    return { address, port: own, identity, labels };
   }
 
   #identity(serviceAccount: string | undefined): SpiffeId | undefined {

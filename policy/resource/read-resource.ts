@@ -22,6 +22,7 @@ import {
   travellingApiSchema,
   travellingApiSchemaKind,
 } from './kinds/api-schema.ts';
+import { refuseMadeFields } from './kinds/mesh-service.ts';
 import {
   CONTROL_PLANE_KINDS,
   type ControlPlaneKindName,
@@ -109,8 +110,11 @@ export function readResource(
       return tagged(kindName, readSpec(KINDS[kindName], header, mesh, context));
     case 'APISchema':
       return tagged(kindName, readApiSchema(header, mesh, context, named));
-    case 'MeshService':
-      return tagged(kindName, readSpec(KINDS[kindName], header, mesh, context));
+    case 'MeshService': {
+      const service = readSpec(KINDS[kindName], header, mesh, context);
+      if (service !== undefined && named !== undefined) refuseMadeFields(service.spec, context);
+      return tagged(kindName, service);
+    }
     case 'MeshDefaults':
       return tagged(kindName, readSpec(KINDS[kindName], header, mesh, context));
   }

@@ -1,8 +1,13 @@
+import { EndpointModes } from '../mtls/endpoint-modes.ts';
+import { PlaintextMarks } from '../mtls/mark-plaintext.ts';
+import type { Resource } from '../resource/kind.ts';
 import { isForSidecars } from '../resource/kinds/authorization-policy.ts';
+import { effectiveDefaults } from '../resource/kinds/mesh-defaults.ts';
+import type { PeerAuthenticationSpec } from '../resource/kinds/peer-authentication.ts';
 import { selects, type WorkloadSelector } from '../resource/kinds/workload-selector.ts';
 import { resourceKey } from '../resource/resource-document.ts';
 import type { ResourceDocument, Snapshot } from '../resource-set.ts';
-import type { Mesh, Workload } from '../workload-policy.ts';
+import type { Mesh, MtlsMode, Workload } from '../workload-policy.ts';
 import { ComposedSnapshot, SharedResources } from './composed-snapshot.ts';
 import { type ReadDocument, readDocuments } from './read-documents.ts';
 
@@ -21,6 +26,10 @@ export interface ResourceIndex {
 interface KeptIndex {
   /** By the very document. */
   readonly read: WeakMap<ResourceDocument, IndexedDocument>;
+  /** As they were given. */
+  readonly given: ReadonlyMap<string, ResourceDocument>;
+  readonly marks: PlaintextMarks;
+  /** As they travel. */
   readonly byKey: ReadonlyMap<string, ResourceDocument>;
   /** What every workload needs. */
   readonly shared: SharedResources;
@@ -32,7 +41,11 @@ interface KeptIndex {
 interface IndexedDocument {
   readonly isShared: boolean;
   readonly isSchema: boolean;
+  readonly isService: boolean;
   readonly policy: BindingPolicy | undefined;
+  readonly peerAuthentication: Resource<PeerAuthenticationSpec> | undefined;
+  /** Mode of MeshDefaults. */
+  readonly defaultMode: MtlsMode | undefined;
 }
 
 /** A policy, and what else its workloads need. */
@@ -63,7 +76,7 @@ export function selectSnapshot(resources: readonly ResourceDocument[], workload:
 
 /**
  * Indexes the resources of the mesh. A snapshot holds the policies that bind the workload, the schemas these
- * name, MeshDefaults and every MeshService. Documents and snapshots that `previous` has already are taken from it. Throws
+ * name, MeshDefaults and every MeshService, which says where it is reached in plaintext by PeerAuthentication. Documents and snapshots that `previous` has already are taken from it. Throws
  * `SnapshotError` where a document cannot be read.
  */
 export function indexResources(
@@ -73,13 +86,25 @@ export function indexResources(
 ): ResourceIndex {
   const { kept } = previous ?? {};
   const read = kept?.read ?? new WeakMap<ResourceDocument, IndexedDocument>();
-  const current = resources.map((one) => knownOr(one, kept?.byKey.get(one.key)));
-  for (const document of readDocuments(
-    current.filter((one) => !read.has(one)),
-    mesh,
-  )) {
-    read.set(document.source, indexed(document));
-  }
+  const marks = kept?.marks ?? new PlaintextMarks();
+  const given = resources.map((one) => knownOr(one, kept?.given.get(one.key)));
+  const fresh = new Map(
+    readDocuments(
+      given.filter((one) => !read.has(one)),
+      mesh,
+    ).map((document) => [document.source, document]),
+  );
+  for (const document of fresh.values()) read.set(document.source, indexed(document));
+  const modes = endpointModes(given, read, mesh);
+  const readAgain = (one: ResourceDocument) => fresh.get(one) ?? readDocuments([one], mesh)[0];
+  const current = given.map((one) => {
+    const document = read.get(one);
+    if (document?.isService !== true) return one;
+    const made = marks.travelling(one, modes, readAgain);
+    const travelling = made === one ? one : knownOr(made, kept?.byKey.get(one.key));
+    read.set(travelling, document);
+    return travelling;
+  });
   const sharedNow: ResourceDocument[] = [];
   const policies = new Map<string, BindingPolicy[]>();
   const schemas = new Map<string, ResourceDocument>();
@@ -121,8 +146,19 @@ export function indexResources(
     select,
     concernedNamespaces: namespacesOf(changedPolicies, mesh),
     concerns: (workload) => changedPolicies?.some((policy) => binds(policy, workload, mesh)) ?? true,
-    kept: { read, byKey, shared, snapshots },
+    kept: { read, given: new Map(given.map((one) => [one.key, one])), marks, byKey, shared, snapshots },
   };
+}
+
+function endpointModes(
+  documents: readonly ResourceDocument[],
+  read: WeakMap<ResourceDocument, IndexedDocument>,
+  mesh: Mesh,
+): EndpointModes {
+  const all = documents.flatMap((one) => read.get(one) ?? []);
+  const policies = all.flatMap(({ peerAuthentication }) => peerAuthentication ?? []);
+  const [defaultMode] = all.flatMap((one) => one.defaultMode ?? []);
+  return new EndpointModes(policies, mesh, defaultMode ?? effectiveDefaults(undefined).mtlsMode);
 }
 
 /** The document that is known already, where it says the same: a folder that is read again makes all documents anew. */
@@ -174,10 +210,14 @@ function binds(
 }
 
 function indexed(document: ReadDocument): IndexedDocument {
-  const { type } = document.any;
+  const { any } = document;
+  const { type } = any;
   return {
     isShared: SHARED_TYPES.has(type),
     isSchema: type === 'APISchema',
+    isService: type === 'MeshService',
+    peerAuthentication: any.type === 'PeerAuthentication' ? any.resource : undefined,
+    defaultMode: any.type === 'MeshDefaults' ? effectiveDefaults(any.resource.spec).mtlsMode : undefined,
     policy: bindingPolicy(document),
   };
 }

@@ -17,11 +17,13 @@ export interface Lane extends RequestHandlers {
   readonly protocol: PortProtocol;
   /**
    * Asked at each connection. OWN: of the app itself, in plaintext. Of other workloads: STRICT, by mutual TLS; PERMISSIVE, in
-   * plaintext as well, whose callers have no certificate.
+   * plaintext as well, whose callers have no certificate; DISABLE, in plaintext alone.
    */
   mode(): MtlsMode | 'OWN';
   /** A connection that is no HTTP (`tcp`, `auto`). Its socket is the handler's to end. */
   onTcp(connection: TcpConnection): void;
+  /** A connection of another workload is served in plaintext, which is said before anything else of it. */
+  onPlaintext?(address: string): void;
   /** A connection that was closed before it spoke. */
   onRefusedConnection(address: string, refusal: Refusal): void;
 }

@@ -11,7 +11,7 @@ import { processPressure, watchPressure } from '../pressure/process-pressure.ts'
 import { closeOldestIdle } from './close-oldest-idle.ts';
 import { FirstBytes, type Question } from './first-bytes.ts';
 import type { ChooseLane, Lane } from './lane.ts';
-import { PERMISSIVE, type Speech, WHICH_HTTP, WHICH_PROTOCOL } from './questions.ts';
+import { PERMISSIVE, PLAINTEXT, type Speech, WHICH_HTTP, WHICH_PROTOCOL } from './questions.ts';
 import { SecureAcceptor } from './secure-acceptor.ts';
 import type { TcpConnection } from './tcp-connection.ts';
 import { HELD_TIMEOUT_MS, WaitingRoom } from './waiting-room.ts';
@@ -38,9 +38,14 @@ const PROCESS_LIMITS: ListenerLimits = { connections: openConnections, pressure:
 
 /** What makes a listener one for other workloads: mutual TLS. */
 export interface MeshSecurity {
-  readonly context: SecureContextOptions;
-  /** Judges the caller's certificate; throws a Refusal to close the connection. */
-  verify(socket: TLSSocket): VerifiedCertificate;
+  /** What to serve with, now. */
+  context(): SecureContextOptions;
+  /** When its certificate ends; milliseconds since the epoch. */
+  ownEndMs(): number;
+  /** Judges the caller's certificate; throws a Refusal to close the connection. `ownEndMs`: of what was shown to it. */
+  verify(socket: TLSSocket, ownEndMs: number): VerifiedCertificate;
+  /** Calls back when there is another context. */
+  onChange(listener: () => void): void;
 }
 
 /** A lane, and what its connections tell this listener. */
@@ -62,6 +67,8 @@ export class Listener {
   readonly #connections = new Set<ServedConnection>();
   /** Those that came in plaintext where others come by mutual TLS. */
   readonly #plaintext = new Map<ServedConnection, Lane>();
+  /** Those that stand on certificates, and when they are to take nothing new (milliseconds since the epoch). */
+  readonly #secured = new Map<ServedConnection, number>();
   /** Every accepted socket that does not wait, also those whose TLS handshake is not complete. */
   readonly #sockets = new Set<net.Socket>();
   readonly #waiting = new WaitingRoom();
@@ -81,11 +88,14 @@ export class Listener {
       this.#laneOf = () => served;
     }
     if (security !== undefined) {
-      this.#acceptor = new SecureAcceptor(security.context, HTTP_ALPN, {
-        verify: (socket) => security.verify(socket),
+      const acceptor = new SecureAcceptor<ServedLane>(security.context(), HTTP_ALPN, {
+        ownEndMs: () => security.ownEndMs(),
+        verify: (socket, ownEndMs) => security.verify(socket, ownEndMs),
         onSecure: (served, socket, certificate) => this.#serveSecure(served, socket, certificate),
         onRefused: ({ lane }, address, refusal) => lane.onRefusedConnection(address, refusal),
       });
+      this.#acceptor = acceptor;
+      security.onChange(() => acceptor.renew(security.context()));
     }
     this.#timer = setInterval(() => this.#sweep(performance.now()), CHECK_INTERVAL_MS);
     this.#timer.unref();
@@ -98,11 +108,6 @@ export class Listener {
       onClosed: (closed) => this.#forget(closed),
     };
     return { lane, handlers };
-  }
-
-  /** Serves new connections by these certificates; open ones go on. */
-  renew(context: SecureContextOptions): void {
-    this.#acceptor?.renew(context);
   }
 
   /**
@@ -192,6 +197,10 @@ export class Listener {
       case 'PERMISSIVE':
         this.#ask(PERMISSIVE[protocol], served, socket, undefined);
         return;
+      case 'DISABLE':
+        if (protocol === 'tcp') this.#serve('tcp', served, socket, undefined);
+        else this.#ask(PLAINTEXT[protocol], served, socket, undefined);
+        return;
       case 'OWN':
         if (protocol === 'tcp') this.#serve('tcp', served, socket, undefined);
         else this.#ask(protocol === 'http' ? WHICH_HTTP : WHICH_PROTOCOL, served, socket, undefined);
@@ -247,16 +256,21 @@ export class Listener {
         return;
       case 'unrecognized': {
         const reason = `${bytes?.length ?? 0} bytes came that begin neither TLS nor HTTP (protocol http, PERMISSIVE)`;
-        served.lane.onRefusedConnection(addressOf(socket), new Refusal('unrecognized_protocol', reason));
-        socket.on('error', () => {});
-        socket.destroy();
+        refuseConnection(served, socket, new Refusal('unrecognized_protocol', reason));
+        return;
+      }
+      case 'unwanted-tls': {
+        const reason = 'TLS came to a port whose mutual TLS is DISABLE (protocol http)';
+        refuseConnection(served, socket, new Refusal('tls_disabled', reason));
         return;
       }
       default: {
+        if (certificate === undefined) served.lane.onPlaintext?.(addressOf(socket));
         if (bytes !== undefined) socket.resume(); // in the next turn: the connection listens by then
         const Connection = speech === 'http2' ? Http2ServerConnection : Http1ServerConnection;
         const connection = new Connection(socket, callerOf(socket, certificate), served.handlers, bytes);
         this.#keep(connection, served);
+        if (certificate !== undefined) this.#secured.set(connection, certificate.life.drainAtMs);
         if (refusal !== undefined) connection.refuse(refusal);
       }
     }
@@ -270,6 +284,7 @@ export class Listener {
     isOtherProtocol: TcpConnection['isOtherProtocol'],
   ): void {
     socket.pause();
+    if (certificate === undefined) lane.onPlaintext?.(addressOf(socket));
     const caller = callerOf(socket, certificate);
     lane.onTcp({ socket, caller, firstBytes: bytes ?? Buffer.alloc(0), isOtherProtocol });
   }
@@ -284,6 +299,7 @@ export class Listener {
   #forget(connection: ServedConnection): void {
     this.#connections.delete(connection);
     this.#plaintext.delete(connection);
+    this.#secured.delete(connection);
   }
 
   #sweep(now: number): void {
@@ -305,6 +321,16 @@ export class Listener {
       logEvent('connections_turned_away', { count: late, reason: `${reason}, for heldTimeoutMs ${HELD_TIMEOUT_MS}` });
     }
     if (this.#plaintext.size > 0) this.#endPlaintext();
+    this.#drainEnding(Date.now());
+  }
+
+  /** Who calls takes a new connection before the certificates of this one end; then it is cut (proven-connections.ts). */
+  #drainEnding(nowMs: number): void {
+    for (const [connection, drainAtMs] of this.#secured) {
+      if (nowMs < drainAtMs) continue;
+      connection.drain();
+      this.#secured.delete(connection);
+    }
   }
 
   /** Where policy does not serve plaintext any more, what is under way goes on, and no further request does. */
@@ -320,6 +346,12 @@ export class Listener {
 /** Undefined: not known yet. */
 function isNotTcp(speech: Speech | undefined): boolean | undefined {
   return speech === undefined ? undefined : speech !== 'tcp';
+}
+
+function refuseConnection({ lane }: ServedLane, socket: net.Socket, refusal: Refusal): void {
+  lane.onRefusedConnection(addressOf(socket), refusal);
+  socket.on('error', () => {});
+  socket.destroy();
 }
 
 function addressOf(socket: net.Socket): string {

@@ -1,8 +1,8 @@
 import { isPreface, isTls, openingOf } from './detect-protocol.ts';
 import type { Question } from './first-bytes.ts';
 
-/** What a connection turned out to speak. `late-tcp`: it did not say enough in time. */
-export type Speech = 'tls' | 'http1' | 'http2' | 'tcp' | 'late-tcp' | 'unrecognized';
+/** What a connection turned out to speak. `late-tcp`: it did not say enough in time. `unwanted-tls`: TLS where none is spoken. */
+export type Speech = 'tls' | 'http1' | 'http2' | 'tcp' | 'late-tcp' | 'unrecognized' | 'unwanted-tls';
 
 /** What the app behind a port speaks: HTTP of any version, something else, or whatever the connection turns out to. */
 export type PortProtocol = 'http' | 'tcp' | 'auto';
@@ -31,6 +31,18 @@ export const WHICH_PROTOCOL: Question<Speech> = {
   judge: anyProtocol,
   timeoutMs: DETECTION_TIMEOUT_MS,
   late: 'late-tcp',
+};
+
+/** DISABLE ports whose app does not get whatever comes: TLS is the app's own affair where it may speak it. */
+export const PLAINTEXT: { readonly [P in Exclude<PortProtocol, 'tcp'>]: Question<Speech> } = {
+  http: {
+    ...WHICH_HTTP,
+    judge: (bytes) => {
+      const tls = isTls(bytes);
+      return tls === true ? 'unwanted-tls' : tls === false ? WHICH_HTTP.judge(bytes) : undefined;
+    },
+  },
+  auto: WHICH_PROTOCOL,
 };
 
 /** PERMISSIVE ports, by the protocol of the app: TLS is always the mesh's. */

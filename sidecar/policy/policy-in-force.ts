@@ -6,6 +6,7 @@ import type { GenerateValidators } from '#policy/validation/generate-validators.
 import type { BoundWorkload, Mesh, WorkloadPolicy } from '#policy/workload-policy.ts';
 import type { SidecarConfiguration } from '../configuration/sidecar-configuration.ts';
 import type { PolicyTarget, PreparedPolicy } from './policy-target.ts';
+import { SettledModes } from './settled-modes.ts';
 
 /**
  * The law of the workload that is configured. A control plane chooses its policies, in Kubernetes by the Pod's labels, which may
@@ -23,6 +24,8 @@ export class PolicyInForce implements PolicyTarget {
   readonly #mesh: Mesh;
   readonly #generate: GenerateValidators;
   readonly #memory: DocumentMemory;
+  readonly #listeners: (() => void)[] = [];
+  readonly #modes = new SettledModes(() => performance.now());
   #policy: WorkloadPolicy | undefined;
 
   constructor(workload: BoundWorkload, mesh: Mesh, generate: GenerateValidators) {
@@ -38,13 +41,24 @@ export class PolicyInForce implements PolicyTarget {
     return this.#policy;
   }
 
+  /** Undefined before the first snapshot is in force. */
+  get inForce(): WorkloadPolicy | undefined {
+    return this.#policy;
+  }
+
+  /** Calls back each time that a snapshot has come in force, before an exchange is decided by it. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
   /** Rejects with SnapshotError where the snapshot cannot be read or compiled. */
   async prepare(snapshot: Snapshot): Promise<PreparedPolicy> {
     const policy = await compileWorkloadPolicy(snapshot, this.#workload, this.#mesh, this.#generate, this.#memory);
     return {
       defaults: policy.defaults,
       commit: () => {
-        this.#policy = policy;
+        this.#policy = { ...policy, mtlsMode: this.#modes.replace(policy.mtlsMode) };
+        for (const listener of this.#listeners) listener();
       },
     };
   }

@@ -22,11 +22,18 @@ const meshDefaultsSpec = object({
   mtls: optional(
     object({
       mode: defaulted(
-        choice(['STRICT', 'PERMISSIVE'], {
-          planned: ['DISABLE'],
-          description: 'Where no PeerAuthentication says otherwise. PERMISSIVE: plaintext as well.',
+        choice(['STRICT', 'PERMISSIVE', 'DISABLE'], {
+          description:
+            'Where no PeerAuthentication says otherwise. PERMISSIVE: plaintext as well. DISABLE: plaintext alone.',
         }),
         'STRICT',
+      ),
+      minProtocolVersion: defaulted(
+        choice(['TLSV1_3', 'TLSV1_2'], {
+          description:
+            'The oldest TLS that is spoken with other workloads. TLSV1_2: with forward secrecy and authenticated encryption alone, for peers that know nothing newer.',
+        }),
+        'TLSV1_3',
       ),
     }),
   ),
@@ -63,6 +70,7 @@ export function effectiveDefaults(spec: MeshDefaultsSpec | undefined): Effective
     authorizationDefault: spec?.authorization?.default ?? 'Deny',
     mode: spec?.mode ?? 'Enforce',
     mtlsMode: spec?.mtls?.mode ?? 'STRICT',
+    minTlsVersion: spec?.mtls?.minProtocolVersion === 'TLSV1_2' ? 'TLSv1.2' : 'TLSv1.3',
     outbound: spec?.outbound ?? 'RegistryOnly',
     pathNormalization: spec?.pathNormalization ?? 'Refuse',
   };

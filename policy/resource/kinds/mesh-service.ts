@@ -27,6 +27,19 @@ const PORT_NUMBER = /^[1-9][0-9]{0,4}$/;
 /** Endpoints of one service. A resource of Kubernetes holds 1 MiB, which is some 5,000 of them with their labels. */
 export const MAX_ENDPOINTS = 10_000;
 
+/** Ports that one endpoint can have. */
+const MAX_PLAINTEXT_PORTS = 256;
+
+const portList = list(port('Port at this endpoint.'), { maxItems: MAX_PLAINTEXT_PORTS });
+const plaintextPorts = {
+  ...portList,
+  json: {
+    ...portList.json,
+    description:
+      'Ports at this endpoint where its sidecar takes plaintext alone. Made of PeerAuthentications that are DISABLE, and never written.',
+  },
+};
+
 const endpoint = refined(
   object({
     address: required(string({ check: addressComplaint, description: 'IP address or DNS name.' })),
@@ -44,6 +57,16 @@ const endpoint = refined(
         hasPortNumbers,
       ),
     ),
+    appPort: optional(
+      port('Port of the app behind `port`, by which portLevelMtls of PeerAuthentications is found. Default: `port`.'),
+    ),
+    appPorts: optional(
+      refined(
+        map(port('Port of the app.'), 'By port of the service: where that is another than the port at this endpoint.'),
+        hasPortNumbers,
+      ),
+    ),
+    plaintextPorts: optional(plaintextPorts),
     serviceAccount: optional(
       dnsSubdomain(
         'Service account its certificate must prove, in the namespace of the service. Required unless plaintext is true.',
@@ -101,14 +124,25 @@ export const meshServiceKind: ResourceKind<MeshServiceSpec> = {
   },
 };
 
-/** An endpoint's `ports` are ports that the service names. */
+/** Reports what is made of other resources, where people wrote it. */
+export function refuseMadeFields({ endpoints }: MeshServiceSpec, context: ReadContext): void {
+  for (const [index, { plaintextPorts }] of endpoints.entries()) {
+    if (plaintextPorts === undefined) continue;
+    const message = 'plaintextPorts is made of PeerAuthentications: write one of mode DISABLE for the workload';
+    context.fail(['spec', 'endpoints', index, 'plaintextPorts'], 'invalid_value', message, 'key');
+  }
+}
+
+/** An endpoint's `ports` and `appPorts` are by ports that the service names. */
 function checkEndpointPorts({ ports = [], endpoints }: MeshServiceSpec, context: ReadContext): void {
   const known = new Set(ports.map(({ port }) => String(port)));
-  for (const [index, { ports: own = {} }] of endpoints.entries()) {
-    for (const key of Object.keys(own)) {
-      if (known.has(key)) continue;
-      const message = `the service has no port ${key}; spec.ports: ${[...known].join(', ') || 'none'}`;
-      context.fail(['spec', 'endpoints', index, 'ports', key], 'invalid_value', message, 'key');
+  for (const [index, { ports: own = {}, appPorts = {} }] of endpoints.entries()) {
+    for (const [field, byPort] of Object.entries({ ports: own, appPorts })) {
+      for (const key of Object.keys(byPort)) {
+        if (known.has(key)) continue;
+        const message = `the service has no port ${key}; spec.ports: ${[...known].join(', ') || 'none'}`;
+        context.fail(['spec', 'endpoints', index, field, key], 'invalid_value', message, 'key');
+      }
     }
   }
 }

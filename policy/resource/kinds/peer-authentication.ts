@@ -15,10 +15,9 @@ import { hasLabels, workloadSelector } from './workload-selector.ts';
 
 const mutualTls = object({
   mode: optional(
-    choice(['STRICT', 'PERMISSIVE', 'UNSET'], {
-      planned: ['DISABLE'],
+    choice(['STRICT', 'PERMISSIVE', 'DISABLE', 'UNSET'], {
       description:
-        'STRICT: mutual TLS alone. PERMISSIVE: plaintext as well, whose callers have no identity. UNSET: as the level above says.',
+        'STRICT: mutual TLS alone. PERMISSIVE: plaintext as well, whose callers have no identity. DISABLE: plaintext alone, and callers are told to use it. UNSET: as the level above says.',
     }),
   ),
 });
@@ -38,7 +37,7 @@ const peerAuthenticationSpec = withCel(
 
 export type PeerAuthenticationSpec = Infer<typeof peerAuthenticationSpec>;
 
-/** PeerAuthentication: mutual TLS, or plaintext beside it. What the levels amount to: policy/mtls. */
+/** PeerAuthentication: mutual TLS, plaintext beside it, or plaintext alone. What the levels amount to: policy/mtls. */
 export const peerAuthenticationKind: ResourceKind<PeerAuthenticationSpec> = {
   kind: 'PeerAuthentication',
   plural: 'peerauthentications',

@@ -29,7 +29,11 @@ async function compile(texts: readonly string[]) {
   return { policy, problems: loaded.problems.map(formatProblem) };
 }
 
-const CASES: readonly (readonly [title: string, texts: readonly string[], wanted: 'STRICT' | 'PERMISSIVE'])[] = [
+const CASES: readonly (readonly [
+  title: string,
+  texts: readonly string[],
+  wanted: 'STRICT' | 'PERMISSIVE' | 'DISABLE',
+])[] = [
   ['nothing said', [], 'STRICT'],
   ['MeshDefaults', [defaults('PERMISSIVE')], 'PERMISSIVE'],
   ['the mesh before MeshDefaults', [defaults('PERMISSIVE'), mesh('STRICT')], 'STRICT'],
@@ -40,6 +44,11 @@ const CASES: readonly (readonly [title: string, texts: readonly string[], wanted
   ['a namespace that says nothing inherits', [mesh('PERMISSIVE'), peer('namespace', 'shop', '{}')], 'PERMISSIVE'],
   ['the workload before the namespace', [namespace('STRICT'), workload('PERMISSIVE')], 'PERMISSIVE'],
   ['a workload that is UNSET inherits', [namespace('PERMISSIVE'), workload('UNSET')], 'PERMISSIVE'],
+  ['MeshDefaults that are DISABLE', [defaults('DISABLE')], 'DISABLE'],
+  ['a mesh that is DISABLE', [mesh('DISABLE')], 'DISABLE'],
+  ['a namespace that is STRICT in a mesh that is DISABLE', [mesh('DISABLE'), namespace('STRICT')], 'STRICT'],
+  ['a workload that is DISABLE in a namespace that is STRICT', [namespace('STRICT'), workload('DISABLE')], 'DISABLE'],
+  ['a workload that is UNSET inherits DISABLE', [namespace('DISABLE'), workload('UNSET')], 'DISABLE'],
   ['another namespace says nothing here', [peer('p', 'other', '{mtls: {mode: PERMISSIVE}}')], 'STRICT'],
   [
     'another workload says nothing here',
@@ -67,6 +76,17 @@ t.test('a port before its workload; one that is UNSET inherits; others are untou
     [5432, 6432, 7432, 80].map((port) => policy.mtlsMode(port)),
     ['PERMISSIVE', 'STRICT', 'STRICT', 'STRICT'],
   );
+});
+
+t.test('a port that is STRICT in a workload that is DISABLE, and the other way round', async (t) => {
+  const ports = ', portLevelMtls: {5432: {mode: STRICT}, 6432: {mode: UNSET}, 7432: {mode: DISABLE}}';
+  const disabled = await compile([workload('DISABLE', 'workload', ports)]);
+  t.strictSame(
+    [5432, 6432, 7432, 80].map((port) => disabled.policy.mtlsMode(port)),
+    ['STRICT', 'DISABLE', 'DISABLE', 'DISABLE'],
+  );
+  const strict = await compile([workload('STRICT', 'workload', ports)]);
+  t.strictSame([strict.policy.mtlsMode(7432), strict.policy.mtlsMode(80)], ['DISABLE', 'STRICT']);
 });
 
 t.test('ports inherit from above where their workload says nothing', async (t) => {

@@ -1,0 +1,72 @@
+import { appPort, type EndpointSpec, endpointPort } from '../mesh/compiled-service.ts';
+import { resourceDocument } from '../resource/resource-document.ts';
+import type { ResourceDocument } from '../resource-set.ts';
+import { isRecord } from '../schema/schema.ts';
+import type { ReadDocument } from '../snapshot/read-documents.ts';
+import type { EndpointModes, NamespaceModes } from './endpoint-modes.ts';
+
+/** A MeshService as it was given, by the form that travels. */
+const givenForms = new WeakMap<ResourceDocument, ResourceDocument>();
+
+/** The document that this one was made of, or itself: by its version others know it again. */
+export function givenForm(document: ResourceDocument): ResourceDocument {
+  return givenForms.get(document) ?? document;
+}
+
+/** Namespace of a resource, by its key. */
+function namespaceOf({ key }: ResourceDocument): string {
+  return key.split('/', 2)[1] ?? '';
+}
+
+/**
+ * Makes the form in which MeshServices travel: callers are told at which ports of an endpoint its sidecar takes plaintext
+ * alone. What a document came to is kept with it, so that only what a change concerns is made anew.
+ */
+export class PlaintextMarks {
+  readonly #made = new WeakMap<ResourceDocument, { readonly key: string; readonly document: ResourceDocument }>();
+
+  /** The MeshService itself where none of its endpoints is DISABLE. `read`: reads it. */
+  travelling(given: ResourceDocument, modes: EndpointModes, read: (one: ResourceDocument) => ReadDocument | undefined) {
+    const ofNamespace = modes.ofNamespace(namespaceOf(given));
+    if (ofNamespace === undefined) return given;
+    const known = this.#made.get(given);
+    if (known?.key === ofNamespace.key) return known.document;
+    const document = marked(given, read(given), ofNamespace);
+    this.#made.set(given, { key: ofNamespace.key, document });
+    return document;
+  }
+}
+
+function marked(given: ResourceDocument, read: ReadDocument | undefined, modes: NamespaceModes): ResourceDocument {
+  if (read?.any.type !== 'MeshService') return given;
+  const { resource } = read.any;
+  const servicePorts = resource.spec.ports?.map(({ port }) => port);
+  const plaintext = resource.spec.endpoints.map((endpoint) => plaintextPorts(endpoint, servicePorts, modes));
+  if (plaintext.every((ports) => ports.length === 0)) return given;
+  const document: unknown = JSON.parse(given.document);
+  const spec = isRecord(document) && isRecord(document.spec) ? document.spec : {};
+  const written = Array.isArray(spec.endpoints) ? spec.endpoints : [];
+  const endpoints = written.map((endpoint: unknown, index) => {
+    const ports = plaintext[index] ?? [];
+    return isRecord(endpoint) && ports.length > 0 ? { ...endpoint, plaintextPorts: ports } : endpoint;
+  });
+  const made = resourceDocument({ ...resource, spec: { ...spec, endpoints } });
+  givenForms.set(made, given);
+  return made;
+}
+
+/** Ports at the endpoint behind which every port of the app is DISABLE. */
+function plaintextPorts(
+  endpoint: EndpointSpec,
+  servicePorts: readonly number[] | undefined,
+  modes: NamespaceModes,
+): readonly number[] {
+  if (endpoint.plaintext) return [];
+  const { mtlsMode } = modes.modesOf(endpoint.labels);
+  const isPlaintext = new Map<number, boolean>();
+  for (const servicePort of servicePorts ?? [endpoint.port]) {
+    const port = endpointPort(endpoint, servicePort);
+    isPlaintext.set(port, isPlaintext.get(port) !== false && mtlsMode(appPort(endpoint, servicePort)) === 'DISABLE');
+  }
+  return [...isPlaintext].flatMap(([port, isIt]) => (isIt ? [port] : [])).sort((left, right) => left - right);
+}
