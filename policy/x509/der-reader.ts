@@ -27,6 +27,7 @@ const MAX_ARC = 2 ** 46;
 /** What is not DER, and where: offset within the bytes that were given. */
 export class DerError extends Error {
   readonly position: number;
+  readonly complaint: string;
 
   constructor(complaint: string, position: number) {
     const limit = Error.stackTraceLimit;
@@ -35,6 +36,7 @@ export class DerError extends Error {
     Error.stackTraceLimit = limit;
     this.name = 'DerError';
     this.position = position;
+    this.complaint = complaint;
   }
 }
 
@@ -67,6 +69,11 @@ export class DerReader {
   /** Moves over the next element; gives a reader of its content. */
   enter(tag: number, what: string): DerReader {
     this.#pass(tag, what);
+    return this.lastContent();
+  }
+
+  /** A reader of the content of the element that was moved over last. */
+  lastContent(): DerReader {
     return new DerReader(this.#bytes, this.#contentStart, this.#position);
   }
 

@@ -1,0 +1,135 @@
+import type { KeyObject } from 'node:crypto';
+import type { Code } from '../error/codes.ts';
+import { nameOf, type PathRefusal } from './judge-path.ts';
+import { nameText } from './name-text.ts';
+import { keyComplaint, keyObjectOf, type PublicKeyFacts, readPublicKey } from './public-key.ts';
+import type { Certificate } from './read-certificate.ts';
+import type { Root } from './root.ts';
+import { algorithmComplaint, isSignedBy } from './verify-signature.ts';
+
+/** Most signatures that one verification tries: chains of an attacker's make can offer very many paths. */
+export const MAX_PATH_STEPS = 32;
+
+export interface Path {
+  /** Leaf first; each was signed by the next, the last by the root. */
+  readonly certificates: readonly Certificate[];
+  readonly root: Root;
+}
+
+/** What is wrong with a path whose signatures are good; undefined: nothing, it is the one. */
+export type PathJudge = (certificates: readonly Certificate[], root: Root) => PathRefusal | undefined;
+
+/** The further a path came, the more its refusal says; of equals the first counts. */
+const PROGRESS = { noIssuer: 0, wrongSignature: 1, weak: 2, tooMany: 3, judged: 4 } as const;
+type Progress = (typeof PROGRESS)[keyof typeof PROGRESS];
+
+interface Signer {
+  readonly subjectKeyIdentifier: Buffer | undefined;
+  readonly facts: PublicKeyFacts;
+  readonly key: () => KeyObject;
+}
+
+/**
+ * Finds the first path from the leaf to a root that is good (RFC 4158 §2): by names, then by signatures; the leaf comes first in
+ * `chain`, the others in any order, also such as lead nowhere. Roots come before intermediates, so that the shortest path is the first.
+ */
+export function findPath(
+  chain: readonly [Certificate, ...Certificate[]],
+  roots: readonly Root[],
+  judge: PathJudge,
+): Path | PathRefusal {
+  const [leaf, ...others] = chain;
+  let steps = 0;
+  let progress: Progress = PROGRESS.noIssuer;
+  let refusal = refused('untrusted_issuer', unknownIssuer(leaf, 0));
+
+  function note(at: Progress, found: PathRefusal): void {
+    if (at <= progress) return;
+    progress = at;
+    refusal = found;
+  }
+
+  /** True when `signer` made the signature; notes why not. */
+  function isIssuedBy(child: Certificate, index: number, signer: Signer): boolean {
+    if (++steps > MAX_PATH_STEPS) {
+      note(
+        PROGRESS.tooMany,
+        refused('untrusted_issuer', `none of the first ${MAX_PATH_STEPS} signatures led to a root`),
+      );
+      return false;
+    }
+    const complaint = algorithmComplaint(child.signatureAlgorithm) ?? issuerComplaint(signer);
+    if (complaint !== undefined) {
+      note(PROGRESS.weak, refused('weak_signature', `${nameOf(child, index)}: ${complaint}`));
+      return false;
+    }
+    if (isSignedBy(child, signer.key(), signer.facts)) return true;
+    // RFC 5280 §4.2.1.1: of several keys of one name the identifier says which: with another it was somebody else's
+    if (!hasOtherKey(child, signer)) {
+      const reason = `${nameOf(child, index)}: not signed by the key of "${nameText(child.issuer)}" that is known here`;
+      note(PROGRESS.wrongSignature, refused('certificate_signature_invalid', reason));
+    }
+    return false;
+  }
+
+  function extend(path: readonly Certificate[]): Path | undefined {
+    const index = path.length - 1;
+    const child = path[index] ?? leaf;
+    for (const root of roots) {
+      if (!root.subject.equals(child.issuer) || !isIssuedBy(child, index, signerOfRoot(root))) continue;
+      const found = judge(path, root);
+      if (found === undefined) return { certificates: path, root };
+      note(PROGRESS.judged, found);
+    }
+    for (const candidate of others) {
+      if (!candidate.subject.equals(child.issuer) || isOnPath(path, candidate)) continue;
+      if (!isIssuedBy(child, index, signerOf(candidate))) continue;
+      const longer = [...path, candidate];
+      if (progress === PROGRESS.noIssuer) refusal = refused('untrusted_issuer', unknownIssuer(candidate, index + 1));
+      const found = extend(longer);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  return extend([leaf]) ?? refusal;
+}
+
+/** RFC 4158 §2.4.2: the same name and key twice is a loop. */
+function isOnPath(path: readonly Certificate[], candidate: Certificate): boolean {
+  return path.some(
+    ({ subject, subjectPublicKeyInfo }) =>
+      subject.equals(candidate.subject) && subjectPublicKeyInfo.equals(candidate.subjectPublicKeyInfo),
+  );
+}
+
+function hasOtherKey(child: Certificate, { subjectKeyIdentifier }: Signer): boolean {
+  const wanted = child.extensions.authorityKeyIdentifier;
+  return wanted !== undefined && subjectKeyIdentifier !== undefined && !wanted.equals(subjectKeyIdentifier);
+}
+
+function issuerComplaint({ facts }: Signer): string | undefined {
+  const complaint = keyComplaint(facts, true);
+  return complaint === undefined ? undefined : `of its issuer: ${complaint}`;
+}
+
+function signerOfRoot({ certificate, key, publicKey }: Root): Signer {
+  const { subjectKeyIdentifier } = certificate.extensions;
+  return { subjectKeyIdentifier, facts: key, key: () => publicKey };
+}
+
+function signerOf({ subjectPublicKeyInfo, extensions }: Certificate): Signer {
+  return {
+    subjectKeyIdentifier: extensions.subjectKeyIdentifier,
+    facts: readPublicKey(subjectPublicKeyInfo),
+    key: () => keyObjectOf(subjectPublicKeyInfo),
+  };
+}
+
+function unknownIssuer(certificate: Certificate, index: number): string {
+  return `${nameOf(certificate, index)}: no root of its trust domain is of that name, and no certificate of the chain leads to one`;
+}
+
+function refused(code: Code, reason: string): PathRefusal {
+  return { kind: 'refused', code, reason };
+}
