@@ -1,145 +1,68 @@
-import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
+import { type Client, Metadata } from '@grpc/grpc-js';
 import type { CredentialSource, Credentials } from '../identity/credentials.ts';
 import { Backoff } from './backoff.ts';
-import { believedRoots, joinRoots } from './believed-roots.ts';
-import { credentialsComplaint } from './check-credentials.ts';
-import { type ControlEndpoint, callCode, callFailure } from './control-endpoint.ts';
-import type { ControlLog } from './control-log.ts';
-import { type Proof, requestCertificate } from './request-certificate.ts';
-import type { StateDirectory, StoredIdentity } from './state-directory.ts';
-import { wait } from './wait.ts';
+import { joinRoots } from './believed-roots.ts';
+import { endsInRoot } from './check-credentials.ts';
+import { waitUntil } from './clocks.ts';
+import { bearing, type ControlEndpoint, callCode, callFailure, openControlConnection } from './control-endpoint.ts';
+import { failureCode, NoProof } from './failure-code.ts';
+import {
+  type CertificateOptions,
+  type FirstCertificate,
+  firstCertificate,
+  sayInUse,
+  storeIdentity,
+} from './first-certificate.ts';
+import { MAX_RENEWAL_BACKOFF_MS, renewalDueMs, retryWaitMs } from './renewal-times.ts';
+import { requestCertificate } from './request-certificate.ts';
+import type { HeldCertificate } from './state-directory.ts';
 
-/** Share of the remaining life after which the certificate is renewed, and how far jitter moves it. */
-const RENEWAL_SHARE = 0.5;
-const RENEWAL_JITTER = 0.1;
-/** Longest wait between attempts to renew. */
-const MAX_RENEWAL_BACKOFF_MS = 5 * 60_000;
-/** Shortest wait before a renewal, whatever the lifetime. */
-const MIN_RENEWAL_WAIT_MS = 500;
-/** Longest delay of a Node timer. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
-/** While the first certificate is missing, the reason is logged this often at most. */
-const WAIT_LOG_INTERVAL_MS = 5_000;
+/** Within this time all sidecars whose certificate is of a root that is trusted no longer ask for another. */
+const EARLY_RENEWAL_SPREAD_MS = 5_000;
 
-export interface CertificateKeeperOptions {
-  readonly endpoint: ControlEndpoint;
-  readonly identity: SpiffeId;
-  /** The join token as it is now; undefined: there is none. */
-  readonly token: () => Promise<string | undefined>;
-  readonly state: StateDirectory | undefined;
-  readonly log: ControlLog;
-  readonly now: () => number;
+/**
+ * Gets the sidecar its first certificate and returns the source that renews it. Resolves early, without a source, when the
+ * signal is aborted.
+ */
+export async function keepCertificate(
+  options: CertificateOptions,
+  signal: AbortSignal,
+): Promise<CertificateKeeper | undefined> {
+  const first = await firstCertificate(options, signal);
+  return first === undefined ? undefined : new CertificateKeeper(first, options);
 }
 
 /**
- * Gets the sidecar its first certificate (from the state directory, else by token, as often as it takes) and
- * returns the source that renews it. Resolves early, without a source, when the signal is aborted.
+ * Renews the certificate, with a new key, at half of the life it had when it was received; the old one serves until its end. Whom to
+ * believe is what the control plane said last: with a certificate, until it has published the roots of the mesh; those from then on.
  */
-export async function keepCertificate(
-  options: CertificateKeeperOptions,
-  signal: AbortSignal,
-): Promise<CertificateKeeper | undefined> {
-  const { endpoint, state, log, identity } = options;
-  const { value: stored, complaint } = (await state?.readIdentity(identity)) ?? {};
-  if (complaint !== undefined) log('stored_identity_not_used', { reason: complaint });
-  const rootsPem = believedRoots(endpoint.trustBundlePem, stored);
-  const kept = usableCredentials(stored, rootsPem, options);
-  if (kept !== undefined) return new CertificateKeeper(kept, rootsPem, options);
-  const enrolled = await enroll(options, rootsPem, signal);
-  if (enrolled === undefined) return undefined;
-  return new CertificateKeeper(enrolled, joinRoots(endpoint.trustBundlePem, enrolled.trustBundlePem), options);
-}
-
-/** The stored credentials, where they are this identity's, of a believed root, and have not ended. */
-function usableCredentials(
-  stored: StoredIdentity | undefined,
-  rootsPem: string,
-  { log, now }: CertificateKeeperOptions,
-): Credentials | undefined {
-  if (stored === undefined) return undefined;
-  const { credentials } = stored;
-  const complaint = credentialsComplaint(credentials, rootsPem, now());
-  if (complaint !== undefined) {
-    log('stored_identity_not_used', { reason: complaint });
-    return undefined;
-  }
-  const expiresAt = new Date(credentials.expiresAtMs).toISOString();
-  log('stored_identity_in_use', { identity: credentials.identity.uri, expiresAt });
-  return credentials;
-}
-
-async function enroll(
-  options: CertificateKeeperOptions,
-  rootsPem: string,
-  signal: AbortSignal,
-): Promise<Credentials | undefined> {
-  const { identity, token, log, now } = options;
-  const endpoint = { ...options.endpoint, trustBundlePem: rootsPem };
-  const backoff = new Backoff();
-  let loggedAtMs = Number.NEGATIVE_INFINITY;
-  let loggedReason = '';
-  while (!signal.aborted) {
-    const text = await token();
-    let reason: string;
-    let code = {};
-    if (text === undefined) {
-      reason =
-        'there is no join token and no stored identity; issue a token with `lateral token` and name its file in controlPlane.tokenFile';
-    } else {
-      try {
-        return await store(
-          await requestCertificate(endpoint, identity, { kind: 'token', token: text }, now()),
-          options,
-        );
-      } catch (error) {
-        reason = callFailure(error);
-        code = callCode(error);
-      }
-    }
-    if (reason !== loggedReason || now() - loggedAtMs >= WAIT_LOG_INTERVAL_MS) {
-      log('waiting_for_certificate', { controlPlane: endpoint.address, identity: identity.uri, reason, ...code });
-      loggedAtMs = now();
-      loggedReason = reason;
-    }
-    await wait(backoff.next(), signal);
-  }
-  return undefined;
-}
-
-async function store(
-  credentials: Credentials,
-  { endpoint, state, log }: CertificateKeeperOptions,
-): Promise<Credentials> {
-  log('certificate_in_use', {
-    identity: credentials.identity.uri,
-    expiresAt: new Date(credentials.expiresAtMs).toISOString(),
-  });
-  try {
-    await state?.writeIdentity(credentials, endpoint.trustBundlePem);
-  } catch (error) {
-    log('identity_not_stored', { reason: String(error) });
-  }
-  return credentials;
-}
-
-/** Renews the certificate, with a new key, at half of its life; the old one serves until its end. */
 export class CertificateKeeper implements CredentialSource {
-  readonly #options: CertificateKeeperOptions;
+  readonly #options: CertificateOptions;
   readonly #listeners = new Set<(credentials: Credentials) => void>();
   readonly #ended = new AbortController();
-  #current: Credentials;
-  /** By which the control plane is believed where a token is sent to it. */
+  #held: HeldCertificate;
+  #dueMs: number;
+  /** By which the control plane is believed; PEM. */
   #rootsPem: string;
+  #stored: Promise<void> = Promise.resolve();
+  /** A connection that is open anyway, by whose certificate the control plane knows this sidecar. */
+  #open: Client | undefined;
 
-  constructor(first: Credentials, rootsPem: string, options: CertificateKeeperOptions) {
-    this.#current = first;
+  constructor({ held, rootsPem }: FirstCertificate, options: CertificateOptions) {
+    this.#held = held;
     this.#rootsPem = rootsPem;
     this.#options = options;
+    this.#dueMs = this.#dueOf(held);
     void this.#renewForever();
   }
 
   current(): Credentials {
-    return this.#current;
+    return this.#held.credentials;
+  }
+
+  /** Where the control plane is, and by whose word it is believed now. */
+  get endpoint(): ControlEndpoint {
+    return { ...this.#options.endpoint, trustBundlePem: this.#rootsPem };
   }
 
   onRenewal(listener: (credentials: Credentials) => void): () => void {
@@ -147,38 +70,79 @@ export class CertificateKeeper implements CredentialSource {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Asks for certificates over this connection from now on; returns the function that ends it. */
+  askOver(connection: Client): () => void {
+    this.#open = connection;
+    return () => {
+      if (this.#open === connection) this.#open = undefined;
+    };
+  }
+
+  /** The mesh has published its roots (PEM): they alone count from now on. A certificate that is of none of them is renewed soon. */
+  trust(rootsPem: string): void {
+    const { credentials, areRootsOfMesh } = this.#held;
+    if (areRootsOfMesh && credentials.trustBundlePem === rootsPem) return;
+    this.#rootsPem = rootsPem;
+    const trusting = { ...this.#held, credentials: { ...credentials, trustBundlePem: rootsPem }, areRootsOfMesh: true };
+    const isOther = credentials.trustBundlePem !== rootsPem;
+    this.#held = trusting;
+    this.#store();
+    if (!isOther) return;
+    this.#tell();
+    if (endsInRoot(credentials.certificateChainPem, rootsPem)) return;
+    const { log, identity, clocks } = this.#options;
+    log('certificate_of_retired_root', { identity: identity.uri });
+    this.#dueMs = Math.min(this.#dueMs, clocks.now() + Math.random() * EARLY_RENEWAL_SPREAD_MS);
+  }
+
   close(): void {
     this.#ended.abort();
     this.#listeners.clear();
   }
 
+  /** Resolves once what is to be kept across restarts is. */
+  get stored(): Promise<void> {
+    return this.#stored;
+  }
+
   async #renewForever(): Promise<void> {
     const { signal } = this.#ended;
+    const { clocks } = this.#options;
     while (!signal.aborted) {
-      await wait(this.#renewalWaitMs(), signal);
+      await waitUntil(() => this.#dueMs, clocks, signal);
       const backoff = new Backoff(Math.random, MAX_RENEWAL_BACKOFF_MS);
-      while (!signal.aborted && !(await this.#renew())) await wait(this.#retryWaitMs(backoff), signal);
+      while (!signal.aborted && !(await this.#renew())) {
+        const againMs = clocks.now() + retryWaitMs(backoff.next(), this.current().expiresAtMs - clocks.now());
+        await waitUntil(() => againMs, clocks, signal);
+      }
     }
   }
 
   async #renew(): Promise<boolean> {
-    const { identity, log, now } = this.#options;
+    const { log, clocks, renewals } = this.#options;
     try {
-      const endpoint = { ...this.#options.endpoint, trustBundlePem: this.#rootsPem };
-      const renewed = await store(
-        await requestCertificate(endpoint, identity, await this.#proof(), now()),
-        this.#options,
-      );
-      this.#current = renewed;
-      this.#rootsPem = joinRoots(this.#options.endpoint.trustBundlePem, renewed.trustBundlePem);
-      for (const listener of [...this.#listeners]) listener(renewed);
+      const signed = await this.#request();
+      if (this.#ended.signal.aborted) return true;
+      const receivedAtMs = clocks.now();
+      const { areRootsOfMesh, credentials: before } = this.#held;
+      const credentials = areRootsOfMesh ? { ...signed, trustBundlePem: before.trustBundlePem } : signed;
+      this.#held = { credentials, receivedAtMs, areRootsOfMesh };
+      this.#dueMs = this.#dueOf(this.#held);
+      if (!areRootsOfMesh) this.#rootsPem = joinRoots(this.#options.endpoint.trustBundlePem, signed.trustBundlePem);
+      renewals.noteRenewed(receivedAtMs);
+      sayInUse(credentials, log);
+      this.#store();
+      this.#tell();
       return true;
     } catch (error) {
-      const expiresAt = new Date(this.#current.expiresAtMs).toISOString();
-      const isExpired = this.#current.expiresAtMs <= now();
-      log(isExpired ? 'certificate_expired' : 'renewal_failed', {
+      const { identity, expiresAtMs } = this.current();
+      const nowMs = clocks.now();
+      renewals.noteFailed({ code: failureCode(error), reason: callFailure(error), atMs: nowMs });
+      log(expiresAtMs <= nowMs ? 'certificate_expired' : 'renewal_failed', {
         identity: identity.uri,
-        expiresAt,
+        expiresAt: new Date(expiresAtMs).toISOString(),
+        clock: new Date(nowMs).toISOString(),
+        failures: renewals.failureCount,
         reason: callFailure(error),
         ...callCode(error),
       });
@@ -186,23 +150,44 @@ export class CertificateKeeper implements CredentialSource {
     }
   }
 
-  /** The certificate while it is valid; after its end only a token helps. */
-  async #proof(): Promise<Proof> {
-    if (this.#current.expiresAtMs > this.#options.now()) return { kind: 'certificate', credentials: this.#current };
+  /** Over the connection that is open, where that proves the certificate while it is valid; after its end only a token helps. */
+  async #request(): Promise<Credentials> {
+    const { identity, clocks } = this.#options;
+    const open = this.#open;
+    const nowMs = clocks.now();
+    const current = this.current();
+    const isValid = current.expiresAtMs > nowMs;
+    if (isValid && open !== undefined) {
+      this.#open = undefined; // should it fail, the next attempt takes another
+      const credentials = await requestCertificate(open, new Metadata(), { identity, nowMs });
+      this.#open ??= open;
+      return credentials;
+    }
+    const metadata = isValid ? new Metadata() : bearing(await this.#token());
+    const connection = openControlConnection(this.endpoint, isValid ? current : undefined);
+    try {
+      return await requestCertificate(connection, metadata, { identity, nowMs });
+    } finally {
+      connection.close();
+    }
+  }
+
+  async #token(): Promise<string> {
     const token = await this.#options.token();
-    if (token !== undefined) return { kind: 'token', token };
-    throw new Error('the certificate has expired and there is no join token');
+    if (token !== undefined) return token;
+    throw new NoProof('the certificate has expired and there is no join token');
   }
 
-  #renewalWaitMs(): number {
-    const share = RENEWAL_SHARE + RENEWAL_JITTER * (2 * Math.random() - 1);
-    const waitMs = (this.#current.expiresAtMs - this.#options.now()) * share;
-    return Math.min(MAX_TIMER_MS, Math.max(MIN_RENEWAL_WAIT_MS, waitMs));
+  /** One after the other: the last is what is kept. */
+  #store(): void {
+    this.#stored = this.#stored.then(() => storeIdentity(this.#held, this.#options));
   }
 
-  /** Close to the end attempts come closer together. */
-  #retryWaitMs(backoff: Backoff): number {
-    const restMs = Math.max(this.#current.expiresAtMs - this.#options.now(), 0);
-    return Math.max(MIN_RENEWAL_WAIT_MS, Math.min(backoff.next(), restMs / 4 + MIN_RENEWAL_WAIT_MS));
+  #tell(): void {
+    for (const listener of [...this.#listeners]) listener(this.current());
+  }
+
+  #dueOf({ receivedAtMs, credentials }: HeldCertificate): number {
+    return renewalDueMs(Math.min(receivedAtMs, this.#options.clocks.now()), credentials.expiresAtMs);
   }
 }

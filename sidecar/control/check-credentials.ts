@@ -22,11 +22,18 @@ export function credentialsComplaint(
     }
     if (!leaf.checkPrivateKey(createPrivateKey(credentials.privateKeyPem)))
       return 'the key does not fit the certificate';
-    if (leaf.validToDate.getTime() <= nowMs) return `the certificate expired at ${leaf.validTo}`;
+    if (leaf.validToDate.getTime() <= nowMs) {
+      return `the certificate expired at ${leaf.validTo}; the clock here says ${new Date(nowMs).toUTCString()}`;
+    }
     return chainComplaint([leaf, ...intermediates], certificatesOf(trustedRootsPem));
   } catch (error) {
     return `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
   }
+}
+
+/** Whether the chain leads to one of the roots; both PEM. */
+export function endsInRoot(chainPem: string, rootsPem: string): boolean {
+  return chainComplaint(certificatesOf(chainPem), certificatesOf(rootsPem)) === undefined;
 }
 
 function chainComplaint(chain: readonly X509Certificate[], roots: readonly X509Certificate[]): string | undefined {

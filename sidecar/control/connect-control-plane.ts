@@ -2,12 +2,15 @@ import { readFile } from 'node:fs/promises';
 import { spiffeId } from '#policy/identity/spiffe-id.ts';
 import type { Mesh, Workload } from '#policy/workload-policy.ts';
 import type { CredentialSource } from '../identity/credentials.ts';
+import { RenewalRecord } from '../identity/renewal-record.ts';
+import { meshRoots } from '../policy/mesh-roots.ts';
 import type { PolicySource } from '../policy/policy-source.ts';
 import { keepCertificate } from './certificate-keeper.ts';
 import type { ControlLog } from './control-log.ts';
 import { DecisionReporter } from './decision-reporter.ts';
 import { DiscoveryClient } from './discovery-client.ts';
 import { type OpenTap, relayTap } from './relay-tap.ts';
+import { type PlaintextCallers, sidecarVitals } from './sidecar-vitals.ts';
 import { openStateDirectory } from './state-directory.ts';
 
 /** Largest token file that is read. */
@@ -29,8 +32,12 @@ export interface ControlPlaneConnectionOptions {
   readonly log: ControlLog;
   /** Opens a tap of the access log, if there is room; default: there is none. */
   readonly openTap?: OpenTap;
+  /** Who was let in without an identity; default: nobody is known. */
+  readonly plaintextCallers?: PlaintextCallers;
   /** Milliseconds since the epoch; default Date.now. */
   readonly now?: () => number;
+  /** Milliseconds of a clock that is never set; default performance.now. */
+  readonly monotonicNow?: () => number;
   /** Default HEARTBEAT_INTERVAL_MS. */
   readonly heartbeatIntervalMs?: number;
   /** Ends the wait for the first certificate; the promise then rejects. */
@@ -39,6 +46,7 @@ export interface ControlPlaneConnectionOptions {
 
 export interface ControlPlaneConnection {
   readonly credentials: CredentialSource;
+  readonly renewals: RenewalRecord;
   readonly policies: PolicySource;
   /** Takes ended exchanges for the control plane. */
   readonly observer: DecisionReporter;
@@ -51,37 +59,54 @@ export interface ControlPlaneConnection {
  * log. Rejects when the signal is aborted meanwhile.
  */
 export async function connectControlPlane(options: ControlPlaneConnectionOptions): Promise<ControlPlaneConnection> {
-  const { address, trustBundlePem, workload, mesh, ports, stateDirectory, log, now = Date.now } = options;
+  const { address, trustBundlePem, workload, mesh, ports, stateDirectory, log } = options;
+  const { now = Date.now, monotonicNow = () => performance.now(), plaintextCallers = () => [] } = options;
+  const clocks = { now, monotonicNow };
+  const renewals = new RenewalRecord();
   const endpoint = { address, trustBundlePem, mesh };
   const identity = spiffeId(mesh.trustDomain, workload.namespace, workload.serviceAccount);
   const state = stateDirectory === undefined ? undefined : openStateDirectory(stateDirectory);
   const token = () => readToken(options.tokenFile, log);
   const signal = options.signal ?? new AbortController().signal;
-  const credentials = await keepCertificate({ endpoint, identity, token, state, log, now }, signal);
+  const credentials = await keepCertificate({ endpoint, identity, token, state, log, clocks, renewals }, signal);
   if (credentials === undefined) throw new Error('ended before a certificate was there');
   const observer = new DecisionReporter(workload.name);
   const policies = new DiscoveryClient({
-    endpoint,
+    endpoint: () => credentials.endpoint,
     credentials,
     identity,
     workload,
     ports,
     state,
     log,
-    now,
-    onConnected: (client) => observer.attach(client),
+    clocks,
+    vitals: () => sidecarVitals(credentials.current(), renewals, plaintextCallers),
+    onInForce: (snapshot) => {
+      const own = meshRoots(snapshot, mesh)?.find(({ trustDomain }) => trustDomain === mesh.trustDomain);
+      // a mesh without a root would be one that nobody can join again: what was good goes on
+      if (own !== undefined && own.rootsPem !== '') credentials.trust(own.rootsPem);
+    },
+    onConnected: (client) => {
+      const detach = observer.attach(client);
+      const stopAsking = credentials.askOver(client);
+      return () => {
+        stopAsking();
+        detach();
+      };
+    },
     onTapOrder: (client, order) => relayTap(client, order, options.openTap ?? (() => false)),
     ...(options.heartbeatIntervalMs === undefined ? {} : { heartbeatIntervalMs: options.heartbeatIntervalMs }),
   });
   return {
     credentials,
+    renewals,
     policies,
     observer,
     async close() {
       observer.close();
       policies.close();
       credentials.close();
-      await policies.finished;
+      await Promise.all([policies.finished, credentials.stored]);
     },
   };
 }

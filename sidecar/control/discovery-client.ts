@@ -2,15 +2,18 @@ import type { Client } from '@grpc/grpc-js';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
 import type { Snapshot } from '#policy/resource-set.ts';
 import type { Workload } from '#policy/workload-policy.ts';
+import { certificatesFromPem } from '#policy/x509/pem.ts';
 import { HEARTBEAT_INTERVAL_MS, MAX_KNOWN_RESOURCES } from '#proto/discovery-limits.ts';
-import type { Hello, TapOrder, Update } from '#proto/gen/lateral/v1/discovery.ts';
-import type { CredentialSource } from '../identity/credentials.ts';
+import type { Hello, TapOrder, Update, Vitals } from '#proto/gen/lateral/v1/discovery.ts';
+import type { CredentialSource, Credentials } from '../identity/credentials.ts';
 import { type ApplySnapshot, type PolicySource, SnapshotRefused } from '../policy/policy-source.ts';
 import { applyUpdate } from './apply-update.ts';
 import { Backoff } from './backoff.ts';
+import type { Clocks } from './clocks.ts';
 import { type ControlEndpoint, openControlConnection } from './control-endpoint.ts';
 import type { ControlLog } from './control-log.ts';
 import { DiscoverySession, type SessionEnd, type UpdateAnswer } from './discovery-session.ts';
+import { openSuccessor } from './open-successor.ts';
 import { SIDECAR_VERSION } from './sidecar-version.ts';
 import type { StateDirectory } from './state-directory.ts';
 import { wait } from './wait.ts';
@@ -24,22 +27,35 @@ const FIRST_RIVAL_WAIT_MS = 1_000;
 const MAX_RIVAL_WAIT_MS = 120_000;
 /** A stream that lasted longer than this had no rival: the waits begin anew. */
 const RIVALRY_OVER_MS = 4 * MAX_RIVAL_WAIT_MS;
+/** After a renewal the stream moves to a connection of the new certificate at a random time within this, and of the old one's life. */
+const SUCCESSION_SPREAD_MS = 5_000;
+const SUCCESSION_SHARE_OF_LIFE = 0.25;
 
 export interface DiscoveryClientOptions {
-  readonly endpoint: ControlEndpoint;
+  /** Where the control plane is, and by whose word it is believed now. */
+  readonly endpoint: () => ControlEndpoint;
   readonly credentials: CredentialSource;
   readonly identity: SpiffeId;
   readonly workload: Workload;
   readonly ports: readonly number[];
   readonly state: StateDirectory | undefined;
   readonly log: ControlLog;
-  readonly now: () => number;
+  readonly clocks: Clocks;
   /** Called with each connection that the control plane has answered on; returns what to do when it ends. */
   readonly onConnected: (client: Client) => () => void;
   /** An operator wants to look on; to be answered over this connection. */
   readonly onTapOrder: (client: Client, order: TapOrder) => void;
+  /** Called with each snapshot that has come in force, also with the stored one. */
+  readonly onInForce: (snapshot: Snapshot) => void;
+  readonly vitals: () => Vitals;
   /** Default HEARTBEAT_INTERVAL_MS. */
   readonly heartbeatIntervalMs?: number;
+}
+
+/** A connection to the control plane, and the credentials it was made with. */
+interface Connection {
+  readonly client: Client;
+  readonly credentials: Credentials;
 }
 
 /** Policies from the control plane: subscribed for as long as it takes, resumed from what is in force. */
@@ -53,7 +69,10 @@ export class DiscoveryClient implements PolicySource {
   #inForce: Snapshot | undefined;
   /** False: what is in force cannot be built upon; the next Hello asks for everything. */
   #canResume = true;
-  #session: DiscoverySession | undefined;
+  #session: { readonly stream: DiscoverySession; readonly credentials: Credentials } | undefined;
+  /** Ready to take the place of the one in use. */
+  #successor: Connection | undefined;
+  #succession: AbortController | undefined;
   #running: Promise<void> = Promise.resolve();
   #lastFailure = 'no answer yet';
 
@@ -68,9 +87,9 @@ export class DiscoveryClient implements PolicySource {
   async start(apply: ApplySnapshot): Promise<void> {
     this.#apply = apply;
     await this.#applyStored(apply);
-    const endRenewals = this.#options.credentials.onRenewal(() => this.#session?.end('the certificate was renewed'));
+    const endRenewals = this.#options.credentials.onRenewal((renewed) => this.#succeed(renewed));
     this.#closed.signal.addEventListener('abort', endRenewals);
-    this.#running = this.#run();
+    this.#running = this.#run().finally(() => this.#successor?.client.close());
     const timers = [
       setTimeout(() => this.#settleForStored(), STORED_SNAPSHOT_WAIT_MS),
       setInterval(() => this.#logWait(), WAIT_LOG_INTERVAL_MS),
@@ -84,7 +103,8 @@ export class DiscoveryClient implements PolicySource {
 
   close(): void {
     this.#closed.abort();
-    this.#session?.end('the sidecar ends');
+    this.#session?.stream.end('the sidecar ends');
+    this.#succession?.abort();
     this.#started.reject(new Error('closed before policies were in force'));
     // Nobody may be waiting for the start any more.
     this.#started.promise.catch(() => {});
@@ -104,6 +124,7 @@ export class DiscoveryClient implements PolicySource {
     try {
       await apply(snapshot);
       this.#inForce = snapshot;
+      this.#options.onInForce(snapshot);
       log('stored_snapshot_in_force', { version: snapshot.version });
     } catch (error) {
       log('stored_snapshot_not_used', { reason: reasonsOf(error).join('; ') });
@@ -112,56 +133,99 @@ export class DiscoveryClient implements PolicySource {
 
   async #run(): Promise<void> {
     const { signal } = this.#closed;
-    const { log, endpoint } = this.#options;
+    const { log } = this.#options;
     while (!signal.aborted) {
-      const { reason, wasAlive, isRenewal, isNameTaken } = await this.#subscribe();
+      const { reason, wasAlive, isSucceeded, isNameTaken } = await this.#subscribe();
       if (signal.aborted) return;
       this.#lastFailure = reason;
       this.#settleForStored();
-      if (isRenewal) continue;
+      if (isSucceeded) continue;
       const waitMs = isNameTaken ? this.#rivalBackoff.next() : this.#backoff.next();
       const retryInMs = Math.round(waitMs);
-      if (isNameTaken) log('workload_name_taken', { controlPlane: endpoint.address, reason, retryInMs });
-      else if (wasAlive) log('control_plane_lost', { controlPlane: endpoint.address, reason });
-      else log('control_plane_unreachable', { controlPlane: endpoint.address, reason, retryInMs });
+      const controlPlane = this.#options.endpoint().address;
+      if (isNameTaken) log('workload_name_taken', { controlPlane, reason, retryInMs });
+      else if (wasAlive) log('control_plane_lost', { controlPlane, reason });
+      else log('control_plane_unreachable', { controlPlane, reason, retryInMs });
       await wait(waitMs, signal);
     }
   }
 
-  async #subscribe(): Promise<SessionEnd & { readonly wasAlive: boolean; readonly isRenewal: boolean }> {
-    const { endpoint, credentials, log, now, onConnected, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS } = this.#options;
-    const before = credentials.current();
+  async #subscribe(): Promise<SessionEnd & { readonly wasAlive: boolean; readonly isSucceeded: boolean }> {
+    const { endpoint, clocks, log, onConnected, vitals } = this.#options;
+    const { heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS } = this.#options;
+    const { monotonicNow } = clocks;
     let disconnect: (() => void) | undefined;
     let client: Client | undefined;
     let aliveAtMs: number | undefined;
     try {
-      const connection = openControlConnection(endpoint, before);
-      client = connection;
-      this.#session = new DiscoverySession({
-        client: connection,
+      const connection = this.#takeConnection();
+      client = connection.client;
+      const stream = new DiscoverySession({
+        client: connection.client,
         hello: this.#hello(),
         onUpdate: (update) => this.#take(update),
-        onTapOrder: (order) => this.#options.onTapOrder(connection, order),
+        onTapOrder: (order) => this.#options.onTapOrder(connection.client, order),
         onAlive: () => {
           if (disconnect !== undefined) return;
           this.#backoff.reset();
-          aliveAtMs = now();
-          log('control_plane_connected', { controlPlane: endpoint.address });
-          disconnect = onConnected(connection);
+          aliveAtMs = monotonicNow();
+          log('control_plane_connected', { controlPlane: endpoint().address });
+          disconnect = onConnected(connection.client);
         },
+        vitals,
         heartbeatIntervalMs,
-        now,
+        monotonicNow,
       });
-      const end = await this.#session.ended;
-      if (aliveAtMs !== undefined && now() - aliveAtMs > RIVALRY_OVER_MS) this.#rivalBackoff.reset();
-      return { ...end, wasAlive: disconnect !== undefined, isRenewal: credentials.current() !== before };
+      this.#session = { stream, credentials: connection.credentials };
+      const end = await stream.ended;
+      if (aliveAtMs !== undefined && monotonicNow() - aliveAtMs > RIVALRY_OVER_MS) this.#rivalBackoff.reset();
+      return { ...end, wasAlive: disconnect !== undefined, isSucceeded: this.#successor !== undefined };
     } catch (error) {
-      return { reason: String(error), isNameTaken: false, wasAlive: false, isRenewal: false };
+      return { reason: String(error), isNameTaken: false, wasAlive: false, isSucceeded: false };
     } finally {
       this.#session = undefined;
+      this.#succession?.abort();
       disconnect?.();
       client?.close();
     }
+  }
+
+  /** The one that is ready, where it is of the credentials as they are now, else a new one. */
+  #takeConnection(): Connection {
+    const successor = this.#successor;
+    this.#successor = undefined;
+    if (successor !== undefined && successor.credentials === this.#options.credentials.current()) return successor;
+    successor?.client.close();
+    return this.#openConnection();
+  }
+
+  #openConnection(): Connection {
+    const credentials = this.#options.credentials.current();
+    return { client: openControlConnection(this.#options.endpoint(), credentials), credentials };
+  }
+
+  /**
+   * The stream is bound to the certificate of its connection, and that to the roots it was made by: it moves to another, which is
+   * opened before the stream leaves, so that policies pushed meanwhile wait for a round trip and no longer. Further roots change nothing.
+   */
+  #succeed(renewed: Credentials): void {
+    const session = this.#session;
+    if (session === undefined || !isOther(session.credentials, renewed)) return;
+    this.#succession?.abort();
+    const succession = new AbortController();
+    this.#succession = succession;
+    const restMs = Math.max(0, session.credentials.expiresAtMs - this.#options.clocks.now());
+    const spreadMs = Math.min(SUCCESSION_SPREAD_MS, restMs * SUCCESSION_SHARE_OF_LIFE);
+    let opened: Connection | undefined;
+    const open = () => {
+      opened = this.#openConnection();
+      return opened.client;
+    };
+    void openSuccessor(open, spreadMs, succession.signal).then((client) => {
+      if (client === undefined || opened === undefined) return;
+      this.#successor = opened;
+      session.stream.leave('the certificate was renewed');
+    });
   }
 
   #hello(): Hello {
@@ -186,7 +250,7 @@ export class DiscoveryClient implements PolicySource {
       log('update_not_applicable', { version: update.version, reason: result.reason });
       if (update.previousVersion !== '') {
         this.#canResume = false;
-        this.#session?.end(result.reason);
+        this.#session?.stream.end(result.reason);
       }
       return { kind: 'nack', inForceVersion, reasons: [result.reason] };
     }
@@ -208,6 +272,7 @@ export class DiscoveryClient implements PolicySource {
     if (this.#apply === undefined) throw new Error('not started');
     await this.#apply(snapshot);
     this.#inForce = snapshot;
+    this.#options.onInForce(snapshot);
     log('policies_in_force', { version: snapshot.version, resources: snapshot.resources.length });
     try {
       await state?.writeSnapshot(identity, snapshot);
@@ -223,8 +288,16 @@ export class DiscoveryClient implements PolicySource {
 
   #logWait(): void {
     const { log, endpoint } = this.#options;
-    log('waiting_for_policies', { controlPlane: endpoint.address, reason: this.#lastFailure });
+    log('waiting_for_policies', { controlPlane: endpoint().address, reason: this.#lastFailure });
   }
+}
+
+/** Another certificate, or a root is gone by which the connection may have been believed. */
+function isOther(before: Credentials, now: Credentials): boolean {
+  if (before.certificateChainPem !== now.certificateChainPem) return true;
+  return certificatesFromPem(before.trustBundlePem).some(
+    (root) => !certificatesFromPem(now.trustBundlePem).some((other) => other.equals(root)),
+  );
 }
 
 function reasonsOf(error: unknown): readonly string[] {

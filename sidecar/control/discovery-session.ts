@@ -7,6 +7,7 @@ import {
   type SubscribeResponse,
   type TapOrder,
   type Update,
+  type Vitals,
 } from '#proto/gen/lateral/v1/discovery.ts';
 import { callFailure } from './control-endpoint.ts';
 
@@ -31,9 +32,14 @@ export interface DiscoverySessionOptions {
   readonly onTapOrder: (order: TapOrder) => void;
   /** The control plane has answered: it is there and takes this sidecar. */
   readonly onAlive: () => void;
+  /** How the sidecar fares; said after Hello, and again where it is other than it was. */
+  readonly vitals: () => Vitals;
   readonly heartbeatIntervalMs: number;
-  readonly now: () => number;
+  readonly monotonicNow: () => number;
 }
+
+/** The control plane has so long to take note that a sidecar leaves. */
+const LEAVE_TIMEOUT_MS = 1_000;
 
 /** One stream of `Discovery.Subscribe`, from Hello to its end. */
 export class DiscoverySession {
@@ -43,6 +49,8 @@ export class DiscoverySession {
   readonly #finish: (end: SessionEnd) => void;
   #applying: Promise<void> = Promise.resolve();
   #hasEnded = false;
+  #isLeaving = false;
+  #saidVitals = '';
   #sequence = 0;
   #lastHeardMs: number;
 
@@ -51,7 +59,7 @@ export class DiscoverySession {
 
   constructor(options: DiscoverySessionOptions) {
     this.#options = options;
-    this.#lastHeardMs = options.now();
+    this.#lastHeardMs = options.monotonicNow();
     const { path, requestSerialize, responseDeserialize } = DiscoveryService.subscribe;
     this.#stream = options.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, new Metadata());
     const { promise, resolve } = Promise.withResolvers<SessionEnd>();
@@ -67,6 +75,17 @@ export class DiscoverySession {
     this.#stream.on('end', () => this.end('the control plane ended the stream'));
     this.#heartbeat = setInterval(() => this.#beat(), options.heartbeatIntervalMs);
     this.#write({ $case: 'hello', value: options.hello });
+    this.#sayVitals();
+  }
+
+  /** Ends the stream as soon as the control plane has taken note, so that the place is free for the one that follows. */
+  leave(reason: string): void {
+    if (this.#hasEnded || this.#isLeaving) return;
+    this.#isLeaving = true;
+    this.#stream.removeAllListeners('end');
+    this.#stream.on('end', () => this.end(reason));
+    this.#stream.end();
+    setTimeout(() => this.end(reason), LEAVE_TIMEOUT_MS).unref();
   }
 
   /** Ends the stream; `ended` resolves with the first reason given. */
@@ -79,7 +98,7 @@ export class DiscoverySession {
   }
 
   #receive({ message }: SubscribeResponse): void {
-    this.#lastHeardMs = this.#options.now();
+    this.#lastHeardMs = this.#options.monotonicNow();
     this.#options.onAlive();
     if (message?.$case === 'tapOrder') this.#options.onTapOrder(message.value);
     if (message?.$case !== 'update') return;
@@ -99,15 +118,24 @@ export class DiscoverySession {
   }
 
   #beat(): void {
-    const silentMs = this.#options.now() - this.#lastHeardMs;
+    const silentMs = Math.round(this.#options.monotonicNow() - this.#lastHeardMs);
     const limitMs = this.#options.heartbeatIntervalMs * MAX_MISSED_HEARTBEATS;
     if (silentMs > limitMs) this.end(`the control plane was silent for ${silentMs} ms, longer than ${limitMs}`);
     else if (!this.#stream.writableNeedDrain) {
       this.#write({ $case: 'heartbeat', value: { sequence: this.#sequence++ } });
+      this.#sayVitals();
     }
   }
 
+  #sayVitals(): void {
+    const vitals = this.#options.vitals();
+    const said = JSON.stringify(vitals);
+    if (said === this.#saidVitals) return;
+    this.#saidVitals = said;
+    this.#write({ $case: 'vitals', value: vitals });
+  }
+
   #write(message: SubscribeRequest['message']): void {
-    if (!this.#hasEnded) this.#stream.write({ message });
+    if (!this.#hasEnded && !this.#isLeaving) this.#stream.write({ message });
   }
 }

@@ -1,37 +1,34 @@
 import { generateKeyPair } from 'node:crypto';
 import { promisify } from 'node:util';
-import { Metadata } from '@grpc/grpc-js';
+import type { Client, Metadata } from '@grpc/grpc-js';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
 import { createCertificateRequest } from '#policy/x509/certificate-request.ts';
 import { certificatesToPem } from '#policy/x509/pem.ts';
 import { AuthorityService, type SignRequest, type SignResponse } from '#proto/gen/lateral/v1/authority.ts';
 import type { Credentials } from '../identity/credentials.ts';
 import { credentialsComplaint } from './check-credentials.ts';
-import { bearing, type ControlEndpoint, openControlConnection } from './control-endpoint.ts';
 
 /** Longest wait for a certificate. */
 export const SIGN_TIMEOUT_MS = 10_000;
 
-/** By what the sidecar proves who it is. */
-export type Proof =
-  | { readonly kind: 'token'; readonly token: string }
-  | { readonly kind: 'certificate'; readonly credentials: Credentials };
+/** The control plane signed something else than was asked. */
+export class UnfitCertificate extends Error {}
 
 const generateKey = promisify(generateKeyPair);
 
 /**
- * Gets a certificate for a new P-256 key from the control plane. The answer is checked before it is returned: it
- * must be for this identity and this key, and of a root that is trusted already.
+ * Gets a certificate for a new P-256 key over a connection to the control plane, whose certificate or the token in `metadata` proves
+ * who asks. The answer is checked before it is returned: it must be for this identity and this key, and of the roots that
+ * came with it, by the word of the control plane, which has proven itself.
  */
 export async function requestCertificate(
-  endpoint: ControlEndpoint,
-  identity: SpiffeId,
-  proof: Proof,
-  nowMs: number,
+  connection: Client,
+  metadata: Metadata,
+  { identity, nowMs }: { readonly identity: SpiffeId; readonly nowMs: number },
 ): Promise<Credentials> {
   const { publicKey, privateKey } = await generateKey('ec', { namedCurve: 'P-256' });
   const csr = createCertificateRequest(publicKey, privateKey);
-  const response = await sign(endpoint, proof, { csr, expectedIdentity: identity.uri });
+  const response = await sign(connection, metadata, { csr, expectedIdentity: identity.uri });
   const credentials: Credentials = {
     identity,
     certificateChainPem: certificatesToPem(response.certificateChain),
@@ -40,17 +37,15 @@ export async function requestCertificate(
     expiresAtMs: response.expiresAtMs,
   };
   const complaint = credentialsComplaint(credentials, credentials.trustBundlePem, nowMs);
-  if (complaint !== undefined) throw new Error(`the control plane signed something else than was asked: ${complaint}`);
-  return credentials;
+  if (complaint === undefined) return credentials;
+  throw new UnfitCertificate(`the control plane signed something else than was asked: ${complaint}`);
 }
 
-function sign(endpoint: ControlEndpoint, proof: Proof, request: SignRequest): Promise<SignResponse> {
-  const client = openControlConnection(endpoint, proof.kind === 'certificate' ? proof.credentials : undefined);
-  const metadata = proof.kind === 'token' ? bearing(proof.token) : new Metadata();
+function sign(connection: Client, metadata: Metadata, request: SignRequest): Promise<SignResponse> {
   const { path, requestSerialize, responseDeserialize } = AuthorityService.sign;
   return new Promise<SignResponse>((resolve, reject) => {
     const deadline = Date.now() + SIGN_TIMEOUT_MS;
-    client.makeUnaryRequest(
+    connection.makeUnaryRequest(
       path,
       requestSerialize,
       responseDeserialize,
@@ -63,5 +58,5 @@ function sign(endpoint: ControlEndpoint, proof: Proof, request: SignRequest): Pr
         else resolve(response);
       },
     );
-  }).finally(() => client.close());
+  });
 }

@@ -21,9 +21,17 @@ export interface Stored<T> {
   readonly complaint?: string;
 }
 
-/** Credentials, and the roots that were configured when they were got. */
-export interface StoredIdentity {
+/** Credentials, and what the keeper knows of them. */
+export interface HeldCertificate {
   readonly credentials: Credentials;
+  /** Milliseconds since the epoch. */
+  readonly receivedAtMs: number;
+  /** The roots in the credentials are those that the mesh has published; false: those that came with the certificate. */
+  readonly areRootsOfMesh: boolean;
+}
+
+/** What is kept of it, and the roots that were configured when it was got. */
+export interface StoredIdentity extends HeldCertificate {
   /** PEM; undefined: stored by a version that did not keep them. */
   readonly configuredRootsPem: string | undefined;
 }
@@ -31,7 +39,7 @@ export interface StoredIdentity {
 /** What a sidecar keeps across restarts; files of mode 0600, each written as a whole. */
 export interface StateDirectory {
   readIdentity(identity: SpiffeId): Promise<Stored<StoredIdentity>>;
-  writeIdentity(credentials: Credentials, configuredRootsPem: string): Promise<void>;
+  writeIdentity(identity: StoredIdentity): Promise<void>;
   readSnapshot(identity: SpiffeId): Promise<Stored<Snapshot>>;
   writeSnapshot(identity: SpiffeId, snapshot: Snapshot): Promise<void>;
 }
@@ -41,7 +49,8 @@ export function openStateDirectory(directory: string): StateDirectory {
     async readIdentity(identity) {
       const stored = await readJson(join(directory, IDENTITY_FILE), MAX_IDENTITY_BYTES, identity);
       if (stored.value === undefined) return stored.complaint === undefined ? {} : { complaint: stored.complaint };
-      const { certificateChainPem, privateKeyPem, trustBundlePem, expiresAtMs, configuredRootsPem } = stored.value;
+      const { certificateChainPem, privateKeyPem, trustBundlePem, expiresAtMs } = stored.value;
+      const { configuredRootsPem, receivedAtMs, areRootsOfMesh } = stored.value;
       const isWhole =
         typeof certificateChainPem === 'string' &&
         typeof privateKeyPem === 'string' &&
@@ -52,11 +61,14 @@ export function openStateDirectory(directory: string): StateDirectory {
         value: {
           credentials: { identity, certificateChainPem, privateKeyPem, trustBundlePem, expiresAtMs },
           configuredRootsPem: typeof configuredRootsPem === 'string' ? configuredRootsPem : undefined,
+          // a version that did not keep it: as if it had come just now
+          receivedAtMs: typeof receivedAtMs === 'number' ? receivedAtMs : Date.now(),
+          areRootsOfMesh: areRootsOfMesh === true,
         },
       };
     },
-    async writeIdentity({ identity, ...rest }, configuredRootsPem) {
-      await writeJson(join(directory, IDENTITY_FILE), { identity: identity.uri, ...rest, configuredRootsPem });
+    async writeIdentity({ credentials: { identity, ...credentials }, ...rest }) {
+      await writeJson(join(directory, IDENTITY_FILE), { identity: identity.uri, ...credentials, ...rest });
     },
     async readSnapshot(identity) {
       const stored = await readJson(join(directory, SNAPSHOT_FILE), MAX_SNAPSHOT_BYTES, identity);

@@ -7,10 +7,11 @@ import { TestAuthority } from '../../support/certificates.ts';
 const [first, second, other] = [new TestAuthority().rootPem, new TestAuthority().rootPem, new TestAuthority().rootPem];
 
 /** What a sidecar stored that learnt of `second` while `configuredRootsPem` was configured. */
-function learnt(configuredRootsPem: string | undefined): StoredIdentity {
+function learnt(configuredRootsPem: string | undefined, areRootsOfMesh = false): StoredIdentity {
   const identity = spiffeId('cluster.local', 'shop', 'orders');
   const secrets = { certificateChainPem: '', privateKeyPem: '', expiresAtMs: 0 };
-  return { credentials: { identity, trustBundlePem: second, ...secrets }, configuredRootsPem };
+  const credentials = { identity, trustBundlePem: second, ...secrets };
+  return { credentials, configuredRootsPem, receivedAtMs: 0, areRootsOfMesh };
 }
 
 const counts = (configured: string, stored: StoredIdentity | undefined) =>
@@ -30,6 +31,18 @@ t.test('roots of which is not known by whom they were handed out do not count', 
   t.equal(believedRoots(first, learnt('')), first);
 });
 
-t.test('the configured roots always count', async (t) => {
+t.test(
+  'what the mesh has published retires a root that was configured then, and not one that was added since',
+  async (t) => {
+    const believed = (configured: string) => believedRoots(configured, learnt(first, true));
+    t.ok(believed(first).includes(second));
+    t.notOk(believed(first).includes(first.trimEnd()));
+    t.ok(believed(first + other).includes(other.trimEnd()));
+    t.notOk(believed(first + other).includes(first.trimEnd()));
+    t.equal(believed(other), other, 'it was replaced: the operator has the last word');
+  },
+);
+
+t.test('the configured roots count beside what came with a certificate', async (t) => {
   t.ok(believedRoots(first, learnt(first)).includes(first.trimEnd()));
 });

@@ -4,10 +4,22 @@ import t from 'tap';
 import { createAuthority } from '#control-plane/authority/authority.ts';
 import { openAuthorityDirectory } from '#control-plane/authority/authority-directory.ts';
 import { issueControlPlaneCertificate } from '#control-plane/authority/control-plane-certificate.ts';
-import { DiscoveryService } from '#proto/gen/lateral/v1/discovery.ts';
+import { DiscoveryService, type Vitals } from '#proto/gen/lateral/v1/discovery.ts';
 import { openControlConnection } from '#sidecar/control/control-endpoint.ts';
 import { DiscoverySession } from '#sidecar/control/discovery-session.ts';
 import { MESH } from '../../control-plane/control-plane-fixture.ts';
+
+const VITALS: Vitals = {
+  certificateExpiresAtMs: 0,
+  certificateSerial: '',
+  lastRenewalAtMs: 0,
+  renewalFailures: 0,
+  failureCode: '',
+  failureReason: '',
+  failedAtMs: 0,
+  trustedRoots: [],
+  plaintextCallers: [],
+};
 
 t.test('a control plane that is silent for three intervals is taken as gone', async (t) => {
   const material = await openAuthorityDirectory(t.testdir(), MESH, Date.now());
@@ -36,7 +48,8 @@ t.test('a control plane that is silent for three intervals is taken as gone', as
       isAlive = true;
     },
     heartbeatIntervalMs: 300,
-    now: Date.now,
+    vitals: () => VITALS,
+    monotonicNow: () => performance.now(),
   });
   t.match((await session.ended).reason, /the control plane was silent for \d+ ms, longer than 900/);
   t.ok(heard >= 2, 'it heard the Hello and a heartbeat');
