@@ -25,6 +25,14 @@ import {
 } from '#policy/schema/schema.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { CLOCK_SKEW_LIMITS, LEAF_LIFETIME_LIMITS } from './authority/authority.ts';
+import type { KeyEncryption } from './authority/read-wrapping-key.ts';
+import {
+  BUNDLE_ENDPOINT,
+  FEDERATION,
+  type FederatedDomainConfiguration,
+  federationOf,
+  isFederationSound,
+} from './federation/federation-configuration.ts';
 import { type ListenOptions, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_ADDRESS } from './grpc/grpc-gate.ts';
 import { INJECTION_CONFIGURATION, type InjectionConfiguration } from './injection/injection-configuration.ts';
 
@@ -65,8 +73,7 @@ function oneOf<T extends { readonly [name: string]: unknown }>(
   });
 }
 
-/** `kind: ControlPlaneConfig`; paths are relative to the file. */
-export const CONTROL_PLANE_CONFIGURATION = object({
+const FIELDS = object({
   trustDomain: defaulted(trustDomain, 'cluster.local'),
   trustDomainAliases: optional(
     described(
@@ -156,6 +163,26 @@ export const CONTROL_PLANE_CONFIGURATION = object({
             description: 'How far back certificates are dated, for clocks that are behind; default 5m.',
           }),
         ),
+        keyEncryption: optional(
+          oneOf(
+            ['keyFile', 'keyEnvironment'],
+            object(
+              {
+                keyFile: optional(string({ description: 'A file of mode 0600 that holds the key.' })),
+                keyEnvironment: optional(
+                  string({
+                    description: 'The environment variable that holds the key.',
+                    check: (value) =>
+                      /^[A-Za-z_][A-Za-z0-9_]*$/.test(value)
+                        ? undefined
+                        : `${JSON.stringify(value)} is not the name of an environment variable`,
+                  }),
+                ),
+              },
+              'The key (32 bytes as base64 or hex) by which private keys of our making are encrypted where they are kept. Further lines: keys that it took the place of, which read only.',
+            ),
+          ),
+        ),
       }),
     ),
   ),
@@ -191,6 +218,14 @@ export const CONTROL_PLANE_CONFIGURATION = object({
     }),
   ),
   injection: optional(INJECTION_CONFIGURATION),
+  federation: optional(FEDERATION),
+  bundleEndpoint: optional(BUNDLE_ENDPOINT),
+});
+
+/** `kind: ControlPlaneConfig`; paths are relative to the file. */
+export const CONTROL_PLANE_CONFIGURATION = refined(FIELDS, (value, path, context) => {
+  const ownDomains = [value.trustDomain, ...(value.trustDomainAliases ?? [])];
+  return isFederationSound(value.federation ?? [], ownDomains, [...path, 'federation'], context);
 });
 
 /** Where resources come from. */
@@ -213,10 +248,12 @@ export type AuthorityConfiguration = (
   | { readonly kind: 'directory'; readonly directory: string }
   | { readonly kind: 'kubernetesSecret'; readonly name: string }
 ) &
-  LeafTimes;
+  AuthorityUse;
 
-/** Of the certificates of workloads. */
-export interface LeafTimes {
+/** How an authority uses and keeps its keys. */
+export interface AuthorityUse {
+  /** By what private keys are encrypted where they are kept; absent: they are not. */
+  readonly keyEncryption?: KeyEncryption;
   /** Default LEAF_LIFETIME_MS. */
   readonly leafLifetimeMs?: number;
   /** Default CLOCK_SKEW_MS. */
@@ -245,6 +282,10 @@ export interface ControlPlaneConfiguration {
   readonly injection: InjectionConfiguration | undefined;
   /** True when `inventory` is given, which this version does not use. */
   readonly hasUnusedInventory: boolean;
+  /** Other trust domains whose identities are believed; absent: none. */
+  readonly federation?: readonly FederatedDomainConfiguration[];
+  /** Where others fetch the roots of this mesh; absent: nowhere. */
+  readonly bundleEndpoint?: { readonly address: string; readonly port: number };
 }
 
 export interface ControlPlaneConfigurationReading {
@@ -282,17 +323,28 @@ function configurationOf(value: Infer<typeof CONTROL_PLANE_CONFIGURATION>, base:
     webhook: value.webhook,
     injection: value.injection,
     hasUnusedInventory: value.inventory !== undefined,
+    ...(value.federation === undefined ? {} : { federation: federationOf(value.federation, base) }),
+    ...(value.bundleEndpoint === undefined ? {} : { bundleEndpoint: value.bundleEndpoint }),
   };
 }
 
 function authorityOf({ authority }: Infer<typeof CONTROL_PLANE_CONFIGURATION>, base: string): AuthorityConfiguration {
-  const { directory, kubernetesSecret, leafLifetime, clockSkew } = authority;
-  const times: LeafTimes = {
+  const { directory, kubernetesSecret, leafLifetime, clockSkew, keyEncryption } = authority;
+  const use: AuthorityUse = {
     ...(leafLifetime === undefined ? {} : { leafLifetimeMs: leafLifetime }),
     ...(clockSkew === undefined ? {} : { clockSkewMs: clockSkew }),
+    ...(keyEncryption === undefined ? {} : { keyEncryption: keyEncryptionOf(keyEncryption, base) }),
   };
-  if (directory !== undefined) return { kind: 'directory', directory: resolve(base, directory), ...times };
-  return { kind: 'kubernetesSecret', name: kubernetesSecret?.name ?? DEFAULT_AUTHORITY_SECRET, ...times };
+  if (directory !== undefined) return { kind: 'directory', directory: resolve(base, directory), ...use };
+  return { kind: 'kubernetesSecret', name: kubernetesSecret?.name ?? DEFAULT_AUTHORITY_SECRET, ...use };
+}
+
+function keyEncryptionOf(
+  { keyFile, keyEnvironment }: { readonly keyFile?: string | undefined; readonly keyEnvironment?: string | undefined },
+  base: string,
+): KeyEncryption {
+  if (keyFile !== undefined) return { kind: 'file', path: resolve(base, keyFile) };
+  return { kind: 'environment', name: keyEnvironment ?? '' };
 }
 
 function sourceOf(

@@ -37,6 +37,7 @@ export async function runControlPlane(configurationFile: string, io: ProgramIo):
     address: controlPlane.address,
     statusPort: controlPlane.statusPort,
     metricsPort: controlPlane.metricsPort,
+    bundlePort: controlPlane.bundlePort,
     trustDomain: configuration.mesh.trustDomain,
     policyVersion: controlPlane.policyVersion(),
   };

@@ -5,12 +5,14 @@ import type { ControlPlaneConfiguration } from './configuration.ts';
 import { createPolicyDistribution } from './discovery/policy-distribution.ts';
 import { createSidecarRegistry } from './discovery/sidecar-registry.ts';
 import type { EventLog } from './event-log.ts';
+import type { RefreshLimits } from './federation/keep-refreshed.ts';
 import type { ApiConnection } from './kubernetes/client/api-connection.ts';
 import type { KubernetesSource } from './kubernetes/kubernetes-source.ts';
 import type { Kubernetes } from './kubernetes/open-kubernetes.ts';
 import type { ClusterView } from './kubernetes/resources/cluster-view.ts';
 import { createObservationLog } from './observation/observation-log.ts';
 import type { Closer } from './start/closer.ts';
+import { startFederation } from './start/start-federation.ts';
 import { startProbes } from './start/start-probes.ts';
 import { startServer } from './start/start-server.ts';
 import { startSource } from './start/start-source.ts';
@@ -29,6 +31,8 @@ export interface ControlPlaneOptions {
   readonly leafLifetimeMs?: number;
   /** Default HEARTBEAT_INTERVAL_MS. */
   readonly heartbeatIntervalMs?: number;
+  /** Default REFRESH_LIMITS. */
+  readonly federationLimits?: RefreshLimits;
   /** Ends a start that waits for the Kubernetes API. */
   readonly signal?: AbortSignal;
   /** The API server; default: what `openApiConnection` finds. */
@@ -44,6 +48,8 @@ export interface RunningControlPlane {
   readonly statusPort: number | undefined;
   /** Port of the server of metrics and probes. */
   readonly metricsPort: number | undefined;
+  /** Port of the bundle endpoint. */
+  readonly bundlePort: number | undefined;
   /** The cluster as it is seen now; undefined: policies are in a folder. */
   readonly view: ClusterView | undefined;
   /** The roots in force now. */
@@ -85,6 +91,7 @@ async function start(
   const kubernetes = await startKubernetes(configuration, options, closers);
   const material = await openMaterial(configuration, kubernetes, now());
   const authority = createAuthority(material, { ...leafTimes(configuration, options), now });
+  const federation = await startFederation(configuration, { log, limits: options.federationLimits }, closers);
   const tokens = await startTokenStore(configuration.tokenDirectory, log, closers);
   const metrics = createMetrics();
   const distribution = createPolicyDistribution(mesh);
@@ -101,7 +108,10 @@ async function start(
     metrics,
     source,
     watches: () => policies.watches(),
-    furtherMetrics: () => (webhooks === undefined ? [] : webhookMetricLines(webhooks.metrics)),
+    furtherMetrics: () => [
+      ...(webhooks === undefined ? [] : webhookMetricLines(webhooks.metrics)),
+      ...federation.metricLines(),
+    ],
     get isLeader() {
       return kubernetes?.isLeader;
     },
@@ -131,6 +141,7 @@ async function start(
       closers,
     );
   }
+  const bundlePort = await federation.serveOwn(server.identity, authority);
   const status = statusPort === undefined ? undefined : await startStatusServer(statusPort, statusPages(facts));
   if (status !== undefined) closers.push(() => status.close());
   probes.ready(facts);
@@ -139,6 +150,7 @@ async function start(
     address: server.address,
     statusPort: status?.port,
     metricsPort: probes.port,
+    bundlePort,
     get trustBundlePem() {
       return authority.trustBundlePem;
     },

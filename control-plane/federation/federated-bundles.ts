@@ -96,7 +96,7 @@ export async function openFederatedBundles(options: FederationOptions): Promise<
     return keepRefreshed({ domain, endpoint, rootsOf, counts, onRefreshed, limits, log, signal: ending.signal });
   });
 
-  save();
+  if (entries.length > 0) save();
   return {
     get current() {
       return entries.flatMap(({ domain: { trustDomain, roots } }) =>
