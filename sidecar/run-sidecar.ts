@@ -2,13 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { Mesh, Workload } from '#policy/workload-policy.ts';
 import { observationRoutes } from './admin/observation-routes.ts';
-import { openAdmin } from './admin/open-admin.ts';
+import { type CertificateInUse, openAdmin } from './admin/open-admin.ts';
+import { plaintextRoutes } from './admin/plaintext-routes.ts';
 import type { SidecarConfiguration } from './configuration/sidecar-configuration.ts';
 import type { OpenTap } from './control/relay-tap.ts';
 import { generateInWorker } from './policy/generate-in-worker.ts';
 import { policyInForceOf } from './policy/policy-in-force.ts';
 import { PolicyStatus } from './policy/policy-status.ts';
 import { openPolicyFeed, type PolicyFeed } from './policy-feed.ts';
+import { certificateGauges } from './telemetry/certificate-gauges.ts';
 import { DecisionRing } from './telemetry/decision-ring.ts';
 import { type LogSink, openLogSink } from './telemetry/log-sink.ts';
 import { LogWriter } from './telemetry/log-writer.ts';
@@ -43,27 +45,34 @@ export async function runSidecar(
   const ring = new DecisionRing();
   let traffic: Traffic | undefined;
   let printMetrics = async () => new Metrics().print();
+  const plaintextCallers = async () => (await traffic?.plaintextCallers()) ?? [];
+  let certificate: CertificateInUse | undefined;
   const admin = await openAdmin(
     configuration,
-    status,
-    () => printMetrics(),
-    () => traffic?.isServing ?? false,
+    {
+      policy: status,
+      certificate: () => certificate,
+      isReady: () => traffic?.isServing ?? false,
+      printMetrics: () => printMetrics(),
+    },
     onDrainRequested,
-    observationRoutes(log, ring),
+    { ...observationRoutes(log, ring), ...plaintextRoutes(plaintextCallers, new Date()) },
   );
   const noteRefused = (reasons: readonly string[]) => status.noteRefused(reasons);
   const openTap: OpenTap = (request, out) => log.open(request, out);
   // the exporter is loaded while the control plane signs
   const [feed, spans] = await Promise.all([
-    openPolicyFeed(configuration, baseDirectory, workload, mesh, noteRefused, openTap),
+    openPolicyFeed(configuration, baseDirectory, workload, mesh, { onRefused: noteRefused, openTap }),
     otlp === undefined ? undefined : openSpanExporter(otlp, workload),
   ]);
+  certificate = { source: feed.credentials, renewals: feed.renewals };
   const served = await openTraffic(configuration, feed, { log, ring, spans });
   const opened = served.traffic;
   traffic = opened;
   printMetrics = async () => {
     const metrics = await opened.metrics();
-    for (const gauge of [...sidecarGauges(feed.credentials, status), lostSpans(spans)]) metrics.add(gauge);
+    const ofCertificate = certificateGauges(feed.credentials, feed.renewals, status, mesh);
+    for (const gauge of [...ofCertificate, ...sidecarGauges(status), lostSpans(spans)]) metrics.add(gauge);
     return metrics.print();
   };
   await feed.policies.start((snapshot) => status.apply(snapshot, opened));

@@ -31,7 +31,7 @@ export interface Inbound {
 
 /**
  * A request from another workload, on its way to the app. Each line is a stage; each may refuse by
- * throwing, and `refuse` is the one exit. The connection itself was accepted by accept-connection.ts.
+ * throwing, and `refuse` is the one exit. Who calls was judged when the connection was accepted (identity/tls-contexts.ts).
  */
 export async function serveInbound(server: ServerRequest, inbound: Inbound): Promise<void> {
   const trace = traceContextOf(server.head.headers, inbound.sampleRatio);

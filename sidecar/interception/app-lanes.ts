@@ -4,8 +4,7 @@ import type { WorkloadPolicy } from '#policy/workload-policy.ts';
 import { randomHex } from '../exchange/random-hex.ts';
 import { AppUpstream } from '../http/app-upstream.ts';
 import type { Caller } from '../http/message.ts';
-import type { Inbound } from '../inbound/inbound.ts';
-import { type AppProtocol, inboundLane } from '../inbound/inbound-listener.ts';
+import { type AppProtocol, type InboundApp, inboundLane } from '../inbound/inbound-listener.ts';
 import type { Lane } from '../listener/lane.ts';
 import type { ConnectionRecorder } from '../telemetry/connection-recorder.ts';
 import { shareOf } from '../workers/thread-share.ts';
@@ -21,7 +20,7 @@ const SWEEP_INTERVAL_MS = 30_000;
 
 export interface AppLanesOptions {
   /** What every inbound pipeline has. */
-  readonly shared: Omit<Inbound, 'app' | 'upstream'>;
+  readonly shared: Omit<InboundApp, 'app' | 'upstream'>;
   /** The host of the app; undefined: the address that the caller meant, which is the pod's. */
   readonly appHost: string | undefined;
   /** Protocols that are declared by port of the app. */

@@ -9,8 +9,7 @@ import { Http1Upstream } from '../http/h1/upstream.ts';
 import { Http2Upstream } from '../http/h2/upstream.ts';
 import type { CredentialSource } from '../identity/credentials.ts';
 import { TlsContexts } from '../identity/tls-contexts.ts';
-import type { Inbound } from '../inbound/inbound.ts';
-import { inboundLane, inboundListener } from '../inbound/inbound-listener.ts';
+import { type InboundApp, inboundLane, inboundListener } from '../inbound/inbound-listener.ts';
 import { AppLanes } from '../interception/app-lanes.ts';
 import { originalDestinationReader, type ReadOriginalDestination } from '../interception/original-destination.ts';
 import { ownAddresses, ownAddressTest, sourceFor } from '../interception/own-addresses.ts';
@@ -25,6 +24,7 @@ import { AccessLog } from '../telemetry/access-log.ts';
 import { ConnectionRecorder } from '../telemetry/connection-recorder.ts';
 import type { LogWriter } from '../telemetry/log-writer.ts';
 import { type Gauge, Metrics } from '../telemetry/metrics.ts';
+import { type PlaintextCaller, PlaintextCallers } from '../telemetry/plaintext-callers.ts';
 import { trafficGauges } from '../telemetry/sidecar-gauges.ts';
 import type { Traffic } from './traffic.ts';
 import { listenOnAll, trafficAddresses } from './traffic-addresses.ts';
@@ -51,16 +51,18 @@ export interface TrafficOptions {
 }
 
 type InboundConfiguration = SidecarConfiguration['inbound'][number];
-type SharedInbound = Omit<Inbound, 'app' | 'upstream'>;
+type SharedInbound = Omit<InboundApp, 'app' | 'upstream'>;
 
 /** The listeners of one thread, the pipelines behind them, and what these record. */
 export class ServedTraffic implements Traffic {
   readonly #options: TrafficOptions;
   readonly #watch = new StallWatch();
   readonly #metrics = new Metrics();
+  readonly #plaintext = new PlaintextCallers();
   readonly #listeners: Listener[] = [];
   readonly #upstreams: { close(): void }[] = [];
   readonly #pools: PeerPools;
+  readonly #contexts: TlsContexts;
   #isServing = false;
 
   constructor(options: TrafficOptions) {
@@ -68,7 +70,8 @@ export class ServedTraffic implements Traffic {
     const { configuration, credentials, policy, log, logKey, recorders, gauges } = options;
     const { identity } = credentials.current();
     shareProcess(options.isShared ? configuration.concurrency : 1);
-    const contexts = new TlsContexts(credentials);
+    const contexts = new TlsContexts(credentials, policy);
+    this.#contexts = contexts;
     const refusals = new ConnectionRecorder(this.#metrics, log, recorders, identity.uri);
     const shared = {
       policy: () => policy.current,
@@ -77,16 +80,14 @@ export class ServedTraffic implements Traffic {
       recorders: [this.#metrics, ...(log === undefined ? [] : [new AccessLog(log, logKey)]), ...recorders],
     };
     const connections = () => countConnections(this.#listeners);
-    for (const gauge of [...trafficGauges(this.#watch, log, connections), ...gauges]) this.#metrics.add(gauge);
+    for (const gauge of [...trafficGauges(this.#watch, log, connections), ...this.#plaintext.gauges, ...gauges])
+      this.#metrics.add(gauge);
     const read = configuration.interception === 'redirect' ? originalDestinationReader() : undefined;
-    const { trustDomain } = configuration;
     for (const inbound of configuration.inbound) {
-      const common = { ...shared, ownIdentity: identity.uri };
+      const common = { ...shared, ownIdentity: identity.uri, plaintext: this.#plaintext };
       const lane =
         read === undefined ? this.#appLane(inbound, common, refusals) : this.#appLanes(inbound, common, refusals, read);
-      const listener = inboundListener(lane, contexts, trustDomain);
-      credentials.onRenewal(() => listener.renew(contexts.server()));
-      this.#listeners.push(listener);
+      this.#listeners.push(inboundListener(lane, contexts));
     }
     const isOwnListener = ownListenerTest(configuration);
     this.#pools = peerPools(configuration, contexts, isOwnListener);
@@ -151,6 +152,10 @@ export class ServedTraffic implements Traffic {
     return this.#metrics;
   }
 
+  async plaintextCallers(): Promise<readonly PlaintextCaller[]> {
+    return this.#plaintext.list();
+  }
+
   async drain(): Promise<void> {
     this.#isServing = false;
     const overdue = Promise.withResolvers<void>();
@@ -168,6 +173,7 @@ export class ServedTraffic implements Traffic {
     this.#pools.close();
     for (const upstream of this.#upstreams) upstream.close();
     this.#watch.close();
+    this.#contexts.close();
   }
 }
 
@@ -203,6 +209,9 @@ function peerPools(
       peer === undefined
         ? new AppUpstream(address, port, 'http', isOwnListener)
         : new Http2Upstream({ address, port, peer, fallback: () => new Http1Upstream(address, port, peer) }),
-    ({ identity, address }) => (identity === undefined ? undefined : contexts.peer(identity, sourceFor(address, own))),
+    ({ identity, address, port }) =>
+      identity === undefined
+        ? undefined
+        : contexts.peer(identity, { address, port, localAddress: sourceFor(address, own) }),
   );
 }

@@ -5,6 +5,7 @@ import type { SidecarConfiguration } from '../configuration/sidecar-configuratio
 import type { TalliedDecisions } from '../control/decision-tally.ts';
 import type { Credentials } from '../identity/credentials.ts';
 import type { MetricsSnapshot } from '../telemetry/metrics.ts';
+import type { PlaintextCaller } from '../telemetry/plaintext-callers.ts';
 import type { SpanFacts } from '../telemetry/span-facts.ts';
 
 /** What a worker is started with (`workerData`). */
@@ -36,7 +37,11 @@ export type WorkerRequest =
 export type WorkerAnswer =
   | { readonly kind: 'done' }
   | { readonly kind: 'prepared'; readonly defaults: EffectiveDefaults }
-  | { readonly kind: 'metrics'; readonly metrics: MetricsSnapshot }
+  | {
+      readonly kind: 'metrics';
+      readonly metrics: MetricsSnapshot;
+      readonly plaintextCallers: readonly PlaintextCaller[];
+    }
   | { readonly kind: 'failed'; readonly reasons: readonly string[] };
 
 /** What ended in a worker and is reported by the main thread. */

@@ -53,7 +53,11 @@ export function runTrafficWorker(port: MessagePort, settings: WorkerSettings): v
         await traffic.open();
         break;
       case 'metrics':
-        return { kind: 'metrics', metrics: (await traffic.metrics()).snapshot() };
+        return {
+          kind: 'metrics',
+          metrics: (await traffic.metrics()).snapshot(),
+          plaintextCallers: await traffic.plaintextCallers(),
+        };
       case 'drain':
         await traffic.drain();
         await Promise.all([records.close(), log.close()]);

@@ -4,6 +4,7 @@ import type { EffectiveDefaults } from '#policy/workload-policy.ts';
 import { GENERATE_TIMEOUT_MS } from '../policy/generate-in-worker.ts';
 import { SnapshotRefused } from '../policy/policy-source.ts';
 import type { MetricsSnapshot } from '../telemetry/metrics.ts';
+import type { PlaintextCaller } from '../telemetry/plaintext-callers.ts';
 import { DRAIN_TIMEOUT_MS, RECORDING_GRACE_MS } from '../traffic/serve-traffic.ts';
 import {
   type FromWorker,
@@ -58,6 +59,8 @@ export class WorkerLink {
   #servesSince: number | undefined;
   /** What it had counted when it was asked last. */
   lastMetrics: MetricsSnapshot | undefined;
+  /** Who had come to it without an identity, then. */
+  lastPlaintextCallers: readonly PlaintextCaller[] = [];
 
   constructor(program: URL, name: string, settings: WorkerSettings, events: LinkEvents) {
     // no resourceLimits: V8's flags of the process (bin/sidecar-flags.mjs) hold in its workers, and go before them
@@ -109,10 +112,12 @@ export class WorkerLink {
     this.#servesSince = performance.now();
   }
 
-  /** Brings `lastMetrics` up to date, if the worker answers in time. */
+  /** Brings `lastMetrics` and `lastPlaintextCallers` up to date, if the worker answers in time. */
   async askMetrics(): Promise<void> {
     const answer = await this.#ask({ kind: 'metrics' }, METRICS_TIMEOUT_MS).catch(() => undefined);
-    if (answer?.kind === 'metrics') this.lastMetrics = answer.metrics;
+    if (answer?.kind !== 'metrics') return;
+    this.lastMetrics = answer.metrics;
+    this.lastPlaintextCallers = answer.plaintextCallers;
   }
 
   async drain(): Promise<void> {

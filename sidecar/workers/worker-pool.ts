@@ -12,6 +12,7 @@ import { reasonsOf } from '../policy/policy-status.ts';
 import type { PreparedPolicy } from '../policy/policy-target.ts';
 import { MAX_PENDING_LOG_BYTES } from '../telemetry/log-writer.ts';
 import { type Gauge, Metrics, type MetricsSnapshot } from '../telemetry/metrics.ts';
+import { CALLER_KEPT_MS, joinCallers, type PlaintextCaller } from '../telemetry/plaintext-callers.ts';
 import type { SpanFacts } from '../telemetry/span-facts.ts';
 import type { Traffic } from '../traffic/traffic.ts';
 import { listenOnAll, trafficAddresses } from '../traffic/traffic-addresses.ts';
@@ -61,6 +62,8 @@ export class WorkerPool implements Traffic {
   readonly #slots: readonly Slot[];
   /** What workers that have ended had counted when they were asked last. */
   readonly #retired = new Metrics();
+  /** Who had come to them without an identity, likewise. */
+  #retiredCallers: readonly PlaintextCaller[] = [];
   readonly #ended = new AbortController();
   readonly #pings: NodeJS.Timeout;
   /** Changes of what is in force, and of who serves, do not overlap. */
@@ -124,6 +127,14 @@ export class WorkerPool implements Traffic {
     for (const { lastMetrics } of this.#links) if (lastMetrics !== undefined) total.absorb(lastMetrics);
     for (const gauge of this.#gauges()) total.add(gauge);
     return total;
+  }
+
+  async plaintextCallers(): Promise<readonly PlaintextCaller[]> {
+    await Promise.all(this.#links.map((link) => link.askMetrics()));
+    return joinCallers([
+      this.#retiredCallers.filter(({ lastSeenMs }) => lastSeenMs > Date.now() - CALLER_KEPT_MS),
+      ...this.#links.map(({ lastPlaintextCallers }) => lastPlaintextCallers),
+    ]);
   }
 
   async drain(): Promise<void> {
@@ -202,6 +213,7 @@ export class WorkerPool implements Traffic {
   #lose(slot: Slot, link: WorkerLink, reason: string): void {
     slot.link = undefined;
     if (link.lastMetrics !== undefined) this.#retired.absorb(countersOf(link.lastMetrics));
+    this.#retiredCallers = joinCallers([this.#retiredCallers, link.lastPlaintextCallers]);
     if (this.#ended.signal.aborted) return;
     this.#restarts++;
     if (link.servedForMs > STABLE_MS) slot.backoff.reset();

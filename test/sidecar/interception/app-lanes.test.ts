@@ -6,11 +6,13 @@ import { loadResources } from '#policy/load-resources.ts';
 import { selectSnapshot } from '#policy/snapshot/select-snapshot.ts';
 import { StallWatch } from '#sidecar/exchange/stall-watch.ts';
 import type { VerifiedCertificate } from '#sidecar/http/message.ts';
+import { ENDLESS } from '#sidecar/identity/connection-life.ts';
 import { AppLanes, MAX_APP_LANES, MAX_UNPROVEN_LANES } from '#sidecar/interception/app-lanes.ts';
 import type { OriginalDestination } from '#sidecar/interception/original-destination.ts';
 import type { Lane } from '#sidecar/listener/lane.ts';
 import { ConnectionRecorder } from '#sidecar/telemetry/connection-recorder.ts';
 import { Metrics } from '#sidecar/telemetry/metrics.ts';
+import { PlaintextCallers } from '#sidecar/telemetry/plaintext-callers.ts';
 
 const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
 const WORKLOAD = { name: 'server', namespace: 'test', serviceAccount: 'server', labels: {} };
@@ -25,7 +27,9 @@ spec:
 `;
 
 function certificateOf(serviceAccount: string): VerifiedCertificate {
-  return { identity: spiffeId(MESH.trustDomain, 'test', serviceAccount), sha256: '' };
+  const identity = spiffeId(MESH.trustDomain, 'test', serviceAccount);
+  const peer = { id: identity, sha256: '', serial: '', notAfterMs: 0, use: 'client', chain: [] } as const;
+  return { identity, sha256: '', peer, life: ENDLESS };
 }
 
 async function openLanes(t: Test) {
@@ -35,7 +39,14 @@ async function openLanes(t: Test) {
   const metrics = new Metrics();
   const destinations = new Map<Socket, OriginalDestination>();
   const lanes = new AppLanes({
-    shared: { policy: () => policy, ownIdentity: OWN, sampleRatio: 0, watch, recorders: [] },
+    shared: {
+      policy: () => policy,
+      ownIdentity: OWN,
+      sampleRatio: 0,
+      watch,
+      plaintext: new PlaintextCallers(),
+      recorders: [],
+    },
     appHost: undefined,
     declared: { '9000': 'http' },
     otherwise: 'auto',

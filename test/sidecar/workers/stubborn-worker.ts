@@ -16,7 +16,7 @@ function answerTo(request: WorkerRequest): WorkerAnswer {
       commits++;
       return { kind: 'done' };
     case 'metrics':
-      return { kind: 'metrics', metrics: countsOf({ commits, discards }) };
+      return { kind: 'metrics', metrics: countsOf({ commits, discards }), plaintextCallers: [] };
     default:
       return { kind: 'done' };
   }
@@ -26,6 +26,7 @@ const DEFAULTS = {
   authorizationDefault: 'Deny',
   mode: 'Enforce',
   mtlsMode: 'STRICT',
+  minTlsVersion: 'TLSv1.3',
   outbound: 'RegistryOnly',
   pathNormalization: 'Refuse',
 } as const;
