@@ -5,17 +5,29 @@ import type { Mesh, Workload } from '#policy/workload-policy.ts';
 import { type SidecarConfiguration, splitHostPort } from './configuration/sidecar-configuration.ts';
 import type { DecisionReporter } from './control/decision-reporter.ts';
 import type { OpenTap } from './control/relay-tap.ts';
+import type { PlaintextCallers } from './control/sidecar-vitals.ts';
 import type { CredentialSource } from './identity/credentials.ts';
+import { RenewalRecord } from './identity/renewal-record.ts';
 import { logEvent } from './operational-log.ts';
 import type { PolicySource } from './policy/policy-source.ts';
 
 /** Where identity and policies come from: the control plane or files. */
 export interface PolicyFeed {
   readonly credentials: CredentialSource;
+  readonly renewals: RenewalRecord;
   readonly policies: PolicySource;
   /** Takes decisions for the control plane; absent when standalone. */
   readonly observer: DecisionReporter | undefined;
   close(): Promise<void>;
+}
+
+/** What the feed needs of the sidecar. */
+export interface FeedHooks {
+  /** Policies were refused, for these reasons. */
+  readonly onRefused: (reasons: readonly string[]) => void;
+  readonly openTap: OpenTap;
+  /** Who was let in without an identity; default: nobody is known. */
+  readonly plaintextCallers?: PlaintextCallers;
 }
 
 /** Opens the feed that the configuration names; standalone sidecars load nothing of gRPC. */
@@ -24,8 +36,7 @@ export async function openPolicyFeed(
   baseDirectory: string,
   workload: Workload,
   mesh: Mesh,
-  onRefused: (reasons: readonly string[]) => void,
-  openTap: OpenTap,
+  { onRefused, openTap, plaintextCallers }: FeedHooks,
 ): Promise<PolicyFeed> {
   const inFolder = (path: string) => resolve(baseDirectory, path);
   const { controlPlane, standalone, stateDirectory } = configuration;
@@ -46,6 +57,7 @@ export async function openPolicyFeed(
       stateDirectory: stateDirectory === undefined ? undefined : inFolder(stateDirectory),
       log: logEvent,
       openTap,
+      ...(plaintextCallers === undefined ? {} : { plaintextCallers }),
     });
   }
   if (standalone === undefined) throw new Error('neither controlPlane nor standalone is configured');
@@ -58,7 +70,12 @@ export async function openPolicyFeed(
     trustBundle: inFolder(trustBundle),
   };
   const own = spiffeId(mesh.trustDomain, workload.namespace, workload.serviceAccount);
-  const credentials = await watchCredentialFiles(files, own, (message) => logEvent('credentials_refused', { message }));
+  const renewals = new RenewalRecord();
+  const credentials = await watchCredentialFiles(files, own, (message) => {
+    renewals.noteFailed({ code: 'credentials_refused', reason: message, atMs: Date.now() });
+    logEvent('credentials_refused', { message });
+  });
+  credentials.onRenewal(() => renewals.noteRenewed(Date.now()));
   const source = new StandaloneSource(
     inFolder(policies),
     workload,
@@ -68,6 +85,7 @@ export async function openPolicyFeed(
   );
   return {
     credentials,
+    renewals,
     policies: source,
     observer: undefined,
     close: async () => {

@@ -1,5 +1,9 @@
 import type { SidecarConfiguration } from '../configuration/sidecar-configuration.ts';
 import { SIDECAR_VERSION } from '../control/sidecar-version.ts';
+import { certificateHealth } from '../identity/certificate-health.ts';
+import { certificateReport } from '../identity/certificate-report.ts';
+import type { CredentialSource } from '../identity/credentials.ts';
+import type { RenewalRecord } from '../identity/renewal-record.ts';
 import type { PolicyStatus } from '../policy/policy-status.ts';
 import { probeRoutes } from '../probes/probe-routes.ts';
 import { json, type LocalAnswer, openLocalServer, type Routes, text } from './local-server.ts';
@@ -10,6 +14,22 @@ const ANY_ADDRESS = '::';
 const MAX_READY_WAIT_MS = 10_000;
 const READY_POLL_MS = 10;
 
+/** The certificate, and how its renewals go. */
+export interface CertificateInUse {
+  readonly source: CredentialSource;
+  readonly renewals: RenewalRecord;
+}
+
+/** What probes and operators ask about. */
+export interface AdminFacts {
+  readonly policy: PolicyStatus;
+  /** Undefined: there is none yet. */
+  readonly certificate: () => CertificateInUse | undefined;
+  /** All listeners are open, and it does not drain. */
+  readonly isReady: () => boolean;
+  readonly printMetrics: () => Promise<string>;
+}
+
 /**
  * Opens the operator's port (`/livez`, `/readyz`, `/config`, `POST /drain` and what `observation` adds; loopback names
  * only) and the port for probes and scrapers (`/metrics`, `/livez`, `/readyz`, and the app's own probes). With `waitMs`
@@ -17,20 +37,18 @@ const READY_POLL_MS = 10;
  */
 export async function openAdmin(
   configuration: SidecarConfiguration,
-  policy: PolicyStatus,
-  printMetrics: () => Promise<string>,
-  isReady: () => boolean,
+  facts: AdminFacts,
   onDrainRequested: () => void,
   observation: Routes,
 ): Promise<{ close(): Promise<void> }> {
   const probes: Routes = {
     'GET /livez': () => text(200, 'ok'),
-    'GET /readyz': (query) => readiness(isReady, policy, Number(query.get('waitMs') ?? 0)),
+    'GET /readyz': (query) => readiness(facts, Number(query.get('waitMs') ?? 0)),
   };
   const admin = await open('admin', configuration.admin, true, {
     ...probes,
     ...observation,
-    'GET /config': () => json(200, describe(configuration, policy)),
+    'GET /config': () => json(200, describe(configuration, facts)),
     'POST /drain': () => {
       onDrainRequested();
       return text(202, 'draining; the sidecar ends when its requests have');
@@ -42,7 +60,7 @@ export async function openAdmin(
     'GET /metrics': async () => ({
       status: 200,
       contentType: 'text/plain; version=0.0.4; charset=utf-8',
-      body: await printMetrics(),
+      body: await facts.printMetrics(),
     }),
   });
   return {
@@ -52,12 +70,19 @@ export async function openAdmin(
   };
 }
 
-async function readiness(isReady: () => boolean, policy: PolicyStatus, waitMs: number): Promise<LocalAnswer> {
+async function readiness({ isReady, policy, certificate }: AdminFacts, waitMs: number): Promise<LocalAnswer> {
   const deadline = performance.now() + Math.min(waitMs, MAX_READY_WAIT_MS);
   while (!isReady() && performance.now() < deadline) {
     await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
   }
-  return isReady() ? text(200, 'ready') : text(503, notReadyReason(policy));
+  if (!isReady()) return text(503, notReadyReason(policy));
+  const inUse = certificate();
+  if (inUse === undefined) return text(200, 'ready');
+  const health = certificateHealth(inUse.source.current(), inUse.renewals, Date.now());
+  if (health.kind === 'fine') return text(200, 'ready');
+  // all still works as long as the certificate does: to be told not ready would cut off who is served
+  const isOver = health.kind === 'certificate_expired';
+  return isOver ? text(503, `${health.kind}: ${health.reason}`) : text(200, `ready; ${health.kind}: ${health.reason}`);
 }
 
 async function open(
@@ -84,10 +109,12 @@ function notReadyReason(policy: PolicyStatus): string {
   return 'draining, or not all listeners are open';
 }
 
-function describe(configuration: SidecarConfiguration, policy: PolicyStatus): object {
+function describe(configuration: SidecarConfiguration, { policy, certificate }: AdminFacts): object {
+  const inUse = certificate();
   return {
     sidecarVersion: SIDECAR_VERSION,
     configuration,
+    certificate: inUse === undefined ? null : certificateReport(inUse.source.current(), inUse.renewals),
     policy: {
       version: policy.snapshot?.version ?? null,
       appliedAt: policy.appliedAtMs === 0 ? null : new Date(policy.appliedAtMs).toISOString(),

@@ -1,4 +1,3 @@
-import type { CredentialSource } from '../identity/credentials.ts';
 import type { PolicyStatus } from '../policy/policy-status.ts';
 import { memoryInUseBytes, processPressure, residentBytes } from '../pressure/process-pressure.ts';
 import type { Gauge } from './metrics.ts';
@@ -60,15 +59,9 @@ export function lostSpans(spans: { readonly lost: number } | undefined): Gauge {
   return value('lateral_spans_lost_total', 'Spans the collector did not take.', 'counter', () => spans?.lost ?? 0);
 }
 
-/** What there is once in a sidecar: certificate, policy, memory. */
-export function sidecarGauges(credentials: CredentialSource, policy: PolicyStatus): Gauge[] {
+/** What there is once in a sidecar: policy, memory. */
+export function sidecarGauges(policy: PolicyStatus): Gauge[] {
   return [
-    value(
-      'lateral_certificate_expiry_timestamp_seconds',
-      'When the certificate in use ends.',
-      'gauge',
-      () => credentials.current().expiresAtMs / 1_000,
-    ),
     {
       name: 'lateral_policy_info',
       help: 'The policy version in force.',
