@@ -1,8 +1,8 @@
-import type { KeyObject } from 'node:crypto';
 import type { Code } from '../error/codes.ts';
+import type { IssuerMemory, Signer } from './issuer-memory.ts';
 import { nameOf, type PathRefusal } from './judge-path.ts';
 import { nameText } from './name-text.ts';
-import { keyComplaint, keyObjectOf, type PublicKeyFacts, readPublicKey } from './public-key.ts';
+import { keyComplaint } from './public-key.ts';
 import type { Certificate } from './read-certificate.ts';
 import type { Root } from './root.ts';
 import { algorithmComplaint, isSignedBy } from './verify-signature.ts';
@@ -23,12 +23,6 @@ export type PathJudge = (certificates: readonly Certificate[], root: Root) => Pa
 const PROGRESS = { noIssuer: 0, wrongSignature: 1, weak: 2, tooMany: 3, judged: 4 } as const;
 type Progress = (typeof PROGRESS)[keyof typeof PROGRESS];
 
-interface Signer {
-  readonly subjectKeyIdentifier: Buffer | undefined;
-  readonly facts: PublicKeyFacts;
-  readonly key: () => KeyObject;
-}
-
 /**
  * Finds the first path from the leaf to a root that is good (RFC 4158 §2): by names, then by signatures; the leaf comes first in
  * `chain`, the others in any order, also such as lead nowhere. Roots come before intermediates, so that the shortest path is the first.
@@ -37,6 +31,7 @@ export function findPath(
   chain: readonly [Certificate, ...Certificate[]],
   roots: readonly Root[],
   judge: PathJudge,
+  memory: IssuerMemory,
 ): Path | PathRefusal {
   const [leaf, ...others] = chain;
   let steps = 0;
@@ -51,6 +46,7 @@ export function findPath(
 
   /** True when `signer` made the signature; notes why not. */
   function isIssuedBy(child: Certificate, index: number, signer: Signer): boolean {
+    if (memory.wasSignedBy(child, signer)) return true;
     if (++steps > MAX_PATH_STEPS) {
       note(
         PROGRESS.tooMany,
@@ -63,7 +59,7 @@ export function findPath(
       note(PROGRESS.weak, refused('weak_signature', `${nameOf(child, index)}: ${complaint}`));
       return false;
     }
-    if (isSignedBy(child, signer.key(), signer.facts)) return true;
+    if (isSignedBy(child, signer.publicKey, signer.facts)) return true;
     // RFC 5280 §4.2.1.1: of several keys of one name the identifier says which: with another it was somebody else's
     if (!hasOtherKey(child, signer)) {
       const reason = `${nameOf(child, index)}: not signed by the key of "${nameText(child.issuer)}" that is known here`;
@@ -76,14 +72,14 @@ export function findPath(
     const index = path.length - 1;
     const child = path[index] ?? leaf;
     for (const root of roots) {
-      if (!root.subject.equals(child.issuer) || !isIssuedBy(child, index, signerOfRoot(root))) continue;
+      if (!root.subject.equals(child.issuer) || !isIssuedBy(child, index, root.signer)) continue;
       const found = judge(path, root);
       if (found === undefined) return { certificates: path, root };
       note(PROGRESS.judged, found);
     }
     for (const candidate of others) {
       if (!candidate.subject.equals(child.issuer) || isOnPath(path, candidate)) continue;
-      if (!isIssuedBy(child, index, signerOf(candidate))) continue;
+      if (!isIssuedBy(child, index, memory.signerOf(candidate))) continue;
       const longer = [...path, candidate];
       if (progress === PROGRESS.noIssuer) refusal = refused('untrusted_issuer', unknownIssuer(candidate, index + 1));
       const found = extend(longer);
@@ -111,19 +107,6 @@ function hasOtherKey(child: Certificate, { subjectKeyIdentifier }: Signer): bool
 function issuerComplaint({ facts }: Signer): string | undefined {
   const complaint = keyComplaint(facts, true);
   return complaint === undefined ? undefined : `of its issuer: ${complaint}`;
-}
-
-function signerOfRoot({ certificate, key, publicKey }: Root): Signer {
-  const { subjectKeyIdentifier } = certificate.extensions;
-  return { subjectKeyIdentifier, facts: key, key: () => publicKey };
-}
-
-function signerOf({ subjectPublicKeyInfo, extensions }: Certificate): Signer {
-  return {
-    subjectKeyIdentifier: extensions.subjectKeyIdentifier,
-    facts: readPublicKey(subjectPublicKeyInfo),
-    key: () => keyObjectOf(subjectPublicKeyInfo),
-  };
 }
 
 function unknownIssuer(certificate: Certificate, index: number): string {

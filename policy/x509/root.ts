@@ -1,5 +1,4 @@
-import type { KeyObject } from 'node:crypto';
-import { keyObjectOf, type PublicKeyFacts, readPublicKey } from './public-key.ts';
+import { type Signer, signerOf } from './issuer-memory.ts';
 import { type Certificate, readCertificate } from './read-certificate.ts';
 
 /**
@@ -9,8 +8,7 @@ import { type Certificate, readCertificate } from './read-certificate.ts';
 export interface Root {
   readonly der: Buffer;
   readonly subject: Buffer;
-  readonly publicKey: KeyObject;
-  readonly key: PublicKeyFacts;
+  readonly signer: Signer;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
   readonly certificate: Certificate;
@@ -19,9 +17,8 @@ export interface Root {
 /** Reads a root; throws where it is no certificate, or one that is no authority's: that could vouch for nobody. */
 export function readRoot(der: Buffer): Root {
   const certificate = readCertificate(der);
-  const { subject, notBeforeMs, notAfterMs, subjectPublicKeyInfo, extensions } = certificate;
+  const { subject, notBeforeMs, notAfterMs, extensions } = certificate;
   if (!extensions.isAuthority) throw new Error('the certificate is not an authority (basicConstraints: cA)');
   if (subject.length === 2) throw new Error('the certificate names no subject, so nothing can name it as its issuer');
-  const key = readPublicKey(subjectPublicKeyInfo);
-  return { der, subject, publicKey: keyObjectOf(subjectPublicKeyInfo), key, notBeforeMs, notAfterMs, certificate };
+  return { der, subject, signer: signerOf(certificate), notBeforeMs, notAfterMs, certificate };
 }

@@ -3,9 +3,10 @@ import type { Code } from '../error/codes.ts';
 import type { SpiffeId } from '../identity/spiffe-id.ts';
 import { DerError } from './der-reader.ts';
 import { findPath, type Path } from './find-path.ts';
+import { IssuerMemory } from './issuer-memory.ts';
 import { judgePath, nameOf, type PeerUse } from './judge-path.ts';
 import { leafIdentity } from './leaf-identity.ts';
-import { type Certificate, readCertificate } from './read-certificate.ts';
+import type { Certificate } from './read-certificate.ts';
 import type { Root } from './root.ts';
 
 export type { PeerUse } from './judge-path.ts';
@@ -38,6 +39,9 @@ export interface VerificationTrust {
   /** Why an identity or a serial (lower-case hex) is not to be believed any more; undefined: it is. */
   revocationOf(uri: string, serial: string): string | undefined;
 }
+
+/** It changes what a verification costs, and nothing of its outcome. */
+const memory = new IssuerMemory();
 
 /** Most certificates that a peer may send. */
 export const MAX_CHAIN_LENGTH = 10;
@@ -76,17 +80,29 @@ function judge(chain: readonly Buffer[], trust: VerificationTrust, nowMs: number
   if (roots === undefined) {
     return refused('foreign_trust_domain', `${id.uri} is not of a trust domain that is known here`);
   }
-  const path = findPath([leaf, ...others], roots, (certificates, root) => judgePath(certificates, root, nowMs, use));
+  const judgeTimed = (certificates: readonly Certificate[], root: Root) => judgePath(certificates, root, nowMs, use);
+  const path = findPath([leaf, ...others], roots, judgeTimed, memory);
   if ('kind' in path) return path;
-  return revocation(path, id, trust) ?? accepted(path, leaf, id);
+  const revoked = revocation(path, id, trust);
+  if (revoked !== undefined) return revoked;
+  rememberIssuers(path);
+  return accepted(path, leaf, id);
 }
 
 function readNth(der: Buffer, index: number): Certificate {
   try {
-    return readCertificate(der);
+    return memory.read(der);
   } catch (error) {
     if (!(error instanceof DerError)) throw error;
     throw new DerError(`certificate ${index + 1} of the chain: ${error.complaint}`, error.position);
+  }
+}
+
+function rememberIssuers({ certificates, root }: Path): void {
+  for (const [index, certificate] of certificates.entries()) {
+    if (index === 0) continue;
+    const above = certificates[index + 1];
+    memory.remember(certificate, above === undefined ? root.signer : memory.signerOf(above));
   }
 }
 
