@@ -1,5 +1,6 @@
 import { createPublicKey, X509Certificate } from 'node:crypto';
 import { isRecord } from '../schema/schema.ts';
+import { type Root, readRoot } from '../x509/root.ts';
 
 /** Largest bundle that is read, as JWK set or PEM. */
 export const MAX_BUNDLE_BYTES = 1024 * 1024;
@@ -88,18 +89,20 @@ function rootOfKey(key: unknown, at: string): readonly Buffer[] {
   const { x5c } = key;
   // X509-SVID §6.2: the certificate of the authority, and no chain
   if (!Array.isArray(x5c) || x5c.length !== 1) throw new Error(`${at}.x5c: expected a list of one certificate`);
-  const certificate = readRoot(x5c[0], `${at}.x5c[0]`);
-  if (!isOfKey(certificate, key)) throw new Error(`${at}: its key is not that of the certificate in x5c[0]`);
-  return [certificate.raw];
+  const { der, certificate } = rootFrom(x5c[0], `${at}.x5c[0]`);
+  if (!isOfKey(certificate.subjectPublicKeyInfo, key))
+    throw new Error(`${at}: its key is not that of the certificate in x5c[0]`);
+  return [der];
 }
 
 /** RFC 7517 §4.7: the key's own members, where they are there, are those of the certificate. */
-function isOfKey(certificate: X509Certificate, key: { readonly [member: string]: unknown }): boolean {
+function isOfKey(subjectPublicKeyInfo: Buffer, key: { readonly [member: string]: unknown }): boolean {
   const members = Object.entries(key).filter(([name]) => ['kty', 'crv', 'x', 'y', 'n', 'e'].includes(name));
   if (members.every(([name]) => name === 'kty' || name === 'crv')) return true;
   try {
     const jwk = Object.fromEntries(members.map(([name, value]) => [name, String(value)]));
-    return createPublicKey({ key: jwk, format: 'jwk' }).equals(certificate.publicKey);
+    const publicKey = createPublicKey({ key: subjectPublicKeyInfo, format: 'der', type: 'spki' });
+    return createPublicKey({ key: jwk, format: 'jwk' }).equals(publicKey);
   } catch {
     return false;
   }
@@ -112,31 +115,20 @@ function rootsOfPem(text: string): readonly Buffer[] {
     blocks.map(([, begin, body = '', end], index) => {
       const at = `PEM block ${index + 1}`;
       if (begin !== 'CERTIFICATE' || end !== begin) throw new Error(`${at}: expected CERTIFICATE, got ${begin}`);
-      return readRoot(body.replace(/\s/g, ''), at).raw;
+      return rootFrom(body.replace(/\s/g, ''), at).der;
     }),
   );
 }
 
-/** The certificate of an authority; throws for anything else. */
-function readRoot(base64: unknown, at: string): X509Certificate {
+/** What a sidecar will take for a root (`readRoot`); throws for anything else. */
+function rootFrom(base64: unknown, at: string): Root {
   if (typeof base64 !== 'string' || !BASE64.test(base64) || base64.length % 4 !== 0) {
     throw new Error(`${at}: not base64`);
   }
-  const der = Buffer.from(base64, 'base64');
-  const certificate = parsedCertificate(der, at);
-  // it reads PEM as well, and passes over what follows a certificate
-  if (!certificate.raw.equals(der)) throw new Error(`${at}: not the DER of one certificate`);
-  if (!certificate.ca) {
-    throw new Error(`${at}: not the certificate of an authority (CA:TRUE, and keyCertSign where it names key usages)`);
-  }
-  return certificate;
-}
-
-function parsedCertificate(der: Buffer, at: string): X509Certificate {
   try {
-    return new X509Certificate(der);
-  } catch {
-    throw new Error(`${at}: not the DER of one certificate`);
+    return readRoot(Buffer.from(base64, 'base64'));
+  } catch (error) {
+    throw new Error(`${at}: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

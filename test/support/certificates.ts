@@ -1,6 +1,7 @@
 import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { issueLeaf, issueRoot, SERIAL_BYTES } from '#policy/x509/certificate.ts';
 import { certificatesToPem } from '#policy/x509/pem.ts';
+import { issueServerCertificate } from '#policy/x509/server-certificate.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -40,6 +41,23 @@ export class TestAuthority {
     const subjectPublicKeyInfo = derOf(publicKey);
     const der = issueLeaf(
       { uri, subjectPublicKeyInfo, nowMs: bornMs, lifetimeMs, serial: randomBytes(SERIAL_BYTES) },
+      issuer,
+    );
+    return { cert: certificatesToPem([der]), key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
+  }
+
+  /** A web server's, for a DNS name and without a SPIFFE ID. */
+  webLeaf(dnsName: string): TestLeaf {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const issuer = { certificate: this.#root, privateKey: this.#key, notAfterMs: Date.now() + DAY_MS };
+    const der = issueServerCertificate(
+      {
+        dnsNames: [dnsName],
+        subjectPublicKeyInfo: derOf(publicKey),
+        nowMs: Date.now(),
+        lifetimeMs: DAY_MS,
+        serial: randomBytes(SERIAL_BYTES),
+      },
       issuer,
     );
     return { cert: certificatesToPem([der]), key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };

@@ -79,10 +79,22 @@ const malformed: readonly (readonly [string, string, RegExp])[] = [
   ['no certificate', jwkSet([withoutX5c]), /^keys\[0\]\.x5c: expected a list of one certificate/],
   ['a chain', jwkSet([{ ...good, x5c: [base64(root), base64(root)] }]), /^keys\[0\]\.x5c: expected a list of one/],
   ['base64url', jwkSet([{ ...good, x5c: ['-_-_'] }]), /^keys\[0\]\.x5c\[0\]: not base64/],
-  ['base64 of something else', jwkSet([{ ...good, x5c: ['AAAA'] }]), /^keys\[0\]\.x5c\[0\]: not the DER/],
-  ['PEM in base64', jwkSet([{ ...good, x5c: [base64(Buffer.from(partner.rootPem))] }]), /x5c\[0\]: not the DER of one/],
-  ['bytes behind the DER', jwkSet([{ ...good, x5c: [base64(Buffer.concat([root, root]))] }]), /x5c\[0\]: not the DER/],
-  ['a leaf', jwkSet([keyOf(leafDer)]), /^keys\[0\]\.x5c\[0\]: not the certificate of an authority/],
+  [
+    'base64 of something else',
+    jwkSet([{ ...good, x5c: ['AAAA'] }]),
+    /^keys\[0\]\.x5c\[0\]: certificate: tag 0x00 in place of 0x30 \(at byte 0\)/,
+  ],
+  [
+    'PEM in base64',
+    jwkSet([{ ...good, x5c: [base64(Buffer.from(partner.rootPem))] }]),
+    /^keys\[0\]\.x5c\[0\]: certificate: tag 0x2d/,
+  ],
+  [
+    'bytes behind the DER',
+    jwkSet([{ ...good, x5c: [base64(Buffer.concat([root, root]))] }]),
+    /^keys\[0\]\.x5c\[0\]: .*at byte \d+/,
+  ],
+  ['a leaf', jwkSet([keyOf(leafDer)]), /^keys\[0\]\.x5c\[0\]: the certificate is not an authority/],
   ['the key of another', jwkSet([{ ...keyOf(root), x: jwkOf(leafDer).x }]), /^keys\[0\]: its key is not that/],
   ['half of a key', jwkSet([{ ...keyOf(root), y: undefined }]), /^keys\[0\]: its key is not that/],
   ['a sequence below zero', jwkSet([good], { spiffe_sequence: -1 }), /^spiffe_sequence: expected a whole number/],
@@ -93,7 +105,7 @@ const malformed: readonly (readonly [string, string, RegExp])[] = [
   ['more than a megabyte', `{${' '.repeat(MAX_BUNDLE_BYTES)}}`, /exceeds the limit of 1048576/],
   ['PEM without an end', '-----BEGIN CERTIFICATE-----\nAAAA\n', /has no end/],
   ['a private key', `${partner.rootPem}${privatePem}`, /^PEM block 2: expected CERTIFICATE, got PRIVATE KEY/],
-  ['a leaf in PEM', leaf.cert, /^PEM block 1: not the certificate of an authority/],
+  ['a leaf in PEM', leaf.cert, /^PEM block 1: the certificate is not an authority/],
   ['PEM that is not base64', '-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n', /^PEM block 1: not base64/],
 ];
 
