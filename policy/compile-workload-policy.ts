@@ -49,6 +49,7 @@ export async function compileWorkloadPolicy(
   return {
     version: snapshot.version,
     defaults,
+    trust: memory.trustOf(resources),
     authorizer: compileAuthorizer(authorization, workload, mesh, defaults),
     mtlsMode: mtls.mtlsMode,
     validation,

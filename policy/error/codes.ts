@@ -62,14 +62,6 @@ export const CODES = {
     meaning: 'The caller completed TLS without a certificate.',
     remedy: 'Put the caller behind a sidecar of its own.',
   },
-  untrusted_certificate: {
-    family: 'connection',
-    status: 0,
-    grpcStatus: GRPC.unauthenticated,
-    title: 'Certificate not trusted',
-    meaning: 'The peer certificate does not chain to the trust bundle, or is outside of its validity.',
-    remedy: 'Compare the issuer named in the log with the trust bundle, and the clocks of both machines.',
-  },
   ...CERTIFICATE_CODES,
   tls_handshake_failed: {
     family: 'connection',

@@ -6,7 +6,7 @@ import type { ConnectedTcp, TcpPassage } from './tcp-passage.ts';
 
 /**
  * Reaches the other side, before the caller has said anything: servers may speak first. Refuses: upstream_unavailable,
- * upstream_identity_mismatch, loop_detected, client_gone, and whatever gives the passage up meanwhile.
+ * upstream_identity_mismatch, upstream_certificate_refused, loop_detected, client_gone, and whatever gives the passage up meanwhile.
  */
 export async function connectTcp<P extends TcpPassage>(
   passage: P,

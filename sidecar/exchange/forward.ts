@@ -19,7 +19,7 @@ export type Answered =
 
 /**
  * Sends the request and waits for the response head. Refuses: upstream_unavailable,
- * upstream_identity_mismatch, upstream_malformed, and whatever gives the exchange up meanwhile.
+ * upstream_identity_mismatch, upstream_certificate_refused, upstream_malformed, and whatever gives the exchange up meanwhile.
  * An idempotent request whose body is at hand is sent once more if its kept connection had just been closed.
  */
 export async function forward(exchange: Sendable, upstream: Upstream, headers: string[]): Promise<Answered> {
@@ -51,6 +51,8 @@ export async function forward(exchange: Sendable, upstream: Upstream, headers: s
 export function refusalOf(error: unknown): unknown {
   if (!(error instanceof UpstreamFailure)) return error;
   if (error.kind === 'identity') return new Refusal('upstream_identity_mismatch', error.message, {}, { cause: error });
+  if (error.kind === 'certificate')
+    return new Refusal('upstream_certificate_refused', error.message, {}, { cause: error });
   if (error.kind === 'loop') return new Refusal('loop_detected', error.message, {}, { cause: error });
   if (error.kind === 'malformed') return new Refusal('upstream_malformed', error.message, {}, { cause: error });
   return new Refusal('upstream_unavailable', error.message, {}, { cause: error });

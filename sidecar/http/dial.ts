@@ -1,7 +1,7 @@
-import type { X509Certificate } from 'node:crypto';
 import net from 'node:net';
 import tls from 'node:tls';
-import { UpstreamFailure } from './message.ts';
+import { Refusal } from '#policy/error/refusal.ts';
+import { UpstreamFailure, type VerifiedCertificate } from './message.ts';
 import { onReadOf, type ReadTaker } from './reused-reads.ts';
 
 /** Time for TCP and TLS together. */
@@ -9,18 +9,33 @@ export const CONNECT_TIMEOUT_MS = 5_000;
 
 /** How to reach and trust a peer over mutual TLS. */
 export interface PeerTls {
-  /** The credentials in force; asked at each connection, so that a renewal needs no new pool. */
-  context(): tls.SecureContext;
-  /** Where the connection is to come from; absent: the system chooses. */
-  readonly localAddress?: string | undefined;
-  /** Judges the server's certificate after its chain was accepted; returns what is wrong with it. */
-  complaint(certificate: X509Certificate | undefined): string | undefined;
+  /** Where the connection is to come from; undefined: the system chooses. */
+  readonly localAddress: string | undefined;
+  /** Asked at each connection, so that a renewal needs no new pool. */
+  begin(): PeerHandshake;
+}
+
+/** One handshake with a peer. */
+export interface PeerHandshake {
+  /** The credentials in force. */
+  readonly context: tls.SecureContext;
+  /** A session to resume; undefined: there is none. */
+  readonly session: Buffer | undefined;
+  /** Judges the server's certificate; nothing else does. Throws a Refusal. */
+  accept(socket: tls.TLSSocket): VerifiedCertificate;
+  /** Takes a session that may be resumed, of a connection that was accepted. */
+  keepSession(ticket: Buffer, certificate: VerifiedCertificate): void;
 }
 
 /** Says whether a plaintext connection has come back to this very process's listeners. */
 export type IsOwnListener = (socket: net.Socket) => boolean;
 
-export type Dialled = (error: UpstreamFailure | null, socket: net.Socket | null) => void;
+/** `certificate`: of the peer, where it has proved itself. */
+export type Dialled = (
+  error: UpstreamFailure | null,
+  socket: net.Socket | null,
+  certificate?: VerifiedCertificate,
+) => void;
 
 /**
  * Opens a connection to an app (plaintext) or a peer (mutual TLS 1.3); calls back once. `protocols`: what is offered by ALPN
@@ -38,17 +53,18 @@ export function dial(
   const where = `${address}:${port}`;
   let isOver = false;
   const own = reads === undefined ? {} : { onread: onReadOf(reads) };
+  const handshake = peer?.begin();
   const socket =
-    peer === undefined
+    handshake === undefined
       ? net.connect({ host: address, port, noDelay: true, allowHalfOpen: true, ...own })
-      : tls.connect({ ...tlsOptions(address, port, peer, protocols), ...own });
-  const finish = (failure: UpstreamFailure | null) => {
+      : tls.connect({ ...tlsOptions(address, port, handshake, peer?.localAddress, protocols), ...own });
+  const finish = (failure: UpstreamFailure | null, certificate?: VerifiedCertificate) => {
     if (isOver) return;
     isOver = true;
     clearTimeout(timer);
     socket.off('error', onError);
     if (failure === null) {
-      callback(null, socket);
+      callback(null, socket, certificate);
       return;
     }
     socket.on('error', () => {});
@@ -74,30 +90,45 @@ export function dial(
       finish(new UpstreamFailure('loop', `${where} is this sidecar`, true));
       return;
     }
-    const complaint =
-      peer !== undefined && socket instanceof tls.TLSSocket
-        ? peer.complaint(socket.getPeerX509Certificate())
-        : undefined;
-    finish(complaint === undefined ? null : new UpstreamFailure('identity', `${where}: ${complaint}`, true));
+    if (handshake === undefined || !(socket instanceof tls.TLSSocket)) finish(null);
+    else secured(socket, handshake, where, finish);
   });
+}
+
+function secured(
+  socket: tls.TLSSocket,
+  handshake: PeerHandshake,
+  where: string,
+  finish: (failure: UpstreamFailure | null, certificate?: VerifiedCertificate) => void,
+): void {
+  try {
+    const certificate = handshake.accept(socket);
+    socket.on('session', (ticket) => handshake.keepSession(ticket, certificate));
+    finish(null, certificate);
+  } catch (error) {
+    if (!(error instanceof Refusal)) finish(new UpstreamFailure('certificate', `${where}: ${String(error)}`, true));
+    else if (error.code === 'upstream_identity_mismatch')
+      finish(new UpstreamFailure('identity', `${where}: ${error.reason}`, true));
+    else finish(new UpstreamFailure('certificate', `${where}: ${error.message}`, true));
+  }
 }
 
 /** `allowHalfOpen` is read by node, and missing in its types. */
 function tlsOptions(
   address: string,
   port: number,
-  peer: PeerTls,
+  { context, session }: PeerHandshake,
+  localAddress: string | undefined,
   protocols: readonly string[],
 ): tls.ConnectionOptions & { allowHalfOpen: boolean } {
   return {
     host: address,
     port,
-    secureContext: peer.context(),
-    minVersion: 'TLSv1.3',
+    secureContext: context,
     allowHalfOpen: true,
+    ...(session === undefined ? {} : { session }),
     ...(protocols.length === 0 ? {} : { ALPNProtocols: [...protocols] }),
-    ...(peer.localAddress === undefined ? {} : { localAddress: peer.localAddress }),
-    rejectUnauthorized: true,
-    checkServerIdentity: () => undefined, // the name is a SPIFFE ID: `complaint` below judges it
+    ...(localAddress === undefined ? {} : { localAddress }),
+    rejectUnauthorized: false, // `accept` decides: OpenSSL knows neither SPIFFE IDs nor whose root is good for which
   };
 }

@@ -1,6 +1,8 @@
 import type { Duplex } from 'node:stream';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
+import type { ProvenPeer } from '#policy/trust/peer-verdicts.ts';
+import type { ConnectionLife } from '../identity/connection-life.ts';
 
 /**
  * What a codec hands to the pipeline and takes from it. Stages know these types and nothing of
@@ -68,11 +70,14 @@ export interface Caller {
   readonly certificate: VerifiedCertificate | undefined;
 }
 
-/** A client certificate that passed accept: chain, validity and SPIFFE ID are good. */
+/** A peer's certificate that was judged: chain, validity and SPIFFE ID are good. */
 export interface VerifiedCertificate {
   readonly identity: SpiffeId;
   /** SHA-256 of the DER, hex: `Hash` of x-forwarded-client-cert. */
   readonly sha256: string;
+  readonly peer: ProvenPeer;
+  /** Of the connection that was made with it. */
+  readonly life: ConnectionLife;
 }
 
 /** One request as the serving codec hands it over. */
@@ -144,7 +149,7 @@ export interface Upstream {
 
 /** Why an exchange with an upstream failed. `isUnsent`: not one byte of it left, so it may go elsewhere. */
 export class UpstreamFailure extends Error {
-  readonly kind: 'unreachable' | 'identity' | 'loop' | 'closed' | 'malformed' | 'cancelled';
+  readonly kind: 'unreachable' | 'identity' | 'certificate' | 'loop' | 'closed' | 'malformed' | 'cancelled';
   readonly isUnsent: boolean;
   /** A kept connection was closed under the request before a byte of an answer: the race that a repetition mends. */
   readonly wasKept: boolean;

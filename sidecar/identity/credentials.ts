@@ -1,4 +1,5 @@
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
+import type { TrustedDomain } from '#policy/trust/peer-trust.ts';
 
 /** What a sidecar proves itself with, and whom it trusts. Held in memory. */
 export interface Credentials {
@@ -10,6 +11,8 @@ export interface Credentials {
   /** Roots; PEM. */
   readonly trustBundlePem: string;
   readonly expiresAtMs: number;
+  /** Roots of other trust domains, by files; absent: the control plane says whom to believe. */
+  readonly federated?: readonly TrustedDomain[];
 }
 
 /** Keeps the workload's credentials fresh. */

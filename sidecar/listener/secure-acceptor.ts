@@ -1,4 +1,3 @@
-import { constants } from 'node:crypto';
 import { Socket } from 'node:net';
 import tls, { type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { Refusal } from '#policy/error/refusal.ts';
@@ -6,24 +5,24 @@ import type { VerifiedCertificate } from '../http/message.ts';
 
 /** A caller that connects has this long for its TLS handshake. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
-/** A resumed TLS session brings along the verdict of its first handshake, which trust may have overtaken meanwhile. */
-const ALWAYS = { minVersion: 'TLSv1.3', secureOptions: constants.SSL_OP_NO_TICKET } as const;
 
 /** `T`: what a connection was accepted with, by which it is known again. */
 export interface SecureEvents<T> {
-  /** Judges the caller's certificate; throws a Refusal to close the connection. */
-  verify(socket: TLSSocket): VerifiedCertificate;
+  /** When the certificate that is served with now ends; milliseconds since the epoch. */
+  ownEndMs(): number;
+  /** Judges the caller's certificate; throws a Refusal to close the connection. `ownEndMs`: of what was shown to it. */
+  verify(socket: TLSSocket, ownEndMs: number): VerifiedCertificate;
   onSecure(given: T, socket: TLSSocket, certificate: VerifiedCertificate): void;
   onRefused(given: T, address: string, refusal: Refusal): void;
 }
 
-/** Makes TLS 1.3 with a client certificate of accepted TCP connections. */
+/** Makes TLS with a client certificate of accepted TCP connections. */
 export class SecureAcceptor<T extends object> {
   /** Never listen: connections are given to them. By whether ALPN is negotiated; made when first needed. */
   readonly #servers = new Map<boolean, tls.Server>();
   readonly #alpn: readonly string[];
   readonly #events: SecureEvents<T>;
-  readonly #given = new WeakMap<Socket, T>();
+  readonly #given = new WeakMap<Socket, { readonly given: T; readonly ownEndMs: number }>();
   #context: SecureContextOptions;
 
   /** `alpn`: protocols by preference. */
@@ -38,14 +37,14 @@ export class SecureAcceptor<T extends object> {
    * negotiated, whatever the caller offers.
    */
   accept(socket: Socket, given: T, hasAlpn: boolean): void {
-    this.#given.set(socket, given);
+    this.#given.set(socket, { given, ownEndMs: this.#events.ownEndMs() });
     this.#serverFor(hasAlpn).emit('connection', socket);
   }
 
   /** Handshakes that begin from now on are made with this. */
   renew(context: SecureContextOptions): void {
     this.#context = context;
-    for (const server of this.#servers.values()) server.setSecureContext({ ...context, ...ALWAYS });
+    for (const server of this.#servers.values()) server.setSecureContext(context);
   }
 
   #serverFor(hasAlpn: boolean): tls.Server {
@@ -54,7 +53,6 @@ export class SecureAcceptor<T extends object> {
     const server = tls.createServer(
       {
         ...this.#context,
-        ...ALWAYS,
         requestCert: true,
         rejectUnauthorized: false, // `verify` decides, so that the reason is known and logged
         ...(hasAlpn ? { ALPNProtocols: [...this.#alpn] } : {}),
@@ -63,9 +61,9 @@ export class SecureAcceptor<T extends object> {
       (socket) => this.#admit(socket),
     );
     server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
-      const given = this.#givenWith(socket);
+      const accepted = this.#givenWith(socket);
       const refusal = new Refusal('tls_handshake_failed', `TLS handshake failed: ${error.message}`);
-      if (given !== undefined) this.#events.onRefused(given, socket.remoteAddress ?? '', refusal);
+      if (accepted !== undefined) this.#events.onRefused(accepted.given, socket.remoteAddress ?? '', refusal);
       socket.destroy();
     });
     this.#servers.set(hasAlpn, server);
@@ -73,20 +71,20 @@ export class SecureAcceptor<T extends object> {
   }
 
   #admit(socket: TLSSocket): void {
-    const given = this.#givenWith(socket);
+    const accepted = this.#givenWith(socket);
     try {
-      if (given === undefined) throw new Error('a TLS connection that was not accepted here');
-      this.#events.onSecure(given, socket, this.#events.verify(socket));
+      if (accepted === undefined) throw new Error('a TLS connection that was not accepted here');
+      this.#events.onSecure(accepted.given, socket, this.#events.verify(socket, accepted.ownEndMs));
     } catch (error) {
       const refusal = error instanceof Refusal ? error : new Refusal('internal_error', String(error));
-      if (given !== undefined) this.#events.onRefused(given, socket.remoteAddress ?? '', refusal);
+      if (accepted !== undefined) this.#events.onRefused(accepted.given, socket.remoteAddress ?? '', refusal);
       socket.on('error', () => {});
       socket.destroy();
     }
   }
 
   /** By the connection that TLS was laid over, which Node has and does not document. */
-  #givenWith(socket: TLSSocket): T | undefined {
+  #givenWith(socket: TLSSocket): { readonly given: T; readonly ownEndMs: number } | undefined {
     const below: unknown = '_parent' in socket ? socket._parent : undefined;
     return below instanceof Socket ? this.#given.get(below) : undefined;
   }

@@ -13,7 +13,7 @@ const NONE_TRIED: readonly Endpoint[] = [];
 /**
  * Sends the request to an endpoint of its destination, over mutual TLS with the identity that
  * discovery declares for it; in plaintext where it declares that the endpoint is outside of the mesh. An endpoint that cannot be reached is passed over for another.
- * Refuses: no_endpoint, upstream_unavailable, upstream_identity_mismatch, loop_detected.
+ * Refuses: no_endpoint, upstream_unavailable, upstream_identity_mismatch, upstream_certificate_refused, loop_detected.
  */
 export async function originate(
   exchange: Sendable,

@@ -17,15 +17,15 @@ t.test('a caller without a good certificate is cut off before HTTP, and the log 
   const foreign = new TestAuthority('foreign.example');
   const cases = [
     { leaf: undefined, code: 'no_client_certificate' },
-    { leaf: foreign.leaf('spiffe://cluster.local/ns/test/sa/client'), code: 'untrusted_certificate' },
+    { leaf: foreign.leaf('spiffe://cluster.local/ns/test/sa/client'), code: 'untrusted_issuer' },
     { leaf: authority.leaf('spiffe://other.domain/ns/test/sa/client'), code: 'foreign_trust_domain' },
     {
       leaf: authority.leaf('spiffe://cluster.local/ns/test/sa/client', Date.now() - 2 * hour, hour),
-      code: 'untrusted_certificate',
+      code: 'certificate_expired',
     },
     {
       leaf: authority.leaf('spiffe://cluster.local/ns/test/sa/client', Date.now() + hour),
-      code: 'untrusted_certificate',
+      code: 'certificate_not_yet_valid',
     },
     { leaf: authority.leaf('https://cluster.local/ns/test/sa/client'), code: 'invalid_spiffe_id' },
     { leaf: authority.leaf('spiffe://cluster.local/workload'), code: 'invalid_spiffe_id' },

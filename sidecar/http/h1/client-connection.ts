@@ -44,6 +44,10 @@ export class ClientConnection implements BodySink {
   idleUntil = 0;
   /** Monotonic: its last exchange ended. */
   idleSince = 0;
+  /** Milliseconds since the epoch: from then on it is retired. */
+  retireAtMs = Number.POSITIVE_INFINITY;
+  /** It takes no further exchange. */
+  isRetired = false;
 
   /** `reads`: where what is read comes from. */
   constructor(socket: Socket, events: ClientEvents, reads: ReadTaker) {
@@ -59,10 +63,12 @@ export class ClientConnection implements BodySink {
     });
   }
 
-  /** False once the other side has begun to close, or while it has not taken all of a request: it must get no other one. */
+  /** False once it is retired or the other side has begun to close, or while it has not taken all of a request: it must get no other one. */
   get isUsable(): boolean {
     const socket = this.#socket;
-    return !socket.destroyed && socket.writable && socket.writableLength === 0 && !socket.readableEnded;
+    return (
+      !this.isRetired && !socket.destroyed && socket.writable && socket.writableLength === 0 && !socket.readableEnded
+    );
   }
 
   /** Begins an exchange; the response comes through it. */

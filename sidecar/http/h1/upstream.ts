@@ -85,7 +85,7 @@ export class Http1Upstream implements Upstream {
       this.#address,
       this.#port,
       this.#peer,
-      (failure, socket) => {
+      (failure, socket, certificate) => {
         this.#dialling--;
         if (socket === null) {
           // those that wait meant this connection: one fails for each that could not be made
@@ -98,6 +98,7 @@ export class Http1Upstream implements Upstream {
           onClosed: (closed) => this.#closed(closed),
         };
         const connection = new ClientConnection(socket, events, reads);
+        connection.retireAtMs = certificate?.life.drainAtMs ?? Number.POSITIVE_INFINITY;
         this.#open.add(connection);
         this.#freed(connection, false, undefined);
       },
@@ -160,7 +161,13 @@ export class Http1Upstream implements Upstream {
     this.#learnedUntil = now + LEARNED_FOR_MS;
   }
 
+  /** Those whose certificates are about to end take no further request. */
+  #retire(nowMs: number): void {
+    for (const connection of this.#open) if (nowMs >= connection.retireAtMs) connection.isRetired = true;
+  }
+
   #sweep(now: number): void {
+    this.#retire(Date.now());
     for (const connection of this.#idle.filter(({ idleUntil, isUsable }) => now >= idleUntil || !isUsable)) {
       this.#idle.splice(this.#idle.indexOf(connection), 1);
       connection.destroy();

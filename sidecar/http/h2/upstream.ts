@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { type ConnectionLife, ENDLESS } from '../../identity/connection-life.ts';
 import { dial, type IsOwnListener, type PeerTls } from '../dial.ts';
 import type { OutgoingRequest, Upstream, UpstreamExchange } from '../message.ts';
 import { UpstreamFailure } from '../message.ts';
@@ -13,8 +14,6 @@ export const MAX_HTTP2_CONNECTIONS = 16;
 const MAX_CONNECTIONS_FOR_BULK = 2;
 /** Requests that wait for a connection to one endpoint; beyond it they fail. */
 export const MAX_WAITING_STREAMS = 20_000;
-/** A connection is replaced this long before a certificate of either end is over. */
-export const REPLACE_BEFORE_EXPIRY_MS = 60_000;
 /** A connection without a request is given up after this. */
 export const IDLE_CONNECTION_TIMEOUT_MS = 60_000;
 /** From the connection to the other side's first SETTINGS. */
@@ -102,12 +101,12 @@ export class Http2Upstream implements Upstream {
       address,
       port,
       peer,
-      (failure, socket) => {
+      (failure, socket, certificate) => {
         if (socket === null) {
           this.#dialling--;
           this.#failWaiting(failure ?? new UpstreamFailure('unreachable', 'no connection', true));
         } else if (socket instanceof TLSSocket && socket.alpnProtocol !== 'h2') this.#fallBack(socket);
-        else this.#adopt(socket, reads);
+        else this.#adopt(socket, reads, certificate?.life ?? ENDLESS);
       },
       isOwnListener,
       protocols,
@@ -115,7 +114,7 @@ export class Http2Upstream implements Upstream {
     );
   }
 
-  #adopt(socket: Socket, reads: ReadTaker): void {
+  #adopt(socket: Socket, reads: ReadTaker, { drainAtMs }: ConnectionLife): void {
     let isReady = false;
     const where = `${this.#options.address}:${this.#options.port}`;
     const notReady = `${where}: no SETTINGS within firstSettingsTimeoutMs ${FIRST_SETTINGS_TIMEOUT_MS}`;
@@ -143,7 +142,7 @@ export class Http2Upstream implements Upstream {
       },
       reads,
     );
-    connection.retireAtMs = retireAtMs(socket, Date.now());
+    connection.retireAtMs = drainAtMs;
     this.#connections.push(connection);
     const timer = setTimeout(() => connection.destroy(notReady), FIRST_SETTINGS_TIMEOUT_MS);
   }
@@ -206,15 +205,4 @@ export class Http2Upstream implements Upstream {
       connection.retire();
     }
   }
-}
-
-/** When a connection is to be replaced, milliseconds since the epoch: before the first certificate of the two ends. */
-function retireAtMs(socket: Socket, nowMs: number): number {
-  if (!(socket instanceof TLSSocket)) return Number.POSITIVE_INFINITY;
-  const ends = [socket.getX509Certificate(), socket.getPeerX509Certificate()].map(
-    (certificate) => certificate?.validToDate.getTime() ?? Number.POSITIVE_INFINITY,
-  );
-  const end = Math.min(...ends);
-  // with a certificate that is nearly over a new connection is no better: it is used to the end
-  return end - REPLACE_BEFORE_EXPIRY_MS > nowMs ? end - REPLACE_BEFORE_EXPIRY_MS : end;
 }

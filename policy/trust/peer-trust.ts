@@ -1,0 +1,65 @@
+import { type SpiffeId, spiffeId } from '../identity/spiffe-id.ts';
+import type { RevocationListSpec } from '../resource/kinds/revocation-list.ts';
+import type { TrustBundleSpec } from '../resource/kinds/trust-bundle.ts';
+import { certificatesFromPem } from '../x509/pem.ts';
+import { type Root, readRoot } from '../x509/root.ts';
+
+/** Whom a sidecar believes now. Replaced as a whole when anything of it changes. */
+export interface PeerTrust {
+  /** The roots that vouch for identities of a trust domain, for those of its aliases too; undefined: it is not known. */
+  rootsOf(trustDomain: string): readonly Root[] | undefined;
+  /** Why an identity, or the certificate of this serial (lower-case hex), is not to be believed; undefined: it is. */
+  revocationOf(uri: string, serial: string): string | undefined;
+  /** The identity under the own trust domain's present name, where it is of an alias; else as it is. */
+  canonical(id: SpiffeId): SpiffeId;
+  /** All roots; PEM. For the names of acceptable authorities that a listener tells its callers. */
+  readonly rootsPem: string;
+}
+
+/** The roots of one trust domain; PEM, one after the other. */
+export interface TrustedDomain {
+  readonly trustDomain: string;
+  readonly rootsPem: string;
+}
+
+export const NOBODY_REVOKED: RevocationListSpec = { identities: [], serials: [] };
+
+/** `domains`: the own one first. `aliases`: further names of the own. Throws where a root cannot be read. */
+export function compileTrust(
+  domains: readonly TrustedDomain[],
+  aliases: readonly string[],
+  revocations: RevocationListSpec,
+): PeerTrust {
+  const [own] = domains;
+  const rootsByDomain = new Map(domains.map(({ trustDomain, rootsPem }) => [trustDomain, rootsIn(rootsPem)]));
+  const ownNames = new Set(own === undefined ? [] : [own.trustDomain, ...aliases]);
+  const ownRoots = own === undefined ? undefined : rootsByDomain.get(own.trustDomain);
+  const identities = new Map(revocations.identities.map(({ id, at }) => [id, at]));
+  const serials = new Map(revocations.serials.map(({ serial, at }) => [serial, at]));
+  return {
+    rootsOf: (trustDomain) => (ownNames.has(trustDomain) ? ownRoots : rootsByDomain.get(trustDomain)),
+    revocationOf(uri, serial) {
+      const identityAt = identities.get(uri);
+      if (identityAt !== undefined) return `${uri} was revoked at ${identityAt}`;
+      const serialAt = serials.get(serial);
+      return serialAt === undefined ? undefined : `the certificate ${serial} was revoked at ${serialAt}`;
+    },
+    canonical: (id) =>
+      own === undefined || id.trustDomain === own.trustDomain || !ownNames.has(id.trustDomain)
+        ? id
+        : spiffeId(own.trustDomain, id.namespace, id.serviceAccount),
+    rootsPem: domains.map(({ rootsPem }) => rootsPem.trimEnd()).join('\n'),
+  };
+}
+
+/** The domains of a TrustBundle. */
+export function trustedDomainsOf({ domains }: TrustBundleSpec): readonly TrustedDomain[] {
+  return domains.map(({ trustDomain, roots }) => ({
+    trustDomain,
+    rootsPem: roots.map((root) => root.trimEnd()).join('\n'),
+  }));
+}
+
+function rootsIn(pem: string): readonly Root[] {
+  return certificatesFromPem(pem).map(readRoot);
+}

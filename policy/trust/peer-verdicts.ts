@@ -1,0 +1,73 @@
+import type { SpiffeId } from '../identity/spiffe-id.ts';
+import { type PeerUse, type PeerVerdict, verifyPeer } from '../x509/verify-peer.ts';
+import type { PeerTrust } from './peer-trust.ts';
+
+/** Peers whose chain is remembered; of one that was forgotten the next handshake costs a verification more. */
+export const MAX_KNOWN_PEERS = 8_192;
+
+/** A peer that proved who it is, and with what: enough to ask again whether that is still good. */
+export interface ProvenPeer {
+  readonly id: SpiffeId;
+  /** SHA-256 of the leaf's DER; lower-case hex. */
+  readonly sha256: string;
+  /** Of the leaf; lower-case hex. */
+  readonly serial: string;
+  /** The first end among the certificates of its path; ms since the epoch. */
+  readonly notAfterMs: number;
+  readonly use: PeerUse;
+  /** Leaf first; DER. */
+  readonly chain: readonly Buffer[];
+}
+
+export type Judgement =
+  | { readonly kind: 'accepted'; readonly peer: ProvenPeer }
+  | Extract<PeerVerdict, { readonly kind: 'refused' }>;
+
+interface Known {
+  readonly peer: ProvenPeer;
+  /** Under which the verdict was reached. */
+  readonly trust: PeerTrust;
+}
+
+/**
+ * Judges the certificates of peers, each once: what was accepted stays so until a certificate of its path ends or trust is another.
+ * Refusals are not kept. A handshake that is resumed brings the leaf alone, or nothing: its chain is remembered here.
+ */
+export class PeerVerdicts {
+  readonly #trust: () => PeerTrust;
+  /** By use and leaf; the one that was asked for last stands last. */
+  readonly #known = new Map<string, Known>();
+
+  constructor(trust: () => PeerTrust) {
+    this.#trust = trust;
+  }
+
+  /** `sha256`: of the leaf. `chain`: leaf first, as the handshake had it. */
+  judge(sha256: string, chain: readonly Buffer[], use: PeerUse, nowMs: number): Judgement {
+    const trust = this.#trust();
+    const key = `${use} ${sha256}`;
+    const known = this.#known.get(key);
+    if (known !== undefined && known.trust === trust && nowMs <= known.peer.notAfterMs) {
+      return { kind: 'accepted', peer: known.peer };
+    }
+    const whole = chain.length < (known?.peer.chain.length ?? 0) ? (known?.peer.chain ?? chain) : chain;
+    const verdict = verifyPeer(whole, trust, nowMs, use);
+    this.#known.delete(key);
+    if (verdict.kind === 'refused') return verdict;
+    const { id, serial, notAfterMs } = verdict;
+    const peer = { id, sha256, serial, notAfterMs, use, chain: whole };
+    if (this.#known.size >= MAX_KNOWN_PEERS) this.#forgetOldest();
+    this.#known.set(key, { peer, trust });
+    return { kind: 'accepted', peer };
+  }
+
+  /** Asks again of a peer that was accepted before. */
+  judgeAgain({ sha256, chain, use }: ProvenPeer, nowMs: number): Judgement {
+    return this.judge(sha256, chain, use, nowMs);
+  }
+
+  #forgetOldest(): void {
+    const [oldest] = this.#known.keys();
+    if (oldest !== undefined) this.#known.delete(oldest);
+  }
+}
