@@ -36,8 +36,9 @@ export async function fetchBundle(
       url = answer.location;
     }
   } catch (error) {
-    if (deadline.aborted) throw new Error(`${url}: no whole answer within ${FETCH_TIMEOUT_MS} ms`);
-    throw new Error(`${url}: ${error instanceof Error ? error.message : String(error)}`);
+    const reason = error instanceof Error ? error.message : String(error);
+    const isSlow = deadline.aborted;
+    throw new Error(`${url}: ${isSlow ? `no whole answer within ${FETCH_TIMEOUT_MS} ms` : reason}`, { cause: error });
   }
   throw new Error(`${endpoint.url}: more than ${MAX_REDIRECTS} redirections`);
 }
