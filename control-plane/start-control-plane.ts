@@ -1,6 +1,4 @@
-import { type Authority, CLOCK_SKEW_MS, createAuthority, LEAF_LIFETIME_MS } from './authority/authority.ts';
-import { openAuthorityDirectory } from './authority/authority-directory.ts';
-import type { AuthorityMaterial } from './authority/authority-material.ts';
+import type { Authority } from './authority/authority.ts';
 import type { ControlPlaneConfiguration } from './configuration.ts';
 import { createPolicyDistribution } from './discovery/policy-distribution.ts';
 import { createSidecarRegistry } from './discovery/sidecar-registry.ts';
@@ -12,6 +10,7 @@ import type { Kubernetes } from './kubernetes/open-kubernetes.ts';
 import type { ClusterView } from './kubernetes/resources/cluster-view.ts';
 import { createObservationLog } from './observation/observation-log.ts';
 import type { Closer } from './start/closer.ts';
+import { leafTimes, startAuthority } from './start/start-authority.ts';
 import { startFederation } from './start/start-federation.ts';
 import { startProbes } from './start/start-probes.ts';
 import { startServer } from './start/start-server.ts';
@@ -29,6 +28,8 @@ export interface ControlPlaneOptions {
   readonly printProblems: (lines: readonly string[]) => void;
   /** Of shorter lives than may be configured: for tests. */
   readonly leafLifetimeMs?: number;
+  /** Default Date.now. */
+  readonly now?: () => number;
   /** Default HEARTBEAT_INTERVAL_MS. */
   readonly heartbeatIntervalMs?: number;
   /** Default REFRESH_LIMITS. */
@@ -86,15 +87,16 @@ async function start(
 ): Promise<Omit<RunningControlPlane, 'close'>> {
   const { mesh, statusPort } = configuration;
   const { log, printProblems } = options;
-  const now = Date.now;
+  const { now = Date.now, signal = NEVER } = options;
   const probes = await startProbes(configuration, closers);
   const kubernetes = await startKubernetes(configuration, options, closers);
-  const material = await openMaterial(configuration, kubernetes, now());
-  const authority = createAuthority(material, { ...leafTimes(configuration, options), now });
+  const identities = await startAuthority(configuration, kubernetes, { ...options, now, signal }, closers);
+  const { authority } = identities;
   const federation = await startFederation(configuration, { log, limits: options.federationLimits }, closers);
   const tokens = await startTokenStore(configuration.tokenDirectory, log, closers);
   const metrics = createMetrics();
   const distribution = createPolicyDistribution(mesh);
+  closers.push(federation.onChange(identities.publish(distribution, () => federation.current)));
   const registry = createSidecarRegistry();
   const observations = createObservationLog();
   const shared = { mesh, metrics, distribution, log, printProblems };
@@ -107,6 +109,7 @@ async function start(
     observations,
     metrics,
     source,
+    workloads: policies.workloads,
     watches: () => policies.watches(),
     furtherMetrics: () => [
       ...(webhooks === undefined ? [] : webhookMetricLines(webhooks.metrics)),
@@ -124,13 +127,10 @@ async function start(
   const { workloads } = policies;
   const services = { ...shared, authority, tokens, reviewToken, workloads, registry, observations, source, now };
   const server = await startServer(configuration, options, services, closers);
-  if (configuration.authority.kind === 'kubernetesSecret') {
-    kubernetes?.keepAuthority(configuration.authority.name, (changed) => {
-      authority.replace(changed);
-      server.renew();
-      log('authority_changed', { issuerExpiresAt: new Date(authority.issuerNotAfterMs).toISOString() });
-    });
-  }
+  identities.keep(
+    () => server.renew(),
+    () => {},
+  );
   if (policies.kubernetes !== undefined) kubernetes?.lead(policies.kubernetes, registry, server.identity);
   if (configuration.webhook !== undefined && kubernetes !== undefined && policies.kubernetes !== undefined) {
     probes.waitsFor('the certificate of the webhooks is not there yet');
@@ -159,13 +159,6 @@ async function start(
   };
 }
 
-function leafTimes({ authority }: ControlPlaneConfiguration, options: ControlPlaneOptions) {
-  return {
-    leafLifetimeMs: options.leafLifetimeMs ?? authority.leafLifetimeMs ?? LEAF_LIFETIME_MS,
-    clockSkewMs: authority.clockSkewMs ?? CLOCK_SKEW_MS,
-  };
-}
-
 /** Undefined: nothing of the configuration is in Kubernetes, and nothing of it is loaded. */
 async function startKubernetes(
   configuration: ControlPlaneConfiguration,
@@ -173,25 +166,15 @@ async function startKubernetes(
   closers: Closer[],
 ): Promise<Kubernetes | undefined> {
   const { mesh, source, authority } = configuration;
-  const { log, signal = NEVER, apiConnection } = options;
+  const { log, signal = NEVER, apiConnection, now = Date.now } = options;
   if (source.kind !== 'kubernetes' && authority.kind !== 'kubernetesSecret') return undefined;
   const { openKubernetes } = await import('./kubernetes/open-kubernetes.ts');
   const kubernetes = await openKubernetes(
-    { mesh, log, signal, leafLifetimeMs: leafTimes(configuration, options).leafLifetimeMs },
+    { mesh, log, signal, leafLifetimeMs: leafTimes(configuration, options).leafLifetimeMs, now },
     apiConnection,
   );
   closers.push(() => kubernetes.close());
   return kubernetes;
-}
-
-function openMaterial(
-  { authority, mesh }: ControlPlaneConfiguration,
-  kubernetes: Kubernetes | undefined,
-  nowMs: number,
-): Promise<AuthorityMaterial> {
-  if (authority.kind === 'directory') return openAuthorityDirectory(authority.directory, mesh, nowMs);
-  if (kubernetes === undefined) throw new Error('authority.kubernetesSecret needs a Kubernetes API server');
-  return kubernetes.openAuthority(authority.name);
 }
 
 /** Serves the webhooks; resolves once their certificate is there, which the leader makes. */

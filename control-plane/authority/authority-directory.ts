@@ -9,12 +9,13 @@ const MAX_AUTHORITY_FILE_BYTES = 256 * 1024;
 /** A key before its certificate. */
 const WRITING_ORDER: readonly AuthorityFile[] = ['rootKey', 'root', 'issuingKey', 'chain', 'issuing'];
 
-/** The authority kept in a directory, as `openAuthority` says. Throws also when a key can be read by others than its owner. */
+/** The authority kept in a directory, as `openAuthority` says, and nothing beside it. Throws also when a key can be read by others. */
 export async function openAuthorityDirectory(directory: string, mesh: Mesh, nowMs: number): Promise<AuthorityMaterial> {
   return { ...(await openAuthority(authorityDirectory(directory), mesh, nowMs)), former: [] };
 }
 
-function authorityDirectory(directory: string): AuthorityStore {
+/** The files of an authority in a directory. */
+export function authorityDirectory(directory: string): AuthorityStore {
   const read = async (file: AuthorityFile) =>
     (await readBoundedFile(join(directory, AUTHORITY_FILE[file]), MAX_AUTHORITY_FILE_BYTES))?.text;
   return {

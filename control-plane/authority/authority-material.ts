@@ -29,6 +29,8 @@ export interface FormerAuthority extends ChainedCertificate {
 export interface AuthorityMaterial extends IssuingMaterial {
   /** Oldest first. */
   readonly former: readonly FormerAuthority[];
+  /** Roots that are trusted before anything is signed under them; DER. */
+  readonly next?: readonly Buffer[];
 }
 
 /** The text of Istio's plug-in authority files. */

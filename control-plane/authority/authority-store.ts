@@ -41,11 +41,19 @@ export interface AuthorityStore {
 
 /**
  * The authority kept in a store: made at the first start, one plugged in used as it is, one of our own making renewed when
- * its end is near. Throws when files are missing or do not fit together.
+ * its end is near. Throws when files are missing or do not fit together, and where all are but may not be made anew.
  */
-export async function openAuthority(store: AuthorityStore, mesh: Mesh, nowMs: number): Promise<IssuingMaterial> {
+export async function openAuthority(
+  store: AuthorityStore,
+  mesh: Mesh,
+  nowMs: number,
+  mayMakeRoot = true,
+): Promise<IssuingMaterial> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const found = await store.read();
+    if (!mayMakeRoot && found.root === undefined) {
+      throw new Error(`${store.place(AUTHORITY_FILE.root)}: it was there, and is missing`);
+    }
     const missing = missingFiles(found, store, mesh, nowMs);
     if (missing === undefined) return materialOf(found, store, nowMs);
     if ((await store.write(missing)) === 'written') return materialOf(await store.read(), store, nowMs);
@@ -87,7 +95,8 @@ function materialOf(
   }
 }
 
-function makeRoot(mesh: Mesh, nowMs: number): Partial<StoredAuthority> {
+/** A new root and an issuer under it. */
+export function makeRoot(mesh: Mesh, nowMs: number) {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const request = authorityRequest('Lateral root', mesh, 1, publicKey, nowMs, ROOT_LIFETIME_MS);
   const certificate = issueRoot(request, privateKey);
@@ -99,7 +108,7 @@ function makeRoot(mesh: Mesh, nowMs: number): Partial<StoredAuthority> {
   };
 }
 
-function makeIssuer(mesh: Mesh, root: Issuer, nowMs: number): Partial<StoredAuthority> {
+function makeIssuer(mesh: Mesh, root: Issuer, nowMs: number) {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const request = authorityRequest('Lateral issuing authority', mesh, 0, publicKey, nowMs, ISSUER_LIFETIME_MS);
   const certificate = issueAuthority(request, root);

@@ -4,6 +4,7 @@ import { CLOCK_SKEW_ALLOWANCE_MS, issueLeaf, SERIAL_BYTES } from '#policy/x509/c
 import { certificatesToPem } from '#policy/x509/pem.ts';
 import type { AuthorityMaterial, IssuingMaterial } from './authority-material.ts';
 import { formerSigner } from './former-authority.ts';
+import { Revocations } from './revocations.ts';
 
 /** How long a workload's certificate is valid. */
 export const LEAF_LIFETIME_MS = 24 * 3_600_000;
@@ -22,10 +23,12 @@ export interface IssuedCertificate {
 
 /** Signs certificates of the mesh. Who may have which is decided before (`proveCaller`). */
 export interface Authority {
-  /** The roots to trust, those of former authorities among them while leaves of theirs are about; DER. */
+  /** The roots to trust: own, next, and those of former authorities while leaves of theirs are about; DER. */
   readonly trustBundle: readonly Buffer[];
   readonly trustBundlePem: string;
   readonly issuerNotAfterMs: number;
+  /** Whose certificates are good for nothing: to be asked before a caller is believed. */
+  readonly revocations: Revocations;
   issue(identity: SpiffeId, subjectPublicKeyInfo: Buffer): IssuedCertificate;
   /** Signs with other keys and certificates from now on. */
   replace(material: AuthorityMaterial): void;
@@ -36,6 +39,8 @@ export interface AuthorityOptions {
   /** Default CLOCK_SKEW_MS. */
   readonly clockSkewMs?: number;
   readonly now: () => number;
+  /** Hears of the end of each leaf that is signed. */
+  readonly onIssued?: (expiresAtMs: number) => void;
 }
 
 /** An authority that signs with the material at hand; leaves end at the latest when their issuer does. */
@@ -45,10 +50,11 @@ export function createAuthority(first: AuthorityMaterial, options: AuthorityOpti
   const trusted = (): readonly Buffer[] => {
     const nowMs = options.now();
     const former = material.former.filter(({ trustedUntilMs }) => nowMs < trustedUntilMs);
-    const roots = [material, ...former].flatMap((one) => one.roots);
+    const roots = [...material.roots, ...(material.next ?? []), ...former.flatMap((one) => one.roots)];
     return roots.filter((root, index) => roots.findIndex((other) => other.equals(root)) === index);
   };
   return {
+    revocations: new Revocations(options.now),
     get trustBundle() {
       return trusted();
     },
@@ -74,6 +80,7 @@ export function createAuthority(first: AuthorityMaterial, options: AuthorityOpti
         issuer,
       );
       const expiresAtMs = new X509Certificate(leaf).validToDate.getTime();
+      options.onIssued?.(expiresAtMs);
       return { chain: [leaf, ...intermediates], expiresAtMs };
     },
     replace(next) {

@@ -20,23 +20,29 @@ export function formerAuthoritiesToText(former: readonly FormerAuthority[], nowM
 }
 
 /**
- * Those that are still good for something, none for longer than a change just now would give it. Throws where the text is not
- * of our making.
+ * Those that are still good for something, none for longer than a change just now would give it, or than leaves are known to last. Throws
+ * where the text is not of our making.
  */
 export function formerAuthoritiesFromText(
   text: string,
   nowMs: number,
   leafLifetimeMs: number,
+  leavesEndMs?: number,
 ): readonly FormerAuthority[] {
   const list: unknown = JSON.parse(text);
   if (!Array.isArray(list)) throw new Error('not a list of former authorities');
   if (list.length > MAX_FORMER_AUTHORITIES) throw new Error(`more than ${MAX_FORMER_AUTHORITIES} former authorities`);
   return list
-    .map((entry) => formerAuthorityFrom(entry, nowMs, leafLifetimeMs))
+    .map((entry) => formerAuthorityFrom(entry, nowMs, leafLifetimeMs, leavesEndMs))
     .filter(({ trustedUntilMs }) => nowMs < trustedUntilMs);
 }
 
-function formerAuthorityFrom(entry: unknown, nowMs: number, leafLifetimeMs: number): FormerAuthority {
+function formerAuthorityFrom(
+  entry: unknown,
+  nowMs: number,
+  leafLifetimeMs: number,
+  leavesEndMs: number | undefined,
+): FormerAuthority {
   const fields = isRecord(entry) ? entry : {};
   const field = (name: string): string => {
     const value = fields[name];
@@ -56,6 +62,8 @@ function formerAuthorityFrom(entry: unknown, nowMs: number, leafLifetimeMs: numb
   }
   const longestMs = nowMs + leafLifetimeMs + CLOCK_DIFFERENCE_MS;
   const signsUntilMs = Math.min(time('signsUntil'), longestMs);
+  // Leaves of a time when they lived longer are about still.
+  const longestTrustMs = Math.max(longestMs + leafLifetimeMs, leavesEndMs ?? 0) + CLOCK_DIFFERENCE_MS;
   const former: FormerAuthority = {
     issuer: {
       certificate: issuing.raw,
@@ -65,7 +73,7 @@ function formerAuthorityFrom(entry: unknown, nowMs: number, leafLifetimeMs: numb
     intermediates: certificatesFromPem(field('intermediates')),
     roots: certificatesFromPem(field('roots')),
     signsUntilMs,
-    trustedUntilMs: Math.min(time('trustedUntil'), longestMs + leafLifetimeMs + CLOCK_DIFFERENCE_MS),
+    trustedUntilMs: Math.min(time('trustedUntil'), longestTrustMs),
   };
   // One that has ended meanwhile was good when it signed last.
   if (!isIssuedUnder(former, former.roots, Math.min(nowMs, signsUntilMs, former.issuer.notAfterMs))) {

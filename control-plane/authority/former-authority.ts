@@ -56,7 +56,7 @@ export function formerAfter(
     signsUntilMs,
     trustedUntilMs: signsUntilMs + leafLifetimeMs + CLOCK_DIFFERENCE_MS,
   };
-  return bounded([...kept, entry], nowMs);
+  return keptWithin([...kept, entry], nowMs);
 }
 
 export function isSameIssuing(one: ChainedCertificate, other: ChainedCertificate): boolean {
@@ -71,8 +71,8 @@ function isSigning({ issuer, privateKey, signsUntilMs }: FormerAuthority, nowMs:
   return privateKey !== undefined && nowMs < signsUntilMs && nowMs < issuer.notAfterMs;
 }
 
-/** The oldest that signs no more goes. Where all still sign, the last has signed nothing yet: the one before it stands in. */
-function bounded(former: readonly FormerAuthority[], nowMs: number): readonly FormerAuthority[] {
+/** No more than MAX_FORMER_AUTHORITIES. The oldest that signs no more goes. Where all still sign, the last has signed nothing yet: the one before it stands in. */
+export function keptWithin(former: readonly FormerAuthority[], nowMs: number): readonly FormerAuthority[] {
   if (former.length <= MAX_FORMER_AUTHORITIES) return former;
   const oldest = former.findIndex((one) => !isSigning(one, nowMs));
   if (oldest !== -1 && oldest < former.length - 1) return former.toSpliced(oldest, 1);

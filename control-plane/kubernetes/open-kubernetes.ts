@@ -2,15 +2,15 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { LEAF_LIFETIME_MS } from '../authority/authority.ts';
-import type { AuthorityMaterial } from '../authority/authority-material.ts';
+import { AuthorityKeeper } from '../authority/authority-keeper.ts';
 import type { SidecarRegistry } from '../discovery/sidecar-registry.ts';
 import type { EventLog } from '../event-log.ts';
 import type { ServerIdentity } from '../grpc/tls-listener.ts';
 import { askReplicas } from '../replicas/ask-replicas.ts';
 import { type ApiConnection, openApiConnection } from './client/api-connection.ts';
 import { KubernetesClient } from './client/kubernetes-client.ts';
-import { AuthorityKeeper } from './identity/authority-keeper.ts';
 import { KubernetesSecret } from './identity/secret.ts';
+import { secretBackend } from './identity/secret-backend.ts';
 import { createTokenReview, type ReviewToken } from './identity/token-review.ts';
 import { KubernetesSource, type KubernetesSourceOptions } from './kubernetes-source.ts';
 import { Leadership } from './lease.ts';
@@ -24,6 +24,8 @@ export interface KubernetesOptions {
   readonly mesh: Mesh;
   /** Default LEAF_LIFETIME_MS. */
   readonly leafLifetimeMs?: number;
+  /** Default Date.now. */
+  readonly now?: () => number;
   readonly log: EventLog;
   /** Ends whatever waits for the API server. */
   readonly signal: AbortSignal;
@@ -50,23 +52,14 @@ export class Kubernetes {
     return this.#leadership?.isLeader === true;
   }
 
-  /** The authority in a Secret; waits for the API server, however long. */
-  openAuthority(name: string): Promise<AuthorityMaterial> {
-    return this.#authority(name).open();
-  }
-
-  /** Calls back with the authority each time that it is another than before, the first time than what `openAuthority` gave. */
-  keepAuthority(name: string, onChange: (material: AuthorityMaterial) => void): void {
-    this.#authority(name).keep(onChange);
-  }
-
-  #authority(name: string): AuthorityKeeper {
+  /** Keeps the authority in a Secret. */
+  authority(name: string): AuthorityKeeper {
     const known = this.#authorities.get(name);
     if (known !== undefined) return known;
-    const { mesh, log, signal, leafLifetimeMs = LEAF_LIFETIME_MS } = this.#options;
-    const secret = (one: string) => this.secret(one);
+    const { mesh, log, signal, leafLifetimeMs = LEAF_LIFETIME_MS, now = Date.now } = this.#options;
+    const backend = secretBackend(name, (one) => this.secret(one));
     const isLeader = () => this.isLeader;
-    const keeper = new AuthorityKeeper({ name, secret, mesh, leafLifetimeMs, isLeader, log, signal });
+    const keeper = new AuthorityKeeper({ backend, mesh, leafLifetimeMs, isLeader, log, signal, now });
     this.#authorities.set(name, keeper);
     this.#closers.push(() => keeper.close());
     return keeper;

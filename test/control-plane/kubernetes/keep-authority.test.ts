@@ -1,9 +1,11 @@
 import { createServer, type ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';
 import type { AuthorityMaterial } from '#control-plane/authority/authority-material.ts';
+import { EMPTY_STATE } from '#control-plane/authority/authority-state.ts';
 import { formerSigner } from '#control-plane/authority/former-authority.ts';
+import { StateKeeper } from '#control-plane/authority/state-keeper.ts';
 import { KubernetesClient } from '#control-plane/kubernetes/client/kubernetes-client.ts';
-import { FormerAuthorities } from '#control-plane/kubernetes/identity/former-authorities.ts';
+import { secretState } from '#control-plane/kubernetes/identity/secret-backend.ts';
 import { Kubernetes } from '#control-plane/kubernetes/open-kubernetes.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
@@ -106,23 +108,23 @@ t.test(
   async (t) => {
     const { secret, replica } = await replicas(t);
     const first = replica();
-    const before = await first.openAuthority('lateral-ca');
+    const before = (await first.authority('lateral-ca').open()).material;
     secret.set({}); // rotated: the next to open it makes another
     const second = replica();
-    const after = await second.openAuthority('lateral-ca');
+    const after = (await second.authority('lateral-ca').open()).material;
     t.notOk(after.roots[0]?.equals(before.roots[0] ?? Buffer.alloc(0)));
 
     const told: AuthorityMaterial[] = [];
-    first.keepAuthority('lateral-ca', (material) => told.push(material));
+    first.authority('lateral-ca').keep(({ material }) => told.push(material));
     await eventually('it is told', () => told.length === 1, 5_000);
     t.strictSame(told[0]?.roots, after.roots);
 
     const toldSecond: AuthorityMaterial[] = [];
-    second.keepAuthority('lateral-ca', (material) => toldSecond.push(material));
+    second.authority('lateral-ca').keep(({ material }) => toldSecond.push(material));
     await eventually('both watch', () => secret.watchers() === 2, 5_000);
     secret.set({ ...secret.data(), note: '' });
     secret.set({});
-    const third = await replica().openAuthority('lateral-ca');
+    const third = (await replica().authority('lateral-ca').open()).material;
     const isThird = (material: AuthorityMaterial | undefined) =>
       material?.roots[0]?.equals(third.roots[0] ?? Buffer.alloc(0)) === true;
     await eventually('the next change is told too', () => isThird(toldSecond.at(-1)) && isThird(told.at(-1)), 5_000);
@@ -139,20 +141,20 @@ t.test('what a root took the place of is kept by all replicas, those that start 
   const told: AuthorityMaterial[][] = [];
   const kept: AuthorityMaterial[] = [];
   for (const one of [replica(), replica()]) {
-    kept.push(await one.openAuthority('lateral-ca'));
+    kept.push((await one.authority('lateral-ca').open()).material);
     const heard: AuthorityMaterial[] = [];
     told.push(heard);
-    one.keepAuthority('lateral-ca', (material) => heard.push(material));
+    one.authority('lateral-ca').keep(({ material }) => heard.push(material));
   }
   await eventually('both watch', () => secret.watchers() === 2);
   const issuer = kept[0]?.issuer.certificate.toString('base64');
   secret.set({});
-  await replica().openAuthority('lateral-ca');
+  (await replica().authority('lateral-ca').open()).material;
   const agree = () =>
     told.every((heard) => formerOf(heard.at(-1) ?? ({ ...kept[0], former: [] } as AuthorityMaterial))[0] === issuer);
   await eventually('both keep it', agree);
   await eventually('it is stored', () => 'former-authorities.json' in secret.data(FORMER));
-  const late = await replica().openAuthority('lateral-ca');
+  const late = (await replica().authority('lateral-ca').open()).material;
   t.strictSame(formerOf(late), [issuer]);
   t.equal(late.former[0]?.signsUntilMs, told[0]?.at(-1)?.former[0]?.signsUntilMs, 'to the same time');
 
@@ -160,7 +162,7 @@ t.test('what a root took the place of is kept by all replicas, those that start 
     secret.recreate(FORMER);
     await eventually('it is stored', () => 'former-authorities.json' in secret.data(FORMER));
     t.ok(agree());
-    t.strictSame(formerOf(await replica().openAuthority('lateral-ca')), [issuer]);
+    t.strictSame(formerOf((await replica().authority('lateral-ca').open()).material), [issuer]);
   });
 
   t.test('an operator who empties the Secret ends it at once', async () => {
@@ -172,17 +174,17 @@ t.test('what a root took the place of is kept by all replicas, those that start 
 t.test('a change that is taken back: all replicas sign at once with what everybody knows', async (t) => {
   const { secret, replica } = await replicas(t);
   const [first, second] = [replica(), replica()];
-  const before = await first.openAuthority('lateral-ca');
-  await second.openAuthority('lateral-ca');
+  const before = (await first.authority('lateral-ca').open()).material;
+  (await second.authority('lateral-ca').open()).material;
   const told: AuthorityMaterial[][] = [[], []];
   [first, second].forEach((one, index) => {
-    one.keepAuthority('lateral-ca', (material) => told[index]?.push(material));
+    one.authority('lateral-ca').keep(({ material }) => told[index]?.push(material));
   });
   await eventually('both watch', () => secret.watchers() === 2);
   const files = secret.data();
   const issuer = before.issuer.certificate.toString('base64');
   secret.set({});
-  const other = await replica().openAuthority('lateral-ca');
+  const other = (await replica().authority('lateral-ca').open()).material;
   const agreeOn = (certificate: string) =>
     told.every(
       (heard) => heard.at(-1)?.former.some((one) => one.issuer.certificate.toString('base64') === certificate) === true,
@@ -190,7 +192,10 @@ t.test('a change that is taken back: all replicas sign at once with what everybo
   await eventually('the former one signs', () => agreeOn(issuer));
   secret.set(files);
   await eventually('the other is a former one', () => agreeOn(other.issuer.certificate.toString('base64')));
-  for (const material of [...told.map((heard) => heard.at(-1)), await replica().openAuthority('lateral-ca')]) {
+  for (const material of [
+    ...told.map((heard) => heard.at(-1)),
+    (await replica().authority('lateral-ca').open()).material,
+  ]) {
     if (material === undefined) throw new Error('nothing told');
     t.equal(material.issuer.certificate.toString('base64'), issuer);
     t.equal(formerSigner(material.former, Date.now()), undefined, 'and nobody signs before it');
@@ -201,9 +206,9 @@ t.test('where nothing can be stored, a replica keeps it for itself', async (t) =
   const { secret, replica } = await replicas(t);
   secret.remove(FORMER);
   const first = replica();
-  const before = await first.openAuthority('lateral-ca');
+  const before = (await first.authority('lateral-ca').open()).material;
   const told: AuthorityMaterial[] = [];
-  first.keepAuthority('lateral-ca', (material) => told.push(material));
+  first.authority('lateral-ca').keep(({ material }) => told.push(material));
   await eventually('it watches', () => secret.watchers() === 1);
   secret.set({});
   await eventually('it is told', () => told.length > 0);
@@ -217,28 +222,29 @@ t.test('where nothing can be stored, a replica keeps it for itself', async (t) =
 t.test('what has ended is taken out of the Secret, its key too, and nothing else', async (t) => {
   const { secret, replica } = await replicas(t);
   const kubernetes = replica();
-  const before = await kubernetes.openAuthority('lateral-ca');
+  const before = (await kubernetes.authority('lateral-ca').open()).material;
   secret.set({});
-  const after = await replica().openAuthority('lateral-ca');
+  const after = (await replica().authority('lateral-ca').open()).material;
   let nowMs = Date.now();
-  const former = new FormerAuthorities({
-    secret: kubernetes.secret(FORMER),
+  const states = new StateKeeper({
+    store: secretState(kubernetes.secret(FORMER)),
     leafLifetimeMs: 1_000,
+    isAway: () => false,
     log: () => {},
     now: () => nowMs,
   });
   secret.set({ note: '' }, FORMER);
-  const [kept] = await former.replaced(before, after);
-  await former.prune();
+  const [kept] = (await states.replaced(EMPTY_STATE, before, after)).former;
+  await states.prune();
   t.strictSame(Object.keys(secret.data(FORMER)).sort(), ['former-authorities.json', 'note']);
   const storedText = () => Buffer.from(String(secret.data(FORMER)['former-authorities.json']), 'base64').toString();
   t.match(storedText(), /PRIVATE KEY/);
   nowMs = kept?.signsUntilMs ?? 0;
-  await former.prune();
+  await states.prune();
   t.notMatch(storedText(), /PRIVATE KEY/);
-  t.equal((await former.read([])).length, 1, 'its root is kept');
+  t.equal((await states.read(undefined)).former.length, 1, 'its root is kept');
   nowMs = kept?.trustedUntilMs ?? 0;
-  t.strictSame(await former.read([]), []);
-  await former.prune();
+  t.strictSame((await states.read(undefined)).former, []);
+  await states.prune();
   t.strictSame(Object.keys(secret.data(FORMER)), ['note']);
 });
