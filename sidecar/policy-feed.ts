@@ -5,7 +5,7 @@ import type { Mesh, Workload } from '#policy/workload-policy.ts';
 import { type SidecarConfiguration, splitHostPort } from './configuration/sidecar-configuration.ts';
 import type { DecisionReporter } from './control/decision-reporter.ts';
 import type { OpenTap } from './control/relay-tap.ts';
-import type { PlaintextCallers } from './control/sidecar-vitals.ts';
+import type { ListPlaintextCallers } from './control/sidecar-vitals.ts';
 import type { CredentialSource } from './identity/credentials.ts';
 import { RenewalRecord } from './identity/renewal-record.ts';
 import { logEvent } from './operational-log.ts';
@@ -27,7 +27,7 @@ export interface FeedHooks {
   readonly onRefused: (reasons: readonly string[]) => void;
   readonly openTap: OpenTap;
   /** Who was let in without an identity; default: nobody is known. */
-  readonly plaintextCallers?: PlaintextCallers;
+  readonly plaintextCallers?: ListPlaintextCallers;
 }
 
 /** Opens the feed that the configuration names; standalone sidecars load nothing of gRPC. */

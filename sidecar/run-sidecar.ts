@@ -56,13 +56,13 @@ export async function runSidecar(
       printMetrics: () => printMetrics(),
     },
     onDrainRequested,
-    { ...observationRoutes(log, ring), ...plaintextRoutes(plaintextCallers, new Date()) },
+    { ...observationRoutes(log, ring), ...plaintextRoutes(plaintextCallers, new Date(performance.timeOrigin)) },
   );
   const noteRefused = (reasons: readonly string[]) => status.noteRefused(reasons);
   const openTap: OpenTap = (request, out) => log.open(request, out);
   // the exporter is loaded while the control plane signs
   const [feed, spans] = await Promise.all([
-    openPolicyFeed(configuration, baseDirectory, workload, mesh, { onRefused: noteRefused, openTap }),
+    openPolicyFeed(configuration, baseDirectory, workload, mesh, { onRefused: noteRefused, openTap, plaintextCallers }),
     otlp === undefined ? undefined : openSpanExporter(otlp, workload),
   ]);
   certificate = { source: feed.credentials, renewals: feed.renewals };

@@ -10,7 +10,7 @@ import type { ControlLog } from './control-log.ts';
 import { DecisionReporter } from './decision-reporter.ts';
 import { DiscoveryClient } from './discovery-client.ts';
 import { type OpenTap, relayTap } from './relay-tap.ts';
-import { type PlaintextCallers, sidecarVitals } from './sidecar-vitals.ts';
+import { type ListPlaintextCallers, sidecarVitals } from './sidecar-vitals.ts';
 import { openStateDirectory } from './state-directory.ts';
 
 /** Largest token file that is read. */
@@ -33,7 +33,7 @@ export interface ControlPlaneConnectionOptions {
   /** Opens a tap of the access log, if there is room; default: there is none. */
   readonly openTap?: OpenTap;
   /** Who was let in without an identity; default: nobody is known. */
-  readonly plaintextCallers?: PlaintextCallers;
+  readonly plaintextCallers?: ListPlaintextCallers;
   /** Milliseconds since the epoch; default Date.now. */
   readonly now?: () => number;
   /** Milliseconds of a clock that is never set; default performance.now. */
@@ -60,7 +60,7 @@ export interface ControlPlaneConnection {
  */
 export async function connectControlPlane(options: ControlPlaneConnectionOptions): Promise<ControlPlaneConnection> {
   const { address, trustBundlePem, workload, mesh, ports, stateDirectory, log } = options;
-  const { now = Date.now, monotonicNow = () => performance.now(), plaintextCallers = () => [] } = options;
+  const { now = Date.now, monotonicNow = () => performance.now(), plaintextCallers = async () => [] } = options;
   const clocks = { now, monotonicNow };
   const renewals = new RenewalRecord();
   const endpoint = { address, trustBundlePem, mesh };

@@ -47,7 +47,7 @@ export interface DiscoveryClientOptions {
   readonly onTapOrder: (client: Client, order: TapOrder) => void;
   /** Called with each snapshot that has come in force, also with the stored one. */
   readonly onInForce: (snapshot: Snapshot) => void;
-  readonly vitals: () => Vitals;
+  readonly vitals: () => Promise<Vitals>;
   /** Default HEARTBEAT_INTERVAL_MS. */
   readonly heartbeatIntervalMs?: number;
 }

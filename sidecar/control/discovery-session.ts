@@ -33,7 +33,7 @@ export interface DiscoverySessionOptions {
   /** The control plane has answered: it is there and takes this sidecar. */
   readonly onAlive: () => void;
   /** How the sidecar fares; said after Hello, and again where it is other than it was. */
-  readonly vitals: () => Vitals;
+  readonly vitals: () => Promise<Vitals>;
   readonly heartbeatIntervalMs: number;
   readonly monotonicNow: () => number;
 }
@@ -75,7 +75,7 @@ export class DiscoverySession {
     this.#stream.on('end', () => this.end('the control plane ended the stream'));
     this.#heartbeat = setInterval(() => this.#beat(), options.heartbeatIntervalMs);
     this.#write({ $case: 'hello', value: options.hello });
-    this.#sayVitals();
+    void this.#sayVitals();
   }
 
   /** Ends the stream as soon as the control plane has taken note, so that the place is free for the one that follows. */
@@ -123,14 +123,15 @@ export class DiscoverySession {
     if (silentMs > limitMs) this.end(`the control plane was silent for ${silentMs} ms, longer than ${limitMs}`);
     else if (!this.#stream.writableNeedDrain) {
       this.#write({ $case: 'heartbeat', value: { sequence: this.#sequence++ } });
-      this.#sayVitals();
+      void this.#sayVitals();
     }
   }
 
-  #sayVitals(): void {
-    const vitals = this.#options.vitals();
+  /** Never rejects: a sidecar that cannot say how it fares goes on all the same. */
+  async #sayVitals(): Promise<void> {
+    const vitals = await this.#options.vitals().catch(() => undefined);
     const said = JSON.stringify(vitals);
-    if (said === this.#saidVitals) return;
+    if (vitals === undefined || said === this.#saidVitals) return;
     this.#saidVitals = said;
     this.#write({ $case: 'vitals', value: vitals });
   }

@@ -7,11 +7,16 @@ import type { RenewalRecord } from '../identity/renewal-record.ts';
 /** Longest reason of a failure that is said. */
 const MAX_REASON_LENGTH = 500;
 
-/** Who was let in without an identity, those last seen first. */
-export type PlaintextCallers = () => readonly Readonly<PlaintextCaller>[];
+/** Who was let in without an identity, those last seen first; all threads are asked. */
+export type ListPlaintextCallers = () => Promise<readonly Readonly<PlaintextCaller>[]>;
 
 /** How the sidecar fares, as the control plane is told. */
-export function sidecarVitals(credentials: Credentials, renewals: RenewalRecord, callers: PlaintextCallers): Vitals {
+export async function sidecarVitals(
+  credentials: Credentials,
+  renewals: RenewalRecord,
+  listCallers: ListPlaintextCallers,
+): Promise<Vitals> {
+  const callers = await listCallers();
   const { serial, trustedRoots } = certificateReport(credentials, renewals);
   const { failure } = renewals;
   return {
@@ -23,8 +28,7 @@ export function sidecarVitals(credentials: Credentials, renewals: RenewalRecord,
     failureReason: failure?.reason.slice(0, MAX_REASON_LENGTH) ?? '',
     failedAtMs: Math.round(failure?.atMs ?? 0),
     trustedRoots: trustedRoots.slice(0, MAX_TRUSTED_ROOTS),
-    plaintextCallers: callers()
-      .slice(0, MAX_PLAINTEXT_CALLERS)
-      .map((caller) => ({ ...caller })),
+    plaintextCallers: callers.slice(0, MAX_PLAINTEXT_CALLERS).map((caller) => ({ ...caller })),
+    plaintextSinceMs: Math.round(performance.timeOrigin), // the process began to listen with it
   };
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { makePrivate } from '#files/make-private.ts';
 import { isSharedMode, readBoundedFile } from '#files/read-bounded-file.ts';
 import { writeFileAtomically } from '#files/write-file-atomically.ts';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
@@ -44,7 +45,18 @@ export interface StateDirectory {
   writeSnapshot(identity: SpiffeId, snapshot: Snapshot): Promise<void>;
 }
 
+/** Opens (and makes, 0700) the directory. Where it cannot be made private nothing is read of it and nothing written: both say why. */
 export function openStateDirectory(directory: string): StateDirectory {
+  const privacy = makePrivate(directory);
+  const readJson: typeof readPrivateJson = async (...args) => {
+    const complaint = await privacy;
+    return complaint === undefined ? readPrivateJson(...args) : { complaint };
+  };
+  const writeJson = async (path: string, value: object): Promise<void> => {
+    const complaint = await privacy;
+    if (complaint !== undefined) throw new Error(complaint);
+    await writeFileAtomically(path, `${JSON.stringify({ format: FORMAT, ...value })}\n`);
+  };
   return {
     async readIdentity(identity) {
       const stored = await readJson(join(directory, IDENTITY_FILE), MAX_IDENTITY_BYTES, identity);
@@ -87,11 +99,7 @@ export function openStateDirectory(directory: string): StateDirectory {
   };
 }
 
-async function writeJson(path: string, value: object): Promise<void> {
-  await writeFileAtomically(path, `${JSON.stringify({ format: FORMAT, ...value })}\n`);
-}
-
-async function readJson(
+async function readPrivateJson(
   path: string,
   maxBytes: number,
   identity: SpiffeId,

@@ -48,7 +48,7 @@ t.test('a control plane that is silent for three intervals is taken as gone', as
       isAlive = true;
     },
     heartbeatIntervalMs: 300,
-    vitals: () => VITALS,
+    vitals: async () => VITALS,
     monotonicNow: () => performance.now(),
   });
   t.match((await session.ended).reason, /the control plane was silent for \d+ ms, longer than 900/);
