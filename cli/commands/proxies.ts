@@ -25,7 +25,9 @@ export const proxiesCommand: Command = {
 Lists the sidecars that are connected to the control plane (in a cluster: to any of its replicas), of
 all namespaces or of one. STATE is current (it has what it should), pending (it was sent a new version)
 or refused (it would not take the last one: the reasons stand below, the version before it stays in
-force). POLICIES is the version in force in it, VERSION that of the program.
+force). POLICIES is the version in force in it, VERSION that of the program. PLAINTEXT says how many callers
+came without mutual TLS within a day (who they are stands below), or for how long there was none: where that is
+long enough for all who call to have called, STRICT is safe.
 
   --json                  one JSON object: {"proxies": […], "sources": […]}
   --fail-on refused       exit code 1 if any is refused; \`pending\`: if any is not current

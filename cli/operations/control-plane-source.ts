@@ -1,5 +1,5 @@
 import type { ProxyFacts } from '#control-plane/operations/proxy-facts.ts';
-import { certificateFactsOf, plaintextCallersOf } from '#control-plane/operations/vitals-facts.ts';
+import { certificateFactsOf, plaintextFactsOf } from '#control-plane/operations/vitals-facts.ts';
 import { type ConnectedProxy, type KeptDecision, OperationsService } from '#proto/gen/lateral/v1/operations.ts';
 import { connectAsOperator } from './connect-as-operator.ts';
 import { type DecisionFacts, proxyState, readDecision } from './facts.ts';
@@ -70,7 +70,7 @@ function factsOf(proxy: ConnectedProxy): ProxyFacts {
     refused:
       refusedVersion === '' ? null : { version: refusedVersion, reasons: refusedReasons, at: at(proxy.refusedAtMs) },
     certificate: certificateFactsOf(proxy.vitals),
-    plaintextCallers: plaintextCallersOf(proxy.vitals),
+    plaintext: plaintextFactsOf(proxy.vitals),
     connectedAt: at(proxy.connectedAtMs),
     lastHeard: at(proxy.lastHeardMs),
   };

@@ -1,5 +1,5 @@
 import type { ProxyFacts, ProxyState } from '#control-plane/operations/proxy-facts.ts';
-import type { CertificateFacts, PlaintextCallerFacts } from '#control-plane/operations/vitals-facts.ts';
+import type { CertificateFacts, PlaintextCallerFacts, PlaintextFacts } from '#control-plane/operations/vitals-facts.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 
 /** A connected sidecar, and where that was learnt. */
@@ -107,7 +107,7 @@ function readProxy(value: unknown): ProxyFacts {
     pendingVersion: record.pendingVersion === null ? null : textOf(record.pendingVersion),
     refused: refused === null ? null : readRefused(refused),
     certificate: isRecord(record.certificate) ? readCertificate(record.certificate) : null,
-    plaintextCallers: Array.isArray(record.plaintextCallers) ? record.plaintextCallers.map(readPlaintextCaller) : null,
+    plaintext: isRecord(record.plaintext) ? readPlaintext(record.plaintext) : null,
     connectedAt: textOf(record.connectedAt),
     lastHeard: textOf(record.lastHeard),
   };
@@ -130,14 +130,24 @@ function readFailure(value: unknown): NonNullable<CertificateFacts['failure']> {
   return { code: textOf(code), reason: textOf(reason), at: textOf(at) };
 }
 
+export function readPlaintext({ callers, since }: { readonly [field: string]: unknown }): PlaintextFacts {
+  return { callers: listOf(callers).map(readPlaintextCaller), since: since === null ? null : textOf(since) };
+}
+
 function readPlaintextCaller(value: unknown): PlaintextCallerFacts {
-  const { address, port, connections, lastSeen } = recordOf(value);
+  const { address, port, connections, requests, lastSeen, owner } = recordOf(value);
   return {
     address: textOf(address),
     port: numberOf(port),
     connections: numberOf(connections),
+    requests: numberOf(requests),
     lastSeen: textOf(lastSeen),
+    owner: isRecord(owner) ? readOwner(owner) : null,
   };
+}
+
+function readOwner({ namespace, name, serviceAccount }: { readonly [field: string]: unknown }) {
+  return { namespace: textOf(namespace), name: textOf(name), serviceAccount: textOf(serviceAccount) };
 }
 
 function readRefused(value: unknown): NonNullable<ProxyFacts['refused']> {

@@ -1,8 +1,19 @@
+import type { PlaintextFacts } from '#control-plane/operations/vitals-facts.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import type { Dial } from './dial.ts';
-import { type DecisionFacts, readCertificate, readDecisionsPage, readProxiesPage, recordOf, textOf } from './facts.ts';
+import {
+  type DecisionFacts,
+  readCertificate,
+  readDecisionsPage,
+  readPlaintext,
+  readProxiesPage,
+  recordOf,
+  textOf,
+} from './facts.ts';
 import { getPage } from './get-page.ts';
 import type { OperationsSource } from './operations-source.ts';
+
+const PLAINTEXT_PAGE = '/plaintext-callers';
 
 /** A control plane, by its status pages; who reaches them has been let through to its loopback. */
 export function controlPlanePages(name: string, dial: Dial): OperationsSource {
@@ -41,7 +52,7 @@ export function sidecarPages(name: string, dial: Dial): OperationsSource {
             pendingVersion: null,
             refused: isRefused ? { version: '', reasons, at: '' } : null,
             certificate: isRecord(certificate) ? readCertificate(certificate) : null,
-            plaintextCallers: null,
+            plaintext: await plaintextOf(dial),
             connectedAt: at,
             lastHeard: new Date().toISOString(),
           },
@@ -56,6 +67,15 @@ export function sidecarPages(name: string, dial: Dial): OperationsSource {
     }),
     close() {},
   };
+}
+
+/** Null: a sidecar of an older version, which has no such page. */
+async function plaintextOf(dial: Dial): Promise<PlaintextFacts | null> {
+  const page = await getPage(dial, PLAINTEXT_PAGE).catch((error: unknown) => {
+    if (error instanceof Error && error.message.startsWith(`${PLAINTEXT_PAGE}: 404`)) return undefined;
+    throw error;
+  });
+  return page === undefined ? null : readPlaintext(recordOf(page));
 }
 
 function decisionsOf(read: () => Promise<readonly DecisionFacts[]>): Pick<OperationsSource, 'decision' | 'decisions'> {

@@ -2,6 +2,7 @@ import type { CommandIo } from '../command.ts';
 import { certificateState } from './certificate-state.ts';
 import type { KnownProxy, SourceFacts } from './facts.ts';
 import type { MergedProxies } from './merge-proxies.ts';
+import { plaintextState, showPlaintext } from './show-plaintext.ts';
 import { age, plain, table } from './table.ts';
 
 /** Digits of a version that are shown: enough to tell versions apart. */
@@ -24,6 +25,7 @@ export function showProxies(
     );
     for (const reason of refused.reasons) io.stdout(`  ${plain(reason)}\n`);
   }
+  showPlaintext(proxies, nowMs, io);
   for (const source of sources) showSource(source, sources.length > 1, io);
   const where = namespace === undefined ? '' : ` of namespace ${namespace}`;
   if (proxies.length === 0)
@@ -32,7 +34,18 @@ export function showProxies(
     );
 }
 
-const HEADER = ['NAME', 'NAMESPACE', 'IDENTITY', 'STATE', 'POLICIES', 'CERTIFICATE', 'VERSION', 'CONNECTED', 'FROM'];
+const HEADER = [
+  'NAME',
+  'NAMESPACE',
+  'IDENTITY',
+  'STATE',
+  'POLICIES',
+  'CERTIFICATE',
+  'PLAINTEXT',
+  'VERSION',
+  'CONNECTED',
+  'FROM',
+];
 
 function row(proxy: KnownProxy, nowMs: number): readonly string[] {
   const { workload, state, inForceVersion, sidecarVersion, connectedAt, peer, replica } = proxy;
@@ -43,6 +56,7 @@ function row(proxy: KnownProxy, nowMs: number): readonly string[] {
     state,
     shortVersion(inForceVersion) || 'none',
     certificateState(proxy.certificate, nowMs),
+    plaintextState(proxy.plaintext, nowMs),
     sidecarVersion || '-',
     age(connectedAt, nowMs) || '-',
     replica === undefined ? peer || '-' : `${peer} at ${replica}`,

@@ -1,5 +1,6 @@
 import type { PlaintextCaller, Vitals } from '#proto/gen/lateral/v1/discovery.ts';
 import { MAX_PLAINTEXT_CALLERS, MAX_TRUSTED_ROOTS } from '#proto/vitals-limits.ts';
+import type { OwnerOf } from './workload-directory.ts';
 
 /** How a sidecar fares, as it says itself. */
 export type SidecarVitals = Readonly<
@@ -26,15 +27,17 @@ export function keptVitals(said: Vitals): SidecarVitals {
     trustedRoots: said.trustedRoots.slice(0, MAX_TRUSTED_ROOTS).map((root) => root.slice(0, MAX_NAME_LENGTH)),
     plaintextCallers: said.plaintextCallers
       .slice(0, MAX_PLAINTEXT_CALLERS)
-      .map((caller) => ({ ...caller, address: caller.address.slice(0, MAX_NAME_LENGTH) })),
+      // whose address it is, is not the sidecar's to say
+      .map((caller) => ({ ...caller, address: caller.address.slice(0, MAX_NAME_LENGTH), owner: undefined })),
+    plaintextSinceMs: said.plaintextSinceMs,
   };
 }
 
 /** As they travel on to operators. */
-export function vitalsMessage(vitals: SidecarVitals): Vitals {
+export function vitalsMessage(vitals: SidecarVitals, ownerOf: OwnerOf | undefined): Vitals {
   return {
     ...vitals,
     trustedRoots: [...vitals.trustedRoots],
-    plaintextCallers: vitals.plaintextCallers.map((caller) => ({ ...caller })),
+    plaintextCallers: vitals.plaintextCallers.map((caller) => ({ ...caller, owner: ownerOf?.(caller.address) })),
   };
 }

@@ -6,6 +6,9 @@ export type ResolvedWorkload =
   /** The stream is ended with this error. */
   | { readonly kind: 'refused'; readonly error: unknown };
 
+/** Whose address that is; undefined: not known, or of several. */
+export type OwnerOf = (address: string) => Pick<Workload, 'namespace' | 'name' | 'serviceAccount'> | undefined;
+
 /** Knows workloads by another's word than their own. */
 export interface WorkloadDirectory {
   /**
@@ -16,4 +19,5 @@ export interface WorkloadDirectory {
     claimed: Pick<Workload, 'namespace' | 'name' | 'serviceAccount'>,
     found: (resolved: ResolvedWorkload) => void,
   ): () => void;
+  readonly ownerOf: OwnerOf;
 }

@@ -123,7 +123,7 @@ export class KubernetesSource {
 
   /** Who a workload is, by its Pod. */
   get workloads(): WorkloadDirectory {
-    return podDirectory(this.state.pods);
+    return podDirectory(this.state.pods, (address) => this.state.podAt(address));
   }
 
   /** True where what is found of an object belongs into its status. */

@@ -2,6 +2,7 @@ import type { handleUnaryCall, Metadata } from '@grpc/grpc-js';
 import type { ConnectedProxy, KeptDecision, OperationsServer } from '#proto/gen/lateral/v1/operations.ts';
 import type { SidecarRegistry, SidecarStatus } from '../discovery/sidecar-registry.ts';
 import { vitalsMessage } from '../discovery/sidecar-vitals.ts';
+import type { OwnerOf, WorkloadDirectory } from '../discovery/workload-directory.ts';
 import type { EventLog } from '../event-log.ts';
 import { asRefusal } from '../grpc/refuse-call.ts';
 import type { ObservationLog, ReportedDecision } from '../observation/observation-log.ts';
@@ -14,6 +15,8 @@ export interface OperationsServiceOptions {
   /** Undefined: no tokens are configured, and nobody is answered. */
   readonly tokens: TokenStore | undefined;
   readonly registry: SidecarRegistry;
+  /** Undefined: nobody knows whose an address is. */
+  readonly workloads: WorkloadDirectory | undefined;
   readonly observations: ObservationLog;
   readonly source: () => SourceStatus;
   readonly log: EventLog;
@@ -21,14 +24,14 @@ export interface OperationsServiceOptions {
 
 /** `Operations`: what the control plane knows, for who shows an operator's token. */
 export function operationsService(options: OperationsServiceOptions, tap: OperationsServer['tap']): OperationsServer {
-  const { registry, observations, source } = options;
+  const { registry, observations, source, workloads } = options;
   return {
     tap,
     listProxies: answering(options, ({ namespace }) => ({
       source: sourceMessage(source()),
       proxies: registry.sidecars
         .filter(({ workload }) => namespace === '' || workload.namespace === namespace)
-        .map(proxyMessage),
+        .map((sidecar) => proxyMessage(sidecar, workloads?.ownerOf)),
     })),
     listDecisions: answering(options, ({ code, limit }) => {
       const kept = observations.decisions.filter((decision) => code === '' || decision.code === code);
@@ -68,7 +71,7 @@ function sourceMessage({ version, resourceCount, lastApply }: SourceStatus) {
   };
 }
 
-function proxyMessage(sidecar: SidecarStatus): ConnectedProxy {
+function proxyMessage(sidecar: SidecarStatus, ownerOf: OwnerOf | undefined): ConnectedProxy {
   const { workload, refused, vitals } = sidecar;
   return {
     identity: sidecar.identity,
@@ -85,7 +88,7 @@ function proxyMessage(sidecar: SidecarStatus): ConnectedProxy {
     refusedAtMs: refused?.atMs ?? 0,
     connectedAtMs: sidecar.connectedAtMs,
     lastHeardMs: sidecar.lastHeardMs,
-    vitals: vitals === undefined ? undefined : vitalsMessage(vitals),
+    vitals: vitals === undefined ? undefined : vitalsMessage(vitals, ownerOf),
   };
 }
 

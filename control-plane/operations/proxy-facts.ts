@@ -1,10 +1,6 @@
 import type { SidecarStatus } from '../discovery/sidecar-registry.ts';
-import {
-  type CertificateFacts,
-  certificateFactsOf,
-  type PlaintextCallerFacts,
-  plaintextCallersOf,
-} from './vitals-facts.ts';
+import type { OwnerOf } from '../discovery/workload-directory.ts';
+import { type CertificateFacts, certificateFactsOf, type PlaintextFacts, plaintextFactsOf } from './vitals-facts.ts';
 
 /** `current`: has what it should; `pending`: was sent an update; `refused`: would not take the last one. */
 export type ProxyState = 'current' | 'pending' | 'refused';
@@ -24,12 +20,13 @@ export interface ProxyFacts {
   /** Null: it has not said; it is older than that. */
   readonly certificate: CertificateFacts | null;
   /** Who was let in without an identity; null as above. */
-  readonly plaintextCallers: readonly PlaintextCallerFacts[] | null;
+  readonly plaintext: PlaintextFacts | null;
   readonly connectedAt: string;
   readonly lastHeard: string;
 }
 
-export function proxyFactsOf(sidecar: SidecarStatus) {
+/** `ownerOf`: undefined where nobody knows whose an address is. */
+export function proxyFactsOf(sidecar: SidecarStatus, ownerOf: OwnerOf | undefined) {
   const { refused, vitals } = sidecar;
   return {
     identity: sidecar.identity,
@@ -44,7 +41,7 @@ export function proxyFactsOf(sidecar: SidecarStatus) {
         ? null
         : { version: refused.version, reasons: refused.reasons, at: new Date(refused.atMs).toISOString() },
     certificate: certificateFactsOf(vitals),
-    plaintextCallers: plaintextCallersOf(vitals),
+    plaintext: plaintextFactsOf(vitals, ownerOf),
     connectedAt: new Date(sidecar.connectedAtMs).toISOString(),
     lastHeard: new Date(sidecar.lastHeardMs).toISOString(),
   } satisfies ProxyFacts;

@@ -1,4 +1,6 @@
+import type { AddressOwner } from '#proto/gen/lateral/v1/discovery.ts';
 import type { SidecarVitals } from '../discovery/sidecar-vitals.ts';
+import type { OwnerOf } from '../discovery/workload-directory.ts';
 
 /** The certificate of a sidecar, by its own word. Times are ISO 8601. */
 export interface CertificateFacts {
@@ -19,7 +21,17 @@ export interface PlaintextCallerFacts {
   /** The app's port. */
   readonly port: number;
   readonly connections: number;
+  readonly requests: number;
   readonly lastSeen: string;
+  /** The workload that has this address; null: not known. */
+  readonly owner: AddressOwner | null;
+}
+
+/** Who was let in without an identity within a day. */
+export interface PlaintextFacts {
+  readonly callers: readonly PlaintextCallerFacts[];
+  /** Since when that is watched; null: it is not known. */
+  readonly since: string | null;
 }
 
 export function certificateFactsOf(vitals: SidecarVitals | undefined): CertificateFacts | null {
@@ -35,14 +47,23 @@ export function certificateFactsOf(vitals: SidecarVitals | undefined): Certifica
   };
 }
 
-export function plaintextCallersOf(vitals: SidecarVitals | undefined): readonly PlaintextCallerFacts[] | null {
-  if (vitals === undefined) return null;
-  return vitals.plaintextCallers.map(({ address, port, connections, lastSeenMs }) => ({
-    address,
-    port,
-    connections,
+/** `ownerOf`: where the owners are not in the vitals already. */
+export function plaintextFactsOf(vitals: SidecarVitals | undefined, ownerOf?: OwnerOf): PlaintextFacts | null {
+  if (vitals?.plaintextSinceMs === undefined) return null;
+  const callers = vitals.plaintextCallers.map(({ lastSeenMs, requests = 0, owner, ...caller }) => ({
+    ...caller,
+    requests,
     lastSeen: timeOf(lastSeenMs),
+    owner: namedOwner(owner ?? ownerOf?.(caller.address)),
   }));
+  return { callers, since: timeOf(vitals.plaintextSinceMs) };
+}
+
+/** The names alone: this is shown, and who knows owners knows more of them. */
+function namedOwner(owner: AddressOwner | undefined): AddressOwner | null {
+  if (owner === undefined) return null;
+  const { namespace, name, serviceAccount } = owner;
+  return { namespace, name, serviceAccount };
 }
 
 /** Largest time that a Date can hold: what a sidecar says may be any number. */

@@ -1,4 +1,5 @@
 import type { SidecarRegistry } from '../discovery/sidecar-registry.ts';
+import type { WorkloadDirectory } from '../discovery/workload-directory.ts';
 import { refusedConnectionLines } from '../listener/refused-connection-lines.ts';
 import type { ObservationLog } from '../observation/observation-log.ts';
 import { proxyFactsOf, proxyStateOf } from '../operations/proxy-facts.ts';
@@ -8,6 +9,8 @@ import type { StatusPage, StatusPages } from './status-server.ts';
 
 export interface StatusFacts {
   readonly registry: SidecarRegistry;
+  /** Undefined: nobody knows whose an address is. */
+  readonly workloads: WorkloadDirectory | undefined;
   readonly observations: ObservationLog;
   readonly metrics: ControlPlaneMetrics;
   readonly source: () => SourceStatus;
@@ -55,7 +58,7 @@ export function statusPages(facts: StatusFacts): StatusPages {
     // This server starts last and ends first: while it answers, gRPC is served and policies are in force.
     '/readyz': () => text('ok\n'),
     '/metrics': () => ({ contentType: PROMETHEUS, body: prometheusText(facts) }),
-    '/proxies': () => json({ source: facts.source(), proxies: facts.registry.sidecars.map(proxyFactsOf) }),
+    '/proxies': () => json({ source: facts.source(), proxies: proxiesOf(facts) }),
     '/decisions': () =>
       json({
         decisions: facts.observations.decisions,
@@ -63,6 +66,10 @@ export function statusPages(facts: StatusFacts): StatusPages {
         droppedDecisions: facts.observations.droppedDecisions,
       }),
   };
+}
+
+function proxiesOf({ registry, workloads }: StatusFacts) {
+  return registry.sidecars.map((sidecar) => proxyFactsOf(sidecar, workloads?.ownerOf));
 }
 
 /** Prometheus text exposition format 0.0.4. */

@@ -158,6 +158,12 @@ export class ClusterState implements ClusterView {
     return new Map(owners.flatMap(([address, owner]) => (owner === undefined ? [] : [[address, owner]])));
   }
 
+  /** The pod that has this address, unless it shares it with others. */
+  podAt(address: string): ClusterPod | undefined {
+    const pod = this.#podAddresses.onlyPod(address);
+    return pod === undefined ? undefined : this.pods.get(objectKey(pod));
+  }
+
   #foreignOwner(address: string, namespace: string): AddressOwner | undefined {
     const service = this.#services.claimant(scopedHost(address, namespace));
     if (service !== undefined && service.namespace !== namespace) return { kind: 'Service', ...named(service) };

@@ -20,6 +20,12 @@ export class PodAddresses {
     return [...lost, ...got];
   }
 
+  /** The pod that has this address; undefined: none, or several, as in the network of a node. */
+  onlyPod(address: string): PodName | undefined {
+    const [pod, ...others] = this.#pods.get(canonicalAddress(address))?.values() ?? [];
+    return others.length === 0 ? pod : undefined;
+  }
+
   /** A pod of another namespace that has this address. */
   foreignPod(address: string, namespace: string): PodName | undefined {
     const pods = this.#pods.get(canonicalAddress(address))?.values() ?? [];

@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import type { Workload } from '#policy/workload-policy.ts';
-import type { WorkloadDirectory } from '../../discovery/workload-directory.ts';
+import type { OwnerOf, WorkloadDirectory } from '../../discovery/workload-directory.ts';
 import { CallRefusal } from '../../grpc/refuse-call.ts';
 import { objectKey } from '../api-object.ts';
 import type { ClusterPod } from './cluster-objects.ts';
@@ -10,8 +10,9 @@ import type { ClusterPods } from './cluster-pods.ts';
 export const POD_WAIT_MS = 5_000;
 
 /** Workloads by the word of the API server: who they are, and what labels they have. */
-export function podDirectory(pods: ClusterPods, waitMs = POD_WAIT_MS): WorkloadDirectory {
+export function podDirectory(pods: ClusterPods, ownerOf: OwnerOf, waitMs = POD_WAIT_MS): WorkloadDirectory {
   return {
+    ownerOf,
     resolve(claimed, found) {
       const key = objectKey(claimed);
       const take = (pod: ClusterPod): void => {

@@ -52,5 +52,5 @@ t.test('a sidecar or control plane of an older version says nothing of certifica
       },
     ],
   };
-  t.match(readProxiesPage(page).proxies, [{ certificate: null, plaintextCallers: null }]);
+  t.match(readProxiesPage(page).proxies, [{ certificate: null, plaintext: null }]);
 });

@@ -23,9 +23,9 @@ t.test('operators ask a control plane, and a sidecar', async (t) => {
     const { code, stdout, stderr } = await runLateral(t, ['proxies', ...asOperator]);
     t.equal(code, 0, stderr);
     const [header, ...rows] = stdout.trimEnd().split('\n');
-    t.match(header, /^NAME +NAMESPACE +IDENTITY +STATE +POLICIES +CERTIFICATE +VERSION +CONNECTED +FROM$/);
+    t.match(header, /^NAME +NAMESPACE +IDENTITY +STATE +POLICIES +CERTIFICATE +PLAINTEXT +VERSION +CONNECTED +FROM$/);
     t.match(rows, [
-      /^orders-1 +shop +shop\/orders +current +[0-9a-f]{12} +(?:23h59m left|24h00m left|-) +\d+\.\d+\.\d+ +\d+s +127\.0\.0\.1:\d+$/,
+      /^orders-1 +shop +shop\/orders +current +[0-9a-f]{12} +(?:23h59m left|24h00m left|-) +(?:none for \d+s|-) +\d+\.\d+\.\d+ +\d+s +127\.0\.0\.1:\d+$/,
       /^web-1 +shop +shop\/web +current /,
     ]);
     t.match(stderr, /^3 resources in force \([0-9a-f]{12}\)\n$/);
@@ -178,7 +178,7 @@ t.test('operators ask a control plane, and a sidecar', async (t) => {
   await t.test('a sidecar shows itself', async (t) => {
     const { code, stdout } = await runLateral(t, ['proxies', '--sidecar', String(mesh.admin.web)]);
     t.equal(code, 0);
-    t.match(stdout, /^web-1 +shop +shop\/web +current +[0-9a-f]{12} +\d+\.\d+\.\d+ /m);
+    t.match(stdout, /^web-1 +shop +shop\/web +current +[0-9a-f]{12} .* none for \d+[sm] +\d+\.\d+\.\d+ /m);
   });
 
   await t.test('taps that are all taken are said to be so', async (t) => {

@@ -146,6 +146,7 @@ t.test(
     const collect: () => void = runInNewContext('gc');
     let tell = () => {};
     const workloads: WorkloadDirectory = {
+      ownerOf: () => undefined,
       resolve(claimed, found) {
         tell = () => found({ kind: 'found', workload: { ...claimed, labels: {} }, addresses: [] });
         tell();

@@ -139,6 +139,14 @@ export interface Vitals {
   trustedRoots: string[];
   /** Those last seen, where there are more than can be kept. */
   plaintextCallers: PlaintextCaller[];
+  /** Since when they are watched; absent: it is older than that. */
+  plaintextSinceMs?: number | undefined;
+}
+
+export interface AddressOwner {
+  namespace: string;
+  name: string;
+  serviceAccount: string;
 }
 
 /** A caller that was let in without an identity. */
@@ -149,6 +157,12 @@ export interface PlaintextCaller {
   /** Connections since the sidecar started. */
   connections: number;
   lastSeenMs: number;
+  /** Since the sidecar started. */
+  requests?:
+    | number
+    | undefined;
+  /** Whose address that is: written by the control plane, where it knows. */
+  owner?: AddressOwner | undefined;
 }
 
 function createBaseSubscribeRequest(): SubscribeRequest {
@@ -988,6 +1002,7 @@ function createBaseVitals(): Vitals {
     failedAtMs: 0,
     trustedRoots: [],
     plaintextCallers: [],
+    plaintextSinceMs: undefined,
   };
 }
 
@@ -1019,6 +1034,9 @@ export const Vitals: MessageFns<Vitals> = {
     }
     for (const v of message.plaintextCallers) {
       PlaintextCaller.encode(v!, writer.uint32(74).fork()).join();
+    }
+    if (message.plaintextSinceMs !== undefined) {
+      writer.uint32(80).uint64(message.plaintextSinceMs);
     }
     return writer;
   },
@@ -1108,6 +1126,82 @@ export const Vitals: MessageFns<Vitals> = {
             message.plaintextCallers.push(PlaintextCaller.decode(reader, reader.uint32()));
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.plaintextSinceMs = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAddressOwner(): AddressOwner {
+  return { namespace: "", name: "", serviceAccount: "" };
+}
+
+export const AddressOwner: MessageFns<AddressOwner> = {
+  encode(message: AddressOwner, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.namespace !== "") {
+      writer.uint32(10).string(message.namespace);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.serviceAccount !== "") {
+      writer.uint32(26).string(message.serviceAccount);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AddressOwner {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAddressOwner();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.serviceAccount = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1122,7 +1216,7 @@ export const Vitals: MessageFns<Vitals> = {
 };
 
 function createBasePlaintextCaller(): PlaintextCaller {
-  return { address: "", port: 0, connections: 0, lastSeenMs: 0 };
+  return { address: "", port: 0, connections: 0, lastSeenMs: 0, requests: undefined, owner: undefined };
 }
 
 export const PlaintextCaller: MessageFns<PlaintextCaller> = {
@@ -1138,6 +1232,12 @@ export const PlaintextCaller: MessageFns<PlaintextCaller> = {
     }
     if (message.lastSeenMs !== 0) {
       writer.uint32(32).uint64(message.lastSeenMs);
+    }
+    if (message.requests !== undefined) {
+      writer.uint32(40).uint64(message.requests);
+    }
+    if (message.owner !== undefined) {
+      AddressOwner.encode(message.owner, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -1185,6 +1285,22 @@ export const PlaintextCaller: MessageFns<PlaintextCaller> = {
             }
 
             message.lastSeenMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.requests = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.owner = AddressOwner.decode(reader, reader.uint32());
             continue;
           }
         }
