@@ -1,4 +1,4 @@
-import { type SpiffeId, spiffeId } from '../identity/spiffe-id.ts';
+import { parseSpiffeId, type SpiffeId, spiffeId } from '../identity/spiffe-id.ts';
 import type { Resource } from '../resource/kind.ts';
 import type { MeshServiceSpec } from '../resource/kinds/mesh-service.ts';
 import type { Endpoint, Mesh, Service, ServiceProtocol } from '../workload-policy.ts';
@@ -83,17 +83,26 @@ export class CompiledService {
   }
 
   #endpoint(endpoint: EndpointSpec, port: number): Endpoint {
-    const { address, serviceAccount, labels, plaintextPorts } = endpoint;
+    const { address, labels, plaintextPorts } = endpoint;
     const own = endpointPort(endpoint, port);
-    const identity = plaintextPorts?.includes(own) === true ? undefined : this.#identity(serviceAccount);
+    const identity = plaintextPorts?.includes(own) === true ? undefined : this.#identity(endpoint);
     return { address, port: own, identity, labels };
   }
 
-  #identity(serviceAccount: string | undefined): SpiffeId | undefined {
-    if (serviceAccount === undefined) return undefined;
+  #identity({ serviceAccount, spiffeId: foreign }: EndpointSpec): SpiffeId | undefined {
+    const name = foreign ?? serviceAccount;
+    if (name === undefined) return undefined;
+    const known = this.#identities.get(name);
+    if (known !== undefined) return known;
     const identity =
-      this.#identities.get(serviceAccount) ?? spiffeId(this.#trustDomain, this.resource.namespace, serviceAccount);
-    this.#identities.set(serviceAccount, identity);
+      foreign === undefined ? spiffeId(this.#trustDomain, this.resource.namespace, name) : foreignIdentity(foreign);
+    this.#identities.set(name, identity);
     return identity;
   }
+}
+
+function foreignIdentity(uri: string): SpiffeId {
+  const result = parseSpiffeId(uri);
+  if (result.kind === 'valid') return result.id;
+  throw new Error(result.reason); // refused at load
 }

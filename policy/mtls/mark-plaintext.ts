@@ -61,7 +61,8 @@ function plaintextPorts(
   servicePorts: readonly number[] | undefined,
   modes: NamespaceModes,
 ): readonly number[] {
-  if (endpoint.plaintext) return [];
+  // PeerAuthentications are of the own mesh's workloads
+  if (endpoint.plaintext || endpoint.spiffeId !== undefined) return [];
   const { mtlsMode } = modes.modesOf(endpoint.labels);
   const isPlaintext = new Map<number, boolean>();
   for (const servicePort of servicePorts ?? [endpoint.port]) {

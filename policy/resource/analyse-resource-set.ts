@@ -188,7 +188,7 @@ function principalDoubt(principal: string, workloads: KnownWorkloads, mesh: Mesh
     return `no identity of the mesh is ${principal}; the form is ${mesh.trustDomain}/ns/NAMESPACE/sa/SERVICEACCOUNT`;
   }
   if (trustDomain !== mesh.trustDomain) {
-    return `${principal} is of the trust domain ${trustDomain}; that of the mesh is ${mesh.trustDomain}`;
+    return `${principal} is of the trust domain ${trustDomain}; that of the mesh is ${mesh.trustDomain}, and it is nobody's unless the mesh federates with the other or has it for an alias`;
   }
   const { accounts, byNamespace, knownAccounts } = workloads;
   const account = `${namespace}/${serviceAccount}`;

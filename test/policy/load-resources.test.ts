@@ -317,7 +317,7 @@ t.test('doubts are warnings, and only raised about sets without errors', (t) => 
     ],
   );
   t.same(problemsOf(`${policy('rules:\n- from: [{source: {principals: [cluster.locl/ns/shop/sa/orders]}}]')}`), [
-    '6:35: warning unknown_principal cluster.locl/ns/shop/sa/orders is of the trust domain cluster.locl; that of the mesh is cluster.local',
+    "6:35: warning unknown_principal cluster.locl/ns/shop/sa/orders is of the trust domain cluster.locl; that of the mesh is cluster.local, and it is nobody's unless the mesh federates with the other or has it for an alias",
   ]);
   const contradiction = `${policy('rules:\n- to: [{operation: {methods: [GET, PUT]}}]')}---\n${policy('action: DENY\nrules:\n- to: [{operation: {methods: [PUT, GET]}}]', { name: 'q' })}`;
   t.same(problemsOf(contradiction), [

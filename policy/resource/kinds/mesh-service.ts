@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { MAX_SPIFFE_ID_BYTES, parseSpiffeId } from '../../identity/spiffe-id.ts';
 import { parseAuthority } from '../../mesh/parse-authority.ts';
 import {
   boolean,
@@ -16,6 +17,7 @@ import {
   required,
   string,
 } from '../../schema/schema.ts';
+import type { Mesh } from '../../workload-policy.ts';
 import type { ResourceKind } from '../kind.ts';
 import { dnsLabel, dnsSubdomain } from '../names.ts';
 import { labels } from './workload-selector.ts';
@@ -69,8 +71,16 @@ const endpoint = refined(
     plaintextPorts: optional(plaintextPorts),
     serviceAccount: optional(
       dnsSubdomain(
-        'Service account its certificate must prove, in the namespace of the service. Required unless plaintext is true.',
+        'Service account its certificate must prove, in the namespace of the service. Required unless spiffeId is given or plaintext is true.',
       ),
+    ),
+    spiffeId: optional(
+      string({
+        maxLength: MAX_SPIFFE_ID_BYTES,
+        check: spiffeIdComplaint,
+        description:
+          'For an endpoint of another trust domain, which the mesh federates with: the identity its certificate must prove, in full, in place of serviceAccount.',
+      }),
     ),
     plaintext: defaulted(boolean('Outside of the mesh: it is reached without TLS.'), false),
     hostname: optional(dnsLabel('HOSTNAME.HOST, for each host of the service, is this endpoint alone.')),
@@ -113,7 +123,7 @@ export const meshServiceKind: ResourceKind<MeshServiceSpec> = {
   spec: meshServiceSpec,
   description:
     'A service of the mesh: its hosts, and where it runs. In a cluster Kubernetes Services stand in its place.',
-  check({ namespace, spec }, _mesh, context) {
+  check({ namespace, spec }, mesh, context) {
     for (const [index, host] of spec.hosts.entries()) {
       const named = namespacesOfClusterHost(parseAuthority(host)?.host ?? host).find((one) => one !== namespace);
       if (named === undefined) continue;
@@ -121,8 +131,18 @@ export const meshServiceKind: ResourceKind<MeshServiceSpec> = {
       context.fail(['spec', 'hosts', index], 'foreign_host', message);
     }
     checkEndpointPorts(spec, context);
+    checkForeignIdentities(spec, mesh, context);
   },
 };
+
+/** In the own domain a service is of the service accounts of its namespace, and of no others. */
+function checkForeignIdentities({ endpoints }: MeshServiceSpec, { trustDomain }: Mesh, context: ReadContext): void {
+  for (const [index, { spiffeId }] of endpoints.entries()) {
+    if (spiffeId === undefined || !spiffeId.startsWith(`spiffe://${trustDomain}/`)) continue;
+    const message = `${spiffeId} is of the mesh's own trust domain; use serviceAccount`;
+    context.fail(['spec', 'endpoints', index, 'spiffeId'], 'invalid_value', message);
+  }
+}
 
 /** Reports what is made of other resources, where people wrote it. */
 export function refuseMadeFields({ endpoints }: MeshServiceSpec, context: ReadContext): void {
@@ -155,17 +175,36 @@ function hasPortNumbers(ports: { readonly [key: string]: number }, path: Path, c
 
 /** By mutual TLS with a known identity, or in plaintext, and it is said which. */
 function isReachedOneWay(
-  { serviceAccount, plaintext }: { readonly serviceAccount: string | undefined; readonly plaintext: boolean },
+  endpoint: {
+    readonly serviceAccount: string | undefined;
+    readonly spiffeId: string | undefined;
+    readonly plaintext: boolean;
+  },
   path: Path,
   context: ReadContext,
 ): boolean {
-  if (plaintext === (serviceAccount === undefined)) return true;
-  const message = plaintext
-    ? 'serviceAccount cannot be set together with plaintext: true; nothing would prove it'
-    : 'missing field serviceAccount (or plaintext: true, for an endpoint outside of the mesh)';
-  if (plaintext) context.fail([...path, 'serviceAccount'], 'invalid_value', message, 'key');
-  else context.fail(path, 'missing_field', message);
+  const { serviceAccount, spiffeId, plaintext } = endpoint;
+  const given = serviceAccount !== undefined ? 'serviceAccount' : spiffeId !== undefined ? 'spiffeId' : undefined;
+  if (given === undefined) {
+    if (plaintext) return true;
+    const message = 'missing field serviceAccount (or plaintext: true, for an endpoint outside of the mesh)';
+    context.fail(path, 'missing_field', message);
+    return false;
+  }
+  if (serviceAccount !== undefined && spiffeId !== undefined) {
+    const message = 'spiffeId cannot be set together with serviceAccount; an endpoint has one identity';
+    context.fail([...path, 'spiffeId'], 'invalid_value', message, 'key');
+    return false;
+  }
+  if (!plaintext) return true;
+  const message = `${given} cannot be set together with plaintext: true; nothing would prove it`;
+  context.fail([...path, given], 'invalid_value', message, 'key');
   return false;
+}
+
+function spiffeIdComplaint(value: string): string | undefined {
+  const result = parseSpiffeId(value);
+  return result.kind === 'valid' ? undefined : `${value}: ${result.reason}`;
 }
 
 /**

@@ -84,6 +84,28 @@ t.test('an endpoint has the identity that its certificate must prove', (t) => {
   t.end();
 });
 
+t.test('an endpoint of another trust domain has the identity that is named in full', (t) => {
+  const text = `apiVersion: lateral.dev/v1alpha1
+kind: MeshService
+metadata: {name: partner, namespace: shop}
+spec:
+  hosts: [api.partner.example]
+  endpoints:
+  - {address: 192.0.2.1, port: 15006, spiffeId: "spiffe://partner.example/ns/sales/sa/api"}
+  - {address: 10.0.0.1, port: 15006, serviceAccount: api}
+`;
+  const loaded = loadResources([{ path: 'a.yaml', text }], () => undefined, MESH);
+  t.same(loaded.problems, []);
+  const read = loaded.sourced.flatMap(({ any }) => (any.type === 'MeshService' ? [any.resource] : []));
+  t.match(compileServices(read, { namespace: 'shop' }, MESH).resolve('api.partner.example')?.endpoints, [
+    {
+      identity: { uri: 'spiffe://partner.example/ns/sales/sa/api', trustDomain: 'partner.example', namespace: 'sales' },
+    },
+    { identity: { uri: 'spiffe://cluster.local/ns/shop/sa/api', trustDomain: 'cluster.local' } },
+  ]);
+  t.end();
+});
+
 t.test('a host claimed twice goes to the first by namespace and name', (t) => {
   const [first] = services;
   if (first === undefined) throw new Error('no service');
@@ -219,6 +241,13 @@ spec: {hosts: [a], ${ports} endpoints: [{address: 10.1.0.1, port: 80, ${endpoint
   t.match(wrong('serviceAccount: a, ports: {"x": 8081}'), [/x is not a port/]);
   t.match(wrong('serviceAccount: a, hostname: A.b'), [/not an RFC 1123 label/]);
   t.same(wrong('serviceAccount: a, ports: {"81": 8081}', 'ports: [{port: 81}],'), []);
+  const foreign = 'spiffeId: "spiffe://partner.example/ns/x/sa/y"';
+  t.same(wrong(foreign), []);
+  t.match(wrong(`${foreign}, serviceAccount: a`), [/spiffeId cannot be set together with serviceAccount/]);
+  t.match(wrong(`${foreign}, plaintext: true`), [/spiffeId cannot be set together with plaintext/]);
+  t.match(wrong('spiffeId: "spiffe://cluster.local/ns/x/sa/y"'), [/mesh's own trust domain; use serviceAccount/]);
+  t.match(wrong('spiffeId: "spiffe://Partner.example/ns/x/sa/y"'), [/character other than a-z/]);
+  t.match(wrong('spiffeId: "spiffe://partner.example/spire/server"'), [/not of the form \/ns\/NAMESPACE/]);
   t.end();
 });
 

@@ -159,3 +159,21 @@ t.test('appPorts are by ports that the service names', (t) => {
   t.match(found, [{ message: /the service has no port 80; spec.ports: 5432, 9187/ }]);
   t.end();
 });
+
+t.test('an endpoint of another trust domain is reached by mutual TLS whatever is DISABLE here', async (t) => {
+  const foreign = `apiVersion: lateral.dev/v1alpha1
+kind: MeshService
+metadata: {name: db, namespace: shop}
+spec:
+  hosts: [db]
+  endpoints: [{address: 10.0.0.9, port: 5432, spiffeId: "spiffe://partner.example/ns/data/sa/db", labels: {app: db}}]
+`;
+  const disabled = peer('p', 'shop', '{mtls: {mode: DISABLE}}');
+  const { resources } = indexResources(load(foreign, disabled, defaults('DISABLE')), MESH).select(WEB);
+  const services = readDocuments(resources, MESH).flatMap(({ any }) =>
+    any.type === 'MeshService' ? [any.resource] : [],
+  );
+  t.match(compileServices(services, WEB, MESH).resolve('db')?.endpoints, [
+    { identity: { uri: 'spiffe://partner.example/ns/data/sa/db', trustDomain: 'partner.example' } },
+  ]);
+});
