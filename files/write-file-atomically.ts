@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 
 /** Owner only: what is written here are keys, tokens and policies. */
 export const PRIVATE_FILE_MODE = 0o600;
-const PRIVATE_DIRECTORY_MODE = 0o700;
+export const PRIVATE_DIRECTORY_MODE = 0o700;
 
 /**
  * Writes a file that only its owner can read, as a whole or not at all: a reader sees the old content or the new,

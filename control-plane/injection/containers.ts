@@ -6,7 +6,7 @@ import {
   PROGRAM,
   SIDECAR_CONTAINER,
   SIDECAR_UID,
-  STATE_DIRECTORY,
+  STATE_MOUNT,
   STATE_VOLUME,
   TOKEN_AUDIENCE,
   TOKEN_DIRECTORY,
@@ -89,7 +89,7 @@ export function sidecarContainer(
       runAsNonRoot: true,
     },
     volumeMounts: [
-      { name: STATE_VOLUME, mountPath: STATE_DIRECTORY },
+      { name: STATE_VOLUME, mountPath: STATE_MOUNT },
       { name: TOKEN_VOLUME, mountPath: TOKEN_DIRECTORY, readOnly: true },
     ],
   };

@@ -5,7 +5,10 @@ export const STATE_VOLUME = 'lateral-state';
 export const TOKEN_VOLUME = 'lateral-token';
 
 export const PROGRAM = '/lateral/bin/lateral';
-export const STATE_DIRECTORY = '/var/lib/lateral';
+/** Where the volume in memory is: open to all of the pod's users, as kubelet makes it. */
+export const STATE_MOUNT = '/var/lib/lateral';
+/** Within it: the sidecar makes it, for itself alone. */
+export const STATE_DIRECTORY = `${STATE_MOUNT}/state`;
 export const TOKEN_DIRECTORY = '/var/run/secrets/lateral.dev';
 /** Of the projected tokens that sidecars present: no token that is meant for another is taken. */
 export const TOKEN_AUDIENCE = 'lateral-control-plane';

@@ -101,6 +101,17 @@ const httpUrl = string({
       : `${JSON.stringify(value)} is not http://HOST:PORT or https://HOST:PORT`,
 });
 
+/** As many as a control plane has. */
+const MAX_FEDERATED_DOMAINS = 64;
+
+const federation = list(
+  object({
+    trustDomain: required(described(trustDomain, 'Another trust domain, whose identities are believed.')),
+    bundle: required(described(file, 'Its roots: a SPIFFE bundle (JWK set) or PEM; read again when it changes.')),
+  }),
+  { maxItems: MAX_FEDERATED_DOMAINS },
+);
+
 /** Schema of SidecarConfig: the one place of its fields, defaults and meaning. */
 export const sidecarConfigurationSchema = refined(
   object({
@@ -121,7 +132,10 @@ export const sidecarConfigurationSchema = refined(
     trustDomain: defaulted(trustDomain, 'cluster.local'),
     rootNamespace: defaulted(dnsLabel, 'lateral-system'),
     stateDirectory: optional(
-      described(file, 'Last good snapshot, key and chain (0600): a restart needs no control plane.'),
+      described(
+        file,
+        'Last good snapshot, key and chain: a restart needs no control plane. A directory of its own (0700, files 0600), best on a volume in memory.',
+      ),
     ),
     controlPlane: optional(
       object({
@@ -136,6 +150,7 @@ export const sidecarConfigurationSchema = refined(
         certificate: required(file),
         privateKey: required(file),
         trustBundle: required(file),
+        federation: optional(federation),
       }),
     ),
     inbound: defaulted(list(inboundListener, { maxItems: 64 }), []),
@@ -188,9 +203,24 @@ export const sidecarConfigurationSchema = refined(
       context.fail(path, 'invalid_value', 'neither inbound nor outbound: the sidecar would do nothing');
       return false;
     }
+    if (!isOfOthers(value.standalone?.federation ?? [], value.trustDomain, path, context)) return false;
     return value.interception === 'redirect' || hasApps(value.inbound, path, context);
   },
 );
+
+/** One domain's roots must not vouch for the own, and each domain has one bundle. */
+function isOfOthers(domains: Infer<typeof federation>, own: string, path: Path, context: ReadContext): boolean {
+  const names = domains.map(({ trustDomain: name }) => name);
+  const wrong = names.flatMap((name, index) => {
+    if (name === own)
+      return [{ index, message: `${name} is the own trust domain; its roots are standalone.trustBundle` }];
+    return names.indexOf(name) === index ? [] : [{ index, message: `${name} is there twice` }];
+  });
+  for (const { index, message } of wrong) {
+    context.fail([...path, 'standalone', 'federation', index, 'trustDomain'], 'invalid_value', message);
+  }
+  return wrong.length === 0;
+}
 
 /** Without a redirection nothing else says which app is meant, or which of its ports. */
 function hasApps(inbound: readonly Infer<typeof inboundListener>[], path: Path, context: ReadContext): boolean {
