@@ -63,11 +63,12 @@ export async function openPolicyFeed(
   if (standalone === undefined) throw new Error('neither controlPlane nor standalone is configured');
   const { watchCredentialFiles } = await import('./standalone/file-credentials.ts');
   const { StandaloneSource } = await import('./standalone/standalone-source.ts');
-  const { certificate, privateKey, trustBundle, policies } = standalone;
+  const { certificate, privateKey, trustBundle, policies, federation = [] } = standalone;
   const files = {
     certificate: inFolder(certificate),
     privateKey: inFolder(privateKey),
     trustBundle: inFolder(trustBundle),
+    federation: federation.map(({ trustDomain, bundle }) => ({ trustDomain, bundle: inFolder(bundle) })),
   };
   const own = spiffeId(mesh.trustDomain, workload.namespace, workload.serviceAccount);
   const renewals = new RenewalRecord();

@@ -2,13 +2,16 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { watchPath } from '#files/watch-path.ts';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
+import type { TrustedDomain } from '#policy/trust/peer-trust.ts';
 import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
 import type { CredentialSource, Credentials } from '../identity/credentials.ts';
+import { type FederatedFile, readFederatedFiles } from './federated-files.ts';
 
 export interface CredentialFiles {
   readonly certificate: string;
   readonly privateKey: string;
   readonly trustBundle: string;
+  readonly federation: readonly FederatedFile[];
 }
 
 /**
@@ -20,19 +23,23 @@ export async function watchCredentialFiles(
   expected: SpiffeId,
   onProblem: (message: string) => void,
 ): Promise<CredentialSource> {
-  let current = await readCredentials(files, expected);
+  const { federation } = files;
+  const refuse = (message: string) => {
+    throw new Error(message);
+  };
+  let current = await readCredentials(files, expected, await readFederatedFiles(federation, [], refuse));
   const listeners = new Set<(credentials: Credentials) => void>();
   const reload = async () => {
     try {
-      current = await readCredentials(files, expected);
+      const federated = await readFederatedFiles(federation, current.federated ?? [], onProblem);
+      current = await readCredentials(files, expected, federated);
       for (const listener of listeners) listener(current);
     } catch (error) {
       onProblem(error instanceof Error ? error.message : String(error));
     }
   };
-  const ends = [files.certificate, files.privateKey, files.trustBundle].map((path) =>
-    watchPath(path, () => void reload()),
-  );
+  const paths = [files.certificate, files.privateKey, files.trustBundle, ...federation.map(({ bundle }) => bundle)];
+  const ends = paths.map((path) => watchPath(path, () => void reload()));
   return {
     current: () => current,
     onRenewal(listener) {
@@ -45,7 +52,11 @@ export async function watchCredentialFiles(
   };
 }
 
-async function readCredentials(files: CredentialFiles, expected: SpiffeId): Promise<Credentials> {
+async function readCredentials(
+  files: CredentialFiles,
+  expected: SpiffeId,
+  federated: readonly TrustedDomain[],
+): Promise<Credentials> {
   const certificateChainPem = await readText(files.certificate, 'certificate');
   const privateKeyPem = await readText(files.privateKey, 'privateKey');
   const trustBundlePem = await readText(files.trustBundle, 'trustBundle');
@@ -62,7 +73,7 @@ async function readCredentials(files: CredentialFiles, expected: SpiffeId): Prom
   if (expiresAtMs <= Date.now()) {
     throw new Error(`${files.certificate} ended ${leaf.validTo}; the clock here says ${new Date().toUTCString()}`);
   }
-  return { identity: identity.id, certificateChainPem, privateKeyPem, trustBundlePem, expiresAtMs };
+  return { identity: identity.id, certificateChainPem, privateKeyPem, trustBundlePem, expiresAtMs, federated };
 }
 
 async function readText(path: string, field: string): Promise<string> {
