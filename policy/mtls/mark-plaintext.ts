@@ -18,6 +18,9 @@ function namespaceOf({ key }: ResourceDocument): string {
   return key.split('/', 2)[1] ?? '';
 }
 
+/** The ports of apps tell nothing to callers; sidecars of older versions do not know them. */
+const APP_PORTS = /"appPorts?":/;
+
 /**
  * Makes the form in which MeshServices travel: callers are told at which ports of an endpoint its sidecar takes plaintext
  * alone. What a document came to is kept with it, so that only what a change concerns is made anew.
@@ -28,31 +31,41 @@ export class PlaintextMarks {
   /** The MeshService itself where none of its endpoints is DISABLE. `read`: reads it. */
   travelling(given: ResourceDocument, modes: EndpointModes, read: (one: ResourceDocument) => ReadDocument | undefined) {
     const ofNamespace = modes.ofNamespace(namespaceOf(given));
-    if (ofNamespace === undefined) return given;
+    if (ofNamespace === undefined && !APP_PORTS.test(given.document)) return given;
+    const key = ofNamespace?.key ?? '';
     const known = this.#made.get(given);
-    if (known?.key === ofNamespace.key) return known.document;
+    if (known?.key === key) return known.document;
     const document = marked(given, read(given), ofNamespace);
-    this.#made.set(given, { key: ofNamespace.key, document });
+    this.#made.set(given, { key, document });
     return document;
   }
 }
 
-function marked(given: ResourceDocument, read: ReadDocument | undefined, modes: NamespaceModes): ResourceDocument {
+function marked(
+  given: ResourceDocument,
+  read: ReadDocument | undefined,
+  modes: NamespaceModes | undefined,
+): ResourceDocument {
   if (read?.any.type !== 'MeshService') return given;
   const { resource } = read.any;
   const servicePorts = resource.spec.ports?.map(({ port }) => port);
-  const plaintext = resource.spec.endpoints.map((endpoint) => plaintextPorts(endpoint, servicePorts, modes));
-  if (plaintext.every((ports) => ports.length === 0)) return given;
+  const plaintext = resource.spec.endpoints.map((endpoint) =>
+    modes === undefined ? [] : plaintextPorts(endpoint, servicePorts, modes),
+  );
   const document: unknown = JSON.parse(given.document);
   const spec = isRecord(document) && isRecord(document.spec) ? document.spec : {};
   const written = Array.isArray(spec.endpoints) ? spec.endpoints : [];
-  const endpoints = written.map((endpoint: unknown, index) => {
-    const ports = plaintext[index] ?? [];
-    return isRecord(endpoint) && ports.length > 0 ? { ...endpoint, plaintextPorts: ports } : endpoint;
-  });
+  const endpoints = written.map((endpoint: unknown, index) => travellingEndpoint(endpoint, plaintext[index] ?? []));
   const made = resourceDocument({ ...resource, spec: { ...spec, endpoints } });
+  if (made.version === given.version) return given;
   givenForms.set(made, given);
   return made;
+}
+
+function travellingEndpoint(written: unknown, ports: readonly number[]): unknown {
+  if (!isRecord(written)) return written;
+  const { appPort: _one, appPorts: _several, ...endpoint } = written;
+  return ports.length === 0 ? endpoint : { ...endpoint, plaintextPorts: ports };
 }
 
 /** Ports at the endpoint behind which every port of the app is DISABLE. */

@@ -73,6 +73,8 @@ interface PortEndpoint {
   readonly endpoint: Endpoint;
   /** At this endpoint, for the port of the Service in question. */
   readonly port: number;
+  /** Of the app: another than `port` where connections are not redirected. */
+  readonly appPort: number;
 }
 
 /** Ports whose endpoints show alike can be of one MeshService. */
@@ -109,7 +111,7 @@ function endpointsOfPort({ name }: ClusterServicePort, facts: ServiceFacts): Rea
         found.delete(other.address);
       }
       familyOfPod.set(one.pod, { family: slice.family, address });
-      found.set(address, { endpoint: endpointOf(address, one, pod, target), port });
+      found.set(address, { endpoint: endpointOf(address, one, pod, target), port, appPort: target });
     }
   }
   return new Map([...found].sort(([left], [right]) => (left < right ? -1 : 1)).slice(0, MAX_ENDPOINTS));
@@ -141,13 +143,37 @@ function endpointOf(
 function joined(group: readonly ReachedPort[]) {
   const [first] = group;
   if (first === undefined) return [];
-  return [...first.endpoints].map(([address, { endpoint, port }]) => {
-    const different = group.flatMap((other) => {
-      const its = other.endpoints.get(address)?.port ?? port;
-      return its === port ? [] : [[String(other.port.port), its] as const];
+  return [...first.endpoints].map(([address, { endpoint, port, appPort }]) => {
+    const others = group.map((other) => {
+      const its = other.endpoints.get(address) ?? { port, appPort };
+      return { servicePort: other.port.port, ...its };
     });
-    return { ...endpoint, port, ...(different.length === 0 ? {} : { ports: Object.fromEntries(different) }) };
+    return {
+      ...endpoint,
+      port,
+      ...byServicePort('ports', others, (its) => (its.port === port ? undefined : its.port)),
+      ...(appPort === port ? {} : { appPort }),
+      ...byServicePort('appPorts', others, (its) => {
+        const understood = its.port === port ? appPort : its.port;
+        return its.appPort === understood ? undefined : its.appPort;
+      }),
+    };
   });
+}
+
+type ServedPort = Pick<PortEndpoint, 'port' | 'appPort'> & { readonly servicePort: number };
+
+/** A field of an endpoint that says what is not understood by itself; none where all is. */
+function byServicePort(
+  field: 'ports' | 'appPorts',
+  all: readonly ServedPort[],
+  said: (its: ServedPort) => number | undefined,
+): { readonly [field: string]: { readonly [servicePort: string]: number } } {
+  const entries = all.flatMap((its) => {
+    const port = said(its);
+    return port === undefined ? [] : [[String(its.servicePort), port] as const];
+  });
+  return entries.length === 0 ? {} : { [field]: Object.fromEntries(entries) };
 }
 
 /** A name outside of the cluster, reached as it is. An alias of another Service is not of the mesh: call that one. */

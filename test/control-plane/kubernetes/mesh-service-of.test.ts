@@ -13,7 +13,7 @@ const PODS: { readonly [name: string]: Fields } = {
   plain: {},
 };
 
-function made(spec: Fields, slices: readonly Fields[], podSpec: Fields = {}) {
+function made(spec: Fields, slices: readonly Fields[], podSpec: Fields = {}, pods = PODS) {
   const service = clusterServiceOf({ metadata: { name: 'orders', namespace: 'shop' }, spec });
   if (service === undefined) throw new Error('no service');
   const documents = meshServicesOf({
@@ -22,7 +22,7 @@ function made(spec: Fields, slices: readonly Fields[], podSpec: Fields = {}) {
       (slice, index) => endpointSliceOf({ metadata: { name: `s${index}`, namespace: 'shop' }, ...slice }) ?? [],
     ),
     pod: (namespace, name) => {
-      const metadata = PODS[name];
+      const metadata = pods[name];
       if (metadata === undefined) return undefined;
       return clusterPodOf({
         metadata: { name, namespace, ...metadata },
@@ -47,6 +47,32 @@ const slice = (endpoints: readonly Fields[], ports: readonly Fields[] = [{ name:
   ports,
   endpoints,
 });
+const TWO_LISTENERS = '{"interception":"none","inbound":{"8080":15100,"9090":15101}}';
+
+t.test('where connections are not redirected, the ports of the app are told beside those of the sidecar', async (t) => {
+  const pod = { annotations: { 'lateral.dev/injected': TWO_LISTENERS } };
+  const ports = [
+    { name: 'http', port: 80 },
+    { name: 'admin', port: 81 },
+  ];
+  const [service] = made(
+    { clusterIPs: ['10.96.0.1'], ports },
+    [
+      slice(
+        [endpoint('10.0.0.2', 'listening')],
+        [
+          { name: 'http', port: 8080 },
+          { name: 'admin', port: 9090 },
+        ],
+      ),
+    ],
+    {},
+    { listening: pod },
+  );
+  const own = { port: 15100, ports: { 81: 15101 }, appPort: 8080, appPorts: { 81: 9090 } };
+  t.strictSame(service.spec.endpoints, [{ address: '10.0.0.2', ...own, serviceAccount: 'listening' }]);
+});
+
 const ONE_PORT = { clusterIPs: ['10.96.0.1'], ports: [{ name: 'http', port: 80 }] };
 
 t.test(

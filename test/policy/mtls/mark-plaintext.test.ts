@@ -143,6 +143,15 @@ t.test('what travels is known by the version of what was written', (t) => {
   t.end();
 });
 
+t.test('the ports of apps do not travel: they are for nobody but the control plane', (t) => {
+  const resources = load(DB);
+  const travelling = indexResources(resources, MESH).select(WEB).find('MeshService/shop/db');
+  t.notMatch(travelling?.document, /appPort/);
+  t.match(travelling?.document, /"ports":{"9187":25002}/);
+  t.equal(travelling === undefined ? undefined : givenForm(travelling), resources[0]);
+  t.end();
+});
+
 t.test('nobody writes plaintextPorts', (t) => {
   const text = DB.replace('appPort: 5432', 'appPort: 5432, plaintextPorts: [25001]');
   const { problems } = loadResources([{ path: 'a.yaml', text }], () => undefined, MESH);
