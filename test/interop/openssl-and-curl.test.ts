@@ -10,7 +10,7 @@ import { startApp } from '../support/start-app.ts';
 
 const WEB = 'spiffe://cluster.local/ns/shop/sa/web';
 const REQUEST = 'GET /orders HTTP/1.1\r\nHost: orders.shop\r\nConnection: close\r\n\r\n';
-/** Ample for a handshake on a busy machine, and little to wait for. */
+/** Ample for a handshake on a busy machine. */
 const SHORT_LIFE_MS = 15_000;
 
 const POLICIES = `apiVersion: security.istio.io/v1
@@ -110,13 +110,11 @@ t.test('a session that openssl kept is good for no more than its certificate', {
   await sleep(endsAtMs + 1_000 - Date.now()); // a second: certificates have no fractions of one
   for (const files of [short, undefined]) {
     const late = await sClient(files, '-sess_in', session('short'));
+    t.match(late.stdout, 'Reused, TLSv1.3');
     t.notMatch(late.stdout, 'HTTP/1.1', 'after its end');
   }
   const codes = (await refusedConnections(orders, 2)).map(({ code }) => code);
-  t.ok(
-    codes.every((code) => ['certificate_expired', 'untrusted_certificate', 'no_client_certificate'].includes(code)),
-    `${codes}`,
-  );
+  t.same(codes, ['certificate_expired', 'certificate_expired']);
 });
 
 t.test('curl cannot verify a SPIFFE ID, says so, and is served when it is held to a key', { skip }, async (t) => {

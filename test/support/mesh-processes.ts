@@ -1,6 +1,8 @@
+import { X509Certificate } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { isRecord } from '#policy/schema/schema.ts';
 import { eventually } from '../control-plane/control-plane-fixture.ts';
 import { freePorts } from './free-ports.ts';
 import { type LateralProcess, runLateral, startLateral } from './run-lateral.ts';
@@ -36,6 +38,10 @@ export interface MeshSidecar {
   readonly admin: number;
   /** Its access log so far. */
   log(): Promise<LogLine[]>;
+  /** What it tells of itself, on stderr, under this name. */
+  events(name: string): LogLine[];
+  /** The certificate that it has now; undefined while it is being written. */
+  certificate(): Promise<X509Certificate | undefined>;
   /** The sum of the series that begin so; undefined: there is none. */
   metric(prefix: string): Promise<number | undefined>;
 }
@@ -98,6 +104,7 @@ console: {port: 0}
         `admin: {port: ${admin}}`,
         `metrics: {port: ${metrics}}`,
         `telemetry: {accessLog: ${name}.log}`,
+        `stateDirectory: state-${name}`,
       ];
       await writeFile(join(directory, `${name}.yaml`), `${lines.join('\n')}\n`);
       const process = startLateral(t, ['sidecar', '--config', join(directory, `${name}.yaml`)], environment);
@@ -108,6 +115,8 @@ console: {port: 0}
         outbound,
         admin,
         log: async () => parseLines(await readFile(join(directory, `${name}.log`), 'utf8')),
+        events: (event) => parseLines(process.printed.stderr).filter((line) => line['event'] === event),
+        certificate: () => storedCertificate(join(directory, `state-${name}`, 'identity.json')),
         metric: async (prefix) => {
           const text = await (await fetch(`http://127.0.0.1:${metrics}/metrics`)).text();
           const series = text.split('\n').filter((line) => line.startsWith(prefix));
@@ -117,6 +126,15 @@ console: {port: 0}
       };
     },
   };
+}
+
+async function storedCertificate(path: string): Promise<X509Certificate | undefined> {
+  try {
+    const stored: unknown = JSON.parse(await readFile(path, 'utf8'));
+    return isRecord(stored) ? new X509Certificate(String(stored['certificateChainPem'])) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function readyLine(what: string, process: LateralProcess): Promise<LogLine> {
