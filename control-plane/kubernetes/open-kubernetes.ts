@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { LEAF_LIFETIME_MS } from '../authority/authority.ts';
 import { AuthorityKeeper } from '../authority/authority-keeper.ts';
+import type { AuthorityBackend } from '../authority/state-store.ts';
 import type { SidecarRegistry } from '../discovery/sidecar-registry.ts';
 import type { EventLog } from '../event-log.ts';
 import type { ServerIdentity } from '../grpc/tls-listener.ts';
@@ -52,12 +53,15 @@ export class Kubernetes {
     return this.#leadership?.isLeader === true;
   }
 
-  /** Keeps the authority in a Secret. */
-  authority(name: string): AuthorityKeeper {
+  /** Keeps the authority in a Secret; `seal`: as it is kept there. */
+  authority(
+    name: string,
+    seal: (backend: AuthorityBackend) => AuthorityBackend = (backend) => backend,
+  ): AuthorityKeeper {
     const known = this.#authorities.get(name);
     if (known !== undefined) return known;
     const { mesh, log, signal, leafLifetimeMs = LEAF_LIFETIME_MS, now = Date.now } = this.#options;
-    const backend = secretBackend(name, (one) => this.secret(one));
+    const backend = seal(secretBackend(name, (one) => this.secret(one)));
     const isLeader = () => this.isLeader;
     const keeper = new AuthorityKeeper({ backend, mesh, leafLifetimeMs, isLeader, log, signal, now });
     this.#authorities.set(name, keeper);

@@ -1,9 +1,13 @@
+import process from 'node:process';
 import { type Authority, CLOCK_SKEW_MS, createAuthority, LEAF_LIFETIME_MS } from '../authority/authority.ts';
 import { AuthorityKeeper, type KeptAuthority } from '../authority/authority-keeper.ts';
 import { directoryBackend } from '../authority/directory-backend.ts';
+import { encryptedBackend } from '../authority/encrypted-state.ts';
 import { LeafEnds } from '../authority/leaf-ends.ts';
+import { readWrappingKey } from '../authority/read-wrapping-key.ts';
 import { currentRevocations } from '../authority/revocations.ts';
 import { fingerprintOfRoots } from '../authority/rotation.ts';
+import type { AuthorityBackend } from '../authority/state-store.ts';
 import { revocationListDocument, type TrustedDomain, trustBundleDocument } from '../authority/trust-documents.ts';
 import type { ControlPlaneConfiguration } from '../configuration.ts';
 import type { PolicyDistribution } from '../discovery/policy-distribution.ts';
@@ -52,7 +56,8 @@ export async function startAuthority(
   const { mesh, trustDomainAliases = [] } = configuration;
   const { log, now } = options;
   const times = leafTimes(configuration, options);
-  const keeper = keeperOf(configuration, kubernetes, options, times.leafLifetimeMs);
+  const seal = await sealOf(configuration, log);
+  const keeper = keeperOf(configuration, kubernetes, options, times.leafLifetimeMs, seal);
   closers.push(() => keeper.close());
   let kept = await keeper.open();
   const ends = new LeafEnds(times.leafLifetimeMs, (markMs) => {
@@ -117,16 +122,28 @@ export async function startAuthority(
   };
 }
 
+type Seal = (backend: AuthorityBackend) => AuthorityBackend;
+
+/** Keys are encrypted where they are kept, if that is configured. */
+async function sealOf(
+  { authority: { keyEncryption } }: Pick<ControlPlaneConfiguration, 'authority'>,
+  log: EventLog,
+): Promise<Seal> {
+  const wrapping = keyEncryption === undefined ? undefined : await readWrappingKey(keyEncryption, process.env);
+  return (backend) => encryptedBackend(backend, wrapping, log);
+}
+
 function keeperOf(
   { authority, mesh }: Pick<ControlPlaneConfiguration, 'authority' | 'mesh'>,
   kubernetes: Kubernetes | undefined,
   { log, signal, now }: AuthorityOptions,
   leafLifetimeMs: number,
+  seal: Seal,
 ): AuthorityKeeper {
   if (authority.kind === 'kubernetesSecret') {
     if (kubernetes === undefined) throw new Error('authority.kubernetesSecret needs a Kubernetes API server');
-    return kubernetes.authority(authority.name);
+    return kubernetes.authority(authority.name, seal);
   }
-  const backend = directoryBackend(authority.directory);
+  const backend = seal(directoryBackend(authority.directory));
   return new AuthorityKeeper({ backend, mesh, leafLifetimeMs, isLeader: () => true, log, signal, now });
 }
