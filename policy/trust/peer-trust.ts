@@ -10,6 +10,7 @@ export interface PeerTrust {
   rootsOf(trustDomain: string): readonly Root[] | undefined;
   /** Why an identity, or the certificate of this serial (lower-case hex), is not to be believed; undefined: it is. */
   revocationOf(uri: string, serial: string): string | undefined;
+  readonly hasAliases: boolean;
   /** The identity under the own trust domain's present name, where it is of an alias; else as it is. */
   canonical(id: SpiffeId): SpiffeId;
   /** All roots; PEM. For the names of acceptable authorities that a listener tells its callers. */
@@ -44,6 +45,7 @@ export function compileTrust(
       const serialAt = serials.get(serial);
       return serialAt === undefined ? undefined : `the certificate ${serial} was revoked at ${serialAt}`;
     },
+    hasAliases: aliases.length > 0,
     canonical: (id) =>
       own === undefined || id.trustDomain === own.trustDomain || !ownNames.has(id.trustDomain)
         ? id

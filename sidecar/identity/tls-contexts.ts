@@ -1,4 +1,4 @@
-import { hkdfSync } from 'node:crypto';
+import { constants, hkdfSync } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { Refusal } from '#policy/error/refusal.ts';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
@@ -7,6 +7,7 @@ import { PeerVerdicts, type ProvenPeer } from '#policy/trust/peer-verdicts.ts';
 import type { TlsVersion, WorkloadPolicy } from '#policy/workload-policy.ts';
 import type { PeerTls } from '../http/dial.ts';
 import type { VerifiedCertificate } from '../http/message.ts';
+import type { TlsCounts } from '../telemetry/tls-gauges.ts';
 import { connectionLife } from './connection-life.ts';
 import type { CredentialSource, Credentials } from './credentials.ts';
 import { chainOf } from './peer-chain.ts';
@@ -31,7 +32,9 @@ const CIPHERS = [
 /** The law in force, as far as TLS goes. */
 export interface TlsPolicy {
   /** Undefined: there is none yet. */
-  readonly inForce: WorkloadPolicy | undefined;
+  readonly inForce:
+    | (Pick<WorkloadPolicy, 'trust'> & { readonly defaults: Pick<WorkloadPolicy['defaults'], 'minTlsVersion'> })
+    | undefined;
   /** Calls back each time that another law has come in force, before anything is decided by it. */
   onChange(listener: () => void): void;
 }
@@ -53,6 +56,7 @@ export class TlsContexts {
   readonly #sessions = new SessionCache();
   readonly #proven: ProvenConnections;
   readonly #listeners: (() => void)[] = [];
+  readonly #handshakes = { inbound: { full: 0, resumed: 0 }, outbound: { full: 0, resumed: 0 } };
   #trust: PeerTrust;
   #minVersion: TlsVersion;
   #client: SecureContext;
@@ -74,9 +78,8 @@ export class TlsContexts {
     return this.#trust;
   }
 
-  /** Connections that were cut because of a certificate. */
-  get cut(): ProvenConnections['cut'] {
-    return this.#proven.cut;
+  get counts(): TlsCounts {
+    return { handshakes: this.#handshakes, cut: this.#proven.cut };
   }
 
   /** Calls back when listeners are to serve with another context. */
@@ -102,6 +105,7 @@ export class TlsContexts {
     const judgement = this.#verdicts.judge(sha256, chain, 'client', nowMs);
     if (judgement.kind === 'refused') throw new Refusal(judgement.code, judgement.reason);
     const { peer } = judgement;
+    count(this.#handshakes.inbound, socket.isSessionReused());
     return this.#keep(socket, peer, Math.min(ownEndMs, peer.notAfterMs), nowMs);
   }
 
@@ -152,6 +156,7 @@ export class TlsContexts {
     if (!this.#isSame(peer.id, expected)) {
       throw new Refusal('upstream_identity_mismatch', `proved ${peer.id.uri}, expected ${expected.uri}`);
     }
+    count(this.#handshakes.outbound, isResumed);
     const ownEndMs = isResumed ? offered.ownEndMs : own.expiresAtMs;
     return this.#keep(socket, peer, Math.min(ownEndMs, peer.notAfterMs), nowMs);
   }
@@ -210,8 +215,14 @@ export class TlsContexts {
       ca: this.#trust.rootsPem,
       minVersion: this.#minVersion,
       ciphers: CIPHERS,
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     };
   }
+}
+
+function count(handshakes: { full: number; resumed: number }, isResumed: boolean): void {
+  if (isResumed) handshakes.resumed++;
+  else handshakes.full++;
 }
 
 /** Trust by the credentials alone, made once for each. */

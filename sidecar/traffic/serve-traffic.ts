@@ -26,6 +26,7 @@ import type { LogWriter } from '../telemetry/log-writer.ts';
 import { type Gauge, Metrics } from '../telemetry/metrics.ts';
 import { type PlaintextCaller, PlaintextCallers } from '../telemetry/plaintext-callers.ts';
 import { trafficGauges } from '../telemetry/sidecar-gauges.ts';
+import { tlsGauges } from '../telemetry/tls-gauges.ts';
 import type { Traffic } from './traffic.ts';
 import { listenOnAll, trafficAddresses } from './traffic-addresses.ts';
 
@@ -80,7 +81,12 @@ export class ServedTraffic implements Traffic {
       recorders: [this.#metrics, ...(log === undefined ? [] : [new AccessLog(log, logKey)]), ...recorders],
     };
     const connections = () => countConnections(this.#listeners);
-    for (const gauge of [...trafficGauges(this.#watch, log, connections), ...this.#plaintext.gauges, ...gauges])
+    for (const gauge of [
+      ...trafficGauges(this.#watch, log, connections),
+      ...this.#plaintext.gauges,
+      ...tlsGauges(contexts.counts),
+      ...gauges,
+    ])
       this.#metrics.add(gauge);
     const read = configuration.interception === 'redirect' ? originalDestinationReader() : undefined;
     for (const inbound of configuration.inbound) {
