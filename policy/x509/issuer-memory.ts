@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import { keyObjectOf, type PublicKeyFacts, readPublicKey } from './public-key.ts';
+import { keyObjectOf, type PublicKeyFacts } from './public-key.ts';
 import { type Certificate, readCertificate } from './read-certificate.ts';
 
 /** Issuers that are remembered: a mesh has a few at a time; one more costs its verification again. */
@@ -72,8 +72,7 @@ export class IssuerMemory {
 }
 
 /** Throws DerError where the key is none. */
-export function signerOf({ subjectPublicKeyInfo, extensions }: Certificate): Signer {
-  const facts = readPublicKey(subjectPublicKeyInfo);
+export function signerOf({ subjectPublicKeyInfo, key, extensions }: Certificate): Signer {
   const publicKey = keyObjectOf(subjectPublicKeyInfo);
-  return { subjectPublicKeyInfo, subjectKeyIdentifier: extensions.subjectKeyIdentifier, facts, publicKey };
+  return { subjectPublicKeyInfo, subjectKeyIdentifier: extensions.subjectKeyIdentifier, facts: key, publicKey };
 }

@@ -1,7 +1,7 @@
 import type { Code } from '../error/codes.ts';
 import { nameConstraintComplaint } from './check-name-constraints.ts';
 import { nameText } from './name-text.ts';
-import { keyComplaint, readPublicKey } from './public-key.ts';
+import { keyComplaint } from './public-key.ts';
 import type { Certificate } from './read-certificate.ts';
 import { KEY_USAGE } from './read-extensions.ts';
 import type { Root } from './root.ts';
@@ -47,7 +47,7 @@ export function judgePath(
 
 /** Those of issuers are judged before they verify anything. */
 function weakKey(leaf: Certificate): PathRefusal | undefined {
-  const complaint = keyComplaint(readPublicKey(leaf.subjectPublicKeyInfo), false);
+  const complaint = keyComplaint(leaf.key, false);
   return complaint === undefined ? undefined : refused('weak_signature', `${nameOf(leaf, 0)}: ${complaint}`);
 }
 

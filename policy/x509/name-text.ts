@@ -1,4 +1,4 @@
-import { type DerError, DerReader, TAG } from './der-reader.ts';
+import { DerReader, TAG } from './der-reader.ts';
 
 /** Longest text of a name in a reason; who sends certificates chooses it. */
 const MAX_TEXT_LENGTH = 160;
@@ -12,22 +12,17 @@ const SHORT_NAMES: { readonly [oid: string]: string } = {
   '2.5.4.11': 'OU',
 };
 
-/** A Name as an operator reads it, for a log: `O=cluster.local, CN=Root`. One line, in printable ASCII, cut where it is long. */
+/** A Name that was read before, as an operator reads it, for a log: `O=cluster.local, CN=Root`. One line, in printable ASCII, cut where it is long. */
 export function nameText(name: Buffer): string {
   const parts: string[] = [];
-  try {
-    const list = new DerReader(name).enter(TAG.sequence, 'name');
-    while (!list.isAtEnd) {
-      const set = list.enter(TAG.set, 'name');
-      while (!set.isAtEnd) {
-        const attribute = set.enter(TAG.sequence, 'name');
-        const oid = attribute.oid('name');
-        parts.push(`${SHORT_NAMES[oid] ?? oid}=${printable(attribute.any('name').content.toString())}`);
-      }
+  const list = new DerReader(name).enter(TAG.sequence, 'name');
+  while (!list.isAtEnd) {
+    const set = list.enter(TAG.set, 'name');
+    while (!set.isAtEnd) {
+      const attribute = set.enter(TAG.sequence, 'name');
+      const oid = attribute.oid('name');
+      parts.push(`${SHORT_NAMES[oid] ?? oid}=${printable(attribute.any('name').content.toString())}`);
     }
-  } catch (error) {
-    // a type of an attribute that is no object identifier: names are compared as bytes, and only shown here
-    parts.push(`(${(error as DerError).message})`);
   }
   const text = parts.join(', ');
   return text.length > MAX_TEXT_LENGTH ? `${text.slice(0, MAX_TEXT_LENGTH)}…` : text;

@@ -1,4 +1,6 @@
+import { isUtf8 } from 'node:buffer';
 import { constructedTag, contextTag, DerError, DerReader, TAG } from './der-reader.ts';
+import { type PublicKeyFacts, readPublicKey } from './public-key.ts';
 import { type Extensions, noExtensions, readExtensions } from './read-extensions.ts';
 import { readTime } from './read-time.ts';
 
@@ -17,6 +19,7 @@ export interface Certificate {
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
   readonly subjectPublicKeyInfo: Buffer;
+  readonly key: PublicKeyFacts;
   readonly extensions: Extensions;
 }
 
@@ -30,6 +33,17 @@ export interface AlgorithmIdentifier {
 export const MAX_CERTIFICATE_BYTES = 16 * 1024;
 /** RFC 5280 §4.1.2.2. */
 const MAX_SERIAL_BYTES = 20;
+const UTF8_STRING = 0x0c;
+/** Bytes of a character, by tag: UTF8, Numeric, Printable, Teletex, IA5, Universal and BMPString (X.690 §8.23). */
+const CHARACTER_BYTES: { readonly [tag: number]: number } = {
+  [UTF8_STRING]: 1,
+  18: 1,
+  19: 1,
+  20: 1,
+  22: 1,
+  28: 4,
+  30: 2,
+};
 /** Version ::= INTEGER { v3(2) }. */
 const VERSION_3 = 2;
 
@@ -81,6 +95,7 @@ export function readCertificate(der: Buffer): Certificate {
     notBeforeMs,
     notAfterMs,
     subjectPublicKeyInfo,
+    key: readPublicKey(subjectPublicKeyInfo),
     extensions,
   };
 }
@@ -115,8 +130,11 @@ function readSerial(fields: DerReader): string {
   return digits.toString('hex');
 }
 
-/** RFC 5280 §4.1.2.4: a sequence of sets of pairs of type and value, which is of any type. */
-export function readName(fields: DerReader, what: string): Buffer {
+/**
+ * RFC 5280 §4.1.2.4: a sequence of sets of pairs of type and value, here one of the types of text. Names are compared as bytes; that
+ * they are well-formed is so that no other program reads another name in them.
+ */
+function readName(fields: DerReader, what: string): Buffer {
   const name = fields.element(TAG.sequence, what);
   const list = fields.lastContent();
   while (!list.isAtEnd) {
@@ -124,10 +142,17 @@ export function readName(fields: DerReader, what: string): Buffer {
     if (set.isAtEnd) set.fail(`${what}: an empty set`);
     while (!set.isAtEnd) {
       const attribute = set.enter(TAG.sequence, what);
-      attribute.content(TAG.oid, what);
-      attribute.any(what);
+      attribute.oid(what);
+      const { tag, content } = attribute.any(what);
+      if (!isText(tag, content)) attribute.fail(`${what}: not of text`);
       attribute.end(what);
     }
   }
   return name;
+}
+
+function isText(tag: number, content: Buffer): boolean {
+  const characterBytes = CHARACTER_BYTES[tag];
+  if (characterBytes === undefined || content.length % characterBytes !== 0) return false;
+  return tag !== UTF8_STRING || isUtf8(content);
 }
