@@ -14,6 +14,7 @@ import type { LogLine } from './sidecar-pair.ts';
 export interface InboundSidecar {
   readonly port: number;
   readonly metricsPort: number;
+  readonly adminPort: number;
   readonly directory: string;
   readonly authority: TestAuthority;
   readonly running: RunningSidecar;
@@ -45,6 +46,8 @@ kind: PeerAuthentication
 metadata: {name: permissive, namespace: test}
 spec: {mtls: {mode: PERMISSIVE}}
 `;
+
+export const DISABLE = PERMISSIVE.replaceAll('permissive', 'disable').replace('PERMISSIVE', 'DISABLE');
 
 export async function startInbound(
   t: Test,
@@ -84,6 +87,7 @@ telemetry: {accessLog: server.log}
   return {
     port,
     metricsPort,
+    adminPort: admin,
     directory,
     authority,
     running,

@@ -6,7 +6,15 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { freePorts, listen, portOf } from '../../support/free-ports.ts';
-import { ALLOW_CLIENT, type InboundSidecar, startInbound, until } from '../../support/inbound-sidecar.ts';
+import {
+  ALLOW_ANYBODY,
+  ALLOW_CLIENT,
+  DISABLE,
+  type InboundSidecar,
+  PERMISSIVE,
+  startInbound,
+  until,
+} from '../../support/inbound-sidecar.ts';
 
 const run = promisify(execFile);
 const ROOT = '/usr/lib/postgresql';
@@ -92,10 +100,14 @@ t.test(
     t.equal(large.stdout.length, 5_000_001);
     const stranger = await plaintextEntrance(t, sidecar, 'stranger');
     await t.rejects(psql(stranger, 'select 1'), /server closed the connection/);
-    const lines = await sidecar.log(4);
+    for (const policy of [PERMISSIVE, DISABLE]) {
+      await sidecar.setPolicies(ALLOW_ANYBODY + policy);
+      t.equal((await psql(sidecar.port, 'select 6 * 7')).stdout, '42\n', `in plaintext, ${policy.match(/mode: \w+/)}`);
+    }
+    const lines = await sidecar.log(6);
     t.strictSame(
       lines.map(({ decision }) => decision),
-      ['allow', 'allow', 'allow', 'deny'],
+      ['allow', 'allow', 'allow', 'deny', 'allow', 'allow'],
     );
   },
 );
