@@ -51,13 +51,19 @@ export interface MeshOptions {
   readonly environment?: NodeJS.ProcessEnv;
   /** Fields of the configuration's `authority`, beside its directory. */
   readonly authority?: string;
+  /** Files of its directory, by name, that are there before the first start. */
+  readonly authorityFiles?: { readonly [name: string]: string };
 }
 
 const START_TIMEOUT_MS = 30_000;
 
 export async function startMeshProcesses(t: Test, options: MeshOptions = {}): Promise<MeshProcesses> {
-  const { environment = {}, authority = '' } = options;
+  const { environment = {}, authority = '', authorityFiles = {} } = options;
   const directory = t.testdir();
+  await mkdir(join(directory, 'state/ca'), { recursive: true, mode: 0o700 });
+  for (const [name, text] of Object.entries(authorityFiles)) {
+    await writeFile(join(directory, 'state/ca', name), text, { mode: 0o600 });
+  }
   const policies = join(directory, 'policies');
   await mkdir(policies);
   const file = join(directory, 'control-plane.yaml');

@@ -61,16 +61,17 @@ func reason(err error) any {
 	return err.Error()
 }
 
-// csr asks for more than it should have: another identity, and to be an authority.
+// csr asks for more than anybody gets: a name, DNS names, to be an authority.
 func csr(args []string) error {
 	flags := flag.NewFlagSet("csr", flag.ExitOnError)
+	uri := flags.String("uri", "spiffe://cluster.local/ns/shop/sa/somebody-else", "the identity that it asks for")
 	kind := flags.String("type", "P-256", "P-256, P-384, P-521, RSA or Ed25519")
 	flags.Parse(args)
 	key, err := newKey(*kind)
 	if err != nil {
 		return err
 	}
-	wanted, err := url.Parse("spiffe://cluster.local/ns/shop/sa/somebody-else")
+	wanted, err := url.Parse(*uri)
 	if err != nil {
 		return err
 	}
