@@ -50,8 +50,12 @@ export class PeerVerdicts {
     if (known !== undefined && known.trust === trust && nowMs <= known.peer.notAfterMs) {
       return { kind: 'accepted', peer: known.peer };
     }
-    const whole = chain.length < (known?.peer.chain.length ?? 0) ? (known?.peer.chain ?? chain) : chain;
-    const verdict = verifyPeer(whole, trust, nowMs, use);
+    let whole = chain;
+    let verdict = verifyPeer(chain, trust, nowMs, use);
+    if (verdict.kind === 'refused' && verdict.code === 'untrusted_issuer' && known !== undefined) {
+      whole = known.peer.chain;
+      verdict = verifyPeer(whole, trust, nowMs, use);
+    }
     this.#known.delete(key);
     if (verdict.kind === 'refused') return verdict;
     const { id, serial, notAfterMs } = verdict;

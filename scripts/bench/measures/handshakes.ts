@@ -24,8 +24,8 @@ export const handshakes: Measure = {
     { title: 'per second of a core', of: figure('perCore') },
   ],
   remark:
-    '"per core s": handshakes that one second of processor time pays for. Lateral resumes no session in this version, on ' +
-    'purpose: a resumed one brings along a verdict on the certificate that trust may have overtaken since.',
+    '"per core s": handshakes that one second of processor time pays for. Lateral judges the certificate of a resumed ' +
+    'session anew, as of any: trust may have overtaken it since.',
   cases: ({ seconds }) => [
     { title: FULL, run: (pair, tools) => shake(pair, tools, seconds, false) },
     { title: RESUMED, run: (pair, tools) => shake(pair, tools, seconds, true) },
