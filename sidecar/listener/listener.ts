@@ -10,6 +10,7 @@ import { type ConnectionBudget, openConnections } from '../pressure/connection-b
 import { processPressure, watchPressure } from '../pressure/process-pressure.ts';
 import { closeOldestIdle } from './close-oldest-idle.ts';
 import { FirstBytes, type Question } from './first-bytes.ts';
+import { HANDSHAKE_HELD_MS, holdHandshake } from './held-handshake.ts';
 import type { ChooseLane, Lane } from './lane.ts';
 import { PERMISSIVE, PLAINTEXT, type Speech, WHICH_HTTP, WHICH_PROTOCOL } from './questions.ts';
 import { SecureAcceptor } from './secure-acceptor.ts';
@@ -259,11 +260,12 @@ export class Listener {
         refuseConnection(served, socket, new Refusal('unrecognized_protocol', reason));
         return;
       }
-      case 'unwanted-tls': {
-        const reason = 'TLS came to a port whose mutual TLS is DISABLE (protocol http)';
-        refuseConnection(served, socket, new Refusal('tls_disabled', reason));
+      case 'unwanted-tls':
+        holdHandshake(served.lane, socket, (isSpoken) => {
+          if (isSpoken) this.#serve('tls', served, socket, certificate, bytes);
+          else refuseConnection(served, socket, new Refusal('tls_disabled', TLS_DISABLED));
+        });
         return;
-      }
       default: {
         if (certificate === undefined) served.lane.onPlaintext?.(addressOf(socket));
         if (bytes !== undefined) socket.resume(); // in the next turn: the connection listens by then
@@ -347,6 +349,8 @@ export class Listener {
 function isNotTcp(speech: Speech | undefined): boolean | undefined {
   return speech === undefined ? undefined : speech !== 'tcp';
 }
+
+const TLS_DISABLED = `TLS came to a port of protocol http that is DISABLE, and was so for handshakeHeldMs ${HANDSHAKE_HELD_MS}`;
 
 function refuseConnection({ lane }: ServedLane, socket: net.Socket, refusal: Refusal): void {
   lane.onRefusedConnection(addressOf(socket), refusal);

@@ -80,7 +80,7 @@ t.test('who calls in plaintext is counted by port of the app, and remembered', a
   const metrics = await sidecar.metrics();
   t.match(metrics, new RegExp(`^lateral_plaintext_connections_total\\{port="${app.port}"\\} 1$`, 'm'));
   t.match(metrics, new RegExp(`^lateral_plaintext_requests_total\\{port="${app.port}"\\} 3$`, 'm'));
-  const page = await (await fetch(`http://127.0.0.1:${sidecar.adminPort}/plaintext-callers`)).json();
+  const page = JSON.parse(await (await fetch(`http://127.0.0.1:${sidecar.adminPort}/plaintext-callers`)).text());
   t.match(page, { callers: [{ address: '127.0.0.1', port: app.port, connections: 1, requests: 3 }] });
   t.ok(Date.now() - Date.parse(page.since) < 600_000);
 });

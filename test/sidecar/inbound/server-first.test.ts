@@ -21,7 +21,7 @@ function mailServer(socket: net.Socket): void {
 /** As MySQL begins: a packet of the server, then the client's answer, in binary. */
 function binaryServer(socket: net.Socket): void {
   socket.write(Buffer.from([0x05, 0x00, 0x00, 0x00, 0x0a, 0x38, 0x2e, 0x30, 0x00]));
-  socket.once('data', (bytes) => socket.end(Buffer.concat([Buffer.from([0x00, 0x02]), bytes])));
+  socket.once('data', (bytes) => socket.end(Buffer.concat([Buffer.from([0x00, 0x02]), Buffer.from(bytes)])));
 }
 
 /** What comes before the caller has said a byte. */
