@@ -10,10 +10,12 @@ import type { Test } from 'tap';
 
 /** The Go programs of test/peers: `module` is a folder of it with go.mod and go.sum, `program` a package's path. */
 const TOOLS = {
+  certificates: { module: '.', program: './certificates' },
   forwarder: { module: '.', program: './forwarder' },
   grpc: { module: '.', program: './grpc' },
   http2: { module: '.', program: './http2' },
   spiffe: { module: 'spiffe', program: './' },
+  spiffeBundle: { module: 'spiffe-bundle', program: './' },
   h2spec: { module: 'h2spec', program: 'github.com/summerwind/h2spec/cmd/h2spec' },
 } as const;
 
