@@ -35,7 +35,12 @@ export function valuesSchema(): JsonSchema {
     clusterDomain: { type: 'string', pattern: '^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$', maxLength: 253 },
     meshDefaults: closedForm(meshDefaultsKind.spec.json),
     replicas: { type: 'integer', minimum: 1, maximum: 100 },
-    authority: closed({ secretName: { type: 'string', maxLength: 253 }, leafLifetime: duration, clockSkew: duration }),
+    authority: closed({
+      secretName: { type: 'string', maxLength: 253 },
+      leafLifetime: duration,
+      clockSkew: duration,
+      keyEncryption: closed({ secretName: text, key: name }),
+    }),
     telemetry: closed({
       otlp: { type: 'string', pattern: '^(https?://[^/\\s]+)?$' },
       // `--set` gives helm a number with a point as text

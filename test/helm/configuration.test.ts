@@ -20,6 +20,7 @@ t.test('the control plane reads the configuration that the chart writes', { skip
     'authority.secretName=cacerts',
     'status.istio=false',
     'listen.connectionsOfAddress=4000',
+    'authority.keyEncryption.secretName=authority-key',
   ];
   for (const args of [[], ['--set', sets.join()]]) {
     const text = configurationOf(manifests(...args));
@@ -41,7 +42,10 @@ t.test('the control plane reads the configuration that the chart writes', { skip
     rootNamespace: 'lateral-system',
     listen: { port: 15012, address: '0.0.0.0', connectionsOfAddress: 4000 },
     source: { kubernetes: { clusterDomain: 'cluster.local', status: { istio: false, routes: true } } },
-    authority: { kubernetesSecret: { name: 'cacerts' } },
+    authority: {
+      kubernetesSecret: { name: 'cacerts' },
+      keyEncryption: { keyEnvironment: 'LATERAL_AUTHORITY_KEY' },
+    },
     meshDefaults: { mode: 'Audit' },
     injection: {
       image: 'localhost/lateral:dev',
@@ -49,4 +53,14 @@ t.test('the control plane reads the configuration that the chart writes', { skip
       resources: { requests: { cpu: 1, memory: '128Mi' } },
     },
   });
+});
+
+t.test('the key of the keys is given to the control plane alone, where there is one', { skip }, async (t) => {
+  const [plain] = find(manifests(), 'Deployment').spec.template.spec.containers;
+  t.notOk('env' in plain);
+  t.notOk('keyEncryption' in parse(configurationOf(manifests())).authority, 'an older one reads it');
+  const all = manifests('--set', 'authority.keyEncryption.secretName=vault-key,authority.keyEncryption.key=k');
+  const [container] = find(all, 'Deployment').spec.template.spec.containers;
+  const secretKeyRef = { name: 'vault-key', key: 'k' };
+  t.strictSame(container.env, [{ name: 'LATERAL_AUTHORITY_KEY', valueFrom: { secretKeyRef } }]);
 });
