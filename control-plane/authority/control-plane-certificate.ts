@@ -6,10 +6,8 @@ import type { Authority } from './authority.ts';
 
 /** Service account of the control plane in the root namespace. No workload can get this identity. */
 export const CONTROL_PLANE_SERVICE_ACCOUNT = 'control-plane';
-/** Shortest wait between renewals, whatever the lifetime. */
-const MIN_RENEWAL_WAIT_MS = 1_000;
-/** Longest delay of a Node timer. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+/** How often the clock is looked at: it may be set, and a machine may sleep. Also the shortest wait between renewals. */
+const CLOCK_CHECK_INTERVAL_MS = 1_000;
 
 export function controlPlaneIdentity(mesh: Mesh): SpiffeId {
   return spiffeId(mesh.trustDomain, mesh.rootNamespace, CONTROL_PLANE_SERVICE_ACCOUNT);
@@ -35,25 +33,25 @@ export function issueControlPlaneCertificate(authority: Authority, mesh: Mesh): 
   };
 }
 
-/** Renews at half of the remaining life, again and again; returns the function that ends it. */
+/** Renews at half of the remaining life, by the wall clock, again and again; returns the function that ends it. */
 export function keepControlPlaneCertificate(
   first: ControlPlaneCertificate,
   renew: () => ControlPlaneCertificate,
   onError: (error: unknown) => void,
+  now: () => number = Date.now,
 ): () => void {
-  let timer: NodeJS.Timeout;
-  const schedule = (expiresAtMs: number): void => {
-    const waitMs = Math.min(MAX_TIMER_MS, Math.max(MIN_RENEWAL_WAIT_MS, (expiresAtMs - Date.now()) / 2));
-    timer = setTimeout(() => {
-      try {
-        schedule(renew().expiresAtMs);
-      } catch (error) {
-        onError(error);
-        schedule(expiresAtMs);
-      }
-    }, waitMs);
-    timer.unref();
-  };
-  schedule(first.expiresAtMs);
-  return () => clearTimeout(timer);
+  const halfOf = (expiresAtMs: number) => now() + (expiresAtMs - now()) / 2;
+  let expiresAtMs = first.expiresAtMs;
+  let dueAtMs = halfOf(expiresAtMs);
+  const timer = setInterval(() => {
+    if (now() < dueAtMs) return;
+    try {
+      expiresAtMs = renew().expiresAtMs;
+    } catch (error) {
+      onError(error);
+    }
+    dueAtMs = halfOf(expiresAtMs);
+  }, CLOCK_CHECK_INTERVAL_MS);
+  timer.unref();
+  return () => clearInterval(timer);
 }
