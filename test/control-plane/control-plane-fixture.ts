@@ -1,7 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ControlPlaneConfiguration } from '#control-plane/configuration.ts';
-import { type RunningControlPlane, startControlPlane } from '#control-plane/start-control-plane.ts';
+import {
+  type ControlPlaneOptions,
+  type RunningControlPlane,
+  startControlPlane,
+} from '#control-plane/start-control-plane.ts';
 import { issueJoinToken } from '#control-plane/tokens/issue-token.ts';
 import type { Workload } from '#policy/workload-policy.ts';
 import { type ControlPlaneConnection, connectControlPlane } from '#sidecar/control/connect-control-plane.ts';
@@ -66,7 +70,9 @@ export class ControlPlaneFixture {
   }
 
   /** Starts, or starts again at the same port. */
-  async start(options: { leafLifetimeMs?: number; heartbeatIntervalMs?: number } = {}): Promise<RunningControlPlane> {
+  async start(
+    options: Pick<ControlPlaneOptions, 'leafLifetimeMs' | 'heartbeatIntervalMs' | 'federationLimits'> = {},
+  ): Promise<RunningControlPlane> {
     const running = await startControlPlane(this.configuration, {
       ...options,
       log: (event, fields = {}) => this.events.push({ event, fields }),
@@ -108,6 +114,8 @@ export interface SidecarOptions {
   readonly trustBundlePem?: string;
   readonly address?: string;
   readonly heartbeatIntervalMs?: number;
+  readonly now?: () => number;
+  readonly monotonicNow?: () => number;
   readonly signal?: AbortSignal;
 }
 
@@ -122,6 +130,7 @@ export class SidecarFixture {
 
   connect(options: SidecarOptions): Promise<ControlPlaneConnection> {
     const { tokenFile, stateDirectory, workload = ORDERS, heartbeatIntervalMs, signal } = options;
+    const { now, monotonicNow } = options;
     return connectControlPlane({
       address: options.address ?? `127.0.0.1:${this.#fixture.port}`,
       trustBundlePem: options.trustBundlePem ?? this.#fixture.running?.trustBundlePem ?? '',
@@ -132,6 +141,8 @@ export class SidecarFixture {
       stateDirectory,
       log: (event, fields) => this.events.push({ event, fields: { ...fields } }),
       ...(heartbeatIntervalMs === undefined ? {} : { heartbeatIntervalMs }),
+      ...(now === undefined ? {} : { now }),
+      ...(monotonicNow === undefined ? {} : { monotonicNow }),
       ...(signal === undefined ? {} : { signal }),
     });
   }
