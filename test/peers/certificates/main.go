@@ -1,5 +1,5 @@
 // Certificates makes chains of certificates with Go's crypto/x509, one a line of JSON:
-// {"name": what it is, "root": DER, "chain": [DER, …]}, in base64, leaf first.
+// {"name": what it is, "root": DER, "chain": [DER, …]}, in base64, leaf first. With a file of such lines it judges them.
 package main
 
 import (
@@ -27,6 +27,14 @@ type issuer struct {
 }
 
 func main() {
+	if len(os.Args) > 1 {
+		judgeFile(os.Args[1])
+		return
+	}
+	makeChains()
+}
+
+func makeChains() {
 	kinds := []struct {
 		name   string
 		newKey func() crypto.Signer
