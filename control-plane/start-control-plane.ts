@@ -1,18 +1,23 @@
 import type { Authority } from './authority/authority.ts';
+import { authorityMetricLines } from './authority/authority-metrics.ts';
+import { TrustSurvey } from './authority/trust-survey.ts';
 import type { ControlPlaneConfiguration } from './configuration.ts';
 import { createPolicyDistribution } from './discovery/policy-distribution.ts';
 import { createSidecarRegistry } from './discovery/sidecar-registry.ts';
 import type { EventLog } from './event-log.ts';
 import type { RefreshLimits } from './federation/keep-refreshed.ts';
+import type { IsRevoked } from './grpc/certificate-of-caller.ts';
 import type { ApiConnection } from './kubernetes/client/api-connection.ts';
 import type { KubernetesSource } from './kubernetes/kubernetes-source.ts';
 import type { Kubernetes } from './kubernetes/open-kubernetes.ts';
 import type { ClusterView } from './kubernetes/resources/cluster-view.ts';
 import { createObservationLog } from './observation/observation-log.ts';
+import { authorityActions } from './operations/authority-actions.ts';
 import type { Closer } from './start/closer.ts';
 import { leafTimes, startAuthority } from './start/start-authority.ts';
 import { startFederation } from './start/start-federation.ts';
 import { startProbes } from './start/start-probes.ts';
+import { startRotation } from './start/start-rotation.ts';
 import { startServer } from './start/start-server.ts';
 import { startSource } from './start/start-source.ts';
 import { startTokenStore } from './start/start-token-store.ts';
@@ -98,6 +103,9 @@ async function start(
   const distribution = createPolicyDistribution(mesh);
   closers.push(federation.onChange(identities.publish(distribution, () => federation.current)));
   const registry = createSidecarRegistry();
+  const { leafLifetimeMs } = leafTimes(configuration, options);
+  const survey = new TrustSurvey({ registry, mesh, leafLifetimeMs, now });
+  closers.push(() => survey.close());
   const observations = createObservationLog();
   const shared = { mesh, metrics, distribution, log, printProblems };
 
@@ -114,6 +122,7 @@ async function start(
     furtherMetrics: () => [
       ...(webhooks === undefined ? [] : webhookMetricLines(webhooks.metrics)),
       ...federation.metricLines(),
+      ...authorityMetricLines(identities.kept, now()),
     ],
     get isLeader() {
       return kubernetes?.isLeader;
@@ -125,11 +134,17 @@ async function start(
   let webhooks: RunningWebhooks | undefined;
   const reviewToken = kubernetes?.reviewToken;
   const { workloads } = policies;
-  const services = { ...shared, authority, tokens, reviewToken, workloads, registry, observations, source, now };
+  const isRevoked: IsRevoked = (uri, serial) => authority.revocations.isRevoked(uri, serial);
+  const seen = { registry, observations, source, survey };
+  const cluster = policies.kubernetes;
+  const parts = { identities, survey, identity: () => server.identity(), kubernetes, cluster, log, now };
+  const { rotation, operations } = startRotation(configuration, options, parts);
+  const services = { ...shared, ...seen, authority, operations, tokens, reviewToken, workloads, isRevoked, now };
   const server = await startServer(configuration, options, services, closers);
+  closers.push(authority.revocations.onRevoked(() => server.endRevoked()));
   identities.keep(
     () => server.renew(),
-    () => {},
+    () => void rotation.step(),
   );
   if (policies.kubernetes !== undefined) kubernetes?.lead(policies.kubernetes, registry, server.identity);
   if (configuration.webhook !== undefined && kubernetes !== undefined && policies.kubernetes !== undefined) {
@@ -142,7 +157,10 @@ async function start(
     );
   }
   const bundlePort = await federation.serveOwn(server.identity, authority);
-  const status = statusPort === undefined ? undefined : await startStatusServer(statusPort, statusPages(facts));
+  const status =
+    statusPort === undefined
+      ? undefined
+      : await startStatusServer(statusPort, statusPages(facts), authorityActions(operations));
   if (status !== undefined) closers.push(() => status.close());
   probes.ready(facts);
   closers.push(() => probes.waitsFor('it ends'));

@@ -45,6 +45,7 @@ export class AuthorityKeeper {
   /** The last of what is read and written, one after the other, so that an earlier state never comes last. */
   #turn: Promise<unknown> = Promise.resolve();
   #isWaiting = false;
+  #isChanging = false;
   #lastFailure = '';
 
   constructor(options: AuthorityKeeperOptions) {
@@ -84,9 +85,14 @@ export class AuthorityKeeper {
     return this.#inTurn(async () => {
       const known = this.#known ?? (await this.#read(this.#signal));
       await this.#states.change(known.state, (state) => change(state, known.material));
-      const kept = await this.#read(this.#signal);
-      this.#take(kept);
-      return kept;
+      this.#isChanging = true;
+      try {
+        const kept = await this.#read(this.#signal);
+        this.#take(kept);
+        return kept;
+      } finally {
+        this.#isChanging = false;
+      }
     });
   }
 
@@ -156,9 +162,9 @@ export class AuthorityKeeper {
     const { backend, mesh, isLeader } = this.#options;
     const known = this.#known;
     let state = await this.#states.read(known?.state);
-    // Whoever finds a change of the root half done ends it: of several that start at once all write the same.
-    if (state.rotation?.stage === 'promoting' && (known === undefined || isLeader()))
-      state = await this.#promote(state);
+    // Who starts and finds a change of the root half done ends it: of several all write the same.
+    const isMine = known === undefined || isLeader() || this.#isChanging;
+    if (state.rotation?.stage === 'promoting' && isMine) state = await this.#promote(state);
     const mayMakeRoot = known === undefined || backend.isMadeAnew;
     const issuing = await openAuthority(backend.authority, mesh, this.#now(), mayMakeRoot);
     const isReplaced = known !== undefined && !isSameIssuing(known.material, issuing);

@@ -6,7 +6,7 @@ import type { SignRequest, SignResponse } from '#proto/gen/lateral/v1/authority.
 import type { EventLog } from '../event-log.ts';
 import { Allowance, type AllowanceLimits } from '../grpc/allowance.ts';
 import { bearerToken } from '../grpc/bearer-token.ts';
-import { type AuthenticatedCall, certificateOfCaller } from '../grpc/certificate-of-caller.ts';
+import { type AuthenticatedCall, certificateOfCaller, type IsRevoked } from '../grpc/certificate-of-caller.ts';
 import { asRefusal, refusedBy } from '../grpc/refuse-call.ts';
 import type { ReviewToken } from '../kubernetes/identity/token-review.ts';
 import { addressOfPeer } from '../listener/plain-address.ts';
@@ -99,6 +99,8 @@ async function sign(
   if (proof.identity.uri === controlPlaneIdentity(mesh).uri) {
     throw refusedBy('identity_reserved', "the control plane's own identity is never signed for a caller");
   }
+  const revocation = authority.revocations.isRevoked(proof.identity.uri, '');
+  if (revocation !== undefined) throw refusedBy('certificate_revoked', revocation);
   if (request.expectedIdentity !== proof.identity.uri) {
     throw refusedBy(
       proof.by === 'token' ? 'identity_mismatch' : 'certificate_not_its_own',
@@ -131,10 +133,11 @@ async function sign(
 
 /** A token decides where one is sent; otherwise the certificate of the connection does. */
 async function prove(options: AuthorityServiceOptions, call: SigningCall): Promise<Proof> {
-  const { mesh, now } = options;
+  const { authority, mesh, now } = options;
+  const isRevoked: IsRevoked = (uri, serial) => authority.revocations.isRevoked(uri, serial);
   const [authorization] = call.metadata.get('authorization');
   if (authorization !== undefined) return proveByToken(options, call, authorization.toString());
-  const caller = certificateOfCaller(call, mesh.trustDomain, now());
+  const caller = certificateOfCaller(call, mesh.trustDomain, now(), isRevoked);
   if (caller === undefined) {
     throw refusedBy('proof_missing', 'neither a join token nor a certificate of this mesh was presented');
   }

@@ -36,12 +36,15 @@ export interface SidecarRegistry {
   changed(): void;
   /** Calls back after each change; returns the function that ends it. */
   onChange(listener: () => void): () => void;
+  /** Calls back with each sidecar that is connected no longer; returns the function that ends it. */
+  onRemoved(listener: (sidecar: SidecarStatus) => void): () => void;
   readonly sidecars: readonly SidecarStatus[];
 }
 
 export function createSidecarRegistry(): SidecarRegistry {
   const connected = new Set<SidecarStatus>();
   const listeners = new Set<() => void>();
+  const farewells = new Set<(sidecar: SidecarStatus) => void>();
   const changed = () => {
     for (const listener of listeners) listener();
   };
@@ -51,13 +54,17 @@ export function createSidecarRegistry(): SidecarRegistry {
       changed();
     },
     remove(sidecar) {
-      connected.delete(sidecar);
+      if (connected.delete(sidecar)) for (const listener of farewells) listener(sidecar);
       changed();
     },
     changed,
     onChange(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
+    },
+    onRemoved(listener) {
+      farewells.add(listener);
+      return () => farewells.delete(listener);
     },
     get sidecars() {
       return [...connected];

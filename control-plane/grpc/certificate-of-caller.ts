@@ -9,6 +9,9 @@ export interface AuthenticatedCall {
   getAuthContext(): AuthContext;
 }
 
+/** Why a certificate of this identity and serial number (hex) is not to be believed; undefined: it may be. */
+export type IsRevoked = (uri: string, serial: string) => string | undefined;
+
 /** An identity proven by a certificate, and how long the proof holds. */
 export interface CertifiedCaller {
   readonly identity: SpiffeId;
@@ -17,12 +20,13 @@ export interface CertifiedCaller {
 
 /**
  * The identity that the caller's certificate proves: verified against the mesh's roots by the handshake, one
- * SPIFFE ID of this trust domain, not expired. Undefined: no certificate, or one of foreign roots.
+ * SPIFFE ID of this trust domain, not expired, not revoked. Undefined: no certificate, or one of foreign roots.
  */
 export function certificateOfCaller(
   call: AuthenticatedCall,
   trustDomain: string,
   nowMs: number,
+  isRevoked: IsRevoked,
 ): CertifiedCaller | undefined {
   const raw = call.getAuthContext().sslPeerCertificate?.raw;
   if (raw === undefined) return undefined;
@@ -40,5 +44,7 @@ export function certificateOfCaller(
   if (expiresAtMs <= nowMs) {
     throw refusedBy('certificate_expired', `the certificate expired at ${certificate.validTo}`);
   }
+  const revocation = isRevoked(result.id.uri, certificate.serialNumber);
+  if (revocation !== undefined) throw refusedBy('certificate_revoked', revocation);
   return { identity: result.id, expiresAtMs };
 }

@@ -11,7 +11,7 @@ import { encodeResponse } from '../discovery/encode-response.ts';
 import { type ObservationServiceOptions, observationService } from '../observation/observation-service.ts';
 import { type OperationsServiceOptions, operationsService } from '../operations/operations-service.ts';
 import { tapRelay } from '../operations/tap-relay.ts';
-import { replicasService } from '../replicas/replicas-service.ts';
+import { type ReplicasServiceOptions, replicasService } from '../replicas/replicas-service.ts';
 import { grpcGate, type ListenOptions } from './grpc-gate.ts';
 import { narrowRequests } from './narrow-requests.ts';
 import { type ServerIdentity, startTlsListener, type TlsListener } from './tls-listener.ts';
@@ -32,6 +32,8 @@ export interface ControlPlaneServer {
   /** `HOST:PORT` that sidecars reach. */
   readonly address: string;
   renewIdentity(identity: ServerIdentity): void;
+  /** Ends the connections of those who are revoked. */
+  endRevoked(): void;
   /** Ends all streams, waits for running calls up to a bound, and closes the port. */
   close(): Promise<void>;
 }
@@ -40,7 +42,8 @@ export interface ControlPlaneServerOptions
   extends AuthorityServiceOptions,
     DiscoveryOptions,
     ObservationServiceOptions,
-    OperationsServiceOptions {
+    OperationsServiceOptions,
+    ReplicasServiceOptions {
   readonly listen: ListenOptions;
   readonly identity: ServerIdentity;
 }
@@ -86,6 +89,7 @@ export async function startControlPlaneServer(options: ControlPlaneServerOptions
   return {
     address: hostAndPort(listen.address, listener.port),
     renewIdentity: (identity) => listener.renew(identity),
+    endRevoked: () => listener.endRevoked(options.isRevoked),
     async close() {
       listener.close();
       discovery.close();

@@ -16,6 +16,11 @@ export class ProvenSockets {
     socket.once('close', () => this.#sockets.delete(socket));
   }
 
+  /** Ends those of which that holds. */
+  end(isOver: (socket: TLSSocket) => boolean): void {
+    for (const socket of [...this.#sockets]) if (isOver(socket)) socket.destroy();
+  }
+
   /**
    * Trusts these roots from now on. Where one is gone all sockets end, and true is returned: whoever still has a good
    * certificate connects anew, and proves it to the roots that are left.

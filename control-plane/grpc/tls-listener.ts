@@ -4,6 +4,7 @@ import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tl
 import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
 import type { EventLog } from '../event-log.ts';
 import { type GateCounts, type GateLimits, guardConnections } from '../listener/connection-gate.ts';
+import type { IsRevoked } from './certificate-of-caller.ts';
 import { ProvenSockets } from './proven-sockets.ts';
 
 /** What the server proves itself with, and whose certificates it accepts from clients; PEM. */
@@ -26,6 +27,8 @@ export interface TlsListener {
   readonly port: number;
   /** New connections get the new certificate. Where a root is gone, those that were proven end. */
   renew(identity: ServerIdentity): void;
+  /** Ends the connections of those who are revoked. */
+  endRevoked(isRevoked: IsRevoked): void;
   /** Takes no new connections, and ends those in their handshake. */
   close(): void;
 }
@@ -65,6 +68,15 @@ export async function startTlsListener(options: TlsListenerOptions): Promise<Tls
     renew(identity) {
       server.setSecureContext(secureContext(identity));
       if (proven.trust(identity.trustBundlePem)) gate.close(); // handshakes under way know the former roots
+    },
+    endRevoked(isRevoked) {
+      proven.end((socket) => {
+        const uri = identityOf(socket);
+        const serial = socket.getPeerX509Certificate()?.serialNumber;
+        const reason = uri === undefined || serial === undefined ? undefined : isRevoked(uri, serial);
+        if (reason !== undefined) log('connection_ended', { peer: socket.remoteAddress, reason });
+        return reason !== undefined;
+      });
     },
     close() {
       server.close();

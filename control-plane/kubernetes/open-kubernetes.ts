@@ -88,8 +88,7 @@ export class Kubernetes {
     const { client } = this;
     const { state } = source;
     const self = hostname();
-    const service = `${mesh.rootNamespace}/${CONTROL_PLANE_SERVICE}`;
-    const addresses = () => state.addressesOf(service, GRPC_PORT_NAME, self);
+    const addresses = () => this.otherReplicas(source);
     const otherReplicas = askReplicas({ mesh, identity, addresses, log });
     const takesStatus = source.takesStatus.bind(source);
     const writer = new StatusWriter({ client, state, registry, takesStatus, otherReplicas, log });
@@ -109,6 +108,12 @@ export class Kubernetes {
       await writer.stop();
       await leadership.close();
     });
+  }
+
+  /** `HOST:PORT` of every other replica, now. */
+  otherReplicas({ state }: KubernetesSource): readonly string[] {
+    const service = `${this.#options.mesh.rootNamespace}/${CONTROL_PLANE_SERVICE}`;
+    return state.addressesOf(service, GRPC_PORT_NAME, hostname());
   }
 
   secret(name: string): KubernetesSecret {

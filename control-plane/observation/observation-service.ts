@@ -2,7 +2,7 @@ import { type handleClientStreamingCall, status } from '@grpc/grpc-js';
 import type { Mesh } from '#policy/workload-policy.ts';
 import type { ReportRequest, ReportResponse } from '#proto/gen/lateral/v1/observation.ts';
 import type { EventLog } from '../event-log.ts';
-import { certificateOfCaller } from '../grpc/certificate-of-caller.ts';
+import { certificateOfCaller, type IsRevoked } from '../grpc/certificate-of-caller.ts';
 import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
 import type { ControlPlaneMetrics } from '../status/metrics.ts';
 import type { ObservationLog } from './observation-log.ts';
@@ -12,6 +12,7 @@ export interface ObservationServiceOptions {
   readonly mesh: Mesh;
   readonly metrics: ControlPlaneMetrics;
   readonly log: EventLog;
+  readonly isRevoked: IsRevoked;
   readonly now: () => number;
 }
 
@@ -19,10 +20,10 @@ export interface ObservationServiceOptions {
 export function observationService(
   options: ObservationServiceOptions,
 ): handleClientStreamingCall<ReportRequest, ReportResponse> {
-  const { observations, metrics, mesh, log, now } = options;
+  const { observations, metrics, mesh, log, isRevoked, now } = options;
   return (call, callback) => {
     try {
-      const caller = certificateOfCaller(call, mesh.trustDomain, now());
+      const caller = certificateOfCaller(call, mesh.trustDomain, now(), isRevoked);
       if (caller === undefined) throw new CallRefusal(status.UNAUTHENTICATED, 'a certificate of this mesh is needed');
       call.on('data', (report: ReportRequest) => {
         metrics.reports++;

@@ -1,5 +1,6 @@
 import type { handleUnaryCall, Metadata } from '@grpc/grpc-js';
 import type { ConnectedProxy, KeptDecision, OperationsServer } from '#proto/gen/lateral/v1/operations.ts';
+import type { AuthorityOperations } from '../authority/authority-operations.ts';
 import type { SidecarRegistry, SidecarStatus } from '../discovery/sidecar-registry.ts';
 import { vitalsMessage } from '../discovery/sidecar-vitals.ts';
 import type { OwnerOf, WorkloadDirectory } from '../discovery/workload-directory.ts';
@@ -8,6 +9,7 @@ import { asRefusal } from '../grpc/refuse-call.ts';
 import type { ObservationLog, ReportedDecision } from '../observation/observation-log.ts';
 import type { SourceStatus } from '../source/source-status.ts';
 import type { TokenStore } from '../tokens/token-store.ts';
+import { authorityResponse, callRefusalOf, changeOfCall } from './authority-calls.ts';
 import { proveOperator } from './operator-proof.ts';
 import { proxyStateOf } from './proxy-facts.ts';
 
@@ -19,12 +21,13 @@ export interface OperationsServiceOptions {
   readonly workloads: WorkloadDirectory | undefined;
   readonly observations: ObservationLog;
   readonly source: () => SourceStatus;
+  readonly operations: Pick<AuthorityOperations, 'facts' | 'make'>;
   readonly log: EventLog;
 }
 
 /** `Operations`: what the control plane knows, for who shows an operator's token. */
 export function operationsService(options: OperationsServiceOptions, tap: OperationsServer['tap']): OperationsServer {
-  const { registry, observations, source, workloads } = options;
+  const { registry, observations, source, workloads, operations } = options;
   return {
     tap,
     listProxies: answering(options, ({ namespace }) => ({
@@ -41,20 +44,26 @@ export function operationsService(options: OperationsServiceOptions, tap: Operat
       const found = observations.decisions.findLast((decision) => decision.decisionId === decisionId);
       return { decision: found === undefined ? undefined : decisionMessage(found) };
     }),
+    getAuthority: answering(options, async () => authorityResponse(await operations.facts())),
+    changeAuthority: answering(options, async (request, peer) => {
+      const change = changeOfCall(request);
+      return authorityResponse(await operations.make(change, `an operator at ${peer}`));
+    }),
   };
 }
 
 /** Asks for the proof before anything is looked up; a refusal is logged. */
 function answering<Request, Response>(
   { tokens, log }: OperationsServiceOptions,
-  answer: (request: Request) => Response,
+  answer: (request: Request, peer: string) => Response | Promise<Response>,
 ): handleUnaryCall<Request, Response> {
   const prove = (metadata: Metadata) => proveOperator(tokens, metadata);
   return (call, callback) => {
-    prove(call.metadata).then(
-      () => callback(null, answer(call.request)),
+    const answered = prove(call.metadata).then(() => answer(call.request, call.getPeer()));
+    answered.then(
+      (response) => callback(null, response),
       (error: unknown) => {
-        const refusal = asRefusal(error, (cause) => log('operation_failed', { error: String(cause) }));
+        const refusal = asRefusal(callRefusalOf(error), (cause) => log('operation_failed', { error: String(cause) }));
         log('operation_refused', { peer: call.getPeer(), method: call.getPath(), reason: refusal.details });
         callback(refusal);
       },

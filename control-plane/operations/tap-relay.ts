@@ -10,7 +10,7 @@ import type { RelayRequest, RelayResponse } from '#proto/gen/lateral/v1/observat
 import type { TapRequest, TapResponse } from '#proto/gen/lateral/v1/operations.ts';
 import type { SidecarRegistry, SidecarStatus } from '../discovery/sidecar-registry.ts';
 import type { EventLog } from '../event-log.ts';
-import { certificateOfCaller } from '../grpc/certificate-of-caller.ts';
+import { certificateOfCaller, type IsRevoked } from '../grpc/certificate-of-caller.ts';
 import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
 import type { TokenStore } from '../tokens/token-store.ts';
 import { proveOperator } from './operator-proof.ts';
@@ -27,6 +27,7 @@ export interface TapRelayOptions {
   readonly registry: SidecarRegistry;
   readonly mesh: Mesh;
   readonly log: EventLog;
+  readonly isRevoked: IsRevoked;
   readonly now: () => number;
 }
 
@@ -47,7 +48,7 @@ interface Order {
 }
 
 /** Between operators who look on and the sidecars that were asked to show. */
-export function tapRelay({ tokens, registry, mesh, log, now }: TapRelayOptions): TapRelay {
+export function tapRelay({ tokens, registry, mesh, log, isRevoked, now }: TapRelayOptions): TapRelay {
   const orders = new Map<string, Order>();
   let taps = 0;
 
@@ -143,7 +144,7 @@ export function tapRelay({ tokens, registry, mesh, log, now }: TapRelayOptions):
     relay(call, callback) {
       call.on('error', () => {});
       try {
-        const caller = certificateOfCaller(call, mesh.trustDomain, now());
+        const caller = certificateOfCaller(call, mesh.trustDomain, now(), isRevoked);
         if (caller === undefined) throw new CallRefusal(status.UNAUTHENTICATED, 'a certificate of this mesh is needed');
         call.once('data', ({ tapId }: RelayRequest) => {
           const wanted = orders.get(tapId);

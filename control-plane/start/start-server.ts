@@ -9,6 +9,8 @@ export interface RunningServer {
   readonly address: string;
   /** What it proves itself with, now. */
   readonly identity: () => ServerIdentity;
+  /** Ends the connections of those who are revoked. */
+  endRevoked(): void;
   /** Takes another certificate, by the authority as it is now. */
   renew(): void;
 }
@@ -39,5 +41,5 @@ export async function startServer(
   closers.push(
     keepControlPlaneCertificate(certificate, renew, (error) => log('own_renewal_failed', { error: String(error) })),
   );
-  return { address: server.address, identity: () => identity, renew };
+  return { address: server.address, identity: () => identity, endRevoked: () => server.endRevoked(), renew };
 }

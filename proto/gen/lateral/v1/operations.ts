@@ -14,6 +14,46 @@ export const protobufPackage = "lateral.v1";
 
 export const protobufFileName = "lateral/v1/operations.proto";
 
+export interface GetAuthorityRequest {
+}
+
+export interface ChangeAuthorityRequest {
+  change:
+    | { $case: "rotate"; value: RotateRoot }
+    | { $case: "finish"; value: FinishRotation }
+    | { $case: "revoke"; value: Revocation }
+    | { $case: "reinstate"; value: Revocation }
+    | undefined;
+}
+
+/** Begins a change of the root. */
+export interface RotateRoot {
+}
+
+/** Ends a stage of it. */
+export interface FinishRotation {
+  /** True: waits for nobody. */
+  force: boolean;
+}
+
+export interface Revocation {
+  subject:
+    | //
+    /** SPIFFE ID, or NAMESPACE/SERVICE-ACCOUNT of the mesh. */
+    { $case: "identity"; value: string }
+    | //
+    /** Hexadecimal. */
+    { $case: "serial"; value: string }
+    | undefined;
+  /** Of a serial number: when its certificate ends; 0: as late as any may. */
+  untilMs: number;
+}
+
+export interface AuthorityResponse {
+  /** One JSON object, as the page /authority shows it. */
+  facts: string;
+}
+
 export interface ListProxiesRequest {
   /** Only the proxies of this namespace; empty: of all. */
   namespace: string;
@@ -109,6 +149,319 @@ export interface KeptDecision {
   /** Name of the workload whose sidecar decided. */
   sidecar: string;
 }
+
+function createBaseGetAuthorityRequest(): GetAuthorityRequest {
+  return {};
+}
+
+export const GetAuthorityRequest: MessageFns<GetAuthorityRequest> = {
+  encode(_: GetAuthorityRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetAuthorityRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetAuthorityRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseChangeAuthorityRequest(): ChangeAuthorityRequest {
+  return { change: undefined };
+}
+
+export const ChangeAuthorityRequest: MessageFns<ChangeAuthorityRequest> = {
+  encode(message: ChangeAuthorityRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.change?.$case) {
+      case "rotate":
+        RotateRoot.encode(message.change.value, writer.uint32(10).fork()).join();
+        break;
+      case "finish":
+        FinishRotation.encode(message.change.value, writer.uint32(18).fork()).join();
+        break;
+      case "revoke":
+        Revocation.encode(message.change.value, writer.uint32(26).fork()).join();
+        break;
+      case "reinstate":
+        Revocation.encode(message.change.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChangeAuthorityRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChangeAuthorityRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.change = { $case: "rotate", value: RotateRoot.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.change = { $case: "finish", value: FinishRotation.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.change = { $case: "revoke", value: Revocation.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.change = { $case: "reinstate", value: Revocation.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRotateRoot(): RotateRoot {
+  return {};
+}
+
+export const RotateRoot: MessageFns<RotateRoot> = {
+  encode(_: RotateRoot, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RotateRoot {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRotateRoot();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFinishRotation(): FinishRotation {
+  return { force: false };
+}
+
+export const FinishRotation: MessageFns<FinishRotation> = {
+  encode(message: FinishRotation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.force !== false) {
+      writer.uint32(8).bool(message.force);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FinishRotation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFinishRotation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRevocation(): Revocation {
+  return { subject: undefined, untilMs: 0 };
+}
+
+export const Revocation: MessageFns<Revocation> = {
+  encode(message: Revocation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.subject?.$case) {
+      case "identity":
+        writer.uint32(10).string(message.subject.value);
+        break;
+      case "serial":
+        writer.uint32(18).string(message.subject.value);
+        break;
+    }
+    if (message.untilMs !== 0) {
+      writer.uint32(24).uint64(message.untilMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Revocation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevocation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.subject = { $case: "identity", value: reader.string() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.subject = { $case: "serial", value: reader.string() };
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.untilMs = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAuthorityResponse(): AuthorityResponse {
+  return { facts: "" };
+}
+
+export const AuthorityResponse: MessageFns<AuthorityResponse> = {
+  encode(message: AuthorityResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.facts !== "") {
+      writer.uint32(10).string(message.facts);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AuthorityResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuthorityResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.facts = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
 
 function createBaseListProxiesRequest(): ListProxiesRequest {
   return { namespace: "" };
@@ -963,6 +1316,27 @@ export const OperationsService = {
     responseSerialize: (value: TapResponse): Buffer => Buffer.from(TapResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): TapResponse => TapResponse.decode(value),
   },
+  /** The authority: its roots, a change of them, revocations. */
+  getAuthority: {
+    path: "/lateral.v1.Operations/GetAuthority" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetAuthorityRequest): Buffer => Buffer.from(GetAuthorityRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetAuthorityRequest => GetAuthorityRequest.decode(value),
+    responseSerialize: (value: AuthorityResponse): Buffer => Buffer.from(AuthorityResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AuthorityResponse => AuthorityResponse.decode(value),
+  },
+  /** Makes one change, and tells how things are then. FAILED_PRECONDITION: not as they are now. */
+  changeAuthority: {
+    path: "/lateral.v1.Operations/ChangeAuthority" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ChangeAuthorityRequest): Buffer =>
+      Buffer.from(ChangeAuthorityRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ChangeAuthorityRequest => ChangeAuthorityRequest.decode(value),
+    responseSerialize: (value: AuthorityResponse): Buffer => Buffer.from(AuthorityResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AuthorityResponse => AuthorityResponse.decode(value),
+  },
 } as const;
 
 export interface OperationsServer extends UntypedServiceImplementation {
@@ -971,6 +1345,10 @@ export interface OperationsServer extends UntypedServiceImplementation {
   getDecision: handleUnaryCall<GetDecisionRequest, GetDecisionResponse>;
   /** Requests as they end, relayed from the sidecars. */
   tap: handleServerStreamingCall<TapRequest, TapResponse>;
+  /** The authority: its roots, a change of them, revocations. */
+  getAuthority: handleUnaryCall<GetAuthorityRequest, AuthorityResponse>;
+  /** Makes one change, and tells how things are then. FAILED_PRECONDITION: not as they are now. */
+  changeAuthority: handleUnaryCall<ChangeAuthorityRequest, AuthorityResponse>;
 }
 
 function longToNumber(int64: { toString(): string }): number {

@@ -12,6 +12,31 @@ export const protobufPackage = "lateral.v1";
 
 export const protobufFileName = "lateral/v1/replicas.proto";
 
+export interface ListTrustRequest {
+  /** SHA-256 of each certificate, lower-case hex. */
+  roots: string[];
+}
+
+export interface ListTrustResponse {
+  sidecars: SidecarTrust[];
+  /** When this replica began to see sidecars: it knows of none that went before. */
+  sinceMs: number;
+  /** Sidecars that it had no room to remember. */
+  forgotten: number;
+}
+
+/** A sidecar that is connected, or was within the life of a certificate. */
+export interface SidecarTrust {
+  /** NAMESPACE/NAME */
+  name: string;
+  identity: string;
+  /** True: the last that it acknowledged holds all the roots. */
+  trusts: boolean;
+  isConnected: boolean;
+  /** Of one that is not connected: its certificate has ended by then. */
+  untilMs: number;
+}
+
 export interface ListProgrammedRequest {
   /** MeshServices that are counted too, as KIND/NAMESPACE/NAME; every other kind is. */
   services: string[];
@@ -35,6 +60,210 @@ export interface Programmed {
   /** NAMESPACE/NAME of some of them. */
   refusedBy: string[];
 }
+
+function createBaseListTrustRequest(): ListTrustRequest {
+  return { roots: [] };
+}
+
+export const ListTrustRequest: MessageFns<ListTrustRequest> = {
+  encode(message: ListTrustRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.roots) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListTrustRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListTrustRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.roots.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListTrustResponse(): ListTrustResponse {
+  return { sidecars: [], sinceMs: 0, forgotten: 0 };
+}
+
+export const ListTrustResponse: MessageFns<ListTrustResponse> = {
+  encode(message: ListTrustResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.sidecars) {
+      SidecarTrust.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.sinceMs !== 0) {
+      writer.uint32(16).uint64(message.sinceMs);
+    }
+    if (message.forgotten !== 0) {
+      writer.uint32(24).uint32(message.forgotten);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListTrustResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListTrustResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.sidecars.push(SidecarTrust.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sinceMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.forgotten = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSidecarTrust(): SidecarTrust {
+  return { name: "", identity: "", trusts: false, isConnected: false, untilMs: 0 };
+}
+
+export const SidecarTrust: MessageFns<SidecarTrust> = {
+  encode(message: SidecarTrust, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.identity !== "") {
+      writer.uint32(18).string(message.identity);
+    }
+    if (message.trusts !== false) {
+      writer.uint32(24).bool(message.trusts);
+    }
+    if (message.isConnected !== false) {
+      writer.uint32(32).bool(message.isConnected);
+    }
+    if (message.untilMs !== 0) {
+      writer.uint32(40).uint64(message.untilMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SidecarTrust {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSidecarTrust();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.identity = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.trusts = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.isConnected = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.untilMs = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
 
 function createBaseListProgrammedRequest(): ListProgrammedRequest {
   return { services: [] };
@@ -250,6 +479,16 @@ export const ReplicasService = {
       Buffer.from(ListProgrammedResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListProgrammedResponse => ListProgrammedResponse.decode(value),
   },
+  /** Which sidecars have acknowledged these roots, for a change of the root. */
+  listTrust: {
+    path: "/lateral.v1.Replicas/ListTrust" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListTrustRequest): Buffer => Buffer.from(ListTrustRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListTrustRequest => ListTrustRequest.decode(value),
+    responseSerialize: (value: ListTrustResponse): Buffer => Buffer.from(ListTrustResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListTrustResponse => ListTrustResponse.decode(value),
+  },
 } as const;
 
 export interface ReplicasServer extends UntypedServiceImplementation {
@@ -258,6 +497,19 @@ export interface ReplicasServer extends UntypedServiceImplementation {
    * leader asks all of them, for the status of each resource.
    */
   listProgrammed: handleUnaryCall<ListProgrammedRequest, ListProgrammedResponse>;
+  /** Which sidecars have acknowledged these roots, for a change of the root. */
+  listTrust: handleUnaryCall<ListTrustRequest, ListTrustResponse>;
+}
+
+function longToNumber(int64: { toString(): string }): number {
+  const num = globalThis.Number(int64.toString());
+  if (num > globalThis.Number.MAX_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is larger than Number.MAX_SAFE_INTEGER");
+  }
+  if (num < globalThis.Number.MIN_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
+  }
+  return num;
 }
 
 export interface MessageFns<T> {
