@@ -1,7 +1,6 @@
 import t, { type Test } from 'tap';
 import { eventually } from '../control-plane/control-plane-fixture.ts';
 import { TestAuthority } from '../support/certificates.ts';
-import { freePorts } from '../support/free-ports.ts';
 import { runProgram, startProgram, type ToldEvent } from '../support/go-program.ts';
 import { GO_TEST_TIMEOUT_MS, goTools } from '../support/go-tools.ts';
 import { type MeshProcesses, type MeshSidecar, startMeshProcesses } from '../support/mesh-processes.ts';
@@ -159,21 +158,24 @@ t.test('a Go client of TLS 1.2 is refused', { skip }, async (t) => {
   t.match(line?.reason, /unsupported protocol/);
 });
 
+t.test('a sidecar resumes its session with a server that takes one request a connection', { skip }, async (t) => {
+  const { mesh } = await startPeers(t);
+  const web = await mesh.startSidecar('web', {});
+  const server = await startProgram(t, go, [...(await serverOf(mesh, 'brief', 'web')), '-alpn=http/1.1', '-once']);
+  await mesh.writePolicy('brief.yaml', serviceOf('brief', server.port, 'brief'));
+  const call = () => ask(web.outbound, { headers: { host: 'brief.shop' } });
+  await eventually('brief is known', async () => (await call()).status === 200, 10_000);
+  const { status, body } = await call();
+  t.equal(status, 200);
+  t.match(JSON.parse(body), { peerId: id('web'), alpn: 'http/1.1', resumed: true, tlsVersion: 'TLS 1.3' });
+});
+
 t.test('a sidecar calls a server by go-spiffe, and no other than the one it expects', { skip }, async (t) => {
   const { mesh } = await startPeers(t);
-  const [inboundPort = 0] = await freePorts(1);
-  const web = await mesh.startSidecar('web', { inboundPort });
+  const web = await mesh.startSidecar('web', {});
   for (const alpn of ['h2', 'http/1.1']) {
     const name = alpn === 'h2' ? 'modern' : 'plain';
-    const files = await peerFiles(mesh, name);
-    const args = [
-      `-cert=${files.cert}`,
-      `-key=${files.key}`,
-      `-bundle=${mesh.trustBundle}`,
-      `-expect=${id('web')}`,
-      `-alpn=${alpn}`,
-    ];
-    const server = await startProgram(t, go, ['serve', ...args]);
+    const server = await startProgram(t, go, [...(await serverOf(mesh, name, 'web')), `-alpn=${alpn}`]);
     await mesh.writePolicy(`${name}.yaml`, serviceOf(name, server.port, name));
     await mesh.writePolicy(`posing-${name}.yaml`, serviceOf(`posing-${name}`, server.port, 'payments'));
     const call = (host: string) => ask(web.outbound, { headers: { host } });

@@ -27,8 +27,6 @@ export interface MeshProcesses {
 export interface SidecarTraffic {
   /** The app before which it stands; undefined: it has no inbound. */
   readonly appPort?: number;
-  /** Where its inbound listens, when others were told before. */
-  readonly inboundPort?: number;
 }
 
 export interface MeshSidecar {
@@ -96,9 +94,8 @@ console: {port: 0}
     trustBundle: join(directory, 'state/ca/root-cert.pem'),
     writePolicy: (name, text) => writeFile(join(policies, name), text),
     token,
-    async startSidecar(name, { appPort, inboundPort }) {
-      const [admin = 0, metrics = 0, outbound = 0, free = 0] = await freePorts(4);
-      const inbound = inboundPort ?? free;
+    async startSidecar(name, { appPort }) {
+      const [admin = 0, metrics = 0, outbound = 0, inbound = 0] = await freePorts(4);
       await writeFile(join(directory, `${name}.token`), `${await token(name)}\n`, { mode: 0o600 });
       const lines = [
         'apiVersion: lateral.dev/v1alpha1',

@@ -20,6 +20,7 @@ func serve(args []string) error {
 	flags := flag.NewFlagSet("serve", flag.ExitOnError)
 	who := identityFlags(flags)
 	alpn := flags.String("alpn", "h2,http/1.1", "protocols it speaks")
+	once := flags.Bool("once", false, "one request a connection")
 	flags.Parse(args)
 	svid, err := who.svid()
 	if err != nil {
@@ -48,6 +49,7 @@ func serve(args []string) error {
 			json.NewEncoder(response).Encode(answer(request.TLS))
 		}),
 	}
+	server.SetKeepAlivesEnabled(!*once)
 	tell(map[string]any{"event": "ready", "port": listener.Addr().(*net.TCPAddr).Port})
 	go func() {
 		io.Copy(io.Discard, os.Stdin)
