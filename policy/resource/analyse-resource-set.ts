@@ -1,5 +1,6 @@
 import { compileClauses } from '../authorization/compile-rule.ts';
 import { contradictions } from '../authorization/find-contradictions.ts';
+import { mtlsDoubts } from '../mtls/doubt-modes.ts';
 import { supersededPeerAuthentications } from '../mtls/find-superseded.ts';
 import type { Problem } from '../problem.ts';
 import type { Mesh } from '../workload-policy.ts';
@@ -62,7 +63,12 @@ function analyse(
     problems.push(...unknownPrincipals(sourced, sourced.any.resource, workloads, mesh));
     problems.push(...denialOfTcp(sourced, sourced.any.resource, tcpNamespaces, mesh));
   }
-  return [...problems, ...contradictions(judged, all), ...supersededPeerAuthentications(judged, all, mesh)];
+  return [
+    ...problems,
+    ...contradictions(judged, all),
+    ...supersededPeerAuthentications(judged, all, mesh),
+    ...mtlsDoubts(judged, all, mesh, knownAccounts !== undefined),
+  ];
 }
 
 interface KnownWorkload {

@@ -194,13 +194,6 @@ t.test('each kind of slip has its position and says what to write', (t) => {
       ],
     ],
     [
-      'DISABLE',
-      'apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p, namespace: shop}\nspec: {mtls: {mode: DISABLE}}\n',
-      [
-        '4:21: error not_implemented spec.mtls.mode: DISABLE is not implemented in this version; use STRICT or PERMISSIVE or UNSET',
-      ],
-    ],
-    [
       'MeshDefaults outside of the root namespace',
       'apiVersion: lateral.dev/v1alpha1\nkind: MeshDefaults\nmetadata: {name: d, namespace: shop}\n',
       [

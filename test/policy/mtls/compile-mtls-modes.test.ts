@@ -103,6 +103,7 @@ t.test('of several at one level the first by name is in force, and the others ar
   ]);
   t.strictSame(problems, [
     'a.yaml:3:18: warning superseded is not in force: PeerAuthentication shop/a (a.yaml:6) selects the same and comes first by name',
+    'a.yaml:9:21: warning plaintext_allowed plaintext beside mutual TLS is meant for the way to STRICT: `lateral proxies` tells who still calls in plaintext',
   ]);
 });
 
