@@ -22,7 +22,9 @@ function problemsOf(...texts: string[]): readonly string[] {
 }
 
 t.test('DISABLE is told wherever it stands, with what it means', (t) => {
-  t.match(problemsOf(peer('shop', '{mtls: {mode: DISABLE}}')), [/^4:21: warning plaintext_alone .*no caller has an identity/]);
+  t.match(problemsOf(peer('shop', '{mtls: {mode: DISABLE}}')), [
+    /^4:21: warning plaintext_alone .*no caller has an identity/,
+  ]);
   t.match(problemsOf(peer('lateral-system', '{mtls: {mode: DISABLE}}')), [/plaintext_alone/]);
   const ports = '{selector: {matchLabels: {app: db}}, portLevelMtls: {5432: {mode: DISABLE}}}';
   t.match(problemsOf(peer('shop', ports), DB), [/^4:73: warning plaintext_alone/]);
@@ -54,7 +56,7 @@ t.test('a port that no endpoint has is told, with those that there are', (t) => 
 t.test('labels that no endpoint has whole are told where callers must hear of the mode', (t) => {
   const selector = (mode: string) => `{selector: {matchLabels: {app: db, tier: data}}, mtls: {mode: ${mode}}}`;
   t.match(problemsOf(peer('shop', selector('DISABLE')), DB), [
-    /^4:8: warning callers_not_told no endpoint carries all of these labels/,
+    /^4:18: warning callers_not_told no endpoint carries all of these labels/,
     /plaintext_alone/,
   ]);
   t.strictSame(problemsOf(peer('shop', selector('STRICT')), DB), []);
