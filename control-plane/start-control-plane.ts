@@ -97,7 +97,12 @@ async function start(
   const kubernetes = await startKubernetes(configuration, options, closers);
   const identities = await startAuthority(configuration, kubernetes, { ...options, now, signal }, closers);
   const { authority } = identities;
-  const federation = await startFederation(configuration, { log, limits: options.federationLimits }, closers);
+  const federation = await startFederation(
+    configuration,
+    kubernetes,
+    { log, limits: options.federationLimits },
+    closers,
+  );
   const tokens = await startTokenStore(configuration.tokenDirectory, log, closers);
   const metrics = createMetrics();
   const distribution = createPolicyDistribution(mesh);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readJsonFile } from '#files/read-json-file.ts';
+import { readBoundedFile } from '#files/read-bounded-file.ts';
 import { writeFileAtomically } from '#files/write-file-atomically.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { readSpiffeBundle, type SpiffeBundle } from '#policy/trust/spiffe-bundle.ts';
@@ -44,14 +44,14 @@ export function digestOf(content: string | readonly Buffer[]): string {
 export function federationFile(path: string): FederationStore {
   return {
     async read() {
-      const value = await readJsonFile(path, MAX_STATE_BYTES);
-      return value === undefined ? undefined : memoryFrom(value);
+      const file = await readBoundedFile(path, MAX_STATE_BYTES);
+      return file === undefined ? undefined : memoryFromText(file.text);
     },
-    write: (memory) => writeFileAtomically(path, `${JSON.stringify(memoryTo(memory))}\n`),
+    write: (memory) => writeFileAtomically(path, memoryToText(memory)),
   };
 }
 
-function memoryTo({ bundles, own }: FederationMemory): object {
+export function memoryToText({ bundles, own }: FederationMemory): string {
   const domains = [...bundles].map(([trustDomain, one]) => ({
     trustDomain,
     roots: certificatesToPem(one.roots),
@@ -60,10 +60,12 @@ function memoryTo({ bundles, own }: FederationMemory): object {
     configured: one.configuredDigest,
     fetchedAt: one.fetchedAtMs === undefined ? undefined : new Date(one.fetchedAtMs).toISOString(),
   }));
-  return { format: FORMAT, domains, own };
+  return `${JSON.stringify({ format: FORMAT, domains, own })}\n`;
 }
 
-function memoryFrom(value: unknown): FederationMemory | undefined {
+/** Undefined: it is not of our making. */
+export function memoryFromText(text: string): FederationMemory | undefined {
+  const value = parsed(text);
   if (!isRecord(value) || value.format !== FORMAT || !Array.isArray(value.domains)) return undefined;
   const bundles = new Map<string, RememberedBundle>();
   for (const entry of value.domains) {
@@ -72,6 +74,26 @@ function memoryFrom(value: unknown): FederationMemory | undefined {
     if (bundle !== undefined) bundles.set(entry.trustDomain, bundle);
   }
   return { bundles, own: ownFrom(value.own) };
+}
+
+/** Apart from when it was fetched. */
+export function isSameMemory(one: FederationMemory, other: FederationMemory): boolean {
+  const text = ({ bundles, own }: FederationMemory) =>
+    memoryToText({
+      bundles: new Map(
+        [...bundles].map(([name, bundle]) => [name, { ...bundle, fetchedAtMs: bundle.fetchedAtMs && 0 }]),
+      ),
+      own,
+    });
+  return text(one) === text(other);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Undefined: what cannot be read is as good as forgotten, and the configured bundle counts. */

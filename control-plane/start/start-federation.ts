@@ -7,6 +7,7 @@ import { type FederatedBundle, openFederatedBundles } from '../federation/federa
 import { bundleEndpointMetricLines, federationMetricLines } from '../federation/federation-metrics.ts';
 import { type FederationStore, federationFile } from '../federation/federation-state.ts';
 import type { RefreshLimits } from '../federation/keep-refreshed.ts';
+import type { Kubernetes } from '../kubernetes/open-kubernetes.ts';
 import type { Closer } from './closer.ts';
 
 export interface RunningFederation {
@@ -21,11 +22,13 @@ export interface RunningFederation {
 
 /** Keeps the bundles of other trust domains; their endpoints are asked in the background. */
 export async function startFederation(
-  { federation = [], bundleEndpoint, authority }: ControlPlaneConfiguration,
+  configuration: ControlPlaneConfiguration,
+  kubernetes: Kubernetes | undefined,
   { log, limits }: { readonly log: EventLog; readonly limits?: RefreshLimits | undefined },
   closers: Closer[],
 ): Promise<RunningFederation> {
-  const store = authority.kind === 'directory' ? besideAuthority(authority.directory) : NOT_REMEMBERED;
+  const { federation = [], bundleEndpoint } = configuration;
+  const store = await storeOf(configuration, kubernetes);
   const options = { domains: federation, store, log, now: Date.now, ...(limits === undefined ? {} : { limits }) };
   const bundles = await openFederatedBundles(options);
   closers.push(() => bundles.close());
@@ -55,8 +58,17 @@ export async function startFederation(
   };
 }
 
-function besideAuthority(directory: string): FederationStore {
-  return federationFile(resolve(directory, '..', 'federation.json'));
+async function storeOf(
+  { federation, bundleEndpoint, authority }: ControlPlaneConfiguration,
+  kubernetes: Kubernetes | undefined,
+): Promise<FederationStore> {
+  if (federation === undefined && bundleEndpoint === undefined) return NOTHING_TO_REMEMBER;
+  if (authority.kind === 'directory') return federationFile(resolve(authority.directory, '..', 'federation.json'));
+  if (kubernetes === undefined) throw new Error('authority.kubernetesSecret needs a Kubernetes API server');
+  const { FEDERATION_SECRET, secretFederationStore } = await import(
+    '../kubernetes/identity/secret-federation-store.ts'
+  );
+  return secretFederationStore(kubernetes.secret(FEDERATION_SECRET), () => kubernetes.isLeader);
 }
 
-const NOT_REMEMBERED: FederationStore = { read: async () => undefined, write: async () => {} };
+const NOTHING_TO_REMEMBER: FederationStore = { read: async () => undefined, write: async () => {} };

@@ -1,3 +1,4 @@
+import { FEDERATION } from '#control-plane/federation/federation-configuration.ts';
 import { MAX_CONNECTIONS } from '#control-plane/grpc/grpc-gate.ts';
 import { meshDefaultsKind } from '#policy/resource/kinds/mesh-defaults.ts';
 import { MAX_TRUST_DOMAIN_ALIASES } from '#policy/resource/kinds/trust-bundle.ts';
@@ -41,6 +42,8 @@ export function valuesSchema(): JsonSchema {
       clockSkew: duration,
       keyEncryption: closed({ secretName: text, key: name }),
     }),
+    federation: closedForm(FEDERATION.json),
+    bundleEndpoint: closed({ enabled: flag }),
     telemetry: closed({
       otlp: { type: 'string', pattern: '^(https?://[^/\\s]+)?$' },
       // `--set` gives helm a number with a point as text

@@ -64,3 +64,34 @@ t.test('the key of the keys is given to the control plane alone, where there is 
   const secretKeyRef = { name: 'vault-key', key: 'k' };
   t.strictSame(container.env, [{ name: 'LATERAL_AUTHORITY_KEY', valueFrom: { secretKeyRef } }]);
 });
+
+t.test(
+  'federation and the bundle endpoint reach configuration, Service and NetworkPolicy, where they are set',
+  { skip },
+  async (t) => {
+    const plain = manifests();
+    t.notMatch(configurationOf(plain), /federation|bundleEndpoint/);
+    t.notMatch(JSON.stringify(find(plain, 'Service', 'lateral-control-plane')), /15013/);
+    t.notMatch(JSON.stringify(find(plain, 'NetworkPolicy', 'lateral-control-plane')), /15013/);
+    const all = manifests(
+      '--set',
+      [
+        'bundleEndpoint.enabled=true',
+        'federation[0].trustDomain=partner.example',
+        'federation[0].endpoint.url=https://bundle.partner.example/',
+        'federation[0].endpoint.profile=https_web',
+      ].join(),
+    );
+    const text = configurationOf(all);
+    const { problems } = readConfiguration({ path: 'c.yaml', text }, 'ControlPlaneConfig', CONTROL_PLANE_CONFIGURATION);
+    t.strictSame(problems, []);
+    t.match(parse(text), {
+      federation: [{ trustDomain: 'partner.example', endpoint: { profile: 'https_web' } }],
+      bundleEndpoint: { port: 15013 },
+    });
+    t.match(find(all, 'Service', 'lateral-control-plane').spec.ports.at(-1), { name: 'bundle', port: 15013 });
+    t.match(JSON.stringify(find(all, 'NetworkPolicy', 'lateral-control-plane')), /15013/);
+    const ports = find(all, 'Deployment').spec.template.spec.containers[0].ports;
+    t.match(ports.at(-1), { name: 'bundle', containerPort: 15013 });
+  },
+);
