@@ -1,12 +1,12 @@
-// The control plane of cluster-scale.ts: as in a pod, which needs no kubeconfig and so nothing of the client library.
+// The control plane of cluster-scale.ts and renewal-storm.ts: as in a pod, which needs no kubeconfig and so nothing of the client library.
 import { MAX_CONNECTIONS } from '../../control-plane/grpc/grpc-gate.ts';
 import { startControlPlane } from '../../control-plane/start-control-plane.ts';
 
-const [api = '', directory = ''] = process.argv.slice(2);
+const [api = '', directory = '', port = '0'] = process.argv.slice(2);
 const running = await startControlPlane(
   {
     mesh: { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' },
-    listen: { address: '127.0.0.1', port: 0, connectionsOfAddress: MAX_CONNECTIONS },
+    listen: { address: '127.0.0.1', port: Number(port), connectionsOfAddress: MAX_CONNECTIONS },
     source: { kind: 'kubernetes', clusterDomain: 'cluster.local' },
     authority: { kind: 'directory', directory: `${directory}/ca` },
     meshDefaults: undefined,
