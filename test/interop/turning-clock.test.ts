@@ -1,27 +1,17 @@
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import type { RequestListener } from 'node:http';
 import { createInterface } from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { TestAuthority } from '../support/certificates.ts';
-import { type MeshProcesses, type MeshSidecar, startMeshProcesses } from '../support/mesh-processes.ts';
-import { MeshTraffic } from '../support/mesh-traffic.ts';
 import { writePeerFiles } from '../support/peer-certificates.ts';
-import { ask, startApp } from '../support/start-app.ts';
-import { noTurningClock, startTurningClock, type TurningClock } from '../support/turning-clock.ts';
+import { noTurningClock, startTurningClock } from '../support/turning-clock.ts';
+import { LEAF_LIFETIME_MS, STEP_MS, startTurningMesh } from '../support/turning-mesh.ts';
 
 t.setTimeout(900_000);
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
-const LEAF_LIFETIME_MS = 2 * HOUR_MS;
-/** Far less than the ten minutes in which a connection is ended politely. */
-const STEP_MS = 40_000;
-/** Some 15 steps are a check of the wall clock apart, and ten minutes. */
-const LEAST_STEP_DURATION_MS = 100;
 /** How late an end may be: checks are a second apart, in which the clock goes some steps on. */
 const LATE_MS = 20 * STEP_MS;
 /** Of all waits together, jitter and backoff included. */
@@ -53,104 +43,6 @@ t.test('clocks of processes are turned while they run, and their timers are not'
   t.ok(after.monotonicMs - before.monotonicMs < MINUTE_MS, 'timers do not');
 });
 
-const POLICIES = `apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: {name: shop, namespace: shop}
-spec: {rules: [{from: [{source: {namespaces: [shop]}}]}]}
-`;
-
-/** A request as an app met it. */
-interface Use {
-  readonly atMs: number;
-  /** SHA-256 of the caller's certificate. */
-  readonly sha256: string;
-}
-
-/** web, which calls orders and stock; the clock of all is turned. */
-class TurningMesh {
-  readonly clock: TurningClock;
-  readonly mesh: MeshProcesses;
-  readonly web: MeshSidecar;
-  readonly sidecars: readonly MeshSidecar[];
-  readonly traffic: MeshTraffic;
-  readonly uses: readonly Use[];
-  /** When each certificate of a caller ends, by SHA-256. */
-  readonly ends = new Map<string, number>();
-
-  constructor(
-    clock: TurningClock,
-    mesh: MeshProcesses,
-    sidecars: readonly [MeshSidecar, ...MeshSidecar[]],
-    uses: readonly Use[],
-  ) {
-    this.clock = clock;
-    this.mesh = mesh;
-    [this.web] = sidecars;
-    this.sidecars = sidecars;
-    this.uses = uses;
-    this.traffic = new MeshTraffic(this.web.outbound, ['orders.shop', 'stock.shop'], clock.now);
-  }
-
-  /** Turns the clock on, in steps that every process has time to see; between them, `meanwhile`. */
-  async pass(durationMs: number, meanwhile: (passedMs: number) => Promise<void> = async () => {}): Promise<void> {
-    for (let passedMs = 0; passedMs < durationMs; passedMs += STEP_MS) {
-      await this.clock.turn(STEP_MS);
-      await Promise.all([sleep(LEAST_STEP_DURATION_MS), this.traffic.round()]);
-      await this.#note(this.web);
-      await meanwhile(passedMs + STEP_MS);
-    }
-  }
-
-  /** A workload that comes now: enrols, makes connections of its own, and is served. */
-  async visit(t: Test, name: string): Promise<void> {
-    const visitor = await this.mesh.startSidecar(name, {});
-    await this.#note(visitor);
-    const { status, body } = await ask(visitor.outbound, { headers: { host: 'orders.shop' } });
-    t.equal(status, 200, `${name}: ${body}`);
-    visitor.process.kill('SIGTERM');
-  }
-
-  async #note(caller: MeshSidecar): Promise<void> {
-    const certificate = await caller.certificate();
-    if (certificate === undefined) return;
-    const sha256 = createHash('sha256').update(certificate.raw).digest('hex');
-    this.ends.set(sha256, certificate.validToDate.getTime());
-  }
-}
-
-async function startTurningMesh(t: Test): Promise<TurningMesh> {
-  const clock = await startTurningClock(t);
-  const uses: Use[] = [];
-  const serve: RequestListener = (request, response) => {
-    const [, sha256 = ''] = /Hash=(\w+)/.exec(String(request.headers['x-forwarded-client-cert'])) ?? [];
-    uses.push({ atMs: clock.now(), sha256 });
-    if (request.url !== '/stream') return void response.end('ok');
-    const timer = setInterval(() => response.write('.'), LEAST_STEP_DURATION_MS);
-    response.on('close', () => clearInterval(timer));
-  };
-  const [ordersApp, stockApp] = await Promise.all([startApp(t, serve), startApp(t, serve)]);
-  const mesh = await startMeshProcesses(t, {
-    environment: clock.environment,
-    authority: `, leafLifetime: ${LEAF_LIFETIME_MS / HOUR_MS}h`,
-  });
-  await mesh.writePolicy('shop.yaml', POLICIES);
-  const orders = await mesh.startSidecar('orders', { appPort: ordersApp.port });
-  const stock = await mesh.startSidecar('stock', { appPort: stockApp.port });
-  await mesh.writePolicy('orders.yaml', serviceOf('orders', orders.inbound));
-  await mesh.writePolicy('stock.yaml', serviceOf('stock', stock.inbound));
-  const web = await mesh.startSidecar('web', {});
-  for (const host of ['orders.shop', 'stock.shop']) {
-    let status = 0;
-    for (let tries = 0; status !== 200 && tries < 100; tries++) {
-      await sleep(100);
-      status = (await ask(web.outbound, { headers: { host } })).status;
-    }
-  }
-  const turning = new TurningMesh(clock, mesh, [web, orders, stock], uses);
-  t.teardown(() => turning.traffic.end());
-  return turning;
-}
-
 t.test('a day of renewals under traffic fails no request', { skip }, async (t) => {
   const turning = await startTurningMesh(t);
   const { traffic, sidecars, uses, ends, clock } = turning;
@@ -178,14 +70,3 @@ t.test('a day of renewals under traffic fails no request', { skip }, async (t) =
   t.ok(Math.max(...lives) <= LEAF_LIFETIME_MS + LATE_MS, `none later than its certificate: ${Math.max(...lives)} ms`);
   t.ok(Math.min(...lives) >= LEAF_LIFETIME_MS / 4, `none at a mere renewal: ${Math.min(...lives)} ms`);
 });
-
-function serviceOf(name: string, port: number): string {
-  return `apiVersion: lateral.dev/v1alpha1
-kind: MeshService
-metadata: {name: ${name}, namespace: shop}
-spec:
-  hosts: [${name}.shop]
-  ports: [{port: 80, protocol: http}]
-  endpoints: [{address: 127.0.0.1, port: ${port}, serviceAccount: ${name}}]
-`;
-}
