@@ -1,0 +1,186 @@
+import { generateKeyPair, randomBytes } from 'node:crypto';
+import { promisify } from 'node:util';
+import { Client, type ClientDuplexStream, credentials, Metadata } from '@grpc/grpc-js';
+import { createCertificateRequest } from '../../policy/x509/certificate-request.ts';
+import { certificatesToPem } from '../../policy/x509/pem.ts';
+import { UPDATE_WINDOW_BYTES } from '../../proto/discovery-limits.ts';
+import { AuthorityService, type SignResponse } from '../../proto/gen/lateral/v1/authority.ts';
+import {
+  DiscoveryService,
+  type KnownResource,
+  type SubscribeRequest,
+  type SubscribeResponse,
+  type Update,
+} from '../../proto/gen/lateral/v1/discovery.ts';
+import { Backoff } from '../../sidecar/control/backoff.ts';
+import { openSuccessor } from '../../sidecar/control/open-successor.ts';
+
+/** As a sidecar's. */
+const HEARTBEAT_MS = 5_000;
+const SUCCESSION_SPREAD_MS = 5_000;
+const SIGN_TIMEOUT_MS = 10_000;
+
+const generateKey = promisify(generateKeyPair);
+
+export interface SidecarKey {
+  readonly chainPem: string;
+  readonly keyPem: string;
+}
+
+export interface RenewingSidecarOptions {
+  readonly address: string;
+  readonly rootsPem: Buffer;
+  readonly identity: string;
+  readonly workload: { readonly name: string; readonly namespace: string; readonly serviceAccount: string };
+  readonly first: SidecarKey;
+  readonly onUpdate: (update: Update) => void;
+}
+
+/** What a sidecar does towards its control plane, without what it is there for: it keeps keys and versions, and no policies. */
+export class RenewingSidecar {
+  readonly #options: RenewingSidecarOptions;
+  readonly #never = new AbortController().signal;
+  readonly #known = new Map<string, string>();
+  #key: SidecarKey;
+  #version = '';
+  #stream: ClientDuplexStream<SubscribeRequest, SubscribeResponse> | undefined;
+  #client: Client | undefined;
+  /** Has had an update on the stream that is open. */
+  isConnected = false;
+  #onUpdate = () => {};
+
+  constructor(options: RenewingSidecarOptions) {
+    this.#options = options;
+    this.#key = options.first;
+    setInterval(() => this.#stream?.write({ message: { $case: 'heartbeat', value: { sequence: 0 } } }), HEARTBEAT_MS);
+  }
+
+  /** Resolves once the first update is there; comes back by itself whenever the stream ends. */
+  connect(): Promise<void> {
+    return this.#subscribe(
+      this.#open(),
+      [...this.#known].map(([key, version]) => ({ key, version })),
+      new Backoff(),
+    );
+  }
+
+  /** A new key and its certificate: over the connection that is open, else a new one, as often as it takes. Milliseconds that it took. */
+  async renew(): Promise<number> {
+    const beganMs = performance.now();
+    const backoff = new Backoff();
+    for (;;) {
+      try {
+        this.#key = await this.#sign();
+        return performance.now() - beganMs;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, backoff.next()));
+      }
+    }
+  }
+
+  /** Moves the stream to a connection of the new certificate. */
+  async succeed(): Promise<void> {
+    const client = await openSuccessor(() => this.#open(), SUCCESSION_SPREAD_MS, this.#never);
+    if (client === undefined) return;
+    const [stream, before] = [this.#stream, this.#client];
+    this.#stream = undefined;
+    if (stream !== undefined) {
+      const left = new Promise((resolve) => {
+        for (const event of ['end', 'error']) stream.once(event, resolve);
+        setTimeout(resolve, 1_000);
+      });
+      stream.end();
+      await left;
+      before?.close();
+    }
+    await this.#subscribe(client, [], new Backoff());
+  }
+
+  async #sign(): Promise<SidecarKey> {
+    const { publicKey, privateKey } = await generateKey('ec', { namedCurve: 'P-256' });
+    const request = { csr: createCertificateRequest(publicKey, privateKey), expectedIdentity: this.#options.identity };
+    const open = this.isConnected ? this.#client : undefined;
+    const client = open ?? this.#open();
+    try {
+      const { path, requestSerialize, responseDeserialize } = AuthorityService.sign;
+      const response = await new Promise<SignResponse>((resolve, reject) => {
+        const deadline = Date.now() + SIGN_TIMEOUT_MS;
+        const call = (error: Error | null, answer?: SignResponse) =>
+          answer === undefined ? reject(error) : resolve(answer);
+        client.makeUnaryRequest(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          request,
+          new Metadata(),
+          { deadline },
+          call,
+        );
+      });
+      return {
+        chainPem: certificatesToPem(response.certificateChain),
+        keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }),
+      };
+    } finally {
+      if (open === undefined) client.close();
+    }
+  }
+
+  #open(): Client {
+    const { address, rootsPem } = this.#options;
+    const { keyPem, chainPem } = this.#key;
+    const tls = credentials.createSsl(rootsPem, Buffer.from(keyPem), Buffer.from(chainPem), {
+      checkServerIdentity: () => undefined,
+    });
+    return new Client(address, tls, {
+      'grpc.use_local_subchannel_pool': 1,
+      'grpc.ssl_target_name_override': 'control-plane',
+      'grpc.enable_retries': 0,
+      'grpc.service_config_disable_resolution': 1,
+      'grpc.max_receive_message_length': 64 * 1024 * 1024,
+      'grpc-node.flow_control_window': UPDATE_WINDOW_BYTES,
+    });
+  }
+
+  #subscribe(client: Client, knownResources: KnownResource[], backoff: Backoff): Promise<void> {
+    const { path, requestSerialize, responseDeserialize } = DiscoveryService.subscribe;
+    const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+    this.#client = client;
+    this.#stream = stream;
+    this.isConnected = false;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onUpdate = resolve;
+    const lost = () => {
+      if (this.#stream !== stream) return;
+      this.#stream = undefined;
+      this.isConnected = false;
+      client.close();
+      setTimeout(() => {
+        const known = [...this.#known].map(([key, version]) => ({ key, version }));
+        void this.#subscribe(this.#open(), known, backoff).then(resolve);
+      }, backoff.next());
+    };
+    stream.on('data', ({ message }: SubscribeResponse) => {
+      if (message?.$case === 'update') this.#take(message.value, stream);
+    });
+    stream.on('error', lost);
+    stream.on('end', lost);
+    const workload = { ...this.#options.workload, labels: {}, ports: [8080] };
+    const sidecarVersion = `bench-${randomBytes(2).toString('hex')}`;
+    stream.write({
+      message: { $case: 'hello', value: { workload, knownVersion: this.#version, knownResources, sidecarVersion } },
+    });
+    return promise;
+  }
+
+  #take(update: Update, stream: ClientDuplexStream<SubscribeRequest, SubscribeResponse>): void {
+    stream.write({ message: { $case: 'ack', value: { version: update.version } } });
+    if (update.previousVersion === '') this.#known.clear();
+    for (const key of update.removedKeys) this.#known.delete(key);
+    for (const { key, version } of update.upserts) this.#known.set(key, version);
+    this.#version = update.version;
+    this.isConnected = true;
+    this.#onUpdate();
+    this.#options.onUpdate(update);
+  }
+}
