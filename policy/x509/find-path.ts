@@ -7,7 +7,7 @@ import type { Certificate } from './read-certificate.ts';
 import type { Root } from './root.ts';
 import { algorithmComplaint, isSignedBy } from './verify-signature.ts';
 
-/** Most signatures that one verification tries: chains of an attacker's make can offer very many paths. */
+/** Most issuers that one verification tries: chains of an attacker's make can offer very many paths. */
 export const MAX_PATH_STEPS = 32;
 
 export interface Path {
@@ -44,51 +44,67 @@ export function findPath(
     refusal = found;
   }
 
-  /** True when `signer` made the signature; notes why not. */
-  function isIssuedBy(child: Certificate, index: number, signer: Signer): boolean {
-    if (memory.wasSignedBy(child, signer)) return true;
+  /** True when the key of `issuer` made the signature; notes why not. */
+  function isIssuedBy(
+    child: Certificate,
+    index: number,
+    issuer: Certificate,
+    signer: Signer = memory.signerOf(issuer),
+  ): boolean {
     if (++steps > MAX_PATH_STEPS) {
-      note(
-        PROGRESS.tooMany,
-        refused('untrusted_issuer', `none of the first ${MAX_PATH_STEPS} signatures led to a root`),
-      );
+      const reason = `none of the first ${MAX_PATH_STEPS} signatures led to a root`;
+      note(PROGRESS.tooMany, refused('untrusted_issuer', reason));
       return false;
     }
+    if (memory.wasSignedBy(child, signer)) return true;
     const complaint = algorithmComplaint(child.signatureAlgorithm) ?? issuerComplaint(signer);
     if (complaint !== undefined) {
       note(PROGRESS.weak, refused('weak_signature', `${nameOf(child, index)}: ${complaint}`));
       return false;
     }
     if (isSignedBy(child, signer.publicKey, signer.facts)) return true;
-    // RFC 5280 §4.2.1.1: of several keys of one name the identifier says which: with another it was somebody else's
-    if (!hasOtherKey(child, signer)) {
+    // of several keys of one name the identifier says which: with another it was somebody else's
+    if (!hasOtherKey(child, issuer)) {
       const reason = `${nameOf(child, index)}: not signed by the key of "${nameText(child.issuer)}" that is known here`;
       note(PROGRESS.wrongSignature, refused('certificate_signature_invalid', reason));
     }
     return false;
   }
 
-  function extend(path: readonly Certificate[]): Path | undefined {
-    const index = path.length - 1;
-    const child = path[index] ?? leaf;
+  function throughRoots(path: readonly Certificate[], child: Certificate, hasOther: boolean): Path | undefined {
     for (const root of roots) {
-      if (!root.subject.equals(child.issuer) || !isIssuedBy(child, index, root.signer)) continue;
+      if (!root.subject.equals(child.issuer) || hasOtherKey(child, root.certificate) !== hasOther) continue;
+      if (!isIssuedBy(child, path.length - 1, root.certificate, root.signer)) continue;
       const found = judge(path, root);
       if (found === undefined) return { certificates: path, root };
       note(PROGRESS.judged, found);
     }
+    return undefined;
+  }
+
+  function throughOthers(path: readonly Certificate[], child: Certificate, hasOther: boolean): Path | undefined {
     for (const candidate of others) {
-      if (!candidate.subject.equals(child.issuer) || isOnPath(path, candidate)) continue;
-      if (!isIssuedBy(child, index, memory.signerOf(candidate))) continue;
-      const longer = [...path, candidate];
-      if (progress === PROGRESS.noIssuer) refusal = refused('untrusted_issuer', unknownIssuer(candidate, index + 1));
-      const found = extend(longer);
+      if (steps > MAX_PATH_STEPS) return undefined;
+      if (!candidate.subject.equals(child.issuer) || hasOtherKey(child, candidate) !== hasOther) continue;
+      if (isOnPath(path, candidate) || !isIssuedBy(child, path.length - 1, candidate)) continue;
+      if (progress === PROGRESS.noIssuer) refusal = refused('untrusted_issuer', unknownIssuer(candidate, path.length));
+      const found = extend([...path, candidate], candidate);
       if (found !== undefined) return found;
     }
     return undefined;
   }
 
-  return extend([leaf]) ?? refusal;
+  /** Those of the key that the child names, or of an unknown one, come first: a signature that fails costs as much. */
+  function extend(path: readonly Certificate[], child: Certificate): Path | undefined {
+    return (
+      throughRoots(path, child, false) ??
+      throughOthers(path, child, false) ??
+      throughRoots(path, child, true) ??
+      throughOthers(path, child, true)
+    );
+  }
+
+  return extend([leaf], leaf) ?? refusal;
 }
 
 /** RFC 4158 §2.4.2: the same name and key twice is a loop. */
@@ -99,8 +115,10 @@ function isOnPath(path: readonly Certificate[], candidate: Certificate): boolean
   );
 }
 
-function hasOtherKey(child: Certificate, { subjectKeyIdentifier }: Signer): boolean {
+/** RFC 5280 §4.2.1.1: both state a key identifier, and not the same. */
+function hasOtherKey(child: Certificate, issuer: Certificate): boolean {
   const wanted = child.extensions.authorityKeyIdentifier;
+  const { subjectKeyIdentifier } = issuer.extensions;
   return wanted !== undefined && subjectKeyIdentifier !== undefined && !wanted.equals(subjectKeyIdentifier);
 }
 

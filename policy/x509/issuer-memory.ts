@@ -7,10 +7,9 @@ export const MAX_KNOWN_ISSUERS = 64;
 /** Keys of one issuer's own issuers: it may be signed by several roots. */
 const MAX_SIGNERS = 8;
 
-/** Who may have signed something: key, and what names it. */
+/** A key that may have signed something. */
 export interface Signer {
   readonly subjectPublicKeyInfo: Buffer;
-  readonly subjectKeyIdentifier: Buffer | undefined;
   readonly facts: PublicKeyFacts;
   readonly publicKey: KeyObject;
 }
@@ -72,7 +71,7 @@ export class IssuerMemory {
 }
 
 /** Throws DerError where the key is none. */
-export function signerOf({ subjectPublicKeyInfo, key, extensions }: Certificate): Signer {
+export function signerOf({ subjectPublicKeyInfo, key }: Certificate): Signer {
   const publicKey = keyObjectOf(subjectPublicKeyInfo);
-  return { subjectPublicKeyInfo, subjectKeyIdentifier: extensions.subjectKeyIdentifier, facts: key, publicKey };
+  return { subjectPublicKeyInfo, facts: key, publicKey };
 }

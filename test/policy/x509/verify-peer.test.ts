@@ -59,6 +59,9 @@ const p521Root = makeRoot('P-521', ecPair('P-521'), ALGORITHM.ecdsaSha512);
 const upper = makeIssuer(root, 'Upper', { extensions: [ext.authority(1), ext.signing()] });
 const lower = makeIssuer(upper, 'Lower', { extensions: [ext.authority(0), ext.signing()] });
 const rsaIssuer = makeIssuer(root, 'RSA issuing', {}, rsaPair(2048), ALGORITHM.rsaSha256WithoutNull);
+const identified = makeRoot('Root', ecPair(), ALGORITHM.ecdsaSha256, {
+  extensions: [ext.authority(), ext.keyIdentifier(Buffer.of(1))],
+});
 const crossed = makeIssuer(stranger, 'Crossed', {}, ecPair());
 const crossedByRoot = makeIssuer(root, 'Crossed', {}, crossed.pair);
 
@@ -83,6 +86,10 @@ const GOOD: { readonly [what: string]: { readonly chain: readonly Buffer[]; read
     chain: [makeLeaf(crossed), crossedByRoot.certificate, crossed.certificate],
   },
   'an intermediate that is itself trusted': { chain: [makeLeaf(lower)], trust: trustIn(lower) },
+  'a key identifier that its issuer does not state so': {
+    chain: [makeLeaf(identified, { extensions: [...leafExtensions(), ext.issuerKeyIdentifier(Buffer.of(9))] })],
+    trust: trustIn(identified),
+  },
   'DNS names beside the identity': {
     chain: [makeLeaf(root, { extensions: leafExtensions(dns('web.shop'), uri(WEB), dns('web')) })],
   },
@@ -107,6 +114,14 @@ t.test('good chains are accepted, as of clients and of servers', (t) => {
       t.match(verdict, { kind: 'accepted', id: { uri: WEB } }, `${what}, as ${use}`);
     }
   }
+  t.end();
+});
+
+t.test('an ID of 2,048 bytes is one', (t) => {
+  const id = `spiffe://cluster.local/ns/shop/sa/${'a'.repeat(2048 - 34)}`;
+  t.equal(id.length, 2048);
+  const chain = [makeLeaf(root, { extensions: leafExtensions(uri(id)) })];
+  t.match(verifyPeer(chain, trust, NOW_MS, 'client'), { kind: 'accepted', id: { uri: id } });
   t.end();
 });
 
