@@ -15,6 +15,8 @@ export interface RootRotationOptions {
   readonly isGone: (name: string) => boolean;
   readonly isLeader: () => boolean;
   readonly leafLifetimeMs: number;
+  /** So long others must be able to fetch the next root before it signs; default 0: there are no others. */
+  readonly noticeMs?: number;
   readonly log: EventLog;
   readonly now: () => number;
 }
@@ -48,12 +50,14 @@ export class RootRotation {
 
   /** Who keeps the next root from being signed under; undefined: none is on its way. */
   async verdict(): Promise<TrustVerdict | undefined> {
-    const { kept, survey, otherReplicas, isGone, now } = this.#options;
+    const { kept, survey, otherReplicas, isGone, noticeMs = 0, now } = this.#options;
     const { rotation } = kept().state;
     if (rotation?.stage !== 'trusting') return undefined;
     const roots = certificatesFromPem(rotation.next.root).map(fingerprint);
     const others = await otherReplicas(roots);
-    return judgeTrust([{ replica: 'this one', answer: survey.answer(roots) }, ...others], now(), isGone);
+    const verdict = judgeTrust([{ replica: 'this one', answer: survey.answer(roots) }, ...others], now(), isGone);
+    const noticedMs = rotation.startedMs + noticeMs;
+    return noticedMs > now() ? { ...verdict, settlesMs: Math.max(verdict.settlesMs ?? 0, noticedMs) } : verdict;
   }
 
   async #step(): Promise<void> {

@@ -16,7 +16,10 @@ export interface TrustVerdict {
   /** Not connected, without the root, and their certificates are good for a while yet. */
   readonly absent: readonly { readonly name: string; readonly untilMs: number }[];
   readonly silentReplicas: readonly string[];
-  /** Until then a replica that has just started is given time to hear of its sidecars; undefined: there is none such. */
+  /**
+   * Until then a replica that has just started is given time to hear of its sidecars, and other meshes to fetch the root; undefined:
+   * there is none such.
+   */
   readonly settlesMs: number | undefined;
   /** Sidecars that trust it. */
   readonly trusting: number;

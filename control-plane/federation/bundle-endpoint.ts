@@ -5,8 +5,10 @@ import { spiffeBundleText } from '#policy/trust/spiffe-bundle.ts';
 import type { EventLog } from '../event-log.ts';
 import { createGateCounts, type GateCounts, type GateLimits, guardConnections } from '../listener/connection-gate.ts';
 
-/** How often others are asked to look again: a new root is there for days before it signs, one that is withdrawn should go soon. */
+/** How often others are asked to look again. */
 export const REFRESH_HINT_S = 300;
+/** So long a new root is published before it signs: three refreshes at the least (SPIFFE Federation §4.1). */
+export const ROOT_NOTICE_MS = 3 * REFRESH_HINT_S * 1_000;
 const REQUEST_TIMEOUT_MS = 5_000;
 const KEEP_ALIVE_TIMEOUT_MS = 5_000;
 /** The time-outs above are looked after this often. */

@@ -3,6 +3,7 @@ import { RootRotation } from '../authority/root-rotation.ts';
 import type { TrustSurvey } from '../authority/trust-survey.ts';
 import type { ControlPlaneConfiguration } from '../configuration.ts';
 import type { EventLog } from '../event-log.ts';
+import { ROOT_NOTICE_MS } from '../federation/bundle-endpoint.ts';
 import type { ServerIdentity } from '../grpc/tls-listener.ts';
 import type { KubernetesSource } from '../kubernetes/kubernetes-source.ts';
 import type { Kubernetes } from '../kubernetes/open-kubernetes.ts';
@@ -23,11 +24,11 @@ export interface RotationParts {
 
 /** What moves a change of the root on, and what operators have done by the authority. */
 export function startRotation(
-  configuration: Pick<ControlPlaneConfiguration, 'authority' | 'mesh'>,
+  configuration: Pick<ControlPlaneConfiguration, 'authority' | 'mesh' | 'bundleEndpoint'>,
   options: { readonly leafLifetimeMs?: number },
   { identities, survey, identity, kubernetes, cluster, log, now }: RotationParts,
 ): { readonly rotation: RootRotation; readonly operations: AuthorityOperations } {
-  const { mesh } = configuration;
+  const { mesh, bundleEndpoint } = configuration;
   const { leafLifetimeMs } = leafTimes(configuration, options);
   const { keeper } = identities;
   const kept = () => identities.kept;
@@ -40,6 +41,7 @@ export function startRotation(
     isGone: (name) => cluster !== undefined && cluster.state.pods.get(name) === undefined,
     isLeader: () => kubernetes === undefined || cluster === undefined || kubernetes.isLeader,
     leafLifetimeMs,
+    noticeMs: bundleEndpoint === undefined ? 0 : ROOT_NOTICE_MS,
     log,
     now,
   });

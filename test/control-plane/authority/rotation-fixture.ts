@@ -26,6 +26,7 @@ export class RotationFixture {
   sidecars: SidecarTrust[] = [];
   gone = new Set<string>();
   silent: string[] = [];
+  noticeMs = 0;
   readonly #ending = new AbortController();
   #sinceMs = this.nowMs - RECONNECT_MS;
   #running:
@@ -66,6 +67,7 @@ export class RotationFixture {
       otherReplicas: async () => this.silent.map((replica) => ({ replica, answer: undefined })),
       isGone: (name) => this.gone.has(name),
       isLeader: () => true,
+      noticeMs: this.noticeMs,
     });
     const operations = new AuthorityOperations({ ...common, keeper, kept: () => kept, rotation });
     this.#running?.keeper.close();

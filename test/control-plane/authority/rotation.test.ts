@@ -153,6 +153,24 @@ t.test('a control plane that has just started knows nobody yet, and takes nobody
   t.equal((await operations.facts()).stage, 'signing');
 });
 
+t.test('where other meshes fetch the roots, they have the time for it before the next one signs', async (t) => {
+  const fixture = new RotationFixture(t);
+  fixture.noticeMs = 2 * RECONNECT_MS;
+  await fixture.start();
+  const { rotation, operations } = fixture.running;
+  const startedMs = fixture.nowMs;
+  await operations.make({ kind: 'rotate' }, 'the test');
+  fixture.nowMs += 2 * RECONNECT_MS - 1;
+  await rotation.step();
+  t.match(await operations.facts(), {
+    stage: 'trusting',
+    waitsFor: { settlesAt: new Date(startedMs + 2 * RECONNECT_MS).toISOString() },
+  });
+  fixture.nowMs += 1;
+  await rotation.step();
+  t.equal((await operations.facts()).stage, 'signing');
+});
+
 t.test('by force it waits for nobody, and retires at once', async (t) => {
   const fixture = new RotationFixture(t);
   await fixture.start();
