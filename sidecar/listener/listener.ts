@@ -12,6 +12,7 @@ import { closeOldestIdle } from './close-oldest-idle.ts';
 import { FirstBytes, type Question } from './first-bytes.ts';
 import { HANDSHAKE_HELD_MS, holdHandshake } from './held-handshake.ts';
 import type { ChooseLane, Lane } from './lane.ts';
+import { PlaintextConnections } from './plaintext-connections.ts';
 import { PERMISSIVE, PLAINTEXT, type Speech, WHICH_HTTP, WHICH_PROTOCOL } from './questions.ts';
 import { SecureAcceptor } from './secure-acceptor.ts';
 import type { TcpConnection } from './tcp-connection.ts';
@@ -66,8 +67,7 @@ export class Listener {
   readonly #laneOf: (socket: net.Socket) => ServedLane | undefined;
   readonly #acceptor: SecureAcceptor<ServedLane> | undefined;
   readonly #connections = new Set<ServedConnection>();
-  /** Those that came in plaintext where others come by mutual TLS. */
-  readonly #plaintext = new Map<ServedConnection, Lane>();
+  readonly #plaintext = new PlaintextConnections();
   /** Those that stand on certificates, and when they are to take nothing new (milliseconds since the epoch). */
   readonly #secured = new Map<ServedConnection, number>();
   /** Every accepted socket that does not wait, also those whose TLS handshake is not complete. */
@@ -286,21 +286,24 @@ export class Listener {
     isOtherProtocol: TcpConnection['isOtherProtocol'],
   ): void {
     socket.pause();
-    if (certificate === undefined) lane.onPlaintext?.(addressOf(socket));
+    if (certificate === undefined) {
+      lane.onPlaintext?.(addressOf(socket));
+      if (this.#acceptor !== undefined) this.#plaintext.add(socket, lane);
+    }
     const caller = callerOf(socket, certificate);
     lane.onTcp({ socket, caller, firstBytes: bytes ?? Buffer.alloc(0), isOtherProtocol });
   }
 
   #keep(connection: ServedConnection, { lane }: ServedLane): void {
     this.#connections.add(connection);
-    if (this.#acceptor !== undefined && !(connection.socket instanceof TLSSocket))
-      this.#plaintext.set(connection, lane);
+    const { socket } = connection;
+    if (this.#acceptor !== undefined && !(socket instanceof TLSSocket)) this.#plaintext.add(socket, lane, connection);
     if (this.#isDraining) connection.drain(); // its handshake, or its first bytes, came after all others were told
   }
 
   #forget(connection: ServedConnection): void {
     this.#connections.delete(connection);
-    this.#plaintext.delete(connection);
+    this.#plaintext.delete(connection.socket);
     this.#secured.delete(connection);
   }
 
@@ -322,7 +325,7 @@ export class Listener {
         this.#limits.pressure.reason ?? `connections exceed maxConnections ${this.#limits.connections.limit}`;
       logEvent('connections_turned_away', { count: late, reason: `${reason}, for heldTimeoutMs ${HELD_TIMEOUT_MS}` });
     }
-    if (this.#plaintext.size > 0) this.#endPlaintext();
+    this.#plaintext.sweep(now);
     this.#drainEnding(Date.now());
   }
 
@@ -332,15 +335,6 @@ export class Listener {
       if (nowMs < drainAtMs) continue;
       connection.drain();
       this.#secured.delete(connection);
-    }
-  }
-
-  /** Where policy does not serve plaintext any more, what is under way goes on, and no further request does. */
-  #endPlaintext(): void {
-    for (const [connection, lane] of this.#plaintext) {
-      if (lane.mode() !== 'STRICT') continue;
-      connection.drain();
-      this.#plaintext.delete(connection);
     }
   }
 }
