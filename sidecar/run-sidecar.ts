@@ -129,7 +129,7 @@ async function openTraffic(
     credentials,
     policy: policyInForceOf(configuration, generateInWorker),
     log,
-    logKey: randomBytes(32),
+    processSecret: randomBytes(32),
     recorders: [ring, ...(spans === undefined ? [] : [spans]), ...(observer === undefined ? [] : [observer])],
     gauges: [],
     isShared: false,

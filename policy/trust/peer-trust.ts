@@ -10,6 +10,8 @@ export interface PeerTrust {
   rootsOf(trustDomain: string): readonly Root[] | undefined;
   /** Why an identity, or the certificate of this serial (lower-case hex), is not to be believed; undefined: it is. */
   revocationOf(uri: string, serial: string): string | undefined;
+  /** The roots by domain, and the aliases, as text: who has a path under one trust has it under all others of the same text. */
+  readonly rootsText: string;
   readonly hasAliases: boolean;
   /** The identity under the own trust domain's present name, where it is of an alias; else as it is. */
   canonical(id: SpiffeId): SpiffeId;
@@ -45,6 +47,7 @@ export function compileTrust(
       const serialAt = serials.get(serial);
       return serialAt === undefined ? undefined : `the certificate ${serial} was revoked at ${serialAt}`;
     },
+    rootsText: JSON.stringify([domains, aliases]),
     hasAliases: aliases.length > 0,
     canonical: (id) =>
       own === undefined || id.trustDomain === own.trustDomain || !ownNames.has(id.trustDomain)

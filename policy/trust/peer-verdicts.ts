@@ -26,7 +26,7 @@ export type Judgement =
 interface Known {
   readonly peer: ProvenPeer;
   /** Under which the verdict was reached. */
-  readonly trust: PeerTrust;
+  trust: PeerTrust;
 }
 
 /**
@@ -47,8 +47,11 @@ export class PeerVerdicts {
     const trust = this.#trust();
     const key = `${use} ${sha256}`;
     const known = this.#known.get(key);
-    if (known !== undefined && known.trust === trust && nowMs <= known.peer.notAfterMs) {
-      return { kind: 'accepted', peer: known.peer };
+    if (known !== undefined && nowMs <= known.peer.notAfterMs && known.trust.rootsText === trust.rootsText) {
+      // a list of revocations that is another leaves all signatures as good as they were
+      const reason = known.trust === trust ? undefined : trust.revocationOf(known.peer.id.uri, known.peer.serial);
+      known.trust = trust;
+      if (reason === undefined) return { kind: 'accepted', peer: known.peer };
     }
     let whole = chain;
     let verdict = verifyPeer(chain, trust, nowMs, use);

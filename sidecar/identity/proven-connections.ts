@@ -5,12 +5,23 @@ import type { ConnectionLife } from './connection-life.ts';
 
 /** How often ends are looked for. By the wall clock, which certificates go by: it may be set, and a machine may sleep. */
 const CHECK_INTERVAL_MS = 1_000;
+/** Peers are judged anew for so long at a stretch; then others have their turn. */
+const SLICE_MS = 5;
+
+interface Proven {
+  readonly peer: ProvenPeer;
+  readonly life: ConnectionLife;
+}
+
+type Judge = (peer: ProvenPeer, nowMs: number) => Judgement;
 
 /** Connections that stand on certificates: cut when one of these ends, or is no longer believed. */
 export class ProvenConnections {
-  readonly #open = new Map<Socket, { readonly peer: ProvenPeer; readonly life: ConnectionLife }>();
+  readonly #open = new Map<Socket, Proven>();
   readonly #now: () => number;
   readonly #timer: NodeJS.Timeout;
+  /** Those that are yet to be judged anew, by the trust that came last. */
+  #toJudge: Iterator<readonly [Socket, Proven]> | undefined;
   /** Connections that were cut, by why. */
   readonly cut = { expired: 0, refused: 0 };
 
@@ -25,25 +36,39 @@ export class ProvenConnections {
     socket.once('close', () => this.#open.delete(socket));
   }
 
-  /** Cuts those whose peer is not believed any more; to be called when trust has changed. */
-  judgeAgain(judge: (peer: ProvenPeer, nowMs: number) => Judgement): void {
-    const nowMs = this.#now();
-    const verdicts = new Map<string, Judgement>();
-    for (const [socket, { peer }] of [...this.#open]) {
-      const key = `${peer.use} ${peer.sha256}`;
-      const verdict = verdicts.get(key) ?? judge(peer, nowMs);
-      if (!verdicts.has(key) && verdict.kind === 'refused') {
-        logEvent('peer_no_longer_trusted', { peer: peer.id.uri, code: verdict.code, reason: verdict.reason });
-      }
-      verdicts.set(key, verdict);
-      if (verdict.kind === 'accepted') continue;
-      this.cut.refused++;
-      socket.destroy();
-    }
+  /**
+   * Cuts those whose peer is not believed any more, to be called when trust has changed. What takes longer than a slice is
+   * gone on with in later turns: that is where thousands of peers are to be verified, of whom `judge` knows no answer.
+   */
+  judgeAgain(judge: Judge): void {
+    this.#toJudge = [...this.#open].values();
+    this.#judgeSlice(this.#toJudge, judge);
   }
 
   close(): void {
     clearInterval(this.#timer);
+    this.#toJudge = undefined;
+  }
+
+  #judgeSlice(connections: Iterator<readonly [Socket, Proven]>, judge: Judge): void {
+    const nowMs = this.#now();
+    const until = performance.now() + SLICE_MS;
+    for (let next = connections.next(); next.done !== true; next = connections.next()) {
+      const [socket, { peer }] = next.value;
+      const verdict = judge(peer, nowMs);
+      if (verdict.kind === 'refused') {
+        this.cut.refused++;
+        const { code, reason } = verdict;
+        logEvent('connection_cut', { peer: peer.id.uri, address: socket.remoteAddress, code, reason });
+        socket.destroy();
+      }
+      if (performance.now() < until) continue;
+      setImmediate(() => {
+        if (this.#toJudge === connections) this.#judgeSlice(connections, judge);
+      });
+      return;
+    }
+    this.#toJudge = undefined;
   }
 
   #cutEnded(): void {

@@ -26,6 +26,10 @@ export class SessionCache {
     return undefined;
   }
 
+  forget(key: string): void {
+    this.#sessions.delete(key);
+  }
+
   keep(key: string, session: Session): void {
     this.#sessions.delete(key);
     if (this.#sessions.size >= MAX_KEPT_SESSIONS) {

@@ -51,6 +51,7 @@ export interface PeerPlace {
 export class TlsContexts {
   readonly #source: CredentialSource;
   readonly #policy: TlsPolicy;
+  readonly #processSecret: Uint8Array;
   readonly #now: () => number;
   readonly #verdicts = new PeerVerdicts(() => this.#trust);
   readonly #sessions = new SessionCache();
@@ -61,9 +62,11 @@ export class TlsContexts {
   #minVersion: TlsVersion;
   #client: SecureContext;
 
-  constructor(source: CredentialSource, policy: TlsPolicy, now: () => number = Date.now) {
+  /** `processSecret`: random, the same in all threads of the process. */
+  constructor(source: CredentialSource, policy: TlsPolicy, processSecret: Uint8Array, now: () => number = Date.now) {
     this.#source = source;
     this.#policy = policy;
+    this.#processSecret = processSecret;
     this.#now = now;
     this.#proven = new ProvenConnections(now);
     this.#trust = this.#trustNow(source.current());
@@ -90,7 +93,7 @@ export class TlsContexts {
   /** For listeners: what they serve with now. */
   server(): SecureContextOptions {
     const credentials = this.#source.current();
-    return { ...this.#options(credentials), ticketKeys: ticketKeys(credentials) };
+    return { ...this.#options(credentials), ticketKeys: ticketKeys(credentials, this.#processSecret) };
   }
 
   /**
@@ -121,7 +124,7 @@ export class TlsContexts {
       localAddress,
       begin: () => {
         const own = this.#source.current();
-        const offered = this.#sessions.find(key, own);
+        const offered = this.#offer(key, own);
         return {
           context: this.#client,
           session: offered?.ticket,
@@ -137,6 +140,15 @@ export class TlsContexts {
 
   close(): void {
     this.#proven.close();
+  }
+
+  /** A session whose peer would be believed now; of another the certificate is asked for anew. */
+  #offer(key: string, own: Credentials): Session | undefined {
+    const session = this.#sessions.find(key, own);
+    if (session === undefined) return undefined;
+    if (this.#verdicts.judgeAgain(session.peer, this.#now()).kind === 'accepted') return session;
+    this.#sessions.forget(key);
+    return undefined;
   }
 
   /** Of a handshake that was resumed Node knows no certificate: the peer proved that it has the session, and so that it is who it was then. */
@@ -230,8 +242,9 @@ const ownTrusts = new WeakMap<Credentials, PeerTrust>();
 
 /**
  * The same in all threads that serve with one key, so that a ticket of one is good at the others; others when the key is another, so that
- * no session is older than the certificate it was begun with.
+ * no session is older than the certificate it was begun with; and gone with the process, so that a key that is stolen later opens no
+ * session of TLS 1.2 (RFC 5077 §5.5).
  */
-function ticketKeys({ privateKeyPem }: Credentials): Buffer {
-  return Buffer.from(hkdfSync('sha256', privateKeyPem, '', 'lateral session tickets', TICKET_KEY_BYTES));
+function ticketKeys({ privateKeyPem }: Credentials, processSecret: Uint8Array): Buffer {
+  return Buffer.from(hkdfSync('sha256', privateKeyPem, processSecret, 'lateral session tickets', TICKET_KEY_BYTES));
 }

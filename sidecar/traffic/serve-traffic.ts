@@ -41,8 +41,8 @@ export interface TrafficOptions {
   readonly policy: PolicyInForce;
   /** Undefined: there is no access log. It is the caller's to close. */
   readonly log: LogWriter | undefined;
-  /** What secrets in the access log are hashed with. */
-  readonly logKey: Uint8Array;
+  /** Random, and the same in all threads: what secrets in the access log are hashed with, and session tickets are sealed by. */
+  readonly processSecret: Uint8Array;
   /** Take what ended, besides log and metrics. */
   readonly recorders: readonly Recorder[];
   /** Counted besides what traffic itself has. */
@@ -68,17 +68,17 @@ export class ServedTraffic implements Traffic {
 
   constructor(options: TrafficOptions) {
     this.#options = options;
-    const { configuration, credentials, policy, log, logKey, recorders, gauges } = options;
+    const { configuration, credentials, policy, log, processSecret, recorders, gauges } = options;
     const { identity } = credentials.current();
     shareProcess(options.isShared ? configuration.concurrency : 1);
-    const contexts = new TlsContexts(credentials, policy);
+    const contexts = new TlsContexts(credentials, policy, processSecret);
     this.#contexts = contexts;
     const refusals = new ConnectionRecorder(this.#metrics, log, recorders, identity.uri);
     const shared = {
       policy: () => policy.current,
       sampleRatio: configuration.telemetry.sampleRatio,
       watch: this.#watch,
-      recorders: [this.#metrics, ...(log === undefined ? [] : [new AccessLog(log, logKey)]), ...recorders],
+      recorders: [this.#metrics, ...(log === undefined ? [] : [new AccessLog(log, processSecret)]), ...recorders],
     };
     const connections = () => countConnections(this.#listeners);
     for (const gauge of [

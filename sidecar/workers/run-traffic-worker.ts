@@ -30,7 +30,7 @@ export function runTrafficWorker(port: MessagePort, settings: WorkerSettings): v
     credentials,
     policy,
     log,
-    logKey: settings.logKey,
+    processSecret: settings.processSecret,
     recorders: [records],
     gauges: [lostSpans(records)],
     isShared: true,
