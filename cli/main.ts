@@ -30,6 +30,10 @@ const COMMANDS: { readonly [name: string]: { readonly summary: string; readonly 
     summary: 'the sidecars that are connected, and whether they have the policies of now',
     load: async () => (await import('./commands/proxies.ts')).proxiesCommand,
   },
+  ca: {
+    summary: 'the certificate authority: its roots, a change of the root, revocations',
+    load: async () => (await import('./commands/ca.ts')).caCommand,
+  },
   explain: {
     summary: 'why a request was refused: policy, rule, reason, and what to do',
     load: async () => (await import('./commands/explain.ts')).explainCommand,

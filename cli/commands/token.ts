@@ -4,7 +4,7 @@ import { type Command, type CommandIo, UsageError } from '../command.ts';
 import { durationMs } from '../duration.ts';
 
 const HELP = `Usage: lateral token --config FILE --namespace N --service-account S [--ttl 1h] [--reusable]
-       lateral token --config FILE --operator [--ttl 1h]
+       lateral token --config FILE --operator [--authority] [--ttl 1h]
        lateral token --config FILE --list [--json]
        lateral token --config FILE --revoke ID
 
@@ -17,6 +17,7 @@ Options:
   --namespace N          Namespace of the workload.
   --service-account S    Service account of the workload.
   --operator             A token for operators; in place of --namespace and --service-account.
+  --authority            With --operator: it may also change the root and revoke (\`lateral ca\`). Keep it short.
   --ttl DURATION         How long it is good: a number and s, m, h or d; 1s to 30d; default 1h.
   --reusable             Good for any number of uses until it expires. A sidecar without stateDirectory needs one,
                          or a new token at each start. An operator's token always is.
@@ -63,6 +64,7 @@ interface IssueTask {
   readonly workload:
     | { readonly namespace: string; readonly serviceAccount: string; readonly isReusable: boolean }
     | undefined;
+  readonly mayChangeAuthority: boolean;
 }
 
 interface ListTask {
@@ -77,13 +79,13 @@ interface RevokeTask {
 
 async function issue(
   configuration: ControlPlaneConfiguration,
-  { workload, ttlMs }: IssueTask,
+  { workload, ttlMs, mayChangeAuthority }: IssueTask,
   io: CommandIo,
 ): Promise<void> {
   const { issueJoinToken, issueOperatorToken } = await import('#control-plane/tokens/issue-token.ts');
   const token =
     workload === undefined
-      ? await issueOperatorToken(configuration, ttlMs)
+      ? await issueOperatorToken(configuration, ttlMs, mayChangeAuthority)
       : await issueJoinToken(configuration, { ...workload, ttlMs });
   io.stdout(`${token}\n`);
 }
@@ -128,17 +130,24 @@ function issueTaskOf({
   ttl,
   reusable,
   operator,
+  authority,
 }: Omit<ReturnType<typeof parsed>, 'config' | 'list' | 'revoke' | 'json'>): IssueTask {
   const ttlMs = ttl === undefined ? undefined : durationMs('--ttl', ttl);
   if (operator === true) {
     if (namespace !== undefined || serviceAccount !== undefined || reusable === true) {
       throw new UsageError('--operator takes none of --namespace, --service-account, --reusable; leave them out');
     }
-    return { kind: 'issue', ttlMs, workload: undefined };
+    return { kind: 'issue', ttlMs, workload: undefined, mayChangeAuthority: authority === true };
   }
+  if (authority === true) throw new UsageError('--authority belongs to --operator');
   if (namespace === undefined) throw new UsageError('--namespace N is missing');
   if (serviceAccount === undefined) throw new UsageError('--service-account S is missing');
-  return { kind: 'issue', ttlMs, workload: { namespace, serviceAccount, isReusable: reusable === true } };
+  return {
+    kind: 'issue',
+    ttlMs,
+    workload: { namespace, serviceAccount, isReusable: reusable === true },
+    mayChangeAuthority: false,
+  };
 }
 
 function parsed(args: readonly string[]) {
@@ -152,6 +161,7 @@ function parsed(args: readonly string[]) {
         ttl: { type: 'string' },
         reusable: { type: 'boolean' },
         operator: { type: 'boolean' },
+        authority: { type: 'boolean' },
         list: { type: 'boolean' },
         json: { type: 'boolean' },
         revoke: { type: 'string' },

@@ -175,7 +175,7 @@ export function listOf(value: unknown): readonly unknown[] {
   throw foreign(value);
 }
 
-function numberOf(value: unknown): number {
+export function numberOf(value: unknown): number {
   if (typeof value === 'number') return value;
   throw foreign(value);
 }

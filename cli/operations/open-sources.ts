@@ -5,7 +5,7 @@ import { controlPlanePages, sidecarPages } from './page-source.ts';
 import type { Reach } from './reach-options.ts';
 
 /** Port of the status pages, on the loopback of a control plane's pod. */
-const CONSOLE_PORT = 15080;
+export const CONSOLE_PORT = 15080;
 
 /** Everybody who is to be asked: of a cluster, each ready replica of the control plane. Rejects with a sentence. */
 export async function openSources(reach: Reach, environment: NodeJS.ProcessEnv): Promise<readonly OperationsSource[]> {

@@ -1,13 +1,14 @@
-import type { handleUnaryCall, Metadata } from '@grpc/grpc-js';
+import { type handleUnaryCall, type Metadata, status } from '@grpc/grpc-js';
 import type { ConnectedProxy, KeptDecision, OperationsServer } from '#proto/gen/lateral/v1/operations.ts';
 import type { AuthorityOperations } from '../authority/authority-operations.ts';
 import type { SidecarRegistry, SidecarStatus } from '../discovery/sidecar-registry.ts';
 import { vitalsMessage } from '../discovery/sidecar-vitals.ts';
 import type { OwnerOf, WorkloadDirectory } from '../discovery/workload-directory.ts';
 import type { EventLog } from '../event-log.ts';
-import { asRefusal } from '../grpc/refuse-call.ts';
+import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
 import type { ObservationLog, ReportedDecision } from '../observation/observation-log.ts';
 import type { SourceStatus } from '../source/source-status.ts';
+import type { OperatorGrant } from '../tokens/token-record.ts';
 import type { TokenStore } from '../tokens/token-store.ts';
 import { authorityResponse, callRefusalOf, changeOfCall } from './authority-calls.ts';
 import { proveOperator } from './operator-proof.ts';
@@ -45,21 +46,32 @@ export function operationsService(options: OperationsServiceOptions, tap: Operat
       return { decision: found === undefined ? undefined : decisionMessage(found) };
     }),
     getAuthority: answering(options, async () => authorityResponse(await operations.facts())),
-    changeAuthority: answering(options, async (request, peer) => {
+    changeAuthority: answering(options, async (request, { peer, grant }) => {
+      if (grant.mayChangeAuthority !== true) {
+        throw new CallRefusal(
+          status.PERMISSION_DENIED,
+          'this token is for looking on; `lateral token --operator --authority` issues one that may change the authority',
+        );
+      }
       const change = changeOfCall(request);
       return authorityResponse(await operations.make(change, `an operator at ${peer}`));
     }),
   };
 }
 
+interface ProvenOperator {
+  readonly grant: OperatorGrant;
+  readonly peer: string;
+}
+
 /** Asks for the proof before anything is looked up; a refusal is logged. */
 function answering<Request, Response>(
   { tokens, log }: OperationsServiceOptions,
-  answer: (request: Request, peer: string) => Response | Promise<Response>,
+  answer: (request: Request, caller: ProvenOperator) => Response | Promise<Response>,
 ): handleUnaryCall<Request, Response> {
   const prove = (metadata: Metadata) => proveOperator(tokens, metadata);
   return (call, callback) => {
-    const answered = prove(call.metadata).then(() => answer(call.request, call.getPeer()));
+    const answered = prove(call.metadata).then((grant) => answer(call.request, { grant, peer: call.getPeer() }));
     answered.then(
       (response) => callback(null, response),
       (error: unknown) => {

@@ -1,10 +1,11 @@
 import type { Metadata } from '@grpc/grpc-js';
 import { bearerToken } from '../grpc/bearer-token.ts';
 import { refusedBy } from '../grpc/refuse-call.ts';
+import type { OperatorGrant } from '../tokens/token-record.ts';
 import type { TokenStore } from '../tokens/token-store.ts';
 
-/** Holds if the caller shows an operator's token that is valid now; throws CallRefusal otherwise. */
-export async function proveOperator(tokens: TokenStore | undefined, metadata: Metadata): Promise<void> {
+/** What the operator's token of the caller stands for, if it is valid now; throws CallRefusal otherwise. */
+export async function proveOperator(tokens: TokenStore | undefined, metadata: Metadata): Promise<OperatorGrant> {
   if (tokens === undefined) {
     throw refusedBy(
       'tokens_not_taken',
@@ -17,4 +18,5 @@ export async function proveOperator(tokens: TokenStore | undefined, metadata: Me
   }
   const verification = await tokens.verifyOperator(bearerToken(authorization.toString()));
   if (verification.kind === 'invalid') throw refusedBy(verification.code, verification.reason);
+  return verification.grant;
 }

@@ -37,8 +37,10 @@ export async function issueJoinToken(
 export function issueOperatorToken(
   configuration: ControlPlaneConfiguration,
   ttlMs: number | undefined,
+  mayChangeAuthority = false,
 ): Promise<string> {
-  return issue(configuration, ttlMs, (expiresAtMs) => ({ isOperator: true, expiresAtMs }));
+  const further = mayChangeAuthority ? { mayChangeAuthority } : {};
+  return issue(configuration, ttlMs, (expiresAtMs) => ({ isOperator: true, expiresAtMs, ...further }));
 }
 
 async function issue(

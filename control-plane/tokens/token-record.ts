@@ -17,6 +17,8 @@ export interface TokenGrant {
 export interface OperatorGrant {
   readonly isOperator: true;
   readonly expiresAtMs: number;
+  /** True: it is also good for changes of the root, and for revocations; otherwise for looking on. */
+  readonly mayChangeAuthority?: true;
 }
 
 export type TokenRecord = (TokenGrant | OperatorGrant) & { readonly secretSha256: string };

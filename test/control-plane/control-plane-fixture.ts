@@ -71,7 +71,7 @@ export class ControlPlaneFixture {
 
   /** Starts, or starts again at the same port. */
   async start(
-    options: Pick<ControlPlaneOptions, 'leafLifetimeMs' | 'heartbeatIntervalMs' | 'federationLimits'> = {},
+    options: Pick<ControlPlaneOptions, 'leafLifetimeMs' | 'heartbeatIntervalMs' | 'federationLimits' | 'now'> = {},
   ): Promise<RunningControlPlane> {
     const running = await startControlPlane(this.configuration, {
       ...options,
