@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { eventually } from '../control-plane/control-plane-fixture.ts';
 import { TestAuthority } from '../support/certificates.ts';
 import { writePeerFiles } from '../support/peer-certificates.ts';
 import { noTurningClock, startTurningClock } from '../support/turning-clock.ts';
@@ -16,6 +17,12 @@ const HOUR_MS = 60 * MINUTE_MS;
 const LATE_MS = 20 * STEP_MS;
 /** Of all waits together, jitter and backoff included. */
 const RENEWAL_SLACK = 1.2;
+
+/** A certificate is renewed at half of its life, give or take a tenth. */
+const NIGHT_MS = 0.7 * LEAF_LIFETIME_MS;
+const NIGHTS = 12;
+/** Clocks are looked at each second; the rest is for busy machines. */
+const RENEWED_WITHIN_MS = 20_000;
 
 const skip = noTurningClock;
 
@@ -70,3 +77,21 @@ t.test('a day of renewals under traffic fails no request', { skip }, async (t) =
   t.ok(Math.max(...lives) <= LEAF_LIFETIME_MS + LATE_MS, `none later than its certificate: ${Math.max(...lives)} ms`);
   t.ok(Math.min(...lives) >= LEAF_LIFETIME_MS / 4, `none at a mere renewal: ${Math.min(...lives)} ms`);
 });
+
+t.test(
+  'a machine that sleeps nearly as long as its certificates are good fails no request when it wakes',
+  { skip },
+  async (t) => {
+    const { clock, traffic, sidecars } = await startTurningMesh(t);
+    const renewals = () => Math.min(...sidecars.map((sidecar) => sidecar.events('certificate_in_use').length));
+    for (let night = 1; night <= NIGHTS; night++) {
+      const before = renewals();
+      await clock.turn(NIGHT_MS);
+      await eventually(`all have renewed after night ${night}`, () => renewals() > before, RENEWED_WITHIN_MS);
+      await traffic.round();
+    }
+    await traffic.end();
+    t.comment(`${traffic.served} served, ${traffic.failed.length} failed, ${traffic.streams.length} streams ended`);
+    t.same(traffic.failed, []);
+  },
+);
