@@ -16,8 +16,11 @@ interface Peer {
   usedAt: number;
 }
 
-/** Makes the codec that talks to an endpoint; `tls` absent: plaintext (AllowAny, endpoints outside of the mesh). */
-export type MakeUpstream = (address: string, port: number, tls: PeerTls | undefined) => Upstream;
+/**
+ * Makes the codec that talks to an endpoint; `tls` absent: plaintext (AllowAny, endpoints outside of the mesh, or DISABLE).
+ * `isDeclared`: a service has this endpoint; else it is where some host led.
+ */
+export type MakeUpstream = (address: string, port: number, tls: PeerTls | undefined, isDeclared: boolean) => Upstream;
 
 /** The connections to every endpoint in use, by address and the identity that must answer there. */
 export class PeerPools {
@@ -42,7 +45,9 @@ export class PeerPools {
       known.usedAt = performance.now();
       return known;
     }
-    const made = this.#get(keyOf(endpoint), () => this.#make(endpoint.address, endpoint.port, this.#tlsFor(endpoint)));
+    const made = this.#get(keyOf(endpoint), () =>
+      this.#make(endpoint.address, endpoint.port, this.#tlsFor(endpoint), true),
+    );
     this.#byEndpoint.set(endpoint, made);
     return made;
   }
@@ -57,7 +62,7 @@ export class PeerPools {
   }
 
   external(address: string, port: number): Peer {
-    return this.#get(`${address}|${port}|`, () => this.#make(address, port, undefined));
+    return this.#get(`${address}|${port}|external`, () => this.#make(address, port, undefined, false));
   }
 
   close(): void {

@@ -95,7 +95,7 @@ export class ServedTraffic implements Traffic {
         read === undefined ? this.#appLane(inbound, common, refusals) : this.#appLanes(inbound, common, refusals, read);
       this.#listeners.push(inboundListener(lane, contexts));
     }
-    const isOwnListener = ownListenerTest(configuration);
+    const isOwnListener = ownListenerTest(trafficAddresses(configuration));
     this.#pools = peerPools(configuration, contexts, isOwnListener);
     if (configuration.outbound === undefined) return;
     const dialTcp: DialTcp = (address, port, peer, callback) =>
@@ -199,21 +199,23 @@ function ownPorts(configuration: SidecarConfiguration): ReadonlySet<number> {
 }
 
 /** Tells by the connection itself: a name or a spelling of the address cannot hide where it went (AllowAny). */
-function ownListenerTest(configuration: SidecarConfiguration): IsOwnListener {
-  const ownPorts = new Set(trafficAddresses(configuration).map(({ port }) => port));
+function ownListenerTest(places: readonly { readonly port: number }[]): IsOwnListener {
+  const ownPorts = new Set(places.map(({ port }) => port));
   return (socket) => ownPorts.has(socket.remotePort ?? 0) && socket.remoteAddress === socket.localAddress;
 }
 
 function peerPools(
-  { interception, workload }: SidecarConfiguration,
+  { interception, workload, outbound }: SidecarConfiguration,
   contexts: TlsContexts,
   isOwnListener: IsOwnListener,
 ): PeerPools {
+  // A workload that calls itself comes to its own inbound listener, also where that is DISABLE; that is no loop.
+  const isOwnOutbound = ownListenerTest(outbound === undefined ? [] : [outbound]);
   const own = interception === 'redirect' ? ownAddresses(workload.address) : new Set<string>();
   return new PeerPools(
-    (address, port, peer) =>
+    (address, port, peer, isDeclared) =>
       peer === undefined
-        ? new AppUpstream(address, port, 'http', isOwnListener)
+        ? new AppUpstream(address, port, 'http', isDeclared ? isOwnOutbound : isOwnListener)
         : new Http2Upstream({ address, port, peer, fallback: () => new Http1Upstream(address, port, peer) }),
     ({ identity, address, port }) =>
       identity === undefined
