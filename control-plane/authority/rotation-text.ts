@@ -21,10 +21,9 @@ export function rotationFromJson(value: unknown): Rotation {
   const { stage, from } = value;
   const common = { from, startedMs: timeOf(value.started) };
   if (stage === 'trusting') return { ...common, stage, isForced: value.forced === true, next: madeFrom(value.next) };
+  if (stage !== 'promoting' && stage !== 'signing') throw new Error(`a rotation in stage ${JSON.stringify(stage)}`);
   const later = { ...common, promotedMs: timeOf(value.promoted), retiresMs: timeOf(value.retires) };
-  if (stage === 'promoting') return { ...later, stage, next: madeFrom(value.next) };
-  if (stage === 'signing') return { ...later, stage };
-  throw new Error(`a rotation in stage ${JSON.stringify(stage)}`);
+  return stage === 'signing' ? { ...later, stage } : { ...later, stage, next: madeFrom(value.next) };
 }
 
 function filesOf(made: MadeAuthority) {

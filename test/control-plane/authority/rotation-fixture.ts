@@ -74,6 +74,12 @@ export class RotationFixture {
     this.#running = { keeper, authority, rotation, operations };
   }
 
+  /** Ends without another word. */
+  crash(): void {
+    this.#running?.keeper.close();
+    this.#running = undefined;
+  }
+
   /** As one that has just started. */
   restartedNow(): void {
     this.#sinceMs = this.nowMs;
