@@ -288,7 +288,7 @@ export const CODES = {
     title: 'Service unavailable',
     meaning:
       'The endpoint proved another identity than the one discovery declares for it; no byte of the request was sent.',
-    remedy: 'Correct serviceAccount of the endpoint, or find out who answers there.',
+    remedy: 'Correct serviceAccount (or spiffeId) of the endpoint, or find out who answers there.',
   },
   upstream_certificate_refused: {
     family: 'unavailable',
