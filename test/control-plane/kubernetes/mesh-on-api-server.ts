@@ -59,7 +59,10 @@ export class MeshOnApiServer {
     await this.api.stop();
   }
 
-  async startReplica(address = '127.0.0.1'): Promise<RunningControlPlane> {
+  async startReplica(
+    address = '127.0.0.1',
+    { statusPort, now = Date.now }: { readonly statusPort?: number; readonly now?: () => number } = {},
+  ): Promise<RunningControlPlane> {
     const running = await startControlPlane(
       {
         mesh: MESH,
@@ -68,13 +71,13 @@ export class MeshOnApiServer {
         authority: { kind: 'kubernetesSecret', name: 'lateral-ca' },
         meshDefaults: undefined,
         tokenDirectory: undefined,
-        statusPort: undefined,
+        statusPort,
         metrics: undefined,
         webhook: undefined,
         injection: undefined,
         hasUnusedInventory: false,
       },
-      { log: (event, fields = {}) => this.events.push({ event, fields }), printProblems: () => {} },
+      { log: (event, fields = {}) => this.events.push({ event, fields }), printProblems: () => {}, now },
     );
     this.#closers.push(() => running.close());
     return running;
