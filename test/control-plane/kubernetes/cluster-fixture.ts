@@ -37,8 +37,13 @@ export class TestCluster {
 
   pod(name: string, annotations: Fields = {}): void {
     const metadata = { name, namespace: 'shop', annotations };
-    const pod = clusterPodOf({ metadata, spec: {}, status: { podIPs: [{ ip: '10.0.0.1' }] } });
-    this.state.podChanged(`shop/${name}`, pod, undefined);
+    this.podObject({ metadata, spec: {}, status: { podIPs: [{ ip: '10.0.0.1' }] } });
+  }
+
+  /** A pod of the namespace shop, as the API server has it. */
+  podObject(object: Fields & { readonly metadata: { readonly name: string } }): void {
+    const key = `shop/${object.metadata.name}`;
+    this.state.podChanged(key, clusterPodOf(object), this.state.pods.get(key));
   }
 
   /** Returns its key. */
