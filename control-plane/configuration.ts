@@ -307,7 +307,7 @@ function configurationOf(value: Infer<typeof CONTROL_PLANE_CONFIGURATION>, base:
   const connectionsOfAddress = value.listen?.connectionsOfAddress;
   const { trustDomainAliases } = value;
   return {
-    mesh: { trustDomain: value.trustDomain, rootNamespace: value.rootNamespace },
+    mesh: meshOf(value),
     ...(trustDomainAliases === undefined ? {} : { trustDomainAliases }),
     listen: {
       address: value.listen?.address ?? LOOPBACK,
@@ -326,6 +326,12 @@ function configurationOf(value: Infer<typeof CONTROL_PLANE_CONFIGURATION>, base:
     ...(value.federation === undefined ? {} : { federation: federationOf(value.federation, base) }),
     ...(value.bundleEndpoint === undefined ? {} : { bundleEndpoint: value.bundleEndpoint }),
   };
+}
+
+function meshOf(value: Infer<typeof CONTROL_PLANE_CONFIGURATION>): Mesh {
+  const { trustDomain, rootNamespace, trustDomainAliases = [], federation = [] } = value;
+  const otherDomains = [...trustDomainAliases, ...federation.map((other) => other.trustDomain)];
+  return { trustDomain, rootNamespace, ...(otherDomains.length === 0 ? {} : { otherDomains }) };
 }
 
 function authorityOf({ authority }: Infer<typeof CONTROL_PLANE_CONFIGURATION>, base: string): AuthorityConfiguration {

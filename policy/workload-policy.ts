@@ -23,6 +23,8 @@ export interface Mesh {
   readonly trustDomain: string;
   /** Namespace of mesh-wide resources; default `lateral-system`. */
   readonly rootNamespace: string;
+  /** Further trust domains whose identities there may be: aliases, and those it federates with. A policy that names one is no slip. */
+  readonly otherDomains?: readonly string[];
 }
 
 /** How ambiguous paths are treated; `Refuse` answers 400, the others are Istio's. */

@@ -38,7 +38,8 @@ export async function runSidecar(
   onDrainRequested: () => void,
 ): Promise<RunningSidecar> {
   const { trustDomain, rootNamespace, workload } = configuration;
-  const mesh: Mesh = { trustDomain, rootNamespace };
+  const otherDomains = configuration.standalone?.federation?.map((other) => other.trustDomain);
+  const mesh: Mesh = { trustDomain, rootNamespace, ...(otherDomains === undefined ? {} : { otherDomains }) };
   const status = new PolicyStatus();
   const { accessLog, otlp } = configuration.telemetry;
   const log = new TappedLog(openLog(accessLog, baseDirectory));

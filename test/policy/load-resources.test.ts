@@ -23,6 +23,20 @@ function service(name: string, spec: string, namespace = 'shop'): string {
   return `apiVersion: lateral.dev/v1alpha1\nkind: MeshService\nmetadata: {name: ${name}, namespace: ${namespace}}\nspec: ${spec}\n`;
 }
 
+t.test('a principal of a domain that the mesh federates with is no slip', async (t) => {
+  const text = `apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: a, namespace: shop}
+spec: {rules: [{from: [{source: {principals: [partner.example/ns/x/sa/y, other.example/ns/x/sa/y]}}]}]}
+`;
+  const { problems } = loadResources([{ path: 'a.yaml', text }], () => undefined, {
+    trustDomain: 'cluster.local',
+    rootNamespace: 'lateral-system',
+    otherDomains: ['partner.example'],
+  });
+  t.match(problems, [{ code: 'unknown_principal', message: /^other\.example/ }]);
+});
+
 t.test('each kind of slip has its position and says what to write', (t) => {
   const table: readonly (readonly [title: string, text: string, problems: readonly string[]])[] = [
     [

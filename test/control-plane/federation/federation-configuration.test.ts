@@ -48,6 +48,11 @@ bundleEndpoint: {port: 8443}
     },
     { trustDomain: 'c.example', bundle: { kind: 'file', value: join(directory, 'c.json') } },
   ]);
+  t.strictSame(configuration?.mesh, {
+    trustDomain: 'own.example',
+    rootNamespace: 'lateral-system',
+    otherDomains: ['former.example', 'a.example', 'b.example', 'c.example'],
+  });
   t.strictSame(configuration?.bundleEndpoint, { port: 8443, address: '0.0.0.0' });
 });
 
