@@ -102,9 +102,11 @@ export class DerReader {
 
   /** X.690 §11.1. */
   boolean(what: string): boolean {
-    const value = this.content(TAG.boolean, what);
-    if (value.length !== 1 || (value[0] !== 0 && value[0] !== 0xff)) this.fail(`${what}: not a canonical BOOLEAN`);
-    return value[0] === 0xff;
+    this.#pass(TAG.boolean, what);
+    const value = this.#bytes[this.#contentStart];
+    const isCanonical = this.#position - this.#contentStart === 1 && (value === 0 || value === 0xff);
+    if (!isCanonical) this.fail(`${what}: not a canonical BOOLEAN`);
+    return value === 0xff;
   }
 
   /** Two's complement, in as few bytes as it needs (X.690 §8.3.2). */
@@ -139,12 +141,14 @@ export class DerReader {
 
   /** In dotted form (X.690 §8.19). */
   oid(what: string): string {
-    const value = this.content(TAG.oid, what);
-    const last = value[value.length - 1] ?? 0x80;
-    if (last >= 0x80 || value.length > MAX_OID_BYTES) this.fail(`${what}: not an object identifier`);
+    this.#pass(TAG.oid, what);
+    const [bytes, start, end] = [this.#bytes, this.#contentStart, this.#position];
+    const last = end === start ? 0x80 : (bytes[end - 1] ?? 0x80);
+    if (last >= 0x80 || end - start > MAX_OID_BYTES) this.fail(`${what}: not an object identifier`);
     let text = '';
     let arc = 0;
-    for (const byte of value) {
+    for (let index = start; index < end; index++) {
+      const byte = bytes[index] ?? 0;
       if ((arc === 0 && byte === 0x80) || arc > MAX_ARC) this.fail(`${what}: not a canonical object identifier`);
       arc = arc * 128 + (byte & 0x7f);
       if (byte >= 0x80) continue;

@@ -36,9 +36,10 @@ export function findPath(
   const [leaf, ...others] = chain;
   let steps = 0;
   let progress: Progress = PROGRESS.noIssuer;
-  let refusal = refused('untrusted_issuer', unknownIssuer(leaf, 0));
+  /** Written out at the end, and not for good chains. */
+  let refusal = () => unknownIssuer(leaf, 0);
 
-  function note(at: Progress, found: PathRefusal): void {
+  function note(at: Progress, found: () => PathRefusal): void {
     if (at <= progress) return;
     progress = at;
     refusal = found;
@@ -53,20 +54,19 @@ export function findPath(
   ): boolean {
     if (++steps > MAX_PATH_STEPS) {
       const reason = `none of the first ${MAX_PATH_STEPS} signatures led to a root`;
-      note(PROGRESS.tooMany, refused('untrusted_issuer', reason));
+      note(PROGRESS.tooMany, () => refused('untrusted_issuer', reason));
       return false;
     }
     if (memory.wasSignedBy(child, signer)) return true;
     const complaint = algorithmComplaint(child.signatureAlgorithm) ?? issuerComplaint(signer);
     if (complaint !== undefined) {
-      note(PROGRESS.weak, refused('weak_signature', `${nameOf(child, index)}: ${complaint}`));
+      note(PROGRESS.weak, () => refused('weak_signature', `${nameOf(child, index)}: ${complaint}`));
       return false;
     }
     if (isSignedBy(child, signer.publicKey, signer.facts)) return true;
     // of several keys of one name the identifier says which: with another it was somebody else's
     if (!hasOtherKey(child, issuer)) {
-      const reason = `${nameOf(child, index)}: not signed by the key of "${nameText(child.issuer)}" that is known here`;
-      note(PROGRESS.wrongSignature, refused('certificate_signature_invalid', reason));
+      note(PROGRESS.wrongSignature, () => wrongSignature(child, index));
     }
     return false;
   }
@@ -77,7 +77,7 @@ export function findPath(
       if (!isIssuedBy(child, path.length - 1, root.certificate, root.signer)) continue;
       const found = judge(path, root);
       if (found === undefined) return { certificates: path, root };
-      note(PROGRESS.judged, found);
+      note(PROGRESS.judged, () => found);
     }
     return undefined;
   }
@@ -87,7 +87,7 @@ export function findPath(
       if (steps > MAX_PATH_STEPS) return undefined;
       if (!candidate.subject.equals(child.issuer) || hasOtherKey(child, candidate) !== hasOther) continue;
       if (isOnPath(path, candidate) || !isIssuedBy(child, path.length - 1, candidate)) continue;
-      if (progress === PROGRESS.noIssuer) refusal = refused('untrusted_issuer', unknownIssuer(candidate, path.length));
+      if (progress === PROGRESS.noIssuer) refusal = () => unknownIssuer(candidate, path.length);
       const found = extend([...path, candidate], candidate);
       if (found !== undefined) return found;
     }
@@ -104,7 +104,7 @@ export function findPath(
     );
   }
 
-  return extend([leaf], leaf) ?? refusal;
+  return extend([leaf], leaf) ?? refusal();
 }
 
 /** RFC 4158 §2.4.2: the same name and key twice is a loop. */
@@ -127,8 +127,14 @@ function issuerComplaint({ facts }: Signer): string | undefined {
   return complaint === undefined ? undefined : `of its issuer: ${complaint}`;
 }
 
-function unknownIssuer(certificate: Certificate, index: number): string {
-  return `${nameOf(certificate, index)}: no root of its trust domain is of that name, and no certificate of the chain leads to one`;
+function unknownIssuer(certificate: Certificate, index: number): PathRefusal {
+  const reason = 'no root of its trust domain is of that name, and no certificate of the chain leads to one';
+  return refused('untrusted_issuer', `${nameOf(certificate, index)}: ${reason}`);
+}
+
+function wrongSignature(child: Certificate, index: number): PathRefusal {
+  const reason = `not signed by the key of "${nameText(child.issuer)}" that is known here`;
+  return refused('certificate_signature_invalid', `${nameOf(child, index)}: ${reason}`);
 }
 
 function refused(code: Code, reason: string): PathRefusal {
