@@ -13,6 +13,8 @@ import type { AuthorityBackend } from './state-store.ts';
 const CHECK_INTERVAL_MS = 3_600_000;
 /** First and longest wait for a store that is away; each is twice the one before. */
 const RETRY = { firstMs: 500, longestMs: 10_000 } as const;
+/** Longest wait, at the end, for what is being stored. */
+const CLOSE_WAIT_MS = 2_000;
 /** The files of the next authority are written anew this often where others write them meanwhile. */
 const MAX_WRITINGS = 5;
 
@@ -101,8 +103,10 @@ export class AuthorityKeeper {
     return this.#inTurn(() => this.#options.backend.authority.read());
   }
 
-  close(): void {
+  /** What is being stored is stored before this resolves, unless the store is away. */
+  async close(): Promise<void> {
     this.#ending.abort();
+    await Promise.race([this.#turn, wait(CLOSE_WAIT_MS, undefined, { ref: false })]);
   }
 
   get #signal(): AbortSignal {

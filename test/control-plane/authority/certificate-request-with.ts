@@ -1,8 +1,19 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { bits, decodeDer, encodeDer, integer, octets, oid, sequence, set, tagged, taggedBytes } from '#policy/x509/der.ts';
+import {
+  bits,
+  boolean,
+  decodeDer,
+  encodeDer,
+  integer,
+  octets,
+  oid,
+  sequence,
+  set,
+  tagged,
+  taggedBytes,
+} from '#policy/x509/der.ts';
 import { EMPTY_NAME } from '#policy/x509/names.ts';
 import { signed } from '#policy/x509/signature.ts';
-import { boolean } from '#policy/x509/der.ts';
 
 const EXTENSION_REQUEST = '1.2.840.113549.1.9.14';
 const SUBJECT_ALT_NAME = '2.5.29.17';
@@ -25,10 +36,11 @@ export function requestFor({ uris = [], dnsNames = [], isAuthority = false }: Re
   const extension = (type: string, value: ReturnType<typeof sequence>) => sequence(oid(type), octets(encodeDer(value)));
   const extensions = [
     ...(names.length === 0 ? [] : [extension(SUBJECT_ALT_NAME, sequence(...names))]),
-    ...(isAuthority ? [extension(BASIC_CONSTRAINTS, sequence(boolean(true))), extension(KEY_USAGE, bits(Buffer.of(0x06), 1))] : []),
+    ...(isAuthority
+      ? [extension(BASIC_CONSTRAINTS, sequence(boolean(true))), extension(KEY_USAGE, bits(Buffer.of(0x06), 1))]
+      : []),
   ];
-  const attributes =
-    extensions.length === 0 ? [] : [sequence(oid(EXTENSION_REQUEST), set(sequence(...extensions)))];
+  const attributes = extensions.length === 0 ? [] : [sequence(oid(EXTENSION_REQUEST), set(sequence(...extensions)))];
   const keyInfo = decodeDer(publicKey.export({ type: 'spki', format: 'der' }));
   return signed(sequence(integer(Buffer.of(0)), EMPTY_NAME, keyInfo, tagged(0, ...attributes)), privateKey);
 }

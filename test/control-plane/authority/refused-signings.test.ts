@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { chmod, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Metadata } from '@grpc/grpc-js';
 import t, { type Test } from 'tap';
@@ -11,7 +11,14 @@ import { createCertificateRequest } from '#policy/x509/certificate-request.ts';
 import { AuthorityService, type SignResponse } from '#proto/gen/lateral/v1/authority.ts';
 import { bearing, callCode, callFailure, openControlConnection } from '#sidecar/control/control-endpoint.ts';
 import type { Credentials } from '#sidecar/identity/credentials.ts';
-import { allowPolicy, ControlPlaneFixture, eventually, MESH, ORDERS, SidecarFixture } from '../control-plane-fixture.ts';
+import {
+  allowPolicy,
+  ControlPlaneFixture,
+  eventually,
+  MESH,
+  ORDERS,
+  SidecarFixture,
+} from '../control-plane-fixture.ts';
 import { requestFor } from './certificate-request-with.ts';
 
 const HOUR_MS = 3_600_000;
@@ -23,13 +30,33 @@ const grant = (serviceAccount = 'orders', namespace = 'shop') => ({
   expiresAtMs: Date.now() + HOUR_MS,
 });
 
-async function controlPlane(t: Test) {
-  const fixture = new ControlPlaneFixture(t.testdir());
-  await fixture.writePolicy('a.yaml', allowPolicy('a', 'web'));
-  await fixture.start();
-  t.teardown(() => fixture.stop());
-  const store = await openTokenStore(fixture.configuration.tokenDirectory ?? '', Date.now);
-  return { fixture, store };
+class WithoutTokens extends ControlPlaneFixture {
+  override get configuration() {
+    return { ...super.configuration, tokenDirectory: undefined };
+  }
+}
+
+interface Running {
+  readonly fixture: ControlPlaneFixture;
+  readonly store: TokenStore;
+}
+
+/** A test with a control plane, which ends before the test's directory is taken away. */
+function testOf(
+  title: string,
+  body: (t: Test, running: Running) => Promise<void>,
+  made: (directory: string) => ControlPlaneFixture = (directory) => new ControlPlaneFixture(directory),
+): void {
+  t.test(title, async (t) => {
+    const fixture = made(t.testdir());
+    await fixture.writePolicy('a.yaml', allowPolicy('a', 'web'));
+    await fixture.start();
+    try {
+      await body(t, { fixture, store: await openTokenStore(join(fixture.directory, 'state', 'tokens'), Date.now) });
+    } finally {
+      await fixture.stop();
+    }
+  });
 }
 
 /** What the control plane says of the refusals so far. */
@@ -133,14 +160,17 @@ const TOKEN_ROWS: readonly TokenRow[] = [
 ];
 
 for (const { title, code, reason, token, workload } of TOKEN_ROWS) {
-  t.test(`${title}: ${code}, as both sides say`, async (t) => {
-    const { fixture, store } = await controlPlane(t);
+  testOf(`${title}: ${code}, as both sides say`, async (t, { fixture, store }) => {
     const text = await token(store, fixture);
     const tokenFile = join(fixture.directory, 'token');
     await writeFile(tokenFile, text);
     const sidecar = new SidecarFixture(fixture);
     const ending = new AbortController();
-    const joining = sidecar.connect({ tokenFile, signal: ending.signal, ...(workload === undefined ? {} : { workload }) });
+    const joining = sidecar.connect({
+      tokenFile,
+      signal: ending.signal,
+      ...(workload === undefined ? {} : { workload }),
+    });
     joining.catch(() => {}); // told to end below
     const waiting = () => sidecar.events.find(({ event }) => event === 'waiting_for_certificate')?.fields;
     await eventually('the sidecar says why', () => waiting() !== undefined);
@@ -155,15 +185,15 @@ for (const { title, code, reason, token, workload } of TOKEN_ROWS) {
   });
 }
 
-t.test('without tokens.directory no join token is taken: tokens_not_taken', async (t) => {
-  const { fixture, store } = await controlPlane(t);
-  const token = await store.issue(grant());
-  await fixture.stop();
-  await rm(fixture.configuration.tokenDirectory ?? '', { recursive: true });
-  await fixture.start({ takesTokens: false });
-  t.match(await sign(t, fixture, { token }), { code: 'tokens_not_taken', reason: /takes no join tokens/ });
-  t.match(signingRefusals(fixture), [{ code: 'tokens_not_taken' }]);
-});
+testOf(
+  'without tokens.directory no join token is taken: tokens_not_taken',
+  async (t, { fixture, store }) => {
+    const token = await store.issue(grant());
+    t.match(await sign(t, fixture, { token }), { code: 'tokens_not_taken', reason: /takes no join tokens/ });
+    t.match(signingRefusals(fixture), [{ code: 'tokens_not_taken' }]);
+  },
+  (directory) => new WithoutTokens(directory),
+);
 
 interface Asked {
   readonly csr?: Buffer;
@@ -184,25 +214,37 @@ async function sign(t: Test, fixture: ControlPlaneFixture, asked: Asked) {
   const { path, requestSerialize, responseDeserialize } = AuthorityService.sign;
   const { csr = requestFor(), expectedIdentity = IDENTITY, token } = asked;
   const metadata = token === undefined ? new Metadata() : bearing(token);
-  return new Promise<{ readonly code?: string; readonly reason?: string; readonly response?: SignResponse | undefined }>(
-    (resolve) => {
-      const request = { csr, expectedIdentity };
-      client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, metadata, (error, response) => {
-        resolve(error === null ? { code: 'signed', response } : { ...callCode(error), reason: callFailure(error) });
-      });
-    },
-  );
+  return new Promise<{
+    readonly code?: string;
+    readonly reason?: string;
+    readonly response?: SignResponse | undefined;
+  }>((resolve) => {
+    const request = { csr, expectedIdentity };
+    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, metadata, (error, response) => {
+      resolve(error === null ? { code: 'signed', response } : { ...callCode(error), reason: callFailure(error) });
+    });
+  });
 }
 
 const pair = (namedCurve = 'P-256') => generateKeyPairSync('ec', { namedCurve });
-const [own, other] = [pair(), pair()];
+const [own, other, large] = [pair(), pair(), pair('P-521')];
 
 const REQUEST_ROWS: readonly { title: string; code: Code | 'signed'; reason?: RegExp; csr: Buffer }[] = [
   { title: 'nothing', code: 'csr_malformed', reason: /cannot be read/, csr: Buffer.alloc(0) },
   { title: 'bytes that are no DER', code: 'csr_malformed', reason: /cannot be read/, csr: randomBytes(300) },
-  { title: 'one that is cut short', code: 'csr_malformed', reason: /cannot be read/, csr: requestFor().subarray(0, -1) },
+  {
+    title: 'one that is cut short',
+    code: 'csr_malformed',
+    reason: /cannot be read/,
+    csr: requestFor().subarray(0, -1),
+  },
   { title: 'one with a byte too many', code: 'csr_malformed', csr: Buffer.concat([requestFor(), Buffer.of(0)]) },
-  { title: 'one that is too large', code: 'csr_malformed', reason: /exceed the limit of/, csr: Buffer.alloc(9_000, 0x30) },
+  {
+    title: 'one that is too large',
+    code: 'csr_malformed',
+    reason: /exceed the limit of/,
+    csr: Buffer.alloc(9_000, 0x30),
+  },
   {
     title: 'one signed by another key',
     code: 'csr_signature_invalid',
@@ -214,7 +256,7 @@ const REQUEST_ROWS: readonly { title: string; code: Code | 'signed'; reason?: Re
   {
     title: 'a key of another curve',
     code: 'csr_key_not_accepted',
-    csr: createCertificateRequest(pair('P-521').publicKey, pair('P-521').privateKey),
+    csr: createCertificateRequest(large.publicKey, large.privateKey),
   },
   {
     title: 'one that asks for another identity',
@@ -228,12 +270,15 @@ const REQUEST_ROWS: readonly { title: string; code: Code | 'signed'; reason?: Re
     csr: requestFor({ uris: [IDENTITY, 'spiffe://cluster.local/ns/lateral-system/sa/control-plane'] }),
   },
   { title: 'one that asks for the own identity', code: 'signed', csr: requestFor({ uris: [IDENTITY] }) },
-  { title: 'one that asks to be an authority of a DNS name', code: 'signed', csr: requestFor({ dnsNames: ['*.com'], isAuthority: true }) },
+  {
+    title: 'one that asks to be an authority of a DNS name',
+    code: 'signed',
+    csr: requestFor({ dnsNames: ['*.com'], isAuthority: true }),
+  },
 ];
 
 for (const { title, code, reason, csr } of REQUEST_ROWS) {
-  t.test(`a certificate request, ${title}: ${code}`, async (t) => {
-    const { fixture, store } = await controlPlane(t);
+  testOf(`a certificate request, ${title}: ${code}`, async (t, { fixture, store }) => {
     const token = await store.issue(grant());
     const answer = await sign(t, fixture, { csr, token });
     t.match(answer, { code, ...(reason === undefined ? {} : { reason }) });
@@ -247,8 +292,7 @@ for (const { title, code, reason, csr } of REQUEST_ROWS) {
   });
 }
 
-t.test('who proves nothing, or what is not asked for: each its code', async (t) => {
-  const { fixture, store } = await controlPlane(t);
+testOf('who proves nothing, or what is not asked for: each its code', async (t, { fixture, store }) => {
   t.match(await sign(t, fixture, {}), { code: 'proof_missing', reason: /neither a join token nor a certificate/ });
   const connection = await new SidecarFixture(fixture).connect({ tokenFile: await fixture.token() });
   t.teardown(() => connection.close());
@@ -259,7 +303,10 @@ t.test('who proves nothing, or what is not asked for: each its code', async (t) 
     reason: /the certificate is for .*\/sa\/orders, and the sidecar expects .*\/sa\/payments/,
   });
   const csr = requestFor({ uris: [payments] });
-  t.match(await sign(t, fixture, { credentials, csr }), { code: 'csr_identity_mismatch', reason: /the certificate is for/ });
+  t.match(await sign(t, fixture, { credentials, csr }), {
+    code: 'csr_identity_mismatch',
+    reason: /the certificate is for/,
+  });
   t.match(await sign(t, fixture, { credentials }), { code: 'signed' });
   t.strictSame(
     signingRefusals(fixture).map(({ code }) => code),
@@ -268,15 +315,15 @@ t.test('who proves nothing, or what is not asked for: each its code', async (t) 
   t.equal((await store.list()).length, 1);
 });
 
-t.test('of callers with one token at the same time the others are told token_used', async (t) => {
-  const { fixture, store } = await controlPlane(t);
+testOf('of callers with one token at the same time the others are told token_used', async (t, { fixture, store }) => {
   const token = await store.issue(grant());
-  const codes = (await Promise.all(Array.from({ length: 8 }, () => sign(t, fixture, { token })))).map(({ code }) => code);
+  const codes = (await Promise.all(Array.from({ length: 8 }, () => sign(t, fixture, { token })))).map(
+    ({ code }) => code,
+  );
   t.strictSame(codes.sort(), ['signed', ...Array.from({ length: 7 }, () => 'token_used')].sort());
 });
 
-t.test('a sidecar that renews hears the code too, and keeps its certificate', async (t) => {
-  const { fixture } = await controlPlane(t);
+testOf('a sidecar that renews hears the code too, and keeps its certificate', async (t, { fixture }) => {
   const tokenFile = await fixture.token();
   const sidecar = new SidecarFixture(fixture);
   let aheadMs = 0;
@@ -290,7 +337,8 @@ t.test('a sidecar that renews hears the code too, and keeps its certificate', as
   await writeFile(file, JSON.stringify({ 'authority-state.json': revoked }), { mode: 0o600 });
   await fixture.start();
   aheadMs = 20 * HOUR_MS;
-  const failed = () => sidecar.events.find(({ event, fields }) => event === 'renewal_failed' && fields['code'] !== undefined);
+  const failed = () =>
+    sidecar.events.find(({ event, fields }) => event === 'renewal_failed' && fields['code'] !== undefined);
   await eventually('it says why', () => failed() !== undefined, 20_000);
   t.match(failed()?.fields, { code: 'certificate_revoked', identity: IDENTITY });
   t.match(signingRefusals(fixture)[0], { code: 'certificate_revoked' });
@@ -309,8 +357,7 @@ function rsaRequest(): Buffer {
   return createCertificateRequest(publicKey, privateKey);
 }
 
-t.test('the directory of tokens is left as it was by all that is refused', async (t) => {
-  const { fixture, store } = await controlPlane(t);
+testOf('the directory of tokens is left as it was by all that is refused', async (t, { fixture, store }) => {
   const token = await store.issue(grant());
   const names = await readdir(fixture.configuration.tokenDirectory ?? '');
   await sign(t, fixture, { token, csr: Buffer.alloc(0) });
