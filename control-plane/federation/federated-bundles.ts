@@ -26,7 +26,7 @@ export interface FederatedDomainFacts {
 
 /** The bundles of all trust domains that the mesh federates with. */
 export interface FederatedBundles {
-  /** In the order of the configuration; a domain of which nothing is known yet is left out. */
+  /** In the order of the configuration, roots in one of their own: equal trust is equal in all replicas. A domain of which nothing is known yet is left out. */
   readonly current: readonly FederatedBundle[];
   readonly facts: readonly FederatedDomainFacts[];
   /** Calls back after roots have changed; returns the function that ends it. */
@@ -100,7 +100,7 @@ export async function openFederatedBundles(options: FederationOptions): Promise<
   return {
     get current() {
       return entries.flatMap(({ domain: { trustDomain, roots } }) =>
-        roots.length === 0 ? [] : [{ trustDomain, roots }],
+        roots.length === 0 ? [] : [{ trustDomain, roots: roots.toSorted(Buffer.compare) }],
       );
     },
     get facts() {

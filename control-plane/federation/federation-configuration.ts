@@ -129,7 +129,9 @@ export function isFederationSound(
     }
     if (asked?.spiffeId === undefined) continue;
     const prover = domainOf(asked.spiffeId);
-    if (prover === trustDomain && known === undefined) {
+    if (ownDomains.includes(prover)) {
+      fail([index, 'endpoint', 'spiffeId'], `${prover} is this mesh's own domain; a bundle of ours is given by file`);
+    } else if (prover === trustDomain && known === undefined) {
       fail([index], 'https_spiffe needs a bundle to begin with; ask its operators for it, and name it in bundle');
     } else if (!federation.some((other) => other.trustDomain === prover)) {
       fail([index, 'endpoint', 'spiffeId'], `nothing here says whom to trust for ${prover}; add it to federation`);

@@ -55,7 +55,7 @@ class Run {
   }
 }
 
-const base64 = (roots: readonly Buffer[]) => roots.map((root) => root.toString('base64'));
+const base64 = (roots: readonly Buffer[]) => roots.toSorted(Buffer.compare).map((root) => root.toString('base64'));
 const rootsOf = (authority: TestAuthority) => certificatesFromPem(authority.rootPem);
 
 function partner(endpoint: PartnerEndpoint, bundle = endpoint.authority.rootPem): FederatedDomainConfiguration {

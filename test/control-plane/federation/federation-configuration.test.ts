@@ -102,6 +102,11 @@ const wrong: readonly (readonly [string, string, RegExp])[] = [
     /nothing here says whom to trust for x\.example/,
   ],
   [
+    'an identity of the own domain',
+    `{trustDomain: a.example, ${bundle}, endpoint: {url: "https://a", ${spiffe}, spiffeId: "spiffe://own.example/y"}}`,
+    /own\.example is this mesh's own domain/,
+  ],
+  [
     'nobody to believe at first',
     `{trustDomain: a.example, endpoint: {url: "https://a", ${spiffe}, spiffeId: "spiffe://a.example/y"}}`,
     /https_spiffe needs a bundle to begin with/,

@@ -28,7 +28,10 @@ class FederatedControlPlane extends ControlPlaneFixture {
   }
 }
 
-const base64 = (pem: string) => certificatesFromPem(pem).map((der) => der.toString('base64'));
+const base64 = (pem: string) =>
+  certificatesFromPem(pem)
+    .toSorted(Buffer.compare)
+    .map((der) => der.toString('base64'));
 
 t.test('go-spiffe fetches the bundle of a mesh, from the identity of its control plane alone', async (t) => {
   const tools = await goTools(t, 'spiffeBundle');
