@@ -25,6 +25,8 @@ export interface TrustedDomain {
   readonly rootsPem: string;
 }
 
+const SCHEME = 'spiffe://';
+
 export const NOBODY_REVOKED: RevocationListSpec = { identities: [], serials: [] };
 
 /** `domains`: the own one first. `aliases`: further names of the own. Throws where a root cannot be read. */
@@ -37,12 +39,19 @@ export function compileTrust(
   const rootsByDomain = new Map(domains.map(({ trustDomain, rootsPem }) => [trustDomain, rootsIn(rootsPem)]));
   const ownNames = new Set(own === undefined ? [] : [own.trustDomain, ...aliases]);
   const ownRoots = own === undefined ? undefined : rootsByDomain.get(own.trustDomain);
-  const identities = new Map(revocations.identities.map(({ id, at }) => [id, at]));
+  /** One text for an identity, under whichever name of its trust domain: a revoked one must not come back by another. */
+  const oneText = (uri: string) => {
+    const path = uri.indexOf('/', SCHEME.length);
+    return own !== undefined && ownNames.has(uri.slice(SCHEME.length, path))
+      ? `${SCHEME}${own.trustDomain}${uri.slice(path)}`
+      : uri;
+  };
+  const identities = new Map(revocations.identities.map(({ id, at }) => [oneText(id), at]));
   const serials = new Map(revocations.serials.map(({ serial, at }) => [serial, at]));
   return {
     rootsOf: (trustDomain) => (ownNames.has(trustDomain) ? ownRoots : rootsByDomain.get(trustDomain)),
     revocationOf(uri, serial) {
-      const identityAt = identities.get(uri);
+      const identityAt = identities.get(oneText(uri));
       if (identityAt !== undefined) return `${uri} was revoked at ${identityAt}`;
       const serialAt = serials.get(serial);
       return serialAt === undefined ? undefined : `the certificate ${serial} was revoked at ${serialAt}`;

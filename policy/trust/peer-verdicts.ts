@@ -25,6 +25,8 @@ export type Judgement =
 
 interface Known {
   readonly peer: ProvenPeer;
+  /** Of the certificates of its path: an issuer may be revoked as well. */
+  readonly serials: readonly string[];
   /** Under which the verdict was reached. */
   trust: PeerTrust;
 }
@@ -49,9 +51,10 @@ export class PeerVerdicts {
     const known = this.#known.get(key);
     if (known !== undefined && nowMs <= known.peer.notAfterMs && known.trust.rootsText === trust.rootsText) {
       // a list of revocations that is another leaves all signatures as good as they were
-      const reason = known.trust === trust ? undefined : trust.revocationOf(known.peer.id.uri, known.peer.serial);
+      const isRevoked =
+        known.trust !== trust && known.serials.some((serial) => trust.revocationOf(known.peer.id.uri, serial));
       known.trust = trust;
-      if (reason === undefined) return { kind: 'accepted', peer: known.peer };
+      if (!isRevoked) return { kind: 'accepted', peer: known.peer };
     }
     let whole = chain;
     let verdict = verifyPeer(chain, trust, nowMs, use);
@@ -61,10 +64,10 @@ export class PeerVerdicts {
     }
     this.#known.delete(key);
     if (verdict.kind === 'refused') return verdict;
-    const { id, serial, notAfterMs } = verdict;
+    const { id, serial, serials, notAfterMs } = verdict;
     const peer = { id, sha256, serial, notAfterMs, use, chain: whole };
     if (this.#known.size >= MAX_KNOWN_PEERS) this.#forgetOldest();
-    this.#known.set(key, { peer, trust });
+    this.#known.set(key, { peer, serials, trust });
     return { kind: 'accepted', peer };
   }
 

@@ -21,6 +21,8 @@ export interface AcceptedPeer {
   readonly notAfterMs: number;
   /** Of the leaf; lower-case hex. */
   readonly serial: string;
+  /** Of each certificate of the path but the root, the leaf's first: each of them may be revoked. */
+  readonly serials: readonly string[];
   /** SHA-256 of the leaf's DER; lower-case hex. */
   readonly sha256: string;
 }
@@ -122,7 +124,8 @@ function accepted({ certificates, root }: Path, leaf: Certificate, id: SpiffeId)
     notAfterMs = Math.min(notAfterMs, certificate.notAfterMs);
   }
   const sha256 = createHash('sha256').update(leaf.der).digest('hex');
-  return { kind: 'accepted', id, notBeforeMs, notAfterMs, serial: leaf.serial, sha256 };
+  const serials = certificates.map(({ serial }) => serial);
+  return { kind: 'accepted', id, notBeforeMs, notAfterMs, serial: leaf.serial, serials, sha256 };
 }
 
 function refused(code: Code, reason: string): RefusedPeer {
