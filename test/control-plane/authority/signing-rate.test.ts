@@ -4,7 +4,7 @@ import t from 'tap';
 import { SIGNINGS } from '#control-plane/authority/authority-service.ts';
 import { createCertificateRequest } from '#policy/x509/certificate-request.ts';
 import { AuthorityService, type SignResponse } from '#proto/gen/lateral/v1/authority.ts';
-import { openControlConnection } from '#sidecar/control/control-endpoint.ts';
+import { callCode, openControlConnection } from '#sidecar/control/control-endpoint.ts';
 import { allowPolicy, ControlPlaneFixture, MESH, SidecarFixture } from '../control-plane-fixture.ts';
 
 const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -43,6 +43,7 @@ t.test('a caller with a good certificate has so many signed, and others are serv
   t.ok(signed > 0 && signed <= most, `${signed} were signed, ${most} at most`);
   const refused = answers.filter((answer) => answer.status === 'rejected').map(({ reason }) => reason);
   t.ok(refused.every((error) => error.code === status.RESOURCE_EXHAUSTED));
+  t.ok(refused.every((error) => callCode(error).code === 'signing_rate_limited'));
   t.match(refused[0]?.details, /^address 127\.0\.0\.1 asks for certificates of spiffe:.*\/orders more often/);
 
   const metrics = await (await fixture.status('/metrics')).text();

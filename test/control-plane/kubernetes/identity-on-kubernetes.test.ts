@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { type RunningControlPlane, startControlPlane } from '#control-plane/start-control-plane.ts';
+import type { Code } from '#policy/error/codes.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import type { Workload } from '#policy/workload-policy.ts';
 import { certificatesFromPem } from '#policy/x509/pem.ts';
@@ -110,8 +111,13 @@ t.test('identities on a real API server', { skip: noApiServer ?? false, timeout:
     open.push(connection);
     return connection;
   };
-  /** Tries until the control plane has refused it with this reason. */
-  const refused = async (token: string, reason: RegExp, workload?: Parameters<typeof connect>[1]): Promise<void> => {
+  /** Tries until the control plane has refused it with this code and reason, and the sidecar has said so. */
+  const refused = async (
+    token: string,
+    code: Code,
+    reason: RegExp,
+    workload?: Parameters<typeof connect>[1],
+  ): Promise<void> => {
     const before = events.length;
     const ending = new AbortController();
     const attempt = connect(token, workload, { signal: ending.signal }).then(
@@ -120,26 +126,45 @@ t.test('identities on a real API server', { skip: noApiServer ?? false, timeout:
       },
       () => {},
     );
-    const said = () =>
+    const said = (what: string) =>
       events
         .slice(before)
-        .some(({ event, fields }) => event === 'signing_refused' && reason.test(String(fields['reason'])));
-    await eventually(`refused: ${reason}`, said, 20_000);
+        .some(
+          ({ event, fields }) => event === what && fields['code'] === code && reason.test(String(fields['reason'])),
+        );
+    await eventually(`refused: ${code} ${reason}`, () => said('signing_refused'), 20_000);
+    await eventually(`told: ${code}`, () => said('sidecar waiting_for_certificate'), 20_000);
     ending.abort();
     await attempt;
   };
 
   t.test('a token that has expired, or is for others, proves nothing', async () => {
     const good = await projected('orders', 'orders-1');
-    await refused(resigned(directory, good, { exp: Math.floor(Date.now() / 1000) - 60 }), /refuses the token/);
-    await refused(resigned(directory, good, { nbf: Math.floor(Date.now() / 1000) + 3_600 }), /refuses the token/);
-    await refused(`${good.slice(0, -8)}AAAAAAAA`, /refuses the token/);
-    await refused(await projected('orders', 'orders-1', 'somebody-else'), /not for the audience/);
+    await refused(
+      resigned(directory, good, { exp: Math.floor(Date.now() / 1000) - 60 }),
+      'token_expired',
+      /refuses the token/,
+    );
+    await refused(
+      resigned(directory, good, { nbf: Math.floor(Date.now() / 1000) + 3_600 }),
+      'token_unknown',
+      /refuses the token/,
+    );
+    await refused(`${good.slice(0, -8)}AAAAAAAA`, 'token_unknown', /refuses the token/);
+    await refused(
+      await projected('orders', 'orders-1', 'somebody-else'),
+      'token_wrong_audience',
+      /not for the audience/,
+    );
   });
 
   t.test("a token proves its own pod's service account and no other", async () => {
     const token = await projected('web', 'web-1');
-    await refused(token, /is for spiffe:\/\/cluster\.local\/ns\/shop\/sa\/web, and the sidecar expects .*sa\/orders/);
+    await refused(
+      token,
+      'identity_mismatch',
+      /is for spiffe:\/\/cluster\.local\/ns\/shop\/sa\/web, and the sidecar expects .*sa\/orders/,
+    );
   });
 
   t.test('a sidecar of one service account is not served as a Pod of another', async (t) => {
@@ -159,7 +184,7 @@ t.test('identities on a real API server', { skip: noApiServer ?? false, timeout:
   t.test('a token outlives its pod by no moment', async () => {
     const token = await projected('orders', 'orders-gone');
     await api.client.request(`${SHOP}/pods/orders-gone`, { method: 'DELETE', query: { gracePeriodSeconds: '0' } });
-    await refused(token, /refuses the token/, { name: 'orders-gone', serviceAccount: 'orders' });
+    await refused(token, 'token_unknown', /refuses the token/, { name: 'orders-gone', serviceAccount: 'orders' });
   });
 
   t.test('while the API server is away sidecars renew, and who comes by a token hears why not', async (t) => {
@@ -168,7 +193,7 @@ t.test('identities on a real API server', { skip: noApiServer ?? false, timeout:
     await connection.policies.start(async () => {});
     await api.stopServer();
     const first = connection.credentials.current();
-    await refused(token, /the Kubernetes API cannot review the token now/, {
+    await refused(token, 'token_review_unavailable', /the Kubernetes API cannot review the token now/, {
       name: 'orders-2',
       serviceAccount: 'orders',
     });
