@@ -36,9 +36,11 @@ export class EndpointModes {
     const namespaces = new Set([this.#mesh.rootNamespace, namespace]);
     const policies = [...namespaces].flatMap((one) => this.#byNamespace.get(one) ?? []);
     if (this.#meshDefault !== 'DISABLE' && !policies.some(saysDisable)) return undefined;
+    // Pods have labels of their own (their name, say), of which selectors ask for few.
+    const asked = [...new Set(policies.flatMap(({ spec }) => Object.keys(spec.selector?.matchLabels ?? {})))];
     const byLabels = new Map<string, MtlsModes>();
     const modesOf = (labels: Labels) => {
-      const text = canonicalJson(labels);
+      const text = JSON.stringify(asked.map((key) => labels[key] ?? null));
       const modes =
         byLabels.get(text) ?? compileMtlsModes(policies, { namespace, labels }, this.#mesh, this.#meshDefault);
       byLabels.set(text, modes);
