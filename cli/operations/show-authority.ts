@@ -60,7 +60,9 @@ export function waitingLines(waitsFor: WaitingFacts | null): readonly string[] {
       : [`waits for replicas that do not answer: ${shown(silentReplicas, silentReplicas.length)}`]),
     ...(settlesAt === null
       ? []
-      : [`waits until ${settlesAt}: a control plane has just started, and its sidecars are coming back`]),
+      : [
+          `waits until ${settlesAt}: a control plane has just started, and its sidecars are coming back, or other meshes fetch it`,
+        ]),
     ...(forgotten === 0 ? [] : [`${forgotten} more are away, which there was no room to remember`]),
   ];
 }
