@@ -158,11 +158,12 @@ export class DiscoveryClient implements PolicySource {
     let client: Client | undefined;
     let aliveAtMs: number | undefined;
     try {
-      const connection = this.#takeConnection();
+      const successor = this.#takeSuccessor();
+      const connection = successor ?? this.#openConnection();
       client = connection.client;
       const stream = new DiscoverySession({
         client: connection.client,
-        hello: this.#hello(),
+        hello: this.#hello(successor !== undefined),
         onUpdate: (update) => this.#take(update),
         onTapOrder: (order) => this.#options.onTapOrder(connection.client, order),
         onAlive: () => {
@@ -190,13 +191,13 @@ export class DiscoveryClient implements PolicySource {
     }
   }
 
-  /** The one that is ready, where it is of the credentials as they are now, else a new one. */
-  #takeConnection(): Connection {
+  /** The one that is ready, where it is of the credentials as they are now. */
+  #takeSuccessor(): Connection | undefined {
     const successor = this.#successor;
     this.#successor = undefined;
     if (successor !== undefined && successor.credentials === this.#options.credentials.current()) return successor;
     successor?.client.close();
-    return this.#openConnection();
+    return undefined;
   }
 
   #openConnection(): Connection {
@@ -228,11 +229,15 @@ export class DiscoveryClient implements PolicySource {
     });
   }
 
-  #hello(): Hello {
+  /**
+   * A stream that moves lists nothing of what is in force: its version is almost always that of the control plane too, and thousands of
+   * sidecars that renew at once would have it read a list of all Services from each. Where it is not, the answer is complete.
+   */
+  #hello(isMoving: boolean): Hello {
     const { name, namespace, serviceAccount, labels } = this.#options.workload;
     const known = this.#canResume ? this.#inForce : undefined;
     this.#canResume = true;
-    const isListed = known !== undefined && known.resources.length <= MAX_KNOWN_RESOURCES;
+    const isListed = !isMoving && known !== undefined && known.resources.length <= MAX_KNOWN_RESOURCES;
     return {
       workload: { name, namespace, serviceAccount, labels: { ...labels }, ports: [...this.#options.ports] },
       knownVersion: known?.version ?? '',
