@@ -131,7 +131,7 @@ function readSerial(fields: DerReader): string {
 }
 
 /**
- * RFC 5280 §4.1.2.4: a sequence of sets of pairs of type and value, here one of the types of text. Names are compared as bytes; that
+ * RFC 5280 §4.1.2.4: a sequence of sets of pairs of type and value. Names are compared as bytes; that
  * they are well-formed is so that no other program reads another name in them.
  */
 function readName(fields: DerReader, what: string): Buffer {
@@ -144,14 +144,16 @@ function readName(fields: DerReader, what: string): Buffer {
       const attribute = set.enter(TAG.sequence, what);
       attribute.oid(what);
       const { tag, content } = attribute.any(what);
-      if (!isText(tag, content)) attribute.fail(`${what}: not of text`);
+      if (!isNameValue(tag, content)) attribute.fail(`${what}: not of text`);
       attribute.end(what);
     }
   }
   return name;
 }
 
-function isText(tag: number, content: Buffer): boolean {
+/** Text; or bits, as x500UniqueIdentifier has them (X.520 §6.2.7). */
+function isNameValue(tag: number, content: Buffer): boolean {
+  if (tag === TAG.bitString) return (content[0] ?? 8) < 8;
   const characterBytes = CHARACTER_BYTES[tag];
   if (characterBytes === undefined || content.length % characterBytes !== 0) return false;
   return tag !== UTF8_STRING || isUtf8(content);

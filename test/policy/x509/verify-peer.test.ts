@@ -3,14 +3,18 @@ import { CERTIFICATE_CODES } from '#policy/error/certificate-codes.ts';
 import { type VerificationTrust, verifyPeer } from '#policy/x509/verify-peer.ts';
 import {
   ALGORITHM,
+  bits,
   commonName,
+  der,
   directory,
   dns,
   ecPair,
   ext,
   extension,
   NULL,
+  oid,
   rsaPair,
+  sequence,
   spki,
   time,
   uri,
@@ -94,6 +98,9 @@ const GOOD: { readonly [what: string]: { readonly chain: readonly Buffer[]; read
     chain: [makeLeaf(root, { extensions: leafExtensions(dns('web.shop'), uri(WEB), dns('web')) })],
   },
   'a subject': { chain: [makeLeaf(root, { subject: commonName('web') })] },
+  'a subject with a unique identifier': {
+    chain: [makeLeaf(root, { subject: sequence(der(0x31, sequence(oid('2.5.4.45'), bits(0, 1, 2)))) })],
+  },
   'neither key usages nor basic constraints': { chain: leafWith(name) },
   'an extension that is not known and not critical': {
     chain: [makeLeaf(root, { extensions: [...leafExtensions(), extension('1.2.3.4', false, NULL)] })],
