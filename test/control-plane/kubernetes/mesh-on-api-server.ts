@@ -1,5 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ControlPlaneConfiguration } from '#control-plane/configuration.ts';
+import type { RefreshLimits } from '#control-plane/federation/keep-refreshed.ts';
 import { type RunningControlPlane, startControlPlane } from '#control-plane/start-control-plane.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { type ControlPlaneConnection, connectControlPlane } from '#sidecar/control/connect-control-plane.ts';
@@ -26,6 +28,13 @@ const BASE = `
 ---
 {apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: lateral-control-plane, namespace: lateral-system}}
 `;
+
+export interface ReplicaOptions {
+  readonly statusPort?: number;
+  readonly now?: () => number;
+  readonly federation?: NonNullable<ControlPlaneConfiguration['federation']>;
+  readonly federationLimits?: RefreshLimits;
+}
 
 /** Control planes and the client sides of sidecars on an API server of their own, which has the kinds of lateral.dev. */
 export class MeshOnApiServer {
@@ -61,7 +70,7 @@ export class MeshOnApiServer {
 
   async startReplica(
     address = '127.0.0.1',
-    { statusPort, now = Date.now }: { readonly statusPort?: number; readonly now?: () => number } = {},
+    { statusPort, now = Date.now, federation, federationLimits }: ReplicaOptions = {},
   ): Promise<RunningControlPlane> {
     const running = await startControlPlane(
       {
@@ -76,8 +85,14 @@ export class MeshOnApiServer {
         webhook: undefined,
         injection: undefined,
         hasUnusedInventory: false,
+        ...(federation === undefined ? {} : { federation }),
       },
-      { log: (event, fields = {}) => this.events.push({ event, fields }), printProblems: () => {}, now },
+      {
+        log: (event, fields = {}) => this.events.push({ event, fields }),
+        printProblems: () => {},
+        now,
+        ...(federationLimits === undefined ? {} : { federationLimits }),
+      },
     );
     this.#closers.push(() => running.close());
     return running;
