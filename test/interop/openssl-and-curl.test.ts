@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { eventually } from '../control-plane/control-plane-fixture.ts';
 import { type MeshProcesses, type MeshSidecar, startMeshProcesses } from '../support/mesh-processes.ts';
 import { agedPeerFiles, type PeerFiles, peerFiles } from '../support/peer-certificates.ts';
 import { refusedConnections } from '../support/refused-connections.ts';
@@ -95,21 +96,35 @@ t.test('openssl without a good certificate, and with TLS 1.2, is refused for a r
   }
 });
 
-t.test('a session that openssl kept is good for no more than its certificate', { skip }, async (t) => {
+t.test('a session that openssl kept is good for no more than its identity', { skip }, async (t) => {
   const { sClient, mesh, orders, web } = await startPeers(t);
-  const session = (name: string) => join(mesh.directory, `${name}.session`);
-  await sClient(web, '-sess_out', session('web'));
-  const again = await sClient(web, '-sess_in', session('web'));
+  const session = join(mesh.directory, 'web.session');
+  await sClient(web, '-sess_out', session);
+  const again = await sClient(web, '-sess_in', session);
   t.match(again.stdout, 'HTTP/1.1 200 OK');
   t.match(again.stdout, `URI=${WEB}`);
   t.match(again.stdout, /^(Reused|New), TLSv1\.3/m);
 
+  await mesh.authority('revoke', '--identity', 'shop/web');
+  const refused = async () => {
+    const { stdout } = await sClient(undefined, '-sess_in', session);
+    return stdout.includes('Reused, TLSv1.3') && !stdout.includes('HTTP/1.1');
+  };
+  await eventually('what is revoked is refused', refused);
+  t.equal((await refusedConnections(orders, 1)).at(-1)?.code, 'certificate_revoked');
+  await mesh.authority('reinstate', '--identity', 'shop/web');
+  await eventually('what is reinstated is served', async () => !(await refused()));
+});
+
+t.test('a session that openssl kept ends with its certificate', { skip }, async (t) => {
+  const { sClient, mesh, orders } = await startPeers(t);
+  const session = join(mesh.directory, 'short.session');
   const endsAtMs = Date.now() + SHORT_LIFE_MS;
   const short = await agedPeerFiles(mesh, 'web', 3_600_000, 3_600_000 + SHORT_LIFE_MS);
-  t.match((await sClient(short, '-sess_out', session('short'))).stdout, 'HTTP/1.1 200 OK');
+  t.match((await sClient(short, '-sess_out', session)).stdout, 'HTTP/1.1 200 OK');
   await sleep(endsAtMs + 1_000 - Date.now()); // a second: certificates have no fractions of one
   for (const files of [short, undefined]) {
-    const late = await sClient(files, '-sess_in', session('short'));
+    const late = await sClient(files, '-sess_in', session);
     t.match(late.stdout, 'Reused, TLSv1.3');
     t.notMatch(late.stdout, 'HTTP/1.1', 'after its end');
   }

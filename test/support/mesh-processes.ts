@@ -21,6 +21,8 @@ export interface MeshProcesses {
   writePolicy(file: string, text: string): Promise<void>;
   /** A new join token of a service account. */
   token(serviceAccount: string): Promise<string>;
+  /** Runs `lateral ca ARGS…` as an operator who may; resolves to its output, and rejects with its words where it fails. */
+  authority(...args: string[]): Promise<string>;
   startSidecar(name: string, traffic: SidecarTraffic): Promise<MeshSidecar>;
 }
 
@@ -80,20 +82,29 @@ console: {port: 0}
   const controlPlane = startLateral(t, ['control-plane', '--config', file], environment);
   const ready = await readyLine('the control plane', controlPlane);
   const statusPort = Number(ready['statusPort']);
-  const token = async (serviceAccount: string) => {
-    const names = ['--namespace', 'shop', '--service-account', serviceAccount];
-    const { stdout, stderr } = await runLateral(t, ['token', '--config', file, ...names], environment);
-    if (stdout === '') throw new Error(`no token: ${stderr}`);
+  const trustBundle = join(directory, 'state/ca/root-cert.pem');
+  const run = async (...args: string[]) => {
+    const { code, stdout, stderr } = await runLateral(t, args, environment);
+    if (code !== 0) throw new Error(`lateral ${args.join(' ')}: ${stderr}`);
     return stdout.trim();
+  };
+  const token = (serviceAccount: string) =>
+    run('token', '--config', file, '--namespace', 'shop', '--service-account', serviceAccount);
+  const authorityCommand = async (...args: string[]) => {
+    const tokenFile = join(directory, 'operator.token');
+    await writeFile(tokenFile, await run('token', '--config', file, '--operator', '--authority'), { mode: 0o600 });
+    const reach = ['--control-plane', `127.0.0.1:${port}`, '--token-file', tokenFile, '--trust-bundle', trustBundle];
+    return run('ca', ...args, ...reach);
   };
   return {
     directory,
     address: `127.0.0.1:${port}`,
     statusPort,
     controlPlane,
-    trustBundle: join(directory, 'state/ca/root-cert.pem'),
+    trustBundle,
     writePolicy: (name, text) => writeFile(join(policies, name), text),
     token,
+    authority: authorityCommand,
     async startSidecar(name, { appPort }) {
       const [admin = 0, metrics = 0, outbound = 0, inbound = 0] = await freePorts(4);
       await writeFile(join(directory, `${name}.token`), `${await token(name)}\n`, { mode: 0o600 });
