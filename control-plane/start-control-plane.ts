@@ -6,7 +6,7 @@ import { createPolicyDistribution } from './discovery/policy-distribution.ts';
 import { createSidecarRegistry } from './discovery/sidecar-registry.ts';
 import type { EventLog } from './event-log.ts';
 import type { RefreshLimits } from './federation/keep-refreshed.ts';
-import type { IsRevoked } from './grpc/certificate-of-caller.ts';
+import type { IsRevoked } from './grpc/caller-proofs.ts';
 import type { ApiConnection } from './kubernetes/client/api-connection.ts';
 import type { KubernetesSource } from './kubernetes/kubernetes-source.ts';
 import type { Kubernetes } from './kubernetes/open-kubernetes.ts';

@@ -6,7 +6,7 @@ import type { SignRequest, SignResponse } from '#proto/gen/lateral/v1/authority.
 import type { EventLog } from '../event-log.ts';
 import { Allowance, type AllowanceLimits } from '../grpc/allowance.ts';
 import { bearerToken } from '../grpc/bearer-token.ts';
-import { type AuthenticatedCall, certificateOfCaller, type IsRevoked } from '../grpc/certificate-of-caller.ts';
+import type { CallerProofs } from '../grpc/caller-proofs.ts';
 import { asRefusal, refusedBy } from '../grpc/refuse-call.ts';
 import type { ReviewToken } from '../kubernetes/identity/token-review.ts';
 import { addressOfPeer } from '../listener/plain-address.ts';
@@ -26,6 +26,7 @@ export const SIGNINGS: { readonly pod: AllowanceLimits; readonly address: Allowa
 };
 
 export interface AuthorityServiceOptions {
+  readonly callers: CallerProofs;
   readonly authority: Authority;
   /** Undefined: no join tokens are configured. */
   readonly tokens: TokenStore | undefined;
@@ -37,7 +38,7 @@ export interface AuthorityServiceOptions {
   readonly now: () => number;
 }
 
-interface SigningCall extends AuthenticatedCall {
+interface SigningCall {
   readonly metadata: Metadata;
   getPeer(): string;
 }
@@ -133,11 +134,10 @@ async function sign(
 
 /** A token decides where one is sent; otherwise the certificate of the connection does. */
 async function prove(options: AuthorityServiceOptions, call: SigningCall): Promise<Proof> {
-  const { authority, mesh, now } = options;
-  const isRevoked: IsRevoked = (uri, serial) => authority.revocations.isRevoked(uri, serial);
+  const { callers } = options;
   const [authorization] = call.metadata.get('authorization');
   if (authorization !== undefined) return proveByToken(options, call, authorization.toString());
-  const caller = certificateOfCaller(call, mesh.trustDomain, now(), isRevoked);
+  const caller = callers.of(call);
   if (caller === undefined) {
     throw refusedBy('proof_missing', 'neither a join token nor a certificate of this mesh was presented');
   }

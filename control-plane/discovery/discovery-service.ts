@@ -1,7 +1,7 @@
 import { type handleBidiStreamingCall, type ServerDuplexStream, status } from '@grpc/grpc-js';
 import { HEARTBEAT_INTERVAL_MS, MAX_MISSED_HEARTBEATS } from '#proto/discovery-limits.ts';
 import type { SubscribeRequest, SubscribeResponse } from '#proto/gen/lateral/v1/discovery.ts';
-import { certificateOfCaller, type IsRevoked } from '../grpc/certificate-of-caller.ts';
+import type { CallerProofs } from '../grpc/caller-proofs.ts';
 import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
 import { type DiscoveryContext, SidecarStream } from './sidecar-stream.ts';
 import { SubscriptionPlaces } from './subscription-places.ts';
@@ -14,7 +14,7 @@ export interface DiscoveryOptions extends Omit<DiscoveryContext, 'monotonicNow'>
   readonly monotonicNow?: () => number;
   /** Default HEARTBEAT_INTERVAL_MS. */
   readonly heartbeatIntervalMs?: number;
-  readonly isRevoked: IsRevoked;
+  readonly callers: CallerProofs;
 }
 
 export interface DiscoveryHandler {
@@ -25,7 +25,7 @@ export interface DiscoveryHandler {
 
 /** `Discovery.Subscribe`: policies for the identity that the caller's certificate proves, as they change. */
 export function discoveryService(options: DiscoveryOptions): DiscoveryHandler {
-  const { metrics, log, now, mesh, isRevoked, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS } = options;
+  const { metrics, log, callers, heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS } = options;
   const { monotonicNow = () => performance.now() } = options;
   const context: DiscoveryContext = { ...options, monotonicNow };
   const streams = new Map<Stream, SidecarStream>();
@@ -77,7 +77,7 @@ export function discoveryService(options: DiscoveryOptions): DiscoveryHandler {
       call.on('cancelled', () => gone('the connection ended'));
       call.on('error', () => gone('the connection failed'));
       try {
-        const caller = certificateOfCaller(call, mesh.trustDomain, now(), isRevoked);
+        const caller = callers.of(call);
         if (caller === undefined) {
           throw new CallRefusal(
             status.UNAUTHENTICATED,

@@ -3,7 +3,7 @@ import type { Mesh } from '#policy/workload-policy.ts';
 import { MAX_UPDATE_BYTES } from '#proto/discovery-limits.ts';
 import type { Hello, SubscribeRequest, SubscribeResponse, Update } from '#proto/gen/lateral/v1/discovery.ts';
 import type { EventLog } from '../event-log.ts';
-import type { CertifiedCaller } from '../grpc/certificate-of-caller.ts';
+import type { CertifiedCaller } from '../grpc/caller-proofs.ts';
 import { CallRefusal } from '../grpc/refuse-call.ts';
 import type { ControlPlaneMetrics } from '../status/metrics.ts';
 import { checkedWorkload, MAX_NAME_LENGTH } from './check-hello.ts';

@@ -12,6 +12,7 @@ import { type ObservationServiceOptions, observationService } from '../observati
 import { type OperationsServiceOptions, operationsService } from '../operations/operations-service.ts';
 import { tapRelay } from '../operations/tap-relay.ts';
 import { type ReplicasServiceOptions, replicasService } from '../replicas/replicas-service.ts';
+import { CallerProofs, type IsRevoked } from './caller-proofs.ts';
 import { grpcGate, type ListenOptions } from './grpc-gate.ts';
 import { narrowRequests } from './narrow-requests.ts';
 import { type ServerIdentity, startTlsListener, type TlsListener } from './tls-listener.ts';
@@ -38,19 +39,25 @@ export interface ControlPlaneServer {
   close(): Promise<void>;
 }
 
-export interface ControlPlaneServerOptions
+export interface ControlPlaneServerOptions extends Omit<ServiceOptions, 'callers'> {
+  readonly listen: ListenOptions;
+  readonly identity: ServerIdentity;
+  readonly isRevoked: IsRevoked;
+}
+
+interface ServiceOptions
   extends AuthorityServiceOptions,
     DiscoveryOptions,
     ObservationServiceOptions,
     OperationsServiceOptions,
-    ReplicasServiceOptions {
-  readonly listen: ListenOptions;
-  readonly identity: ServerIdentity;
-}
+    ReplicasServiceOptions {}
 
 /** Serves Authority, Discovery, Observation, Operations and Replicas. Throws in one sentence when the port cannot be had. */
 export async function startControlPlaneServer(options: ControlPlaneServerOptions): Promise<ControlPlaneServer> {
-  const { listen } = options;
+  const { listen, mesh, identity, isRevoked, log, now } = options;
+  const { trustBundlePem } = identity;
+  const callers = new CallerProofs({ trustDomain: mesh.trustDomain, trustBundlePem, isRevoked, log, now });
+  const services = { ...options, callers };
   const server = new Server({
     'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
     'grpc.max_send_message_length': MAX_UPDATE_BYTES + ENVELOPE_BYTES,
@@ -62,23 +69,24 @@ export async function startControlPlaneServer(options: ControlPlaneServerOptions
     'grpc.enable_channelz': 0,
   });
   narrowRequests(server, REQUEST_WINDOW_BYTES);
-  const discovery = discoveryService(options);
-  const relay = tapRelay(options);
-  server.addService(AuthorityService, { sign: authorityService(options) });
+  const discovery = discoveryService(services);
+  const relay = tapRelay(services);
+  server.addService(AuthorityService, { sign: authorityService(services) });
   const subscribe = { ...DiscoveryService.subscribe, responseSerialize: encodeResponse };
   server.addService({ ...DiscoveryService, subscribe }, { subscribe: discovery.subscribe });
-  server.addService(ObservationService, { report: observationService(options), relay: relay.relay });
+  server.addService(ObservationService, { report: observationService(services), relay: relay.relay });
   server.addService(OperationsService, operationsService(options, relay.tap));
-  server.addService(ReplicasService, replicasService(options));
+  server.addService(ReplicasService, replicasService(services));
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   let listener: TlsListener;
   try {
     listener = await startTlsListener({
       listen,
       limits: grpcGate(listen.connectionsOfAddress),
-      identity: options.identity,
+      identity,
+      callers,
       counts: options.metrics.connections,
-      log: options.log,
+      log,
       onConnection: (socket) => injector.injectConnection(socket),
     });
   } catch (error) {
@@ -89,7 +97,7 @@ export async function startControlPlaneServer(options: ControlPlaneServerOptions
   return {
     address: hostAndPort(listen.address, listener.port),
     renewIdentity: (identity) => listener.renew(identity),
-    endRevoked: () => listener.endRevoked(options.isRevoked),
+    endRevoked: () => callers.endRevoked(),
     async close() {
       listener.close();
       discovery.close();

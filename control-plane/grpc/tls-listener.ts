@@ -1,11 +1,9 @@
 import { constants } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
-import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
 import type { EventLog } from '../event-log.ts';
 import { type GateCounts, type GateLimits, guardConnections } from '../listener/connection-gate.ts';
-import type { IsRevoked } from './certificate-of-caller.ts';
-import { ProvenSockets } from './proven-sockets.ts';
+import type { CallerProofs } from './caller-proofs.ts';
 
 /** What the server proves itself with, and whose certificates it accepts from clients; PEM. */
 export interface ServerIdentity {
@@ -18,6 +16,7 @@ export interface TlsListenerOptions {
   readonly listen: { readonly address: string; readonly port: number };
   readonly limits: GateLimits;
   readonly identity: ServerIdentity;
+  readonly callers: CallerProofs;
   readonly counts: GateCounts;
   readonly log: EventLog;
   readonly onConnection: (socket: TLSSocket) => void;
@@ -25,35 +24,36 @@ export interface TlsListenerOptions {
 
 export interface TlsListener {
   readonly port: number;
-  /** New connections get the new certificate. Where a root is gone, those that were proven end. */
+  /** New connections get the new certificate; who is not believed under its roots is cut off. */
   renew(identity: ServerIdentity): void;
-  /** Ends the connections of those who are revoked. */
-  endRevoked(isRevoked: IsRevoked): void;
   /** Takes no new connections, and ends those in their handshake. */
   close(): void;
 }
 
 /**
- * Listens for TLS 1.3 with a client certificate that is optional (a sidecar's first call has none) and verified where it is
- * given: a socket is `authorized` only then. grpc-js's own port takes any number of handshakes, and states no TLS version.
+ * Listens for TLS 1.3 with a client certificate that is optional (a sidecar's first call has none) and judged where it is
+ * given (caller-proofs.ts). grpc-js's own port takes any number of handshakes, and states no TLS version.
  * Throws in one sentence when the port cannot be had.
  */
 export async function startTlsListener(options: TlsListenerOptions): Promise<TlsListener> {
-  const { listen, limits, counts, log, onConnection } = options;
+  const { listen, limits, callers, counts, log, onConnection } = options;
   const server = createServer({
     ...secureContext(options.identity),
     ALPNProtocols: ['h2'],
     requestCert: true,
-    rejectUnauthorized: false,
+    rejectUnauthorized: false, // `callers` judge
     noDelay: true,
   });
-  const isProven = (socket: TLSSocket) => socket.authorized;
+  const isProven = (socket: TLSSocket) => callers.judgementOf(socket)?.kind === 'accepted';
+  const identityOf = (socket: TLSSocket) => {
+    const judgement = callers.judgementOf(socket);
+    return judgement?.kind === 'accepted' ? judgement.peer.id.uri : undefined;
+  };
   const gate = guardConnections(server, { port: 'grpc', limits, counts, log, isProven, identityOf });
-  const proven = new ProvenSockets(options.identity.trustBundlePem);
   server.on('secureConnection', (socket) => {
     socket.on('error', () => {}); // the session that ends with it knows
     if (socket.destroyed) return; // by the gate
-    proven.add(socket);
+    callers.add(socket);
     onConnection(socket);
   });
   await new Promise<void>((resolve, reject) => {
@@ -67,29 +67,13 @@ export async function startTlsListener(options: TlsListenerOptions): Promise<Tls
     port: (server.address() as AddressInfo).port, // always so for a TCP server that listens
     renew(identity) {
       server.setSecureContext(secureContext(identity));
-      if (proven.trust(identity.trustBundlePem)) gate.close(); // handshakes under way know the former roots
-    },
-    endRevoked(isRevoked) {
-      proven.end((socket) => {
-        const uri = identityOf(socket);
-        const serial = socket.getPeerX509Certificate()?.serialNumber;
-        const reason = uri === undefined || serial === undefined ? undefined : isRevoked(uri, serial);
-        if (reason !== undefined) log('connection_ended', { peer: socket.remoteAddress, reason });
-        return reason !== undefined;
-      });
+      callers.trust(identity.trustBundlePem);
     },
     close() {
       server.close();
       gate.close();
     },
   };
-}
-
-/** Calls are held to the same certificate, and refused without a valid identity: this one is for counting. */
-function identityOf(socket: TLSSocket): string | undefined {
-  const certificate = socket.getPeerX509Certificate();
-  const result = certificate === undefined ? undefined : identityOfLeaf(certificate);
-  return result?.kind === 'valid' ? result.id.uri : undefined;
 }
 
 function secureContext(identity: ServerIdentity): SecureContextOptions {

@@ -1,29 +1,26 @@
 import { type handleClientStreamingCall, status } from '@grpc/grpc-js';
-import type { Mesh } from '#policy/workload-policy.ts';
 import type { ReportRequest, ReportResponse } from '#proto/gen/lateral/v1/observation.ts';
 import type { EventLog } from '../event-log.ts';
-import { certificateOfCaller, type IsRevoked } from '../grpc/certificate-of-caller.ts';
+import type { CallerProofs } from '../grpc/caller-proofs.ts';
 import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
 import type { ControlPlaneMetrics } from '../status/metrics.ts';
 import type { ObservationLog } from './observation-log.ts';
 
 export interface ObservationServiceOptions {
   readonly observations: ObservationLog;
-  readonly mesh: Mesh;
   readonly metrics: ControlPlaneMetrics;
   readonly log: EventLog;
-  readonly isRevoked: IsRevoked;
-  readonly now: () => number;
+  readonly callers: CallerProofs;
 }
 
 /** `Observation.Report`: takes what a sidecar saw, under the identity its certificate proves. */
 export function observationService(
   options: ObservationServiceOptions,
 ): handleClientStreamingCall<ReportRequest, ReportResponse> {
-  const { observations, metrics, mesh, log, isRevoked, now } = options;
+  const { observations, metrics, log, callers } = options;
   return (call, callback) => {
     try {
-      const caller = certificateOfCaller(call, mesh.trustDomain, now(), isRevoked);
+      const caller = callers.of(call);
       if (caller === undefined) throw new CallRefusal(status.UNAUTHENTICATED, 'a certificate of this mesh is needed');
       call.on('data', (report: ReportRequest) => {
         metrics.reports++;

@@ -5,12 +5,11 @@ import {
   type ServerWritableStream,
   status,
 } from '@grpc/grpc-js';
-import type { Mesh } from '#policy/workload-policy.ts';
 import type { RelayRequest, RelayResponse } from '#proto/gen/lateral/v1/observation.ts';
 import type { TapRequest, TapResponse } from '#proto/gen/lateral/v1/operations.ts';
 import type { SidecarRegistry, SidecarStatus } from '../discovery/sidecar-registry.ts';
 import type { EventLog } from '../event-log.ts';
-import { certificateOfCaller, type IsRevoked } from '../grpc/certificate-of-caller.ts';
+import type { CallerProofs } from '../grpc/caller-proofs.ts';
 import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
 import type { TokenStore } from '../tokens/token-store.ts';
 import { proveOperator } from './operator-proof.ts';
@@ -25,10 +24,8 @@ const MAX_QUERY_LENGTH = 1_024;
 export interface TapRelayOptions {
   readonly tokens: TokenStore | undefined;
   readonly registry: SidecarRegistry;
-  readonly mesh: Mesh;
   readonly log: EventLog;
-  readonly isRevoked: IsRevoked;
-  readonly now: () => number;
+  readonly callers: CallerProofs;
 }
 
 export interface TapRelay {
@@ -48,7 +45,7 @@ interface Order {
 }
 
 /** Between operators who look on and the sidecars that were asked to show. */
-export function tapRelay({ tokens, registry, mesh, log, isRevoked, now }: TapRelayOptions): TapRelay {
+export function tapRelay({ tokens, registry, log, callers }: TapRelayOptions): TapRelay {
   const orders = new Map<string, Order>();
   let taps = 0;
 
@@ -144,7 +141,7 @@ export function tapRelay({ tokens, registry, mesh, log, isRevoked, now }: TapRel
     relay(call, callback) {
       call.on('error', () => {});
       try {
-        const caller = certificateOfCaller(call, mesh.trustDomain, now(), isRevoked);
+        const caller = callers.of(call);
         if (caller === undefined) throw new CallRefusal(status.UNAUTHENTICATED, 'a certificate of this mesh is needed');
         call.once('data', ({ tapId }: RelayRequest) => {
           const wanted = orders.get(tapId);

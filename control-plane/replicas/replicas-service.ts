@@ -6,7 +6,7 @@ import { controlPlaneIdentity } from '../authority/control-plane-certificate.ts'
 import type { TrustSurvey } from '../authority/trust-survey.ts';
 import type { SidecarRegistry } from '../discovery/sidecar-registry.ts';
 import type { EventLog } from '../event-log.ts';
-import { certificateOfCaller, type IsRevoked } from '../grpc/certificate-of-caller.ts';
+import type { CallerProofs } from '../grpc/caller-proofs.ts';
 import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
 import { countProgrammed } from './programmed-counts.ts';
 
@@ -18,8 +18,7 @@ export interface ReplicasServiceOptions {
   readonly mesh: Mesh;
   readonly log: EventLog;
   readonly survey: Pick<TrustSurvey, 'answer'>;
-  readonly isRevoked: IsRevoked;
-  readonly now: () => number;
+  readonly callers: CallerProofs;
 }
 
 /** `Replicas`: what this control plane tells another of the same mesh, by the identity that both have. */
@@ -38,12 +37,12 @@ export function replicasService(options: ReplicasServiceOptions): ReplicasServer
 }
 
 function answering<Request, Response>(
-  { mesh, log, isRevoked, now }: ReplicasServiceOptions,
+  { mesh, log, callers }: ReplicasServiceOptions,
   answer: (request: Request) => Response,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
     try {
-      const caller = certificateOfCaller(call, mesh.trustDomain, now(), isRevoked);
+      const caller = callers.of(call);
       if (caller?.identity.uri !== controlPlaneIdentity(mesh).uri) {
         throw new CallRefusal(status.PERMISSION_DENIED, 'only control planes of this mesh are answered');
       }

@@ -1,6 +1,7 @@
-import { connect as connectTcp, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import t, { type Test } from 'tap';
+import { CallerProofs } from '#control-plane/grpc/caller-proofs.ts';
 import { grpcGate } from '#control-plane/grpc/grpc-gate.ts';
 import { startTlsListener } from '#control-plane/grpc/tls-listener.ts';
 import { createGateCounts } from '#control-plane/listener/connection-gate.ts';
@@ -21,10 +22,18 @@ async function listening(t: Test) {
   });
   const served: TLSSocket[] = [];
   const clients: Socket[] = [];
+  const callers = new CallerProofs({
+    trustDomain: 'cluster.local',
+    trustBundlePem: identity(first, second).trustBundlePem,
+    isRevoked: () => undefined,
+    log: () => {},
+    now: Date.now,
+  });
   const listener = await startTlsListener({
     listen: { address: '127.0.0.1', port: 0 },
     limits: grpcGate(),
     identity: identity(first, second),
+    callers,
     counts: createGateCounts(),
     log: () => {},
     onConnection: (socket) => served.push(socket.resume()),
@@ -43,31 +52,35 @@ async function listening(t: Test) {
     await eventually('it is served', () => served.length > before);
     return socket;
   };
-  const begins = () => taken(connectTcp(listener.port, '127.0.0.1'));
-  return { first, second, identity, listener, served, comes, begins };
+  const judged = () => {
+    const last = served.at(-1);
+    return last === undefined ? undefined : callers.judgementOf(last);
+  };
+  return { first, second, identity, listener, judged, comes };
 }
 
-t.test('where a root is gone, connections that were proven by its handshake end, and others go on', async (t) => {
-  const { first, second, identity, listener, served, comes, begins } = await listening(t);
-  const proven = [await comes(first.leaf(ORDERS)), await comes(second.leaf(ORDERS))];
-  const unproven = await comes();
+t.test('where a root is gone, connections that were proven by it end, and others go on', async (t) => {
+  const { first, second, identity, listener, judged, comes } = await listening(t);
+  const proven = await comes(first.leaf(ORDERS));
+  const others = [await comes(second.leaf(ORDERS)), await comes()];
   listener.renew(identity(first, second));
-  const inHandshake = begins();
-  await comes(first.leaf(ORDERS)); // the one before it in the queue is in by then
-  t.notOk(
-    proven.some(({ destroyed }) => destroyed),
-    'a certificate of our own that is renewed ends nothing',
-  );
+  await comes(first.leaf(ORDERS)); // what was sent before has been dealt with
+  t.notOk(proven.destroyed, 'a certificate of our own that is renewed ends nothing');
 
   listener.renew(identity(second));
-  await eventually('all that were proven end', () => proven.every(({ destroyed }) => destroyed));
-  await eventually('and what might yet be by the former roots', () => inHandshake.destroyed);
-  t.notOk(unproven.destroyed, 'who has proven nothing by a root is not concerned');
-
+  await eventually('who was proven by it ends', () => proven.destroyed);
   await comes(first.leaf(ORDERS));
-  t.notOk(served.at(-1)?.authorized, 'the former root proves nothing any more');
+  t.match(judged(), { kind: 'refused', code: 'untrusted_issuer' });
   await comes(second.leaf(ORDERS));
-  t.ok(served.at(-1)?.authorized);
+  t.match(judged(), { kind: 'accepted', peer: { id: { uri: ORDERS } } });
+  t.notOk(
+    others.some(({ destroyed }) => destroyed),
+    'who is proven by another, or by none, is not concerned',
+  );
+
+  listener.renew(identity(first, second));
+  await comes(first.leaf(ORDERS));
+  t.match(judged(), { kind: 'accepted' }, 'and is believed again when it is back');
 });
 
 t.test('a root that is added ends nothing', async (t) => {

@@ -1,5 +1,6 @@
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import t, { type Test } from 'tap';
+import { CallerProofs } from '#control-plane/grpc/caller-proofs.ts';
 import { grpcGate } from '#control-plane/grpc/grpc-gate.ts';
 import { startTlsListener } from '#control-plane/grpc/tls-listener.ts';
 import { createGateCounts, type GateLimits } from '#control-plane/listener/connection-gate.ts';
@@ -17,6 +18,13 @@ async function listening(t: Test, limits: GateLimits) {
     listen: { address: '127.0.0.1', port: 0 },
     limits,
     identity: { certificateChainPem: cert, privateKeyPem: key, trustBundlePem: authority.rootPem },
+    callers: new CallerProofs({
+      trustDomain: 'cluster.local',
+      trustBundlePem: authority.rootPem,
+      isRevoked: () => undefined,
+      log: () => {},
+      now: Date.now,
+    }),
     counts,
     log: () => {},
     onConnection(socket) {
