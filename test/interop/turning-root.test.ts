@@ -55,54 +55,59 @@ async function stolenLeaf(mesh: MeshProcesses, nowMs: number): Promise<TestLeaf>
   return { cert: certificatesToPem([leaf, certificate]), key };
 }
 
-t.test('a root is changed under traffic, and no request fails', { skip: noTurningClock }, async (t) => {
-  const turning = await startTurningMesh(t);
-  const { traffic, sidecars, uses, ends, clock, mesh } = turning;
-  const [, orders] = sidecars;
-  if (orders === undefined) throw new Error('no orders');
-  const stolen = await stolenLeaf(mesh, clock.now());
-  const asThief = () => exchangeBytesOverTls(orders.inbound, REQUEST, stolen);
-  await turning.pass(HOUR_MS / 2);
-  await turning.visit(t, 'visitor-before');
-  const [oldRoot] = (await authorityOf(mesh)).roots;
-  t.match(await asThief(), /^HTTP\/1\.1 200/, 'the old root is believed');
+t.test(
+  'a root is changed under traffic, the control plane killed in each stage, and no request fails',
+  { skip: noTurningClock },
+  async (t) => {
+    const turning = await startTurningMesh(t);
+    const { traffic, sidecars, uses, ends, clock, mesh } = turning;
+    const [, orders] = sidecars;
+    if (orders === undefined) throw new Error('no orders');
+    const stolen = await stolenLeaf(mesh, clock.now());
+    const asThief = () => exchangeBytesOverTls(orders.inbound, REQUEST, stolen);
+    await turning.pass(HOUR_MS / 2);
+    await turning.visit(t, 'visitor-before');
+    const [oldRoot] = (await authorityOf(mesh)).roots;
+    t.match(await asThief(), /^HTTP\/1\.1 200/, 'the old root is believed');
 
-  const stages = ['none'];
-  const note = async () => {
-    const { stage } = await authorityOf(mesh);
-    if (stages.at(-1) !== stage) {
-      stages.push(stage);
-      t.comment(`${stage} at ${new Date(clock.now()).toISOString()}`);
-      if (stage === 'signing') await turning.visit(t, 'visitor-between');
+    const stages = ['none'];
+    const note = async () => {
+      const { stage } = await authorityOf(mesh);
+      if (stages.at(-1) !== stage) {
+        stages.push(stage);
+        t.comment(`${stage} at ${new Date(clock.now()).toISOString()}`);
+        await mesh.crash();
+        if (stage === 'signing') await turning.visit(t, 'visitor-between');
+      }
+    };
+    await mesh.authority('rotate');
+    t.match(await authorityOf(mesh), { stage: 'trusting', roots: [{ role: 'own' }, { role: 'next' }] });
+    const startedAtMs = clock.now();
+    await note();
+    while (stages.at(-1) !== 'none' && clock.now() - startedAtMs < LONGEST_ROTATION_MS) {
+      await turning.pass(HOUR_MS / 10, note);
     }
-  };
-  await mesh.authority('rotate');
-  t.match(await authorityOf(mesh), { stage: 'trusting', roots: [{ role: 'own' }, { role: 'next' }] });
-  const startedAtMs = clock.now();
-  await note();
-  while (stages.at(-1) !== 'none' && clock.now() - startedAtMs < LONGEST_ROTATION_MS) {
-    await turning.pass(HOUR_MS / 10, note);
-  }
-  t.same(
-    stages.filter((stage) => stage !== 'promoting'),
-    ['none', 'trusting', 'signing', 'none'],
-  );
-  await turning.pass(HOUR_MS / 2);
-  await turning.visit(t, 'visitor-after');
-  const after = await authorityOf(mesh);
-  t.same(
-    after.roots.map(({ role }) => role),
-    ['own'],
-  );
-  t.not(after.roots[0]?.fingerprint, oldRoot?.fingerprint);
-  t.equal(await asThief(), '', 'the old root is believed no longer');
-  t.equal((await refusedConnections(orders, 1)).at(-1)?.code, 'untrusted_issuer');
+    t.same(
+      stages.filter((stage) => stage !== 'promoting'),
+      ['none', 'trusting', 'signing', 'none'],
+    );
+    await turning.pass(HOUR_MS / 2);
+    await turning.visit(t, 'visitor-after');
+    const after = await authorityOf(mesh);
+    t.same(
+      after.roots.map(({ role }) => role),
+      ['own'],
+    );
+    t.not(after.roots[0]?.fingerprint, oldRoot?.fingerprint);
+    t.equal(await asThief(), '', 'the old root is believed no longer');
+    t.equal((await refusedConnections(orders, 1)).at(-1)?.code, 'untrusted_issuer');
 
-  await traffic.end();
-  t.comment(`${traffic.served} served, ${traffic.failed.length} failed, ${traffic.streams.length} streams ended`);
-  t.same(traffic.failed.slice(0, 20), [], 'no request failed');
-  t.ok(traffic.served > 500, `${traffic.served} were served`);
-  const thief = new X509Certificate(stolen.cert).fingerprint256.replaceAll(':', '').toLowerCase();
-  const late = uses.filter(({ atMs, sha256 }) => sha256 !== thief && atMs > (ends.get(sha256) ?? 0));
-  t.same(late.slice(0, 5), [], 'no request came by a certificate that had ended');
-});
+    await traffic.end();
+    t.comment(`${traffic.served} served, ${traffic.failed.length} failed, ${traffic.streams.length} streams ended`);
+    t.same(traffic.failed.slice(0, 20), [], 'no request failed');
+    t.ok(traffic.served > 500, `${traffic.served} were served`);
+    const thief = new X509Certificate(stolen.cert).fingerprint256.replaceAll(':', '').toLowerCase();
+    const late = uses.filter(({ atMs, sha256 }) => sha256 !== thief && atMs > (ends.get(sha256) ?? 0));
+    t.same(late.slice(0, 5), [], 'no request came by a certificate that had ended');
+  },
+);

@@ -14,7 +14,10 @@ export interface MeshProcesses {
   /** HOST:PORT of the control plane. */
   readonly address: string;
   readonly statusPort: number;
+  /** The control plane as it runs now. */
   readonly controlPlane: LateralProcess;
+  /** Kills the control plane, and starts it again. */
+  crash(): Promise<void>;
   /** Where its roots are. */
   readonly trustBundle: string;
   /** Writes a file of the policy folder. */
@@ -79,9 +82,11 @@ tokens: {directory: ./state/tokens}
 console: {port: 0}
 `,
   );
-  const controlPlane = startLateral(t, ['control-plane', '--config', file], environment);
-  const ready = await readyLine('the control plane', controlPlane);
-  const statusPort = Number(ready['statusPort']);
+  const start = async () => {
+    const process = startLateral(t, ['control-plane', '--config', file], environment);
+    return { process, statusPort: Number((await readyLine('the control plane', process))['statusPort']) };
+  };
+  let controlPlane = await start();
   const trustBundle = join(directory, 'state/ca/root-cert.pem');
   const run = async (...args: string[]) => {
     const { code, stdout, stderr } = await runLateral(t, args, environment);
@@ -99,8 +104,17 @@ console: {port: 0}
   return {
     directory,
     address: `127.0.0.1:${port}`,
-    statusPort,
-    controlPlane,
+    get statusPort() {
+      return controlPlane.statusPort;
+    },
+    get controlPlane() {
+      return controlPlane.process;
+    },
+    async crash() {
+      controlPlane.process.kill('SIGKILL');
+      await controlPlane.process.ended;
+      controlPlane = await start();
+    },
     trustBundle,
     writePolicy: (name, text) => writeFile(join(policies, name), text),
     token,
