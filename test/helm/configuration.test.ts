@@ -89,6 +89,9 @@ t.test(
       federation: [{ trustDomain: 'partner.example', endpoint: { profile: 'https_web' } }],
       bundleEndpoint: { port: 15013 },
     });
+    t.equal(find(plain, 'Secret', 'lateral-federated-bundles'), undefined);
+    t.ok(find(all, 'Secret', 'lateral-federated-bundles'));
+    t.match(JSON.stringify(find(all, 'Role', 'lateral-control-plane')), /lateral-federated-bundles/);
     t.match(find(all, 'Service', 'lateral-control-plane').spec.ports.at(-1), { name: 'bundle', port: 15013 });
     t.match(JSON.stringify(find(all, 'NetworkPolicy', 'lateral-control-plane')), /15013/);
     const ports = find(all, 'Deployment').spec.template.spec.containers[0].ports;

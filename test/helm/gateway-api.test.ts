@@ -98,7 +98,7 @@ t.test(
     await connection.policies.start(async (snapshot) => void applied.push(snapshot));
     t.strictSame(
       applied[0]?.resources.map(({ key }) => key),
-      ['AuthorizationPolicy/shop/a'],
+      ['AuthorizationPolicy/shop/a', 'RevocationList/lateral-system/mesh', 'TrustBundle/lateral-system/mesh'],
       'the certificate of the sidecar went through as well',
     );
     t.strictSame([...new Set(gateway.names)], [CONTROL_PLANE_SERVER_NAME]);

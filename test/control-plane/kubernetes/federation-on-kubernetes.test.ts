@@ -25,7 +25,7 @@ t.test(
     for (const name of SECRETS) {
       await mesh.api.apply(`{apiVersion: v1, kind: Secret, metadata: {name: ${name}, namespace: lateral-system}}`);
     }
-    await mesh.restrict();
+    await mesh.restrict('--set', 'bundleEndpoint.enabled=true');
     const partner = await PartnerEndpoint.start(t);
     const bundle = { kind: 'inline', value: partner.authority.rootPem } as const;
     const proof = { profile: 'https_spiffe', spiffeId: PARTNER_SERVER, trustDomain: PARTNER } as const;

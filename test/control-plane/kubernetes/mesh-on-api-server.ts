@@ -53,9 +53,9 @@ export class MeshOnApiServer {
     process.env['KUBECONFIG'] = this.api.kubeconfig;
   }
 
-  /** From now on control planes have the rights that the chart gives them, and no other. */
-  async restrict(): Promise<void> {
-    for (const object of manifests()) if (RIGHTS.has(object.kind)) await this.api.create(object);
+  /** From now on control planes have the rights that the chart gives them with these options of helm, and no other. */
+  async restrict(...options: string[]): Promise<void> {
+    for (const object of manifests(...options)) if (RIGHTS.has(object.kind)) await this.api.create(object);
     const account = '/api/v1/namespaces/lateral-system/serviceaccounts/lateral-control-plane';
     const config = JSON.parse(await readFile(this.api.kubeconfig, 'utf8'));
     for (const { user } of config.users) user.token = await this.#tokenOf(account, { expirationSeconds: 3_600 });
