@@ -1,5 +1,7 @@
 /** Parts of a leaf's life by which the mark is ahead of what was signed: so often is it stored. */
 const MARKS_OF_LIFE = 48;
+/** Not more often, however short they live. */
+const MIN_STEP_MS = 1_000;
 
 /**
  * How long leaves that were signed are good, at the most, as a mark that is stored: coarsely, and ahead of what is signed, so that it
@@ -9,10 +11,9 @@ export class LeafEnds {
   readonly #stepMs: number;
   readonly #store: (markMs: number) => void;
   #markMs = 0;
-  #latestMs = 0;
 
   constructor(leafLifetimeMs: number, store: (markMs: number) => void) {
-    this.#stepMs = Math.ceil(leafLifetimeMs / MARKS_OF_LIFE);
+    this.#stepMs = Math.max(MIN_STEP_MS, Math.ceil(leafLifetimeMs / MARKS_OF_LIFE));
     this.#store = store;
   }
 
@@ -23,14 +24,8 @@ export class LeafEnds {
 
   /** A leaf was signed. */
   signed(expiresAtMs: number): void {
-    this.#latestMs = Math.max(this.#latestMs, expiresAtMs);
     if (expiresAtMs + this.#stepMs <= this.#markMs) return;
     this.#markMs = expiresAtMs + 2 * this.#stepMs;
     this.#store(this.#markMs);
-  }
-
-  /** The end of the last leaf that was signed here; 0: none was. */
-  get latestMs(): number {
-    return this.#latestMs;
   }
 }

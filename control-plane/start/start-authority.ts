@@ -96,7 +96,8 @@ export async function startAuthority(
     },
     publish(distribution, federated) {
       let last = '';
-      publishAgain = () => {
+      let failure = '';
+      const publishNow = () => {
         const revocations = currentRevocations(kept.state.revocations, now());
         const documents = [
           trustBundleDocument(mesh, authority.trustBundle, federated(), trustDomainAliases),
@@ -107,7 +108,16 @@ export async function startAuthority(
         last = versions;
         distribution.publishOwn(documents);
       };
-      publishAgain();
+      publishNow(); // what cannot be read by sidecars ends the start, and later leaves them what they have
+      publishAgain = () => {
+        try {
+          publishNow();
+          failure = '';
+        } catch (error) {
+          if (failure !== String(error)) log('trust_not_published', { error: String(error) });
+          failure = String(error);
+        }
+      };
       return () => publishAgain();
     },
     keep(onTrustChange, onTick) {

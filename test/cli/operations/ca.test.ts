@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -13,6 +13,7 @@ import {
   eventually,
   SidecarFixture,
 } from '../../control-plane/control-plane-fixture.ts';
+import { startFakeApi } from './fake-kubernetes-api.ts';
 
 const ORDERS = 'spiffe://cluster.local/ns/shop/sa/orders';
 
@@ -84,6 +85,12 @@ t.test('a root is rotated by commands, and a sidecar goes along', async (t) => {
   const begun = await run(['rotate']);
   t.match(begun, { code: 0, stdout: /trusting: since .*signs nothing yet/ });
   t.match(begun.stdout, /a control plane has just started/);
+  const state = JSON.parse(await readFile(join(fixture.directory, 'state', 'ca', 'authority-state.json'), 'utf8'));
+  const leavesEndMs = Date.parse(state['authority-state.json'].leavesEnd);
+  t.ok(
+    leavesEndMs > Date.now() + 24 * 3_600_000 && leavesEndMs < Date.now() + 26 * 3_600_000,
+    'what was signed is known',
+  );
   t.match(await run(['rotate']), { code: 1, stderr: /under way since .* and in stage trusting/ });
   t.match(await run(['finish']), { code: 1, stderr: /goes on by itself once all sidecars trust the new root/ });
   t.match(await run(['rotate', '--wait', '--timeout', '1s']), { code: 1 }, 'refused, as without --wait');
@@ -208,4 +215,37 @@ t.test('the page on loopback acts for operators, and for no web page', async (t)
   t.match(JSON.parse(await (await fixture.status('/authority')).text()), { stage: 'none' }, 'nothing was done');
   t.match(await post(json), { status: 200, text: /"stage": "trusting"/ });
   t.match(await post(json), { status: 409, text: /under way/ });
+});
+
+t.test('of a cluster the page of a control plane is asked, by a port-forward', async (t) => {
+  const { fixture } = await mesh(t);
+  const system = '/api/v1/namespaces/lateral-system';
+  const pod = {
+    metadata: { namespace: 'lateral-system', name: 'cp-0', labels: { app: 'control-plane' } },
+    status: { conditions: [{ type: 'Ready', status: 'True' }] },
+  };
+  const api = await startFakeApi(t, {
+    objects: { [`${system}/services/lateral-control-plane`]: { spec: { selector: { app: 'control-plane' } } } },
+    lists: { [`${system}/pods`]: [pod] },
+    ports: { 'lateral-system/cp-0:15080': fixture.running?.statusPort ?? 0 },
+  });
+  const kubeconfig = join(fixture.directory, 'kubeconfig');
+  await writeFile(kubeconfig, api.kubeconfig);
+  const run = async (...args: readonly string[]) => {
+    const said = { stdout: '', stderr: '' };
+    const take = (name: keyof typeof said) => (text: string) => {
+      said[name] += text;
+    };
+    const io = { stdout: take('stdout'), stderr: take('stderr') };
+    return { code: await main(['ca', ...args, '--kubeconfig', kubeconfig], io, '0'), ...said };
+  };
+  t.match(await run('status'), { code: 0, stdout: /the root is not being changed/, stderr: '' });
+  t.match(await run('revoke', '--identity', 'shop/web'), { code: 0, stdout: /shop\/web is revoked/ });
+  t.match(await run('list'), { stdout: /ns\/shop\/sa\/web/ });
+  t.match(await run('reinstate', '--identity', 'shop/nobody'), { code: 1, stderr: /is not revoked/ });
+  t.match(await run('rotate', '--wait', '--timeout', '1s'), {
+    code: 1,
+    stderr: /trusting: since .* sidecars trust it/,
+  });
+  t.match(await run('status', '--sidecar', '15000'), { code: 2, stderr: /name two places/ });
 });
