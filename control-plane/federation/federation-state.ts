@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readBoundedFile } from '#files/read-bounded-file.ts';
+import { isSharedMode, readBoundedFile } from '#files/read-bounded-file.ts';
 import { writeFileAtomically } from '#files/write-file-atomically.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { readSpiffeBundle, type SpiffeBundle } from '#policy/trust/spiffe-bundle.ts';
@@ -45,7 +45,14 @@ export function federationFile(path: string): FederationStore {
   return {
     async read() {
       const file = await readBoundedFile(path, MAX_STATE_BYTES);
-      return file === undefined ? undefined : memoryFromText(file.text);
+      if (file === undefined) return undefined;
+      // who can write it says whom the mesh believes
+      if (isSharedMode(file.mode)) {
+        throw new Error(
+          `${path}: mode ${file.mode.toString(8)} is open to others, and it is not believed; run chmod 600 ${path}`,
+        );
+      }
+      return memoryFromText(file.text);
     },
     write: (memory) => writeFileAtomically(path, memoryToText(memory)),
   };

@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type FederatedBundles, openFederatedBundles } from '#control-plane/federation/federated-bundles.ts';
@@ -191,8 +191,28 @@ t.test('a file is watched; a broken one is reported and changes nothing, also at
   });
 });
 
+t.test('what others may have written is not believed', async (t) => {
+  const endpoint = await PartnerEndpoint.start(t);
+  const directory = t.testdir();
+  const configuration = partner(endpoint);
+  const first = new Run(directory);
+  const next = new TestAuthority(PARTNER);
+  await first.open(t, [configuration]);
+  endpoint.publish([...endpoint.roots, ...rootsOf(next)], 2);
+  await eventually('both roots', () => first.roots.length === 2);
+  await first.bundles?.close();
+  await endpoint.stop();
+  await chmod(join(directory, 'federation.json'), 0o620);
+  const second = new Run(directory);
+  await second.open(t, [configuration]);
+  t.strictSame(second.roots, base64(rootsOf(endpoint.authority)), 'the configured one');
+  t.match(second.told('federation_forgotten')?.fields, { error: /mode 620 is open to others/ });
+});
+
 t.test('a memory that cannot be read is none', async (t) => {
-  const directory = t.testdir({ 'federation.json': '{"format":1,"domains":[{"trustDomain":"partner.example"},3]}' });
+  const directory = t.testdir();
+  const damaged = '{"format":1,"domains":[{"trustDomain":"partner.example"},3]}';
+  await writeFile(join(directory, 'federation.json'), damaged, { mode: 0o600 });
   const { rootPem } = new TestAuthority(PARTNER);
   const run = new Run(directory);
   const configuration = {
@@ -215,6 +235,7 @@ t.test(
     await (await run.open(t, two)).close();
     const rest = new Run(directory);
     await (await rest.open(t, two.slice(1))).close();
+    t.equal((await stat(join(directory, 'federation.json'))).mode & 0o777, 0o600);
     const text = await readFile(join(directory, 'federation.json'), 'utf8');
     t.match(JSON.parse(text), { format: 1, domains: [{ trustDomain: 'b.example' }] });
     t.notMatch(text, /a\.example/);
