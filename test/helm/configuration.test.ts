@@ -21,6 +21,9 @@ t.test('the control plane reads the configuration that the chart writes', { skip
     'status.istio=false',
     'listen.connectionsOfAddress=4000',
     'authority.keyEncryption.secretName=authority-key',
+    'authority.leafLifetime=30d',
+    'authority.clockSkew=10m',
+    'trustDomainAliases={old.example,older.example}',
   ];
   for (const args of [[], ['--set', sets.join()]]) {
     const text = configurationOf(manifests(...args));
@@ -37,6 +40,8 @@ t.test('the control plane reads the configuration that the chart writes', { skip
     { port: 15012, address: '0.0.0.0' },
     'an older one reads it',
   );
+  const authority = { kubernetesSecret: { name: 'lateral-ca' } };
+  t.strictSame(parse(configurationOf(manifests())).authority, authority, 'and this');
   t.match(parse(configurationOf(manifests('--set', sets.join()))), {
     trustDomain: 'mesh.example',
     rootNamespace: 'lateral-system',
@@ -45,7 +50,10 @@ t.test('the control plane reads the configuration that the chart writes', { skip
     authority: {
       kubernetesSecret: { name: 'cacerts' },
       keyEncryption: { keyEnvironment: 'LATERAL_AUTHORITY_KEY' },
+      leafLifetime: '30d',
+      clockSkew: '10m',
     },
+    trustDomainAliases: ['old.example', 'older.example'],
     meshDefaults: { mode: 'Audit' },
     injection: {
       image: 'localhost/lateral:dev',
