@@ -171,6 +171,8 @@ export interface Endpoint {
    * this port.
    */
   readonly identity: SpiffeId | undefined;
+  /** False: it is outside of the mesh. */
+  readonly hasSidecar: boolean;
   readonly labels: { readonly [key: string]: string };
 }
 

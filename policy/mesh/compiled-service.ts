@@ -86,7 +86,7 @@ export class CompiledService {
     const { address, labels, plaintextPorts } = endpoint;
     const own = endpointPort(endpoint, port);
     const identity = plaintextPorts?.includes(own) === true ? undefined : this.#identity(endpoint);
-    return { address, port: own, identity, labels };
+    return { address, port: own, identity, hasSidecar: !endpoint.plaintext, labels };
   }
 
   #identity({ serviceAccount, spiffeId: foreign }: EndpointSpec): SpiffeId | undefined {

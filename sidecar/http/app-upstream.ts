@@ -1,5 +1,5 @@
 import { headerValue } from '#policy/http/flat-headers.ts';
-import type { IsOwnListener } from './dial.ts';
+import type { PlaintextWay } from './dial.ts';
 import { Http1Upstream } from './h1/upstream.ts';
 import { Http2Upstream } from './h2/upstream.ts';
 import type { OutgoingRequest, Upstream, UpstreamExchange } from './message.ts';
@@ -11,9 +11,9 @@ export class AppUpstream implements Upstream {
   readonly #isGrpcOnly: boolean;
 
   /** `protocol` as in the listener's configuration: `grpc` speaks HTTP/2 always, any other only for gRPC calls. */
-  constructor(address: string, port: number, protocol: string, isOwnListener?: IsOwnListener) {
-    this.#http1 = new Http1Upstream(address, port, undefined, isOwnListener);
-    this.#http2 = new Http2Upstream({ address, port, isOwnListener });
+  constructor(address: string, port: number, protocol: string, plaintext?: PlaintextWay) {
+    this.#http1 = new Http1Upstream(address, port, undefined, plaintext);
+    this.#http2 = new Http2Upstream({ address, port, plaintext });
     this.#isGrpcOnly = protocol === 'grpc';
   }
 

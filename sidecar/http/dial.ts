@@ -30,6 +30,13 @@ export interface PeerHandshake {
 /** Says whether a plaintext connection has come back to this very process's listeners. */
 export type IsOwnListener = (socket: net.Socket) => boolean;
 
+/** How a plaintext connection leaves. */
+export interface PlaintextWay {
+  readonly isOwnListener: IsOwnListener;
+  /** As that of PeerTls. */
+  readonly localAddress?: string | undefined;
+}
+
 /** `certificate`: of the peer, where it has proved itself. */
 export type Dialled = (
   error: UpstreamFailure | null,
@@ -46,7 +53,7 @@ export function dial(
   port: number,
   peer: PeerTls | undefined,
   callback: Dialled,
-  isOwnListener?: IsOwnListener,
+  plaintext?: PlaintextWay,
   protocols: readonly string[] = ['http/1.1'],
   reads?: ReadTaker,
 ): void {
@@ -56,7 +63,7 @@ export function dial(
   const handshake = peer?.begin();
   const socket =
     handshake === undefined
-      ? net.connect({ host: address, port, noDelay: true, allowHalfOpen: true, ...own })
+      ? net.connect({ host: address, port, noDelay: true, allowHalfOpen: true, ...sourceOf(plaintext), ...own })
       : tls.connect({ ...tlsOptions(address, port, handshake, peer?.localAddress, protocols), ...own });
   const finish = (failure: UpstreamFailure | null, certificate?: VerifiedCertificate) => {
     if (isOver) return;
@@ -86,7 +93,7 @@ export function dial(
   socket.on('error', onError);
   socket.once(peer === undefined ? 'connect' : 'secureConnect', () => {
     socket.setNoDelay(true);
-    if (isOwnListener?.(socket) === true) {
+    if (peer === undefined && plaintext?.isOwnListener(socket) === true) {
       finish(new UpstreamFailure('loop', `${where} is this sidecar`, true));
       return;
     }
@@ -111,6 +118,10 @@ function secured(
       finish(new UpstreamFailure('identity', `${where}: ${error.reason}`, true));
     else finish(new UpstreamFailure('certificate', `${where}: ${error.message}`, true));
   }
+}
+
+function sourceOf(plaintext: PlaintextWay | undefined): { readonly localAddress?: string } {
+  return plaintext?.localAddress === undefined ? {} : { localAddress: plaintext.localAddress };
 }
 
 /** `allowHalfOpen` is read by node, and missing in its types. */

@@ -84,7 +84,7 @@ async function originate(passage: ResolvedTcp, { pools, dialTcp }: Outbound): Pr
     const { load } = pools.of(endpoint);
     try {
       const connected = await connectTcp(passage, (callback) =>
-        dialTcp(address, port, pools.tlsOf(endpoint), callback),
+        dialTcp(address, port, pools.tlsOf(endpoint), callback, endpoint),
       );
       load.inFlight++;
       connected.upstream.once('close', () => load.inFlight--);

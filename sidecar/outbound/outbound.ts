@@ -1,6 +1,6 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
-import type { WorkloadPolicy } from '#policy/workload-policy.ts';
+import type { Endpoint, WorkloadPolicy } from '#policy/workload-policy.ts';
 import { accept } from '../exchange/accept.ts';
 import { Exchange } from '../exchange/exchange.ts';
 import { type Recorder, record } from '../exchange/record.ts';
@@ -16,8 +16,14 @@ import { originate } from './originate.ts';
 import type { PeerPools } from './peer-pools.ts';
 import { resolve } from './resolve.ts';
 
-/** Opens a connection, by mutual TLS without ALPN, or in plaintext where there is no `peer`. */
-export type DialTcp = (address: string, port: number, peer: PeerTls | undefined, callback: Dialled) => void;
+/** Opens a connection, by mutual TLS without ALPN, or in plaintext where there is no `peer`. `endpoint`: of a service. */
+export type DialTcp = (
+  address: string,
+  port: number,
+  peer: PeerTls | undefined,
+  callback: Dialled,
+  endpoint?: Endpoint,
+) => void;
 
 /** What the outbound listener works with. */
 export interface Outbound {

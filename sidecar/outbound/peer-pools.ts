@@ -18,9 +18,14 @@ interface Peer {
 
 /**
  * Makes the codec that talks to an endpoint; `tls` absent: plaintext (AllowAny, endpoints outside of the mesh, or DISABLE).
- * `isDeclared`: a service has this endpoint; else it is where some host led.
+ * `endpoint`: of a service; absent: it is where some host led.
  */
-export type MakeUpstream = (address: string, port: number, tls: PeerTls | undefined, isDeclared: boolean) => Upstream;
+export type MakeUpstream = (
+  address: string,
+  port: number,
+  tls: PeerTls | undefined,
+  endpoint: Endpoint | undefined,
+) => Upstream;
 
 /** The connections to every endpoint in use, by address and the identity that must answer there. */
 export class PeerPools {
@@ -46,7 +51,7 @@ export class PeerPools {
       return known;
     }
     const made = this.#get(keyOf(endpoint), () =>
-      this.#make(endpoint.address, endpoint.port, this.#tlsFor(endpoint), true),
+      this.#make(endpoint.address, endpoint.port, this.#tlsFor(endpoint), endpoint),
     );
     this.#byEndpoint.set(endpoint, made);
     return made;
@@ -62,7 +67,7 @@ export class PeerPools {
   }
 
   external(address: string, port: number): Peer {
-    return this.#get(`${address}|${port}|external`, () => this.#make(address, port, undefined, false));
+    return this.#get(`${address}|${port}|external`, () => this.#make(address, port, undefined, undefined));
   }
 
   close(): void {
@@ -91,6 +96,6 @@ export class PeerPools {
   }
 }
 
-function keyOf({ address, port, identity }: Endpoint): string {
-  return `${address}|${port}|${identity?.uri ?? ''}`;
+function keyOf({ address, port, identity, hasSidecar }: Endpoint): string {
+  return `${address}|${port}|${identity?.uri ?? (hasSidecar ? 'plaintext' : '')}`;
 }

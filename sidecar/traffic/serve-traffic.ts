@@ -1,10 +1,11 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { Snapshot } from '#policy/resource-set.ts';
+import type { Endpoint } from '#policy/workload-policy.ts';
 import { type SidecarConfiguration, splitHostPort } from '../configuration/sidecar-configuration.ts';
 import type { Recorder } from '../exchange/record.ts';
 import { StallWatch } from '../exchange/stall-watch.ts';
 import { AppUpstream } from '../http/app-upstream.ts';
-import { dial, type IsOwnListener } from '../http/dial.ts';
+import { dial, type IsOwnListener, type PlaintextWay } from '../http/dial.ts';
 import { Http1Upstream } from '../http/h1/upstream.ts';
 import { Http2Upstream } from '../http/h2/upstream.ts';
 import type { CredentialSource } from '../identity/credentials.ts';
@@ -95,11 +96,11 @@ export class ServedTraffic implements Traffic {
         read === undefined ? this.#appLane(inbound, common, refusals) : this.#appLanes(inbound, common, refusals, read);
       this.#listeners.push(inboundListener(lane, contexts));
     }
-    const isOwnListener = ownListenerTest(trafficAddresses(configuration));
-    this.#pools = peerPools(configuration, contexts, isOwnListener);
+    const plaintextTo = plaintextWays(configuration);
+    this.#pools = peerPools(configuration, contexts, plaintextTo);
     if (configuration.outbound === undefined) return;
-    const dialTcp: DialTcp = (address, port, peer, callback) =>
-      dial(address, port, peer, callback, peer === undefined ? isOwnListener : undefined, []);
+    const dialTcp: DialTcp = (address, port, peer, callback, endpoint) =>
+      dial(address, port, peer, callback, plaintextTo(endpoint), []);
     const outbound = { ...shared, pools: this.#pools, dialTcp, ownIdentity: identity };
     this.#listeners.push(outboundListener(outbound, refusals, read));
   }
@@ -204,18 +205,35 @@ function ownListenerTest(places: readonly { readonly port: number }[]): IsOwnLis
   return (socket) => ownPorts.has(socket.remotePort ?? 0) && socket.remoteAddress === socket.localAddress;
 }
 
-function peerPools(
-  { interception, workload, outbound }: SidecarConfiguration,
-  contexts: TlsContexts,
-  isOwnListener: IsOwnListener,
-): PeerPools {
-  // A workload that calls itself comes to its own inbound listener, also where that is DISABLE; that is no loop.
-  const isOwnOutbound = ownListenerTest(outbound === undefined ? [] : [outbound]);
-  const own = interception === 'redirect' ? ownAddresses(workload.address) : new Set<string>();
+/** `endpoint`: of a service; absent: where some host led. */
+type PlaintextTo = (endpoint?: Endpoint) => PlaintextWay;
+
+/**
+ * How plaintext leaves. A workload that calls itself comes to its own inbound listener, also where that is DISABLE: that is no
+ * loop.
+ */
+function plaintextWays(configuration: SidecarConfiguration): PlaintextTo {
+  const { outbound } = configuration;
+  const external = { isOwnListener: ownListenerTest(trafficAddresses(configuration)) };
+  const isOwnListener = ownListenerTest(outbound === undefined ? [] : [outbound]);
+  const own = redirectedAddresses(configuration);
+  return (endpoint) => {
+    if (endpoint === undefined) return external;
+    return { isOwnListener, localAddress: endpoint.hasSidecar ? sourceFor(endpoint.address, own) : undefined };
+  };
+}
+
+/** Those of the pod, where calls to them are redirected. */
+function redirectedAddresses({ interception, workload }: SidecarConfiguration): ReadonlySet<string> {
+  return interception === 'redirect' ? ownAddresses(workload.address) : new Set<string>();
+}
+
+function peerPools(configuration: SidecarConfiguration, contexts: TlsContexts, plaintextTo: PlaintextTo): PeerPools {
+  const own = redirectedAddresses(configuration);
   return new PeerPools(
-    (address, port, peer, isDeclared) =>
+    (address, port, peer, endpoint) =>
       peer === undefined
-        ? new AppUpstream(address, port, 'http', isDeclared ? isOwnOutbound : isOwnListener)
+        ? new AppUpstream(address, port, 'http', plaintextTo(endpoint))
         : new Http2Upstream({ address, port, peer, fallback: () => new Http1Upstream(address, port, peer) }),
     ({ identity, address, port }) =>
       identity === undefined

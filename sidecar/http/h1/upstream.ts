@@ -1,4 +1,4 @@
-import { dial, type IsOwnListener, type PeerTls } from '../dial.ts';
+import { dial, type PeerTls, type PlaintextWay } from '../dial.ts';
 import type { OutgoingRequest, Upstream, UpstreamExchange } from '../message.ts';
 import { UpstreamFailure } from '../message.ts';
 import { type ReadTaker, takerOf } from '../reused-reads.ts';
@@ -26,7 +26,7 @@ export class Http1Upstream implements Upstream {
   readonly #address: string;
   readonly #port: number;
   readonly #peer: PeerTls | undefined;
-  readonly #isOwnListener: IsOwnListener | undefined;
+  readonly #plaintext: PlaintextWay | undefined;
   readonly #idleTimeoutMs: number;
   /** The idle timeout that the other side seems to have, until when it is kept to (monotonic ms). */
   #learnedMs = Number.POSITIVE_INFINITY;
@@ -39,8 +39,8 @@ export class Http1Upstream implements Upstream {
   #isClosed = false;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(address: string, port: number, peer: PeerTls | undefined, isOwnListener?: IsOwnListener) {
-    this.#isOwnListener = isOwnListener;
+  constructor(address: string, port: number, peer: PeerTls | undefined, plaintext?: PlaintextWay) {
+    this.#plaintext = plaintext;
     this.#address = address;
     this.#port = port;
     this.#peer = peer;
@@ -102,7 +102,7 @@ export class Http1Upstream implements Upstream {
         this.#open.add(connection);
         this.#freed(connection, false, undefined);
       },
-      this.#isOwnListener,
+      this.#plaintext,
       ['http/1.1'],
       reads,
     );

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { type ConnectionLife, ENDLESS } from '../../identity/connection-life.ts';
-import { dial, type IsOwnListener, type PeerTls } from '../dial.ts';
+import { dial, type PeerTls, type PlaintextWay } from '../dial.ts';
 import type { OutgoingRequest, Upstream, UpstreamExchange } from '../message.ts';
 import { UpstreamFailure } from '../message.ts';
 import { type ReadTaker, takerOf } from '../reused-reads.ts';
@@ -27,7 +27,7 @@ export interface Http2UpstreamOptions {
   readonly port: number;
   /** Absent: plaintext with prior knowledge (RFC 9113 §3.3). */
   readonly peer?: PeerTls | undefined;
-  readonly isOwnListener?: IsOwnListener | undefined;
+  readonly plaintext?: PlaintextWay | undefined;
   /** Makes what is used where the peer does not choose `h2` by ALPN. */
   readonly fallback?: () => Upstream;
 }
@@ -93,7 +93,7 @@ export class Http2Upstream implements Upstream {
   }
 
   #dial(): void {
-    const { address, port, peer, isOwnListener, fallback } = this.#options;
+    const { address, port, peer, plaintext, fallback } = this.#options;
     this.#dialling++;
     const reads: ReadTaker = { take: takerOf(() => {}) };
     const protocols = fallback === undefined ? ['h2'] : ['h2', 'http/1.1'];
@@ -108,7 +108,7 @@ export class Http2Upstream implements Upstream {
         } else if (socket instanceof TLSSocket && socket.alpnProtocol !== 'h2') this.#fallBack(socket);
         else this.#adopt(socket, reads, certificate?.life ?? ENDLESS);
       },
-      isOwnListener,
+      plaintext,
       protocols,
       reads,
     );

@@ -1,8 +1,12 @@
 import t from 'tap';
+import { DISABLE_SETTLES_MS } from '#sidecar/policy/settled-modes.ts';
 import { until } from '../../support/inbound-sidecar.ts';
 import { startPods, whyNot } from './pods.ts';
 
 const reason = whyNot();
+
+/** All of so many connections to one of two workers: once in 2^19 runs. */
+const CONNECTIONS_TO_BOTH = 20;
 
 /** Addresses of both families: of the pods, of a second address of b, and of the services. */
 const FAMILIES = {
@@ -353,6 +357,51 @@ spec: {mtls: {mode: PERMISSIVE}}
       speaksFirst: true,
     });
     t.equal(denied.text, '');
+  });
+
+  t.test('DISABLE: callers of the mesh come in plaintext too, and TLS is the app', async (t) => {
+    await setPolicies(`${policies('RegistryOnly')}---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: test}
+spec: {mtls: {mode: DISABLE}}
+`);
+    const { service } = FAMILIES.IPv4;
+    const first = { kind: 'http', address: service, port: 80, host: 'bv4', path: '/first' } as const;
+    await until(async () => (await a.ask(first)).text.includes('"xfcc":null'));
+    // For DISABLE_SETTLES_MS the mesh's own TLS is looked for, and no TLS of the app passes; b has two workers.
+    const appTls = { kind: 'tls', address: service, port: 8443, say: 'question' } as const;
+    const deadline = performance.now() + 3 * DISABLE_SETTLES_MS;
+    for (let passed = 0; passed < CONNECTIONS_TO_BOTH && performance.now() < deadline; ) {
+      passed = (await a.ask(appTls)).text === '' ? 0 : passed + 1;
+    }
+    for (const [family, at] of Object.entries(FAMILIES)) {
+      const suffix = family.slice(2).toLowerCase();
+      const http = {
+        kind: 'http',
+        address: at.service,
+        port: 80,
+        host: `b${suffix}`,
+        path: `/disabled-${suffix}`,
+      } as const;
+      await until(async () => (await a.ask(http)).text.includes('"xfcc":null'));
+      t.match(JSON.parse((await a.ask(http)).text), { port: 8080, xfcc: null }, family);
+      t.ok(await b.logged({ direction: 'inbound', path: http.path, port: 8080, source: null, sourceIp: at.a }));
+      const tcp = await a.ask({ kind: 'tcp', address: at.service, port: 5432, say: 'question' });
+      t.match(tcp.text, /^hello [^\n]+\necho question$/, 'the server speaks first');
+      t.ok((tcp.firstByteMs ?? 9_999) < 900, `no detection timeout: ${tcp.firstByteMs} ms`);
+      t.ok(await b.logged({ direction: 'inbound', method: null, port: 5432, source: null }));
+      const tls = await a.ask({ kind: 'tls', address: at.service, port: 8443, say: 'question' });
+      t.match(tls.text, /^hello [^\n]+\necho question$/, 'TLS of the app');
+      const own = { kind: 'http', address: at.own, port: 80, host: `a${suffix}`, path: `/own-${suffix}` } as const;
+      t.match(JSON.parse((await a.ask(own)).text), { port: 8080, xfcc: null });
+      t.ok(await a.logged({ direction: 'inbound', path: own.path, port: 8080, source: null }), 'by the own inbound');
+      const ownTcp = await a.ask({ kind: 'tcp', address: at.own, port: 5432, say: 'question' });
+      t.match(ownTcp.text, /^hello [^\n]+\necho question$/);
+      t.ok(await a.logged({ direction: 'inbound', method: null, port: 5432, source: null }));
+      const outside = { kind: 'http', address: at.outside, port: 80, host: `outside${suffix}`, path: '/past' } as const;
+      t.match(JSON.parse((await a.ask(outside)).text), { port: 7004, xfcc: null }, 'outside of the mesh as before');
+    }
   });
 
   t.test('only to addresses of the pod is anything relayed, also to one that it got later', async (t) => {

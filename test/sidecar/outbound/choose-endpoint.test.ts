@@ -8,6 +8,7 @@ const endpoints: readonly Endpoint[] = [1, 2, 3, 4].map((port) => ({
   address: '127.0.0.1',
   port,
   identity: spiffeId('cluster.local', 'test', 'server'),
+  hasSidecar: true,
   labels: {},
 }));
 
