@@ -13,6 +13,8 @@ export interface TokenFacts {
   readonly id: string;
   /** `NAMESPACE/SERVICE-ACCOUNT`, or null: it is an operator's. */
   readonly workload: string | null;
+  /** An operator's that is also good for changes of the authority. */
+  readonly mayChangeAuthority: boolean;
   readonly expiresAt: string;
   readonly isReusable: boolean;
   readonly isRevoked: boolean;
@@ -28,6 +30,7 @@ export function factsOf({ id, grant, state, usedAtMs }: ListedToken): TokenFacts
   return {
     id,
     workload: isOperator ? null : `${grant.namespace}/${grant.serviceAccount}`,
+    mayChangeAuthority: isOperator && grant.mayChangeAuthority === true,
     expiresAt: new Date(grant.expiresAtMs).toISOString(),
     isReusable,
     isRevoked,
@@ -36,7 +39,16 @@ export function factsOf({ id, grant, state, usedAtMs }: ListedToken): TokenFacts
   };
 }
 
-function row({ id, workload, expiresAt, isRevoked, usesLeft, usedAt }: TokenFacts): readonly string[] {
+function row({
+  id,
+  workload,
+  mayChangeAuthority,
+  expiresAt,
+  isRevoked,
+  usesLeft,
+  usedAt,
+}: TokenFacts): readonly string[] {
+  const holder = workload ?? (mayChangeAuthority ? 'operators of the authority' : 'operators');
   const uses = isRevoked ? 'revoked' : usesLeft === null ? 'any' : String(usesLeft);
-  return [id, workload ?? 'operators', expiresAt, uses, usedAt ?? '-'].map(plain);
+  return [id, holder, expiresAt, uses, usedAt ?? '-'].map(plain);
 }

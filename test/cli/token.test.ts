@@ -65,6 +65,7 @@ t.test('a join token is no operator token', async (t) => {
 });
 
 t.test('--list shows whose each is, until when and whether it was used, and never a secret', async (t) => {
+  t.testdir(); // `run` takes it as it is
   t.match(await run(t, ['--list']), { code: 0, stdout: '', stderr: /no token that has not expired/ });
   const once = await run(t, ORDERS);
   const reusable = await run(t, ['--namespace', 'shop', '--service-account', 'web', '--ttl', '2h', '--reusable']);
@@ -91,6 +92,7 @@ t.test('--list shows whose each is, until when and whether it was used, and neve
 });
 
 t.test('--revoke takes an ID or the token; what is revoked stays in the list until it expires', async (t) => {
+  t.testdir(); // `run` takes it as it is
   const { stdout: one, tokens } = await run(t, ORDERS);
   const { stdout: other } = await run(t, ['--operator']);
   const [, id = ''] = one.split('.');
