@@ -1,13 +1,13 @@
-import { X509Certificate } from 'node:crypto';
-import { createSecureContext, type PeerCertificate } from 'node:tls';
+import { createSecureContext } from 'node:tls';
 import { ChannelCredentials, Client, type ClientOptions, Metadata } from '@grpc/grpc-js';
-import { type SpiffeId, spiffeId } from '#policy/identity/spiffe-id.ts';
+import { spiffeId } from '#policy/identity/spiffe-id.ts';
+import { compileTrust, NOBODY_REVOKED } from '#policy/trust/peer-trust.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
-import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
 import { CODE_METADATA } from '#proto/code-metadata.ts';
 import { MAX_REQUEST_BYTES, MAX_UPDATE_BYTES, UPDATE_WINDOW_BYTES } from '#proto/discovery-limits.ts';
 import { CONTROL_PLANE_SERVER_NAME } from '#proto/server-name.ts';
 import type { Credentials } from '../identity/credentials.ts';
+import { codeOfHandshakeFailure, serverComplaint } from './judge-server.ts';
 
 /** Service account of the control plane in the root namespace. */
 const CONTROL_PLANE_SERVICE_ACCOUNT = 'control-plane';
@@ -30,14 +30,17 @@ export interface ControlEndpoint {
  */
 export function openControlConnection(endpoint: ControlEndpoint, credentials: Credentials | undefined): Client {
   const expected = spiffeId(endpoint.mesh.trustDomain, endpoint.mesh.rootNamespace, CONTROL_PLANE_SERVICE_ACCOUNT);
+  // Roots that the control plane handed out are trusted as those of the file by which it was first believed.
+  const roots = [endpoint.trustBundlePem, ...(credentials === undefined ? [] : [credentials.trustBundlePem])];
+  const domain = { trustDomain: endpoint.mesh.trustDomain, rootsPem: roots.map((pem) => pem.trimEnd()).join('\n') };
+  const trust = compileTrust([domain], [], NOBODY_REVOKED);
   const secureContext = createSecureContext({
     minVersion: 'TLSv1.3',
-    // Roots that the control plane handed out are trusted as those of the file by which it was first believed.
-    ca: [endpoint.trustBundlePem, ...(credentials === undefined ? [] : [credentials.trustBundlePem])],
+    ca: roots,
     ...(credentials === undefined ? {} : { cert: credentials.certificateChainPem, key: credentials.privateKeyPem }),
   });
   const channelCredentials = ChannelCredentials.createFromSecureContext(secureContext, {
-    checkServerIdentity: (_host, certificate) => serverComplaint(certificate, expected),
+    checkServerIdentity: (_host, certificate) => serverComplaint(certificate, expected, trust, Date.now()),
   });
   return new Client(endpoint.address, channelCredentials, CHANNEL_OPTIONS);
 }
@@ -55,13 +58,6 @@ const CHANNEL_OPTIONS: ClientOptions = {
   'grpc-node.flow_control_window': UPDATE_WINDOW_BYTES,
 };
 
-function serverComplaint(certificate: PeerCertificate, expected: SpiffeId): Error | undefined {
-  const result = identityOfLeaf(new X509Certificate(certificate.raw));
-  if (result.kind === 'invalid') return new Error(`the server is not the control plane: ${result.reason}`);
-  if (result.id.uri === expected.uri) return undefined;
-  return new Error(`the server is not the control plane: it proved ${result.id.uri}, expected ${expected.uri}`);
-}
-
 /** Metadata with a join token. */
 export function bearing(token: string): Metadata {
   const metadata = new Metadata();
@@ -72,11 +68,18 @@ export function bearing(token: string): Metadata {
 /** Form of a code: one that a newer control plane sends need not be in the catalogue of this version. */
 const CODE = /^[a-z][a-z0-9_]{0,63}$/;
 
-/** The code by which the control plane refused a call, as a field of a log line; nothing where it told none. */
+/**
+ * The code by which the control plane refused a call, or its certificate was refused, as a field of a log line; nothing where
+ * neither is so.
+ */
 export function callCode(error: unknown): { readonly code?: string } {
-  if (!(error instanceof Error) || !('metadata' in error) || !(error.metadata instanceof Metadata)) return {};
-  const [code] = error.metadata.get(CODE_METADATA);
-  return typeof code === 'string' && CODE.test(code) ? { code } : {};
+  if (!(error instanceof Error)) return {};
+  if ('metadata' in error && error.metadata instanceof Metadata) {
+    const [code] = error.metadata.get(CODE_METADATA);
+    if (typeof code === 'string' && CODE.test(code)) return { code };
+  }
+  const code = codeOfHandshakeFailure(error.message);
+  return code === undefined ? {} : { code };
 }
 
 /** Why a call failed, in words for the operator. */

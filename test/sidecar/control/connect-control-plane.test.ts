@@ -153,7 +153,10 @@ t.test("a workload's certificate cannot pose as the control plane", async (t) =>
     tokenFile: await fixture.token(),
     address: `127.0.0.1:${port}`,
   });
-  t.match(reason, 'the server is not the control plane: it proved spiffe://cluster.local/ns/shop/sa/orders');
+  t.match(
+    reason,
+    'the server is not the control plane: identity_mismatch: it proved spiffe://cluster.local/ns/shop/sa/orders',
+  );
   t.strictSame(asked, []);
 });
 
