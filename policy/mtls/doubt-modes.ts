@@ -92,7 +92,7 @@ function untoldCallers(sourced: SourcedResource, { spec }: Resource<PeerAuthenti
 
 function endpointsOf({ ports, endpoints }: MeshServiceSpec): readonly KnownEndpoint[] {
   return endpoints.flatMap((endpoint) => {
-    if (endpoint.plaintext) return [];
+    if (endpoint.plaintext || endpoint.spiffeId !== undefined) return [];
     const servicePorts = ports?.map(({ port }) => port) ?? [endpoint.port];
     const shown = servicePorts.map((port) => appPort(endpoint, port));
     return [{ labels: endpoint.labels, appPorts: shown }];

@@ -62,13 +62,22 @@ export class PlaintextCallers {
   }
 
   readonly gauges: readonly Gauge[] = [
-    this.#gauge('connections', 'Connections that were served in plaintext, by port of the app.'),
-    this.#gauge('requests', 'Requests that came in plaintext, by port of the app.'),
+    {
+      name: 'lateral_plaintext_connections_total',
+      help: 'Connections that were served in plaintext, by port of the app.',
+      type: 'counter',
+      read: () => this.#series('connections'),
+    },
+    {
+      name: 'lateral_plaintext_requests_total',
+      help: 'Requests that came in plaintext, by port of the app.',
+      type: 'counter',
+      read: () => this.#series('requests'),
+    },
   ];
 
-  #gauge(kind: 'connections' | 'requests', help: string): Gauge {
-    const read = () => [...this.#totals].map(([port, totals]) => [`{port="${port}"}`, totals[kind]] as const);
-    return { name: `lateral_plaintext_${kind}_total`, help, type: 'counter', read };
+  #series(kind: 'connections' | 'requests'): ReturnType<Gauge['read']> {
+    return [...this.#totals].map(([port, totals]) => [`{port="${port}"}`, totals[kind]] as const);
   }
 
   #totalsOf(appPort: number): { connections: number; requests: number } {
