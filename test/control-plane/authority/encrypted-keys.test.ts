@@ -6,12 +6,13 @@ import { AuthorityKeeper } from '#control-plane/authority/authority-keeper.ts';
 import { FORMER_TEXT, STATE_TEXT } from '#control-plane/authority/authority-state.ts';
 import { directoryBackend, stateFile } from '#control-plane/authority/directory-backend.ts';
 import { encryptedBackend, encryptedState } from '#control-plane/authority/encrypted-state.ts';
-import { keyIdOf, localKeyWrapping } from '#control-plane/authority/key-wrapping.ts';
+import { type KeyWrapping, keyIdOf, localKeyWrapping } from '#control-plane/authority/key-wrapping.ts';
 import type { AuthorityBackend } from '#control-plane/authority/state-store.ts';
 import { KubernetesSecret } from '#control-plane/kubernetes/identity/secret.ts';
 import { secretBackend } from '#control-plane/kubernetes/identity/secret-backend.ts';
 import { ApiServer, noApiServer } from '../../support/api-server.ts';
 import { type Event, MESH } from '../control-plane-fixture.ts';
+import { RotationFixture, sidecar } from './rotation-fixture.ts';
 
 const KEYS = ['ca-key.pem', 'root-key.pem'];
 
@@ -31,7 +32,7 @@ async function open(backend: AuthorityBackend, keys: readonly Buffer[]) {
   try {
     return { ...(await keeper.open()), events };
   } finally {
-    keeper.close();
+    await keeper.close();
   }
 }
 
@@ -163,6 +164,37 @@ t.test('texts beside the files are encrypted whole where they may hold keys', as
     encryptedState(store, localKeyWrapping([randomBytes(32)]), log).read(),
     /authority-state\.json is encrypted by the key with ID/,
   );
+});
+
+t.test('through a change of the root no key is written plain, and a restart at each stage goes on', async (t) => {
+  const fixture = new RotationFixture(t);
+  const key = randomBytes(32);
+  const by = (wrapping: KeyWrapping | undefined) => (backend: AuthorityBackend) =>
+    encryptedBackend(backend, wrapping, () => {});
+  const wrap = by(localKeyWrapping([key]));
+  const isHidden = async (stage: string) => {
+    for (const name of await readdir(fixture.directory)) {
+      t.notMatch(await readFile(join(fixture.directory, name), 'utf8'), /PRIVATE KEY/, `${stage}: ${name}`);
+    }
+  };
+  await fixture.start(wrap);
+  const before = fixture.leaf();
+  fixture.sidecars = [sidecar('a')];
+  await fixture.running.operations.make({ kind: 'rotate' }, 'the test');
+  await isHidden('trusting');
+  fixture.crash();
+  await fixture.start(wrap);
+  fixture.sidecars = [sidecar('a', { trusts: true })];
+  await fixture.running.rotation.step();
+  t.equal((await fixture.running.operations.facts()).stage, 'signing');
+  await isHidden('signing');
+  fixture.crash();
+  await t.rejects(fixture.start(by(undefined)), /is encrypted; name the key it was encrypted by/);
+  await fixture.start(wrap);
+  const { trustBundle } = fixture.running.authority;
+  t.equal(trustBundle.length, 2);
+  t.ok(fixture.verifies(before, trustBundle) && fixture.verifies(fixture.leaf(), trustBundle));
+  await isHidden('afterwards');
 });
 
 /** Decoded values of a Secret as the API server has it. */
