@@ -15,6 +15,7 @@ import { parseJoinToken } from '../tokens/join-token.ts';
 import type { TokenStore } from '../tokens/token-store.ts';
 import type { Authority } from './authority.ts';
 import { controlPlaneIdentity } from './control-plane-certificate.ts';
+import { SigningTurns } from './signing-turns.ts';
 
 /**
  * Certificates of one identity by who asks: a pod needs one at its start and one each time that half of a life has passed; by one address
@@ -68,8 +69,9 @@ export function authorityService(options: AuthorityServiceOptions): handleUnaryC
   const { metrics, log } = options;
   const now = () => performance.now();
   const allowances = { pod: new Allowance(SIGNINGS.pod, now), address: new Allowance(SIGNINGS.address, now) };
+  const turns = new SigningTurns();
   return (call, callback) => {
-    sign(options, allowances, call, call.request).then(
+    sign(options, { allowances, turns }, call, call.request).then(
       ({ response, proof }) => {
         metrics.signings[proof.by]++;
         log('certificate_signed', {
@@ -91,7 +93,7 @@ export function authorityService(options: AuthorityServiceOptions): handleUnaryC
 
 async function sign(
   options: AuthorityServiceOptions,
-  allowances: Allowances,
+  { allowances, turns }: { readonly allowances: Allowances; readonly turns: SigningTurns },
   call: SigningCall,
   request: SignRequest,
 ): Promise<{ response: SignResponse; proof: Proof }> {
@@ -115,6 +117,7 @@ async function sign(
     const reason = `${kind} ${name} asks for certificates of ${proof.identity.uri} more often than ${burst} at once and one in ${intervalMs} ms; come again`;
     throw refusedBy('signing_rate_limited', reason);
   }
+  await turns.take();
   const certificateRequest = readCertificateRequest(request.csr);
   if (certificateRequest.kind === 'invalid') throw refusedBy(certificateRequest.code, certificateRequest.reason);
   const foreign = certificateRequest.requestedUris.find((uri) => uri !== proof.identity.uri);

@@ -1,4 +1,5 @@
 import { generateKeyPair, randomBytes } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client, type ClientDuplexStream, credentials, Metadata } from '@grpc/grpc-js';
 import { createCertificateRequest } from '../../policy/x509/certificate-request.ts';
@@ -7,7 +8,6 @@ import { UPDATE_WINDOW_BYTES } from '../../proto/discovery-limits.ts';
 import { AuthorityService, type SignResponse } from '../../proto/gen/lateral/v1/authority.ts';
 import {
   DiscoveryService,
-  type KnownResource,
   type SubscribeRequest,
   type SubscribeResponse,
   type Update,
@@ -19,6 +19,9 @@ import { openSuccessor } from '../../sidecar/control/open-successor.ts';
 const HEARTBEAT_MS = 5_000;
 const SUCCESSION_SPREAD_MS = 5_000;
 const SIGN_TIMEOUT_MS = 10_000;
+const LEAVE_TIMEOUT_MS = 1_000;
+const OPEN_WAITS = 100;
+const OPEN_WAIT_MS = 100;
 
 const generateKey = promisify(generateKeyPair);
 
@@ -36,18 +39,22 @@ export interface RenewingSidecarOptions {
   readonly onUpdate: (update: Update) => void;
 }
 
+type Stream = ClientDuplexStream<SubscribeRequest, SubscribeResponse>;
+
 /** What a sidecar does towards its control plane, without what it is there for: it keeps keys and versions, and no policies. */
 export class RenewingSidecar {
   readonly #options: RenewingSidecarOptions;
   readonly #never = new AbortController().signal;
   readonly #known = new Map<string, string>();
+  readonly #backoff = new Backoff();
   #key: SidecarKey;
   #version = '';
-  #stream: ClientDuplexStream<SubscribeRequest, SubscribeResponse> | undefined;
+  #stream: Stream | undefined;
   #client: Client | undefined;
+  #successor: Client | undefined;
   /** Has had an update on the stream that is open. */
-  isConnected = false;
-  #onUpdate = () => {};
+  #isConnected = false;
+  #updated = Promise.withResolvers<void>();
 
   constructor(options: RenewingSidecarOptions) {
     this.#options = options;
@@ -57,11 +64,8 @@ export class RenewingSidecar {
 
   /** Resolves once the first update is there; comes back by itself whenever the stream ends. */
   connect(): Promise<void> {
-    return this.#subscribe(
-      this.#open(),
-      [...this.#known].map(([key, version]) => ({ key, version })),
-      new Backoff(),
-    );
+    void this.#run();
+    return this.#updated.promise;
   }
 
   /** A new key and its certificate: over the connection that is open, else a new one, as often as it takes. Milliseconds that it took. */
@@ -73,33 +77,40 @@ export class RenewingSidecar {
         this.#key = await this.#sign();
         return performance.now() - beganMs;
       } catch {
-        await new Promise((resolve) => setTimeout(resolve, backoff.next()));
+        await wait(backoff.next());
       }
     }
   }
 
-  /** Moves the stream to a connection of the new certificate. */
+  /** Resolves once the stream is on a connection of the new certificate. */
   async succeed(): Promise<void> {
-    const client = await openSuccessor(() => this.#open(), SUCCESSION_SPREAD_MS, this.#never);
-    if (client === undefined) return;
-    const [stream, before] = [this.#stream, this.#client];
-    this.#stream = undefined;
+    this.#updated = Promise.withResolvers();
+    const stream = this.#stream;
     if (stream !== undefined) {
-      const left = new Promise((resolve) => {
-        for (const event of ['end', 'error']) stream.once(event, resolve);
-        setTimeout(resolve, 1_000);
-      });
+      this.#successor = await openSuccessor(() => this.#open(), SUCCESSION_SPREAD_MS, this.#never);
       stream.end();
-      await left;
-      before?.close();
+      setTimeout(() => stream.cancel(), LEAVE_TIMEOUT_MS);
     }
-    await this.#subscribe(client, [], new Backoff());
+    await this.#updated.promise;
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      const successor = this.#successor;
+      this.#successor = undefined;
+      this.#client = successor ?? this.#open();
+      await this.#subscribe(this.#client, successor !== undefined);
+      this.#client.close();
+      if (this.#successor === undefined) await wait(this.#backoff.next());
+    }
   }
 
   async #sign(): Promise<SidecarKey> {
     const { publicKey, privateKey } = await generateKey('ec', { namedCurve: 'P-256' });
     const request = { csr: createCertificateRequest(publicKey, privateKey), expectedIdentity: this.#options.identity };
-    const open = this.isConnected ? this.#client : undefined;
+    // as a sidecar does, which waits for the connection that it opens anyway
+    for (let waits = 0; !this.#isConnected && waits < OPEN_WAITS; waits += 1) await wait(OPEN_WAIT_MS);
+    const open = this.#isConnected ? this.#client : undefined;
     const client = open ?? this.#open();
     try {
       const { path, requestSerialize, responseDeserialize } = AuthorityService.sign;
@@ -142,45 +153,47 @@ export class RenewingSidecar {
     });
   }
 
-  #subscribe(client: Client, knownResources: KnownResource[], backoff: Backoff): Promise<void> {
+  /** Resolves once the stream has ended. */
+  #subscribe(client: Client, isMoving: boolean): Promise<void> {
     const { path, requestSerialize, responseDeserialize } = DiscoveryService.subscribe;
     const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
-    this.#client = client;
     this.#stream = stream;
-    this.isConnected = false;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#onUpdate = resolve;
-    const lost = () => {
-      if (this.#stream !== stream) return;
-      this.#stream = undefined;
-      this.isConnected = false;
-      client.close();
-      setTimeout(() => {
-        const known = [...this.#known].map(([key, version]) => ({ key, version }));
-        void this.#subscribe(this.#open(), known, backoff).then(resolve);
-      }, backoff.next());
-    };
     stream.on('data', ({ message }: SubscribeResponse) => {
       if (message?.$case === 'update') this.#take(message.value, stream);
     });
-    stream.on('error', lost);
-    stream.on('end', lost);
-    const workload = { ...this.#options.workload, labels: {}, ports: [8080] };
-    const sidecarVersion = `bench-${randomBytes(2).toString('hex')}`;
+    const known = isMoving ? [] : [...this.#known];
     stream.write({
-      message: { $case: 'hello', value: { workload, knownVersion: this.#version, knownResources, sidecarVersion } },
+      message: {
+        $case: 'hello',
+        value: {
+          workload: { ...this.#options.workload, labels: {}, ports: [8080] },
+          knownVersion: this.#version,
+          knownResources: known.map(([key, version]) => ({ key, version })),
+          sidecarVersion: `bench-${randomBytes(2).toString('hex')}`,
+        },
+      },
     });
-    return promise;
+    return new Promise((resolve) => {
+      const ended = () => {
+        this.#stream = undefined;
+        this.#isConnected = false;
+        resolve();
+      };
+      stream.once('error', ended);
+      stream.once('end', ended);
+      stream.on('error', () => {});
+    });
   }
 
-  #take(update: Update, stream: ClientDuplexStream<SubscribeRequest, SubscribeResponse>): void {
+  #take(update: Update, stream: Stream): void {
     stream.write({ message: { $case: 'ack', value: { version: update.version } } });
     if (update.previousVersion === '') this.#known.clear();
     for (const key of update.removedKeys) this.#known.delete(key);
     for (const { key, version } of update.upserts) this.#known.set(key, version);
     this.#version = update.version;
-    this.isConnected = true;
-    this.#onUpdate();
+    this.#isConnected = true;
+    this.#backoff.reset();
+    this.#updated.resolve();
     this.#options.onUpdate(update);
   }
 }

@@ -16,6 +16,11 @@ import {
 import { MAX_RENEWAL_BACKOFF_MS, renewalDueMs, retryWaitMs } from './renewal-times.ts';
 import { requestCertificate } from './request-certificate.ts';
 import type { HeldCertificate } from './state-directory.ts';
+import { wait } from './wait.ts';
+
+/** A renewal that is due while no connection is open waits so long for one, where there is time. */
+const OPEN_CONNECTION_WAIT_MS = 10_000;
+const WAITS_WITH_LIFE_LEFT_MS = 12 * OPEN_CONNECTION_WAIT_MS;
 
 /** Within this time all sidecars whose certificate is of a root that is trusted no longer ask for another. */
 const EARLY_RENEWAL_SPREAD_MS = 5_000;
@@ -47,6 +52,7 @@ export class CertificateKeeper implements CredentialSource {
   #stored: Promise<void> = Promise.resolve();
   /** A connection that is open anyway, by whose certificate the control plane knows this sidecar. */
   #open: Client | undefined;
+  #onOpen: () => void = () => {};
 
   constructor({ held, rootsPem }: FirstCertificate, options: CertificateOptions) {
     this.#held = held;
@@ -73,6 +79,7 @@ export class CertificateKeeper implements CredentialSource {
   /** Asks for certificates over this connection from now on; returns the function that ends it. */
   askOver(connection: Client): () => void {
     this.#open = connection;
+    this.#onOpen();
     return () => {
       if (this.#open === connection) this.#open = undefined;
     };
@@ -153,7 +160,7 @@ export class CertificateKeeper implements CredentialSource {
   /** Over the connection that is open, where that proves the certificate while it is valid; after its end only a token helps. */
   async #request(): Promise<Credentials> {
     const { identity, clocks } = this.#options;
-    const open = this.#open;
+    const open = this.#open ?? (await this.#connectionSoon());
     const nowMs = clocks.now();
     const current = this.current();
     const isValid = current.expiresAtMs > nowMs;
@@ -170,6 +177,21 @@ export class CertificateKeeper implements CredentialSource {
     } finally {
       connection.close();
     }
+  }
+
+  /**
+   * After a control plane has started anew each sidecar comes back to it anyway: another connection, for a renewal that is due just then, would
+   * cost it as much again. Undefined: none came, the last attempt over one failed, or the certificate is about to end.
+   */
+  async #connectionSoon(): Promise<Client | undefined> {
+    const { clocks, renewals } = this.#options;
+    const isPressing = this.current().expiresAtMs - clocks.now() < WAITS_WITH_LIFE_LEFT_MS;
+    if (isPressing || renewals.failure !== undefined) return undefined;
+    const opened = new AbortController();
+    this.#onOpen = () => opened.abort();
+    await wait(OPEN_CONNECTION_WAIT_MS, AbortSignal.any([opened.signal, this.#ended.signal]));
+    this.#onOpen = () => {};
+    return this.#open;
   }
 
   async #token(): Promise<string> {
