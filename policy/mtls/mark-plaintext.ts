@@ -13,6 +13,11 @@ export function givenForm(document: ResourceDocument): ResourceDocument {
   return givenForms.get(document) ?? document;
 }
 
+/** To be called where a document that is known already travels in place of what `given` came to, which says the same. */
+export function noteGivenForm(travelling: ResourceDocument, given: ResourceDocument): void {
+  if (travelling !== given) givenForms.set(travelling, given);
+}
+
 /** Namespace of a resource, by its key. */
 function namespaceOf({ key }: ResourceDocument): string {
   return key.split('/', 2)[1] ?? '';
@@ -58,7 +63,7 @@ function marked(
   const endpoints = written.map((endpoint: unknown, index) => travellingEndpoint(endpoint, plaintext[index] ?? []));
   const made = resourceDocument({ ...resource, spec: { ...spec, endpoints } });
   if (made.version === given.version) return given;
-  givenForms.set(made, given);
+  noteGivenForm(made, given);
   return made;
 }
 

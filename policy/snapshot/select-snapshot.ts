@@ -1,5 +1,5 @@
 import { EndpointModes } from '../mtls/endpoint-modes.ts';
-import { PlaintextMarks } from '../mtls/mark-plaintext.ts';
+import { noteGivenForm, PlaintextMarks } from '../mtls/mark-plaintext.ts';
 import type { Resource } from '../resource/kind.ts';
 import { isForSidecars } from '../resource/kinds/authorization-policy.ts';
 import { effectiveDefaults } from '../resource/kinds/mesh-defaults.ts';
@@ -102,6 +102,7 @@ export function indexResources(
     if (document?.isService !== true) return one;
     const made = marks.travelling(one, modes, readAgain);
     const travelling = made === one ? one : knownOr(made, kept?.byKey.get(one.key));
+    noteGivenForm(travelling, one);
     read.set(travelling, document);
     return travelling;
   });

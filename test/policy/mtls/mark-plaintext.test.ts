@@ -152,6 +152,16 @@ t.test('the ports of apps do not travel: they are for nobody but the control pla
   t.end();
 });
 
+t.test('what comes to the same travels on as it was, known by the version of now', (t) => {
+  const before = indexResources(load(DB), MESH);
+  const [given] = load(DB.replace('appPort: 5432', 'appPort: 6432'));
+  const after = indexResources(given === undefined ? [] : [given], MESH, before);
+  const travelling = after.select(WEB).find('MeshService/shop/db');
+  t.equal(travelling, before.select(WEB).find('MeshService/shop/db'));
+  t.equal(travelling === undefined ? undefined : givenForm(travelling), given);
+  t.end();
+});
+
 t.test('nobody writes plaintextPorts', (t) => {
   const text = DB.replace('appPort: 5432', 'appPort: 5432, plaintextPorts: [25001]');
   const { problems } = loadResources([{ path: 'a.yaml', text }], () => undefined, MESH);
