@@ -32,6 +32,7 @@ export const caCommand: Command = {
   help: `Usage: lateral ca status
        lateral ca rotate [--wait [--timeout ${DEFAULT_TIMEOUT}]]
        lateral ca finish [--force]
+       lateral ca cancel
        lateral ca revoke --identity SPIFFE-ID|NAMESPACE/SERVICE-ACCOUNT
        lateral ca revoke --serial HEX [--until TIME]
        lateral ca reinstate --identity …|--serial HEX
@@ -45,7 +46,7 @@ Changes the root of the mesh in stages, so that no connection fails on the way:
              the last certificate under it has ended; then it is retired by itself.
 
 \`rotate\` begins; the rest goes by itself. \`status\` tells the stage and who is waited for. A plugged-in authority (one
-without root-key.pem) is changed by its files, and not by this command, which then says how.
+without root-key.pem) is changed by its files, and not by this command, which then says how. \`cancel\` takes a change back that is in \`trusting\`.
 
   --wait                  stays until the new root signs, and names who is waited for
   --timeout DURATION      with --wait: how long (default ${DEFAULT_TIMEOUT}; exit code 1 then)
@@ -109,13 +110,15 @@ function taskOf(action: string | undefined, values: Values): Task {
       return { kind: 'change', change: { kind: 'rotate' } };
     case 'finish':
       return { kind: 'change', change: { kind: 'finish', isForced: force } };
+    case 'cancel':
+      return { kind: 'change', change: { kind: 'cancel' } };
     case 'revoke':
       return { kind: 'change', change: { kind: 'revoke', subject: subjectOf(values), untilMs: untilMs(until) } };
     case 'reinstate':
       return { kind: 'change', change: { kind: 'reinstate', subject: subjectOf(values) } };
     default:
       throw new UsageError(
-        `${action === undefined ? 'say what' : `${JSON.stringify(action)} is not known`}: status, rotate, finish, revoke, reinstate or list`,
+        `${action === undefined ? 'say what' : `${JSON.stringify(action)} is not known`}: status, rotate, finish, cancel, revoke, reinstate or list`,
       );
   }
 }
@@ -150,7 +153,7 @@ async function perform(task: Task, source: AuthoritySource, values: Values, io: 
 }
 
 function told(change: AuthorityChange, facts: AuthorityFacts): string {
-  if (change.kind === 'rotate' || change.kind === 'finish') {
+  if (change.kind === 'rotate' || change.kind === 'finish' || change.kind === 'cancel') {
     return [stageSentence(facts), ...waitingLines(facts.waitsFor).map((line) => `  ${line}`)].join('\n');
   }
   const { subject } = change;

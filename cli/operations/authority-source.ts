@@ -83,6 +83,8 @@ function requestOf(change: AuthorityChange): ChangeAuthorityRequest {
       return { change: { $case: 'rotate', value: {} } };
     case 'finish':
       return { change: { $case: 'finish', value: { force: change.isForced } } };
+    case 'cancel':
+      return { change: { $case: 'cancel', value: {} } };
     case 'revoke':
       return { change: { $case: 'revoke', value: { ...subjectOf(change.subject), untilMs: change.untilMs ?? 0 } } };
     case 'reinstate':
@@ -98,6 +100,7 @@ function subjectOf(subject: RevocationSubject) {
 
 function bodyOf(change: AuthorityChange): unknown {
   if (change.kind === 'rotate') return { rotate: {} };
+  if (change.kind === 'cancel') return { cancel: {} };
   if (change.kind === 'finish') return { finish: { force: change.isForced } };
   const { kind, subject } = change;
   const named = subject.kind === 'identity' ? { identity: subject.identity } : { serial: subject.serial };

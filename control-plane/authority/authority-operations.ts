@@ -7,7 +7,7 @@ import type { AuthorityState } from './authority-state.ts';
 import { controlPlaneIdentity } from './control-plane-certificate.ts';
 import { currentRevocations, RevocationsFull, serialText, withIdentity, without, withSerial } from './revocations.ts';
 import type { RootRotation } from './root-rotation.ts';
-import { beginRotation, finished, RotationRefused } from './rotation.ts';
+import { beginRotation, cancelled, finished, RotationRefused } from './rotation.ts';
 import { StateNotStored } from './state-keeper.ts';
 
 /** Whom a revocation is about: an identity, as SPIFFE ID or NAMESPACE/SERVICE-ACCOUNT of the mesh, or a serial number in hex. */
@@ -19,6 +19,7 @@ export type RevocationSubject =
 export type AuthorityChange =
   | { readonly kind: 'rotate' }
   | { readonly kind: 'finish'; readonly isForced: boolean }
+  | { readonly kind: 'cancel' }
   /** `untilMs`: when the certificate of that serial number ends; undefined: as late as any may. */
   | { readonly kind: 'revoke'; readonly subject: RevocationSubject; readonly untilMs: number | undefined }
   | { readonly kind: 'reinstate'; readonly subject: RevocationSubject };
@@ -84,6 +85,8 @@ export class AuthorityOperations {
       }
       case 'finish':
         return (state) => finished(state, change.isForced, now());
+      case 'cancel':
+        return cancelled;
       case 'revoke': {
         const { id, serial } = this.#subject(change.subject);
         const { untilMs } = change;
@@ -152,7 +155,7 @@ function asRefused(error: unknown): ChangeRefused {
 
 function shown(change: AuthorityChange): { readonly [name: string]: unknown } {
   const { kind } = change;
-  if (kind === 'rotate') return { change: kind };
+  if (kind === 'rotate' || kind === 'cancel') return { change: kind };
   if (kind === 'finish') return { change: kind, isForced: change.isForced };
   const { subject } = change;
   return { change: kind, subject: subject.kind === 'identity' ? subject.identity : subject.serial };

@@ -161,6 +161,16 @@ export function finished(state: AuthorityState, isForced: boolean, nowMs: number
   );
 }
 
+/** A change that has come no further than to be trusted is as if it had not been begun. */
+export function cancelled(state: AuthorityState): AuthorityState {
+  const { rotation } = state;
+  if (rotation === undefined) throw new RotationRefused('no change of the root is under way');
+  if (rotation.stage === 'trusting') return { ...state, rotation: undefined };
+  throw new RotationRefused(
+    `${underWay(rotation)}: certificates are signed under the new root, so that it is not taken back; begin another once it is over`,
+  );
+}
+
 function rotationEnd(rotation: Rotation | undefined): number {
   return rotation?.stage === 'signing' ? rotation.retiresMs : 0;
 }

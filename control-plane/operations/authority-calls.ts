@@ -16,6 +16,8 @@ export function changeOfCall({ change }: ChangeAuthorityRequest): AuthorityChang
       return { kind: 'rotate' };
     case 'finish':
       return { kind: 'finish', isForced: change.value.force };
+    case 'cancel':
+      return { kind: 'cancel' };
     case 'revoke': {
       const { untilMs } = change.value;
       return { kind: 'revoke', subject: subjectOf(change.value), untilMs: untilMs === 0 ? undefined : untilMs };
@@ -44,7 +46,7 @@ export function changeOfJson(body: unknown): AuthorityChange {
   const fields = isRecord(body) ? body : {};
   const [kind = '', ...more] = Object.keys(fields);
   const value = isRecord(fields[kind]) ? fields[kind] : {};
-  if (more.length === 0 && kind === 'rotate') return { kind };
+  if (more.length === 0 && (kind === 'rotate' || kind === 'cancel')) return { kind };
   if (more.length === 0 && kind === 'finish') return { kind, isForced: value.force === true };
   if (more.length === 0 && (kind === 'revoke' || kind === 'reinstate')) {
     const subject = jsonSubjectOf(value);
@@ -52,7 +54,7 @@ export function changeOfJson(body: unknown): AuthorityChange {
     const { untilMs } = value;
     if (untilMs === undefined || typeof untilMs === 'number') return { kind, subject, untilMs };
   }
-  throw new ChangeRefused('invalid', 'expected one of rotate, finish, revoke, reinstate');
+  throw new ChangeRefused('invalid', 'expected one of rotate, finish, cancel, revoke, reinstate');
 }
 
 function jsonSubjectOf({ identity, serial }: { readonly [name: string]: unknown }): RevocationSubject {

@@ -94,6 +94,9 @@ t.test('a root is rotated by commands, and a sidecar goes along', async (t) => {
   t.match(await run(['rotate']), { code: 1, stderr: /under way since .* and in stage trusting/ });
   t.match(await run(['finish']), { code: 1, stderr: /goes on by itself once all sidecars trust the new root/ });
   t.match(await run(['rotate', '--wait', '--timeout', '1s']), { code: 1 }, 'refused, as without --wait');
+  t.match(await run(['cancel']), { code: 0, stdout: /the root is not being changed/ });
+  t.match(await run(['cancel']), { code: 1, stderr: /no change of the root is under way/ });
+  t.match(await run(['rotate']), { code: 0 });
   turn(RECONNECT_MS);
   await eventually(
     'the new root signs',

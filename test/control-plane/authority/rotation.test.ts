@@ -73,6 +73,25 @@ t.test(
   },
 );
 
+t.test('what has signed nothing yet can be taken back', async (t) => {
+  const fixture = new RotationFixture(t);
+  await fixture.start();
+  const { rotation, operations, authority } = fixture.running;
+  await t.rejects(operations.make({ kind: 'cancel' }, 'the test'), /no change of the root/);
+  fixture.sidecars = [sidecar('a')];
+  await operations.make({ kind: 'rotate' }, 'the test');
+  const [, first] = authority.trustBundle;
+  t.equal((await operations.make({ kind: 'cancel' }, 'the test')).stage, 'none');
+  await rotation.step();
+  t.equal(authority.trustBundle.length, 1);
+  await operations.make({ kind: 'rotate' }, 'the test');
+  const [, second] = authority.trustBundle;
+  t.notOk(second?.equals(first ?? Buffer.of()), 'the next is another');
+  fixture.sidecars = [];
+  await rotation.step();
+  await t.rejects(operations.make({ kind: 'cancel' }, 'the test'), /stage signing: .*not taken back/);
+});
+
 t.test('the last leaf that was really signed counts, where that is known', async (t) => {
   const fixture = new RotationFixture(t);
   await fixture.start();

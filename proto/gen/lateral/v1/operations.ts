@@ -23,11 +23,16 @@ export interface ChangeAuthorityRequest {
     | { $case: "finish"; value: FinishRotation }
     | { $case: "revoke"; value: Revocation }
     | { $case: "reinstate"; value: Revocation }
+    | { $case: "cancel"; value: CancelRotation }
     | undefined;
 }
 
 /** Begins a change of the root. */
 export interface RotateRoot {
+}
+
+/** Takes it back, before anything is signed under the new root. */
+export interface CancelRotation {
 }
 
 /** Ends a stage of it. */
@@ -204,6 +209,9 @@ export const ChangeAuthorityRequest: MessageFns<ChangeAuthorityRequest> = {
       case "reinstate":
         Revocation.encode(message.change.value, writer.uint32(34).fork()).join();
         break;
+      case "cancel":
+        CancelRotation.encode(message.change.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -253,6 +261,14 @@ export const ChangeAuthorityRequest: MessageFns<ChangeAuthorityRequest> = {
             message.change = { $case: "reinstate", value: Revocation.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.change = { $case: "cancel", value: CancelRotation.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -285,6 +301,41 @@ export const RotateRoot: MessageFns<RotateRoot> = {
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRotateRoot();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCancelRotation(): CancelRotation {
+  return {};
+}
+
+export const CancelRotation: MessageFns<CancelRotation> = {
+  encode(_: CancelRotation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelRotation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelRotation();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
