@@ -1,11 +1,11 @@
 import { status } from '@grpc/grpc-js';
 import { isRecord } from '#policy/schema/schema.ts';
-import type { AuthorityResponse, ChangeAuthorityRequest, Revocation } from '#proto/gen/lateral/v1/operations.ts';
+import type { ChangeAuthorityRequest, Revocation } from '#proto/gen/lateral/v1/operations.ts';
 import type { AuthorityFacts } from '../authority/authority-facts.ts';
 import { type AuthorityChange, ChangeRefused, type RevocationSubject } from '../authority/authority-operations.ts';
 import { CallRefusal } from '../grpc/refuse-call.ts';
 
-export function authorityResponse(facts: AuthorityFacts): AuthorityResponse {
+export function authorityResponse(facts: AuthorityFacts): { readonly facts: string } {
   return { facts: JSON.stringify(facts) };
 }
 

@@ -54,8 +54,13 @@ export interface Revocation {
   untilMs: number;
 }
 
-export interface AuthorityResponse {
+export interface GetAuthorityResponse {
   /** One JSON object, as the page /authority shows it. */
+  facts: string;
+}
+
+export interface ChangeAuthorityResponse {
+  /** As that of GetAuthorityResponse, after the change. */
   facts: string;
 }
 
@@ -468,19 +473,19 @@ export const Revocation: MessageFns<Revocation> = {
   },
 };
 
-function createBaseAuthorityResponse(): AuthorityResponse {
+function createBaseGetAuthorityResponse(): GetAuthorityResponse {
   return { facts: "" };
 }
 
-export const AuthorityResponse: MessageFns<AuthorityResponse> = {
-  encode(message: AuthorityResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const GetAuthorityResponse: MessageFns<GetAuthorityResponse> = {
+  encode(message: GetAuthorityResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.facts !== "") {
       writer.uint32(10).string(message.facts);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): AuthorityResponse {
+  decode(input: BinaryReader | Uint8Array, length?: number): GetAuthorityResponse {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -489,7 +494,53 @@ export const AuthorityResponse: MessageFns<AuthorityResponse> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseAuthorityResponse();
+      const message = createBaseGetAuthorityResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.facts = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseChangeAuthorityResponse(): ChangeAuthorityResponse {
+  return { facts: "" };
+}
+
+export const ChangeAuthorityResponse: MessageFns<ChangeAuthorityResponse> = {
+  encode(message: ChangeAuthorityResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.facts !== "") {
+      writer.uint32(10).string(message.facts);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChangeAuthorityResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChangeAuthorityResponse();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -1374,8 +1425,9 @@ export const OperationsService = {
     responseStream: false as const,
     requestSerialize: (value: GetAuthorityRequest): Buffer => Buffer.from(GetAuthorityRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): GetAuthorityRequest => GetAuthorityRequest.decode(value),
-    responseSerialize: (value: AuthorityResponse): Buffer => Buffer.from(AuthorityResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): AuthorityResponse => AuthorityResponse.decode(value),
+    responseSerialize: (value: GetAuthorityResponse): Buffer =>
+      Buffer.from(GetAuthorityResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetAuthorityResponse => GetAuthorityResponse.decode(value),
   },
   /** Makes one change, and tells how things are then. FAILED_PRECONDITION: not as they are now. */
   changeAuthority: {
@@ -1385,8 +1437,9 @@ export const OperationsService = {
     requestSerialize: (value: ChangeAuthorityRequest): Buffer =>
       Buffer.from(ChangeAuthorityRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ChangeAuthorityRequest => ChangeAuthorityRequest.decode(value),
-    responseSerialize: (value: AuthorityResponse): Buffer => Buffer.from(AuthorityResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): AuthorityResponse => AuthorityResponse.decode(value),
+    responseSerialize: (value: ChangeAuthorityResponse): Buffer =>
+      Buffer.from(ChangeAuthorityResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ChangeAuthorityResponse => ChangeAuthorityResponse.decode(value),
   },
 } as const;
 
@@ -1397,9 +1450,9 @@ export interface OperationsServer extends UntypedServiceImplementation {
   /** Requests as they end, relayed from the sidecars. */
   tap: handleServerStreamingCall<TapRequest, TapResponse>;
   /** The authority: its roots, a change of them, revocations. */
-  getAuthority: handleUnaryCall<GetAuthorityRequest, AuthorityResponse>;
+  getAuthority: handleUnaryCall<GetAuthorityRequest, GetAuthorityResponse>;
   /** Makes one change, and tells how things are then. FAILED_PRECONDITION: not as they are now. */
-  changeAuthority: handleUnaryCall<ChangeAuthorityRequest, AuthorityResponse>;
+  changeAuthority: handleUnaryCall<ChangeAuthorityRequest, ChangeAuthorityResponse>;
 }
 
 function longToNumber(int64: { toString(): string }): number {
