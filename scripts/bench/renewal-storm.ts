@@ -13,7 +13,7 @@ import { bundledControlPlane, startClusterControlPlane } from './start-cluster-c
 const SIDECARS = Number(process.argv[2] ?? 2_000);
 /** Those that are pushed policies to; they do not renew. */
 const OBSERVERS = 20;
-const PUSH_INTERVAL_MS = 100;
+const PUSH_INTERVAL_MS = 250;
 const SETTLED_MS = 5_000;
 
 type Message =

@@ -4,6 +4,7 @@ import { createAuthority } from '../../control-plane/authority/authority.ts';
 import { openAuthorityDirectory } from '../../control-plane/authority/authority-directory.ts';
 import { spiffeId } from '../../policy/identity/spiffe-id.ts';
 import { certificatesToPem } from '../../policy/x509/pem.ts';
+import { comeFromManyAddresses } from './many-addresses.ts';
 import { RenewingSidecar } from './renewing-sidecar.ts';
 import { namespaceOf } from './simulated-cluster.ts';
 
@@ -11,6 +12,7 @@ const [address = '', authorityDirectory = '', first = '', end = ''] = process.ar
 /** Handshakes under way at a time, at the start. */
 const CONCURRENT = 50;
 
+comeFromManyAddresses();
 const mesh = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
 const material = await openAuthorityDirectory(authorityDirectory, mesh, Date.now());
 const authority = createAuthority(material, { leafLifetimeMs: 3_600_000, now: Date.now });
