@@ -130,7 +130,7 @@ async function openTraffic(
     credentials,
     policy: policyInForceOf(configuration, generateInWorker),
     log,
-    processSecret: randomBytes(32),
+    logKey: randomBytes(32),
     recorders: [ring, ...(spans === undefined ? [] : [spans]), ...(observer === undefined ? [] : [observer])],
     gauges: [],
     isShared: false,

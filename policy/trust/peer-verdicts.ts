@@ -1,8 +1,9 @@
 import type { SpiffeId } from '../identity/spiffe-id.ts';
 import { type PeerUse, type PeerVerdict, verifyPeer } from '../x509/verify-peer.ts';
+import { ChainMemory } from './chain-memory.ts';
 import type { PeerTrust } from './peer-trust.ts';
 
-/** Peers whose chain is remembered; of one that was forgotten the next handshake costs a verification more. */
+/** Peers whose verdict is remembered; of one that was forgotten the next handshake costs a verification more. */
 export const MAX_KNOWN_PEERS = 8_192;
 
 /** A peer that proved who it is, and with what: enough to ask again whether that is still good. */
@@ -33,12 +34,13 @@ interface Known {
 
 /**
  * Judges the certificates of peers, each once: what was accepted stays so until a certificate of its path ends or trust is another.
- * Refusals are not kept. A handshake that is resumed brings the leaf alone, or nothing: its chain is remembered here.
+ * Refusals are not kept. A handshake that is resumed brings the leaf alone: what stood above it is remembered by its issuer.
  */
 export class PeerVerdicts {
   readonly #trust: () => PeerTrust;
   /** By use and leaf; the one that was asked for last stands last. */
   readonly #known = new Map<string, Known>();
+  readonly #chains = new ChainMemory();
 
   constructor(trust: () => PeerTrust) {
     this.#trust = trust;
@@ -58,12 +60,13 @@ export class PeerVerdicts {
     }
     let whole = chain;
     let verdict = verifyPeer(chain, trust, nowMs, use);
-    if (verdict.kind === 'refused' && verdict.code === 'untrusted_issuer' && known !== undefined) {
-      whole = known.peer.chain;
-      verdict = verifyPeer(whole, trust, nowMs, use);
+    if (verdict.kind === 'refused' && verdict.code === 'untrusted_issuer') {
+      whole = this.#chains.complete(chain);
+      if (whole !== chain) verdict = verifyPeer(whole, trust, nowMs, use);
     }
     this.#known.delete(key);
     if (verdict.kind === 'refused') return verdict;
+    this.#chains.remember(whole);
     const { id, serial, serials, notAfterMs } = verdict;
     const peer = { id, sha256, serial, notAfterMs, use, chain: whole };
     if (this.#known.size >= MAX_KNOWN_PEERS) this.#forgetOldest();

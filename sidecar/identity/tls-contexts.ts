@@ -1,4 +1,4 @@
-import { constants, hkdfSync } from 'node:crypto';
+import { constants, hkdfSync, randomBytes } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { Refusal } from '#policy/error/refusal.ts';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
@@ -51,7 +51,7 @@ export interface PeerPlace {
 export class TlsContexts {
   readonly #source: CredentialSource;
   readonly #policy: TlsPolicy;
-  readonly #processSecret: Uint8Array;
+  readonly #ticketSecret = randomBytes(TICKET_KEY_BYTES);
   readonly #now: () => number;
   readonly #verdicts = new PeerVerdicts(() => this.#trust);
   readonly #sessions = new SessionCache();
@@ -62,11 +62,9 @@ export class TlsContexts {
   #minVersion: TlsVersion;
   #client: SecureContext;
 
-  /** `processSecret`: random, the same in all threads of the process. */
-  constructor(source: CredentialSource, policy: TlsPolicy, processSecret: Uint8Array, now: () => number = Date.now) {
+  constructor(source: CredentialSource, policy: TlsPolicy, now: () => number = Date.now) {
     this.#source = source;
     this.#policy = policy;
-    this.#processSecret = processSecret;
     this.#now = now;
     this.#proven = new ProvenConnections(now);
     this.#trust = this.#trustNow(source.current());
@@ -93,7 +91,7 @@ export class TlsContexts {
   /** For listeners: what they serve with now. */
   server(): SecureContextOptions {
     const credentials = this.#source.current();
-    return { ...this.#options(credentials), ticketKeys: ticketKeys(credentials, this.#processSecret) };
+    return { ...this.#options(credentials), ticketKeys: ticketKeys(credentials, this.#ticketSecret) };
   }
 
   /**
@@ -241,10 +239,10 @@ function count(handshakes: { full: number; resumed: number }, isResumed: boolean
 const ownTrusts = new WeakMap<Credentials, PeerTrust>();
 
 /**
- * The same in all threads that serve with one key, so that a ticket of one is good at the others; others when the key is another, so that
- * no session is older than the certificate it was begun with; and gone with the process, so that a key that is stolen later opens no
- * session of TLS 1.2 (RFC 5077 §5.5).
+ * Others when the own key is another, so that no session is older than the certificate it was begun with. `secret`: of this thread, since
+ * another does not know the chain that the session began with; gone with the process, so that a key that is stolen later opens no session
+ * of TLS 1.2 (RFC 5077 §5.5).
  */
-function ticketKeys({ privateKeyPem }: Credentials, processSecret: Uint8Array): Buffer {
-  return Buffer.from(hkdfSync('sha256', privateKeyPem, processSecret, 'lateral session tickets', TICKET_KEY_BYTES));
+function ticketKeys({ privateKeyPem }: Credentials, secret: Uint8Array): Buffer {
+  return Buffer.from(hkdfSync('sha256', privateKeyPem, secret, 'lateral session tickets', TICKET_KEY_BYTES));
 }

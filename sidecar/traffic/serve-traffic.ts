@@ -42,8 +42,8 @@ export interface TrafficOptions {
   readonly policy: PolicyInForce;
   /** Undefined: there is no access log. It is the caller's to close. */
   readonly log: LogWriter | undefined;
-  /** Random, and the same in all threads: what secrets in the access log are hashed with, and session tickets are sealed by. */
-  readonly processSecret: Uint8Array;
+  /** What secrets in the access log are hashed with. */
+  readonly logKey: Uint8Array;
   /** Take what ended, besides log and metrics. */
   readonly recorders: readonly Recorder[];
   /** Counted besides what traffic itself has. */
@@ -69,17 +69,17 @@ export class ServedTraffic implements Traffic {
 
   constructor(options: TrafficOptions) {
     this.#options = options;
-    const { configuration, credentials, policy, log, processSecret, recorders, gauges } = options;
+    const { configuration, credentials, policy, log, logKey, recorders, gauges } = options;
     const { identity } = credentials.current();
     shareProcess(options.isShared ? configuration.concurrency : 1);
-    const contexts = new TlsContexts(credentials, policy, processSecret);
+    const contexts = new TlsContexts(credentials, policy);
     this.#contexts = contexts;
     const refusals = new ConnectionRecorder(this.#metrics, log, recorders, identity.uri);
     const shared = {
       policy: () => policy.current,
       sampleRatio: configuration.telemetry.sampleRatio,
       watch: this.#watch,
-      recorders: [this.#metrics, ...(log === undefined ? [] : [new AccessLog(log, processSecret)]), ...recorders],
+      recorders: [this.#metrics, ...(log === undefined ? [] : [new AccessLog(log, logKey)]), ...recorders],
     };
     const connections = () => countConnections(this.#listeners);
     for (const gauge of [

@@ -13,11 +13,8 @@ export interface WorkerSettings {
   readonly kind: 'traffic-worker';
   readonly configuration: SidecarConfiguration;
   readonly credentials: Credentials;
-  /**
-   * The same in all workers: what secrets in the access log are hashed with, or equal values could not be told, and session tickets are
-   * sealed by, or a ticket would be good at one of them alone.
-   */
-  readonly processSecret: Uint8Array;
+  /** What secrets in the access log are hashed with: the same in all workers, or equal values could not be told. */
+  readonly logKey: Uint8Array;
   /** Log lines that may wait in this worker. */
   readonly maxPendingLogBytes: number;
   /** Somebody reads log lines. */

@@ -30,7 +30,7 @@ export function runTrafficWorker(port: MessagePort, settings: WorkerSettings): v
     credentials,
     policy,
     log,
-    processSecret: settings.processSecret,
+    logKey: settings.logKey,
     recorders: [records],
     gauges: [lostSpans(records)],
     isShared: true,

@@ -58,7 +58,7 @@ export class WorkerPool implements Traffic {
   readonly #options: WorkerPoolOptions;
   readonly #program: URL;
   readonly #generate: GenerateValidators;
-  readonly #processSecret = randomBytes(32);
+  readonly #logKey = randomBytes(32);
   readonly #slots: readonly Slot[];
   /** What workers that have ended had counted when they were asked last. */
   readonly #retired = new Metrics();
@@ -180,7 +180,7 @@ export class WorkerPool implements Traffic {
       kind: 'traffic-worker',
       configuration,
       credentials: credentials.current(),
-      processSecret: this.#processSecret,
+      logKey: this.#logKey,
       maxPendingLogBytes: Math.ceil(MAX_PENDING_LOG_BYTES / configuration.concurrency),
       wantsLog: this.#wantsLog,
       wantsSpans: spans !== undefined,

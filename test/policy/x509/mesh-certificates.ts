@@ -83,6 +83,8 @@ export function makeIssuer(
 }
 
 const leafPair = ecPair();
+/** Of all leaves, unless a test gives them another. */
+export const leafKey = leafPair.privateKey;
 
 export function makeLeaf(issuer: TestIssuer, change: Change = {}): Buffer {
   return buildCertificate({

@@ -63,7 +63,7 @@ function trustOf(
 function end(t: Test, authority: TestAuthority, uri: string, lifetimeMs?: number) {
   const credentials = new ReceivedCredentials(credentialsOf(authority, uri, lifetimeMs));
   const policy = changeable({ trust: undefined, minTlsVersion: 'TLSv1.3' });
-  const contexts = new TlsContexts(credentials, policy, new Uint8Array(32));
+  const contexts = new TlsContexts(credentials, policy);
   t.teardown(() => contexts.close());
   return { credentials, policy, contexts };
 }

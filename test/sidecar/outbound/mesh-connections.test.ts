@@ -85,11 +85,7 @@ function upstreamTo(port: number): Upstream {
     trustBundlePem: authority.rootPem,
     expiresAtMs: Date.now() + DAY_MS,
   };
-  const contexts = new TlsContexts(
-    new ReceivedCredentials(credentials),
-    { inForce: undefined, onChange() {} },
-    new Uint8Array(32),
-  );
+  const contexts = new TlsContexts(new ReceivedCredentials(credentials), { inForce: undefined, onChange() {} });
   const server = spiffeId('cluster.local', 'test', 'server');
   const peer = contexts.peer(server, { address: '127.0.0.1', port, localAddress: undefined });
   const fallback = () => new Http1Upstream('127.0.0.1', port, peer);

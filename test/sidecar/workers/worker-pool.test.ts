@@ -129,7 +129,7 @@ async function linkTo(program: string, onEnd: (reason: string) => void): Promise
       kind: 'traffic-worker',
       configuration,
       credentials: CREDENTIALS.current(),
-      processSecret: new Uint8Array(32),
+      logKey: new Uint8Array(32),
       maxPendingLogBytes: 1,
       wantsLog: false,
       wantsSpans: false,
