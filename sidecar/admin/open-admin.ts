@@ -1,34 +1,15 @@
 import type { SidecarConfiguration } from '../configuration/sidecar-configuration.ts';
 import { SIDECAR_VERSION } from '../control/sidecar-version.ts';
-import { certificateHealth } from '../identity/certificate-health.ts';
 import { certificateReport } from '../identity/certificate-report.ts';
-import type { CredentialSource } from '../identity/credentials.ts';
-import type { RenewalRecord } from '../identity/renewal-record.ts';
-import type { PolicyStatus } from '../policy/policy-status.ts';
 import { probeRoutes } from '../probes/probe-routes.ts';
 import { json, type LocalAnswer, openLocalServer, type Routes, text } from './local-server.ts';
+import { type AdminFacts, readinessOf } from './readiness.ts';
 
 const LOOPBACK = '127.0.0.1';
 const ANY_ADDRESS = '::';
 /** Longest that `/readyz?waitMs=N` holds its answer back, and how often it looks. */
 const MAX_READY_WAIT_MS = 10_000;
 const READY_POLL_MS = 10;
-
-/** The certificate, and how its renewals go. */
-export interface CertificateInUse {
-  readonly source: CredentialSource;
-  readonly renewals: RenewalRecord;
-}
-
-/** What probes and operators ask about. */
-export interface AdminFacts {
-  readonly policy: PolicyStatus;
-  /** Undefined: there is none yet. */
-  readonly certificate: () => CertificateInUse | undefined;
-  /** All listeners are open, and it does not drain. */
-  readonly isReady: () => boolean;
-  readonly printMetrics: () => Promise<string>;
-}
 
 /**
  * Opens the operator's port (`/livez`, `/readyz`, `/config`, `POST /drain` and what `observation` adds; loopback names
@@ -70,19 +51,12 @@ export async function openAdmin(
   };
 }
 
-async function readiness({ isReady, policy, certificate }: AdminFacts, waitMs: number): Promise<LocalAnswer> {
+async function readiness(facts: AdminFacts, waitMs: number): Promise<LocalAnswer> {
   const deadline = performance.now() + Math.min(waitMs, MAX_READY_WAIT_MS);
-  while (!isReady() && performance.now() < deadline) {
+  while (!facts.isReady() && performance.now() < deadline) {
     await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
   }
-  if (!isReady()) return text(503, notReadyReason(policy));
-  const inUse = certificate();
-  if (inUse === undefined) return text(200, 'ready');
-  const health = certificateHealth(inUse.source.current(), inUse.renewals, Date.now());
-  if (health.kind === 'fine') return text(200, 'ready');
-  // all still works as long as the certificate does: to be told not ready would cut off who is served
-  const isOver = health.kind === 'certificate_expired';
-  return isOver ? text(503, `${health.kind}: ${health.reason}`) : text(200, `ready; ${health.kind}: ${health.reason}`);
+  return readinessOf(facts, Date.now());
 }
 
 async function open(
@@ -101,12 +75,6 @@ async function open(
       `cannot open ${name} on ${address}:${where.port}: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
-}
-
-function notReadyReason(policy: PolicyStatus): string {
-  if (policy.snapshot === undefined)
-    return ['waiting for certificate and first policies', ...policy.lastReasons].join('; ');
-  return 'draining, or not all listeners are open';
 }
 
 function describe(configuration: SidecarConfiguration, { policy, certificate }: AdminFacts): object {
