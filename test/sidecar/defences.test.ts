@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -57,12 +58,13 @@ metrics: {port: ${pair.serverMetricsPort}}
   t.match(stderr, /^lateral sidecar: cannot open metrics on 127\.0\.0\.1:\d+: .*EADDRINUSE[^\n]*\n$/);
 });
 
-t.test('no TLS session is resumed: trust is proved at each connection', async (t) => {
+t.test('a TLS session that is resumed is good for as long as the certificate it began with', async (t) => {
   const app = await startApp(t, (_request, response) => response.end());
   const pair = await startPair(t, app.port);
-  const leaf = pair.authority.leaf('spiffe://cluster.local/ns/test/sa/client');
+  const endsAtMs = Date.now() + 4_000;
+  const leaf = pair.authority.leaf('spiffe://cluster.local/ns/test/sa/client', Date.now(), 4_000);
   const connectOnce = (session: Buffer | undefined) =>
-    new Promise<{ session: Buffer | undefined; isReused: boolean }>((resolve, reject) => {
+    new Promise<{ session: Buffer | undefined; isReused: boolean; answer: string }>((resolve) => {
       const socket = tls.connect({
         port: pair.inboundPort,
         host: '127.0.0.1',
@@ -71,20 +73,25 @@ t.test('no TLS session is resumed: trust is proved at each connection', async (t
         ...(session === undefined ? {} : { session }),
       });
       let latest: Buffer | undefined;
+      let answer = '';
       socket.on('session', (offered) => {
         latest = offered;
       });
-      socket.on('error', reject);
+      socket.on('error', () => {}); // 'close' follows
       let isReused = false;
       socket.on('secureConnect', () => {
         isReused = socket.isSessionReused();
         socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
       });
-      socket.on('data', () => {});
-      socket.on('close', () => resolve({ session: latest, isReused }));
+      socket.on('data', (bytes) => {
+        answer += bytes;
+      });
+      socket.on('close', () => resolve({ session: latest, isReused, answer }));
     });
   const first = await connectOnce(undefined);
-  t.equal((await connectOnce(first.session)).isReused, false);
+  t.match(await connectOnce(first.session), { isReused: true, answer: /^HTTP\/1\.1 200/ });
+  await sleep(endsAtMs + 1_000 - Date.now());
+  t.match(await connectOnce(first.session), { isReused: true, answer: /^$/ });
 });
 
 t.test('a refusal reaches a caller in the middle of its upload', async (t) => {
