@@ -4,6 +4,7 @@ import { indexResources } from '#policy/snapshot/select-snapshot.ts';
 import type { Mesh, Workload } from '#policy/workload-policy.ts';
 import type { Resource } from '#proto/gen/lateral/v1/discovery.ts';
 import { Followers } from './followers.ts';
+import { readable } from './readable-snapshot.ts';
 
 /** The resources in force, and what of them each workload gets. */
 export interface PolicyDistribution {
@@ -17,7 +18,8 @@ export interface PolicyDistribution {
    * its key.
    */
   publishOwn(documents: readonly ResourceDocument[]): void;
-  snapshotFor(workload: Pick<Workload, 'namespace' | 'labels'>): ComposedSnapshot;
+  /** `kinds`: of those that only the control plane makes, the ones that the sidecar reads; default: all. */
+  snapshotFor(workload: Pick<Workload, 'namespace' | 'labels'>, kinds?: readonly string[]): ComposedSnapshot;
   /** The resource as it goes over the wire; its bytes are made once for all sidecars. */
   wireResource(resource: ResourceDocument): Resource;
   /** Calls back after each publication that may give the workload another snapshot; returns the function that ends it. */
@@ -49,7 +51,10 @@ export function createPolicyDistribution(mesh: Mesh): PolicyDistribution {
       for (const document of documents) own.set(document.key, document);
       apply();
     },
-    snapshotFor: (workload) => index.select(workload),
+    snapshotFor(workload, kinds) {
+      const snapshot = index.select(workload);
+      return kinds === undefined ? snapshot : readable(snapshot, kinds);
+    },
     wireResource(resource) {
       const known = wireResources.get(resource);
       if (known !== undefined) return known;

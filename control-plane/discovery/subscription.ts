@@ -1,3 +1,4 @@
+import { CONTROL_PLANE_KINDS } from '#policy/resource/known-kinds.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import { ComposedSnapshot, differenceBetween, type SnapshotDifference } from '#policy/snapshot/composed-snapshot.ts';
 import type { Workload } from '#policy/workload-policy.ts';
@@ -43,6 +44,8 @@ export class Subscription {
   readonly #send: (update: Update) => void;
   readonly #awaitTurn: (go: () => void) => void;
   readonly #now: () => number;
+  /** Of those that only the control plane makes, what the sidecar reads. */
+  readonly #kinds: readonly string[];
   #base: Base;
   #baseVersion: string;
   #inFlight: ComposedSnapshot | undefined;
@@ -63,6 +66,7 @@ export class Subscription {
     this.#send = outlet.send;
     this.#awaitTurn = outlet.awaitTurn;
     this.#now = now;
+    this.#kinds = Object.keys(CONTROL_PLANE_KINDS).filter((kind) => hello.controlPlaneKinds.includes(kind));
     this.#baseVersion = hello.knownVersion;
     this.#base =
       hello.knownResources.length === 0
@@ -121,7 +125,7 @@ export class Subscription {
   }
 
   #selected(): ComposedSnapshot {
-    this.#target ??= this.#distribution.snapshotFor(this.#workload);
+    this.#target ??= this.#distribution.snapshotFor(this.#workload, this.#kinds);
     return this.#target;
   }
 

@@ -4,6 +4,7 @@ import { Client, credentials } from '@grpc/grpc-js';
 import { createAuthority } from '../../control-plane/authority/authority.ts';
 import { openAuthorityDirectory } from '../../control-plane/authority/authority-directory.ts';
 import { spiffeId } from '../../policy/identity/spiffe-id.ts';
+import { CONTROL_PLANE_KINDS } from '../../policy/resource/known-kinds.ts';
 import { certificatesToPem } from '../../policy/x509/pem.ts';
 import { UPDATE_WINDOW_BYTES } from '../../proto/discovery-limits.ts';
 import { DiscoveryService } from '../../proto/gen/lateral/v1/discovery.ts';
@@ -68,6 +69,7 @@ function connect(index: number): Promise<void> {
           knownVersion: coming === 'new' ? '' : FORMER_VERSION,
           knownResources,
           sidecarVersion: `bench-${randomBytes(2).toString('hex')}`,
+          controlPlaneKinds: Object.keys(CONTROL_PLANE_KINDS),
         },
       },
     });

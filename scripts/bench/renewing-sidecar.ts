@@ -2,6 +2,7 @@ import { generateKeyPair, randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client, type ClientDuplexStream, credentials, Metadata } from '@grpc/grpc-js';
+import { CONTROL_PLANE_KINDS } from '../../policy/resource/known-kinds.ts';
 import { createCertificateRequest } from '../../policy/x509/certificate-request.ts';
 import { certificatesToPem } from '../../policy/x509/pem.ts';
 import { UPDATE_WINDOW_BYTES } from '../../proto/discovery-limits.ts';
@@ -170,6 +171,7 @@ export class RenewingSidecar {
           knownVersion: this.#version,
           knownResources: known.map(([key, version]) => ({ key, version })),
           sidecarVersion: `bench-${randomBytes(2).toString('hex')}`,
+          controlPlaneKinds: Object.keys(CONTROL_PLANE_KINDS),
         },
       },
     });

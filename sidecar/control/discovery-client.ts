@@ -1,5 +1,6 @@
 import type { Client } from '@grpc/grpc-js';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
+import { CONTROL_PLANE_KINDS } from '#policy/resource/known-kinds.ts';
 import type { Snapshot } from '#policy/resource-set.ts';
 import type { Workload } from '#policy/workload-policy.ts';
 import { certificatesFromPem } from '#policy/x509/pem.ts';
@@ -243,6 +244,7 @@ export class DiscoveryClient implements PolicySource {
       knownVersion: known?.version ?? '',
       knownResources: isListed ? known.resources.map(({ key, version }) => ({ key, version })) : [],
       sidecarVersion: SIDECAR_VERSION,
+      controlPlaneKinds: Object.keys(CONTROL_PLANE_KINDS),
     };
   }
 

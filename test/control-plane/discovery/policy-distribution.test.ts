@@ -42,7 +42,13 @@ function setUp() {
 
   function connect(name: string, workload: { namespace: string; labels: { [key: string]: string } }) {
     const identity = { ...workload, name, serviceAccount: name };
-    const hello = { workload: undefined, knownVersion: '', knownResources: [], sidecarVersion: '' };
+    const hello = {
+      workload: undefined,
+      knownVersion: '',
+      knownResources: [],
+      sidecarVersion: '',
+      controlPlaneKinds: [],
+    };
     const waiting: Update[] = [];
     const outlet = {
       send: (update: Update) => {

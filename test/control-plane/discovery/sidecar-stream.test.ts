@@ -76,7 +76,10 @@ function streams(workloads?: WorkloadDirectory) {
     );
     const say = (message: SubscribeRequest['message']) => stream.receive({ message });
     const workload = { name, namespace: 'shop', serviceAccount: 'orders', labels: {}, ports: [] };
-    say({ $case: 'hello', value: { workload, knownVersion: '', knownResources: known, sidecarVersion: '' } });
+    say({
+      $case: 'hello',
+      value: { workload, knownVersion: '', knownResources: known, sidecarVersion: '', controlPlaneKinds: [] },
+    });
     return {
       stream,
       updates,

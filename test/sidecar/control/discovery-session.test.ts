@@ -41,7 +41,7 @@ t.test('a control plane that is silent for three intervals is taken as gone', as
   let isAlive = false;
   const session = new DiscoverySession({
     client,
-    hello: { workload: undefined, knownVersion: '', knownResources: [], sidecarVersion: '' },
+    hello: { workload: undefined, knownVersion: '', knownResources: [], sidecarVersion: '', controlPlaneKinds: [] },
     onUpdate: async () => ({ kind: 'ack' }),
     onTapOrder: () => {},
     onAlive: () => {

@@ -61,6 +61,11 @@ export interface Hello {
   knownResources: KnownResource[];
   /** Version of the program, for `lateral proxies`. */
   sidecarVersion: string;
+  /**
+   * Kinds that only a control plane makes, which this sidecar reads. It is sent no others:
+   * one that does not know them would refuse every update.
+   */
+  controlPlaneKinds: string[];
 }
 
 export interface Workload {
@@ -385,7 +390,7 @@ export const TapOrder: MessageFns<TapOrder> = {
 };
 
 function createBaseHello(): Hello {
-  return { workload: undefined, knownVersion: "", knownResources: [], sidecarVersion: "" };
+  return { workload: undefined, knownVersion: "", knownResources: [], sidecarVersion: "", controlPlaneKinds: [] };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -401,6 +406,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.sidecarVersion !== "") {
       writer.uint32(34).string(message.sidecarVersion);
+    }
+    for (const v of message.controlPlaneKinds) {
+      writer.uint32(42).string(v!);
     }
     return writer;
   },
@@ -448,6 +456,14 @@ export const Hello: MessageFns<Hello> = {
             }
 
             message.sidecarVersion = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.controlPlaneKinds.push(reader.string());
             continue;
           }
         }
