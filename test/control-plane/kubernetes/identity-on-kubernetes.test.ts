@@ -266,8 +266,7 @@ t.test('identities on a real API server', { skip: noApiServer ?? false, timeout:
       20_000,
     );
     const names = (event: string) => events.slice(before).filter((one) => one.event === event).length;
-    await eventually('connections of before end', () => names('sidecar control_plane_lost') >= 2, 20_000);
-    await eventually('and come back', () => names('sidecar control_plane_connected') >= 2, 20_000);
+    t.equal(names('sidecar control_plane_lost'), 0, 'who is proven by the root that is left is not concerned');
     t.strictSame(strangers, [], 'at no time did one sidecar not know the other');
     t.notOk(
       events.some(({ event }) => event === 'sidecar certificate_expired'),
