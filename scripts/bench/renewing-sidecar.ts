@@ -19,7 +19,7 @@ import { openSuccessor } from '../../sidecar/control/open-successor.ts';
 /** As a sidecar's. */
 const HEARTBEAT_MS = 5_000;
 const SUCCESSION_SPREAD_MS = 5_000;
-const SIGN_TIMEOUT_MS = 10_000;
+const SIGN_TIMEOUT_MS = 30_000;
 const LEAVE_TIMEOUT_MS = 1_000;
 const OPEN_WAITS = 100;
 const OPEN_WAIT_MS = 100;

@@ -14,7 +14,7 @@ import {
   storeIdentity,
 } from './first-certificate.ts';
 import { MAX_RENEWAL_BACKOFF_MS, renewalDueMs, retryWaitMs } from './renewal-times.ts';
-import { requestCertificate } from './request-certificate.ts';
+import { RENEWAL_TIMEOUT_MS, requestCertificate } from './request-certificate.ts';
 import type { HeldCertificate } from './state-directory.ts';
 import { wait } from './wait.ts';
 
@@ -163,17 +163,21 @@ export class CertificateKeeper implements CredentialSource {
     const open = this.#open ?? (await this.#connectionSoon());
     const nowMs = clocks.now();
     const current = this.current();
+    const wish = { identity, nowMs, timeoutMs: RENEWAL_TIMEOUT_MS };
     const isValid = current.expiresAtMs > nowMs;
     if (isValid && open !== undefined) {
-      this.#open = undefined; // should it fail, the next attempt takes another
-      const credentials = await requestCertificate(open, new Metadata(), { identity, nowMs });
-      this.#open ??= open;
-      return credentials;
+      try {
+        return await requestCertificate(open, new Metadata(), wish);
+      } catch (error) {
+        // where it answers too late or refuses, another connection would only be more work for it
+        if (failureCode(error) === 'unavailable' && this.#open === open) this.#open = undefined;
+        throw error;
+      }
     }
     const metadata = isValid ? new Metadata() : bearing(await this.#token());
     const connection = openControlConnection(this.endpoint, isValid ? current : undefined);
     try {
-      return await requestCertificate(connection, metadata, { identity, nowMs });
+      return await requestCertificate(connection, metadata, wish);
     } finally {
       connection.close();
     }

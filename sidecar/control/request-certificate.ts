@@ -8,11 +8,20 @@ import { AuthorityService, type SignRequest, type SignResponse } from '#proto/ge
 import type { Credentials } from '../identity/credentials.ts';
 import { credentialsComplaint } from './check-credentials.ts';
 
-/** Longest wait for a certificate. */
-export const SIGN_TIMEOUT_MS = 10_000;
+/** Longest wait for the first certificate. */
+const SIGN_TIMEOUT_MS = 10_000;
+/** For one that renews: there is time, and when thousands renew at once the work of an attempt given up is done twice. */
+export const RENEWAL_TIMEOUT_MS = 30_000;
 
 /** The control plane signed something else than was asked. */
 export class UnfitCertificate extends Error {}
+
+export interface CertificateWish {
+  readonly identity: SpiffeId;
+  readonly nowMs: number;
+  /** Default SIGN_TIMEOUT_MS. */
+  readonly timeoutMs?: number;
+}
 
 const generateKey = promisify(generateKeyPair);
 
@@ -24,11 +33,11 @@ const generateKey = promisify(generateKeyPair);
 export async function requestCertificate(
   connection: Client,
   metadata: Metadata,
-  { identity, nowMs }: { readonly identity: SpiffeId; readonly nowMs: number },
+  { identity, nowMs, timeoutMs = SIGN_TIMEOUT_MS }: CertificateWish,
 ): Promise<Credentials> {
   const { publicKey, privateKey } = await generateKey('ec', { namedCurve: 'P-256' });
   const csr = createCertificateRequest(publicKey, privateKey);
-  const response = await sign(connection, metadata, { csr, expectedIdentity: identity.uri });
+  const response = await sign(connection, metadata, { csr, expectedIdentity: identity.uri }, timeoutMs);
   const credentials: Credentials = {
     identity,
     certificateChainPem: certificatesToPem(response.certificateChain),
@@ -41,10 +50,10 @@ export async function requestCertificate(
   throw new UnfitCertificate(`the control plane signed something else than was asked: ${complaint}`);
 }
 
-function sign(connection: Client, metadata: Metadata, request: SignRequest): Promise<SignResponse> {
+function sign(connection: Client, metadata: Metadata, request: SignRequest, timeoutMs: number): Promise<SignResponse> {
   const { path, requestSerialize, responseDeserialize } = AuthorityService.sign;
   return new Promise<SignResponse>((resolve, reject) => {
-    const deadline = Date.now() + SIGN_TIMEOUT_MS;
+    const deadline = Date.now() + timeoutMs;
     connection.makeUnaryRequest(
       path,
       requestSerialize,
