@@ -104,6 +104,7 @@ export class Revocations {
 
   /** Puts these in force; whoever listens is told where one was added. */
   set(entries: RevocationEntries): void {
+    if (entries === this.#entries) return;
     const isAdded =
       entries.identities.some(({ id }) => !this.#identities.has(id)) ||
       entries.serials.some(({ serial }) => !this.#serials.has(serial));

@@ -97,12 +97,14 @@ export async function startAuthority(
     publish(distribution, federated) {
       let last = '';
       let failure = '';
+      let listed = currentRevocations(kept.state.revocations, now());
+      let list = revocationListDocument(mesh, listed);
       const publishNow = () => {
         const revocations = currentRevocations(kept.state.revocations, now());
-        const documents = [
-          trustBundleDocument(mesh, authority.trustBundle, federated(), trustDomainAliases),
-          revocationListDocument(mesh, revocations),
-        ];
+        if (revocations !== listed) list = revocationListDocument(mesh, revocations); // thousands, and asked every second
+        listed = revocations;
+        const bundle = trustBundleDocument(mesh, authority.trustBundle, federated(), trustDomainAliases);
+        const documents = [bundle, list];
         const versions = documents.map(({ version }) => version).join(' ');
         if (versions === last) return;
         last = versions;
