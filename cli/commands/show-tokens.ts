@@ -48,7 +48,7 @@ function row({
   usesLeft,
   usedAt,
 }: TokenFacts): readonly string[] {
-  const holder = workload ?? (mayChangeAuthority ? 'operators of the authority' : 'operators');
+  const holder = workload ?? (mayChangeAuthority ? 'operators' : 'operators, to look on');
   const uses = isRevoked ? 'revoked' : usesLeft === null ? 'any' : String(usesLeft);
   return [id, holder, expiresAt, uses, usedAt ?? '-'].map(plain);
 }

@@ -4,20 +4,21 @@ import { type Command, type CommandIo, UsageError } from '../command.ts';
 import { durationMs } from '../duration.ts';
 
 const HELP = `Usage: lateral token --config FILE --namespace N --service-account S [--ttl 1h] [--reusable]
-       lateral token --config FILE --operator [--authority] [--ttl 1h]
+       lateral token --config FILE --operator [--read-only] [--ttl 1h]
        lateral token --config FILE --list [--json]
        lateral token --config FILE --revoke ID
 
 Prints a join token: with it a sidecar outside Kubernetes gets its first certificate. The token is bound to one
 identity, good for one use unless --reusable, and expires. With --operator, a token for \`lateral proxies\`,
-\`tap\` and \`explain\`: it lets its holder see the mesh, until it expires, and is good for no certificate.
+\`tap\`, \`explain\` and \`ca\`: until it expires its holder sees the mesh and may change its authority; it is good for no
+certificate.
 
 Options:
   --config FILE          The ControlPlaneConfig of the control plane that shall take the token.
   --namespace N          Namespace of the workload.
   --service-account S    Service account of the workload.
   --operator             A token for operators; in place of --namespace and --service-account.
-  --authority            With --operator: it may also change the root and revoke (\`lateral ca\`). Keep it short.
+  --read-only            With --operator: for looking on alone; it changes neither the root nor revocations (\`lateral ca\`).
   --ttl DURATION         How long it is good: a number and s, m, h or d; 1s to 30d; default 1h.
   --reusable             Good for any number of uses until it expires. A sidecar without stateDirectory needs one,
                          or a new token at each start. An operator's token always is.
@@ -130,16 +131,16 @@ function issueTaskOf({
   ttl,
   reusable,
   operator,
-  authority,
+  'read-only': readOnly,
 }: Omit<ReturnType<typeof parsed>, 'config' | 'list' | 'revoke' | 'json'>): IssueTask {
   const ttlMs = ttl === undefined ? undefined : durationMs('--ttl', ttl);
   if (operator === true) {
     if (namespace !== undefined || serviceAccount !== undefined || reusable === true) {
       throw new UsageError('--operator takes none of --namespace, --service-account, --reusable; leave them out');
     }
-    return { kind: 'issue', ttlMs, workload: undefined, mayChangeAuthority: authority === true };
+    return { kind: 'issue', ttlMs, workload: undefined, mayChangeAuthority: readOnly !== true };
   }
-  if (authority === true) throw new UsageError('--authority belongs to --operator');
+  if (readOnly === true) throw new UsageError('--read-only belongs to --operator');
   if (namespace === undefined) throw new UsageError('--namespace N is missing');
   if (serviceAccount === undefined) throw new UsageError('--service-account S is missing');
   return {
@@ -161,7 +162,7 @@ function parsed(args: readonly string[]) {
         ttl: { type: 'string' },
         reusable: { type: 'boolean' },
         operator: { type: 'boolean' },
-        authority: { type: 'boolean' },
+        'read-only': { type: 'boolean' },
         list: { type: 'boolean' },
         json: { type: 'boolean' },
         revoke: { type: 'string' },

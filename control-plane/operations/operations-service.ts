@@ -50,7 +50,7 @@ export function operationsService(options: OperationsServiceOptions, tap: Operat
       if (grant.mayChangeAuthority !== true) {
         throw new CallRefusal(
           status.PERMISSION_DENIED,
-          'this token is for looking on; `lateral token --operator --authority` issues one that may change the authority',
+          'this token is for looking on; `lateral token --operator`, without --read-only, issues one that may change the authority',
         );
       }
       const change = changeOfCall(request);

@@ -37,7 +37,7 @@ export async function issueJoinToken(
 export function issueOperatorToken(
   configuration: ControlPlaneConfiguration,
   ttlMs: number | undefined,
-  mayChangeAuthority = false,
+  mayChangeAuthority = true,
 ): Promise<string> {
   const further = mayChangeAuthority ? { mayChangeAuthority } : {};
   return issue(configuration, ttlMs, (expiresAtMs) => ({ isOperator: true, expiresAtMs, ...further }));

@@ -97,7 +97,7 @@ console: {port: 0}
     run('token', '--config', file, '--namespace', 'shop', '--service-account', serviceAccount);
   const authorityCommand = async (...args: string[]) => {
     const tokenFile = join(directory, 'operator.token');
-    await writeFile(tokenFile, await run('token', '--config', file, '--operator', '--authority'), { mode: 0o600 });
+    await writeFile(tokenFile, await run('token', '--config', file, '--operator'), { mode: 0o600 });
     const reach = ['--control-plane', `127.0.0.1:${port}`, '--token-file', tokenFile, '--trust-bundle', trustBundle];
     return run('ca', ...args, ...reach);
   };
