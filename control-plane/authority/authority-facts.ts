@@ -48,7 +48,7 @@ export interface WaitingFacts {
   readonly absent: readonly { readonly name: string; readonly until: string }[];
   readonly absentCount: number;
   readonly silentReplicas: readonly string[];
-  /** Until then a control plane that has just started hears of its sidecars. */
+  /** Until then a control plane that has just started hears of its sidecars, and other meshes are given time to fetch the root. */
   readonly settlesAt: string | null;
   readonly forgotten: number;
 }
