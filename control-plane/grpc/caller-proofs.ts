@@ -2,11 +2,9 @@ import type { TLSSocket } from 'node:tls';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
 import { compileTrust, NOBODY_REVOKED, type PeerTrust } from '#policy/trust/peer-trust.ts';
 import { type Judgement, PeerVerdicts } from '#policy/trust/peer-verdicts.ts';
+import { sentChain } from '#policy/x509/sent-chain.ts';
 import type { EventLog } from '../event-log.ts';
 import { refusedBy } from './refuse-call.ts';
-
-/** Certificates of one handshake that are looked at. */
-const MAX_SENT_CERTIFICATES = 16;
 
 /** A call, as far as the proof of its caller goes. */
 export interface ProvenCall {
@@ -69,12 +67,7 @@ export class CallerProofs {
     if (known !== undefined) return known;
     const leaf = socket.getPeerX509Certificate();
     if (leaf === undefined) return undefined;
-    const chain: Buffer[] = [];
-    for (let one: typeof leaf | undefined = leaf; one !== undefined && chain.length < MAX_SENT_CERTIFICATES; ) {
-      chain.push(one.raw);
-      one = one.issuerCertificate;
-    }
-    const sha256 = leaf.fingerprint256.replaceAll(':', '').toLowerCase();
+    const { sha256, chain } = sentChain(leaf);
     const judgement = this.#verdicts.judge(sha256, chain, 'client', this.#options.now());
     this.#judgements.set(socket, judgement);
     return judgement;
