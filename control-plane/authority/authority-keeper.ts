@@ -76,7 +76,9 @@ export class AuthorityKeeper {
     const timer = setInterval(() => {
       if (!isLeader()) return;
       this.#due();
-      void this.#inTurn(() => this.#states.prune());
+      void this.#inTurn(async () => {
+        if (!signal.aborted) await this.#states.prune();
+      });
     }, CHECK_INTERVAL_MS);
     timer.unref();
     signal.addEventListener('abort', () => clearInterval(timer), { once: true });
@@ -84,6 +86,7 @@ export class AuthorityKeeper {
 
   /** Stores another state and puts it in force here; the other replicas see it. Throws where it cannot be stored. */
   async change(change: (state: AuthorityState, material: AuthorityMaterial) => AuthorityState): Promise<KeptAuthority> {
+    if (this.#ending.signal.aborted) throw new StateNotStored('the control plane ends');
     return this.#inTurn(async () => {
       const known = this.#known ?? (await this.#read(this.#signal));
       await this.#states.change(known.state, (state) => change(state, known.material));
@@ -103,7 +106,7 @@ export class AuthorityKeeper {
     return this.#inTurn(() => this.#options.backend.authority.read());
   }
 
-  /** What is being stored is stored before this resolves, unless the store is away. */
+  /** What was to be stored is stored before this resolves, unless the store is away; nothing is stored after it. */
   async close(): Promise<void> {
     this.#ending.abort();
     await Promise.race([this.#turn, wait(CLOSE_WAIT_MS, undefined, { ref: false })]);
@@ -126,6 +129,7 @@ export class AuthorityKeeper {
     const signal = this.#signal;
     void this.#inTurn(async () => {
       this.#isWaiting = false;
+      if (signal.aborted) return;
       try {
         const kept = await this.#read(signal);
         if (!signal.aborted) this.#take(kept);

@@ -58,12 +58,18 @@ export async function startAuthority(
   const times = leafTimes(configuration, options);
   const seal = await sealOf(configuration, log);
   const keeper = keeperOf(configuration, kubernetes, options, times.leafLifetimeMs, seal);
-  closers.push(() => keeper.close());
+  let hasEnded = false;
+  closers.push(() => {
+    hasEnded = true;
+    return keeper.close();
+  });
   let kept = await keeper.open();
   const ends = new LeafEnds(times.leafLifetimeMs, (markMs) => {
     keeper
       .change((state) => ((state.leavesEndMs ?? 0) >= markMs ? state : { ...state, leavesEndMs: markMs }))
-      .catch((error: unknown) => log('leaves_end_not_stored', { error: String(error) }));
+      .catch((error: unknown) => {
+        if (!hasEnded) log('leaves_end_not_stored', { error: String(error) });
+      });
   });
   ends.known(kept.state.leavesEndMs);
   const authority = createAuthority(kept.material, { ...times, now, onIssued: (ms) => ends.signed(ms) });

@@ -158,3 +158,17 @@ t.test('the end of leaves is marked ahead of what is signed, and seldom', (t) =>
   later.signed(150_000);
   t.end();
 });
+
+t.test('what is being stored at the end is stored, and nothing after it', async (t) => {
+  const fixture = new RotationFixture(t);
+  await fixture.start();
+  const { keeper } = fixture.running;
+  const marked = keeper.change((state) => ({ ...state, leavesEndMs: 1_000 }));
+  await keeper.close();
+  await marked;
+  await t.rejects(
+    keeper.change((state) => ({ ...state, leavesEndMs: 2_000 })),
+    /the control plane ends/,
+  );
+  t.match(await readFile(join(fixture.directory, STATE_FILE), 'utf8'), /1970-01-01T00:00:01/);
+});
