@@ -97,7 +97,7 @@ async function sign(
   call: SigningCall,
   request: SignRequest,
 ): Promise<{ response: SignResponse; proof: Proof }> {
-  const { authority, mesh, metrics } = options;
+  const { authority, callers, mesh, metrics } = options;
   const proof = await prove(options, call);
   if (proof.identity.uri === controlPlaneIdentity(mesh).uri) {
     throw refusedBy('identity_reserved', "the control plane's own identity is never signed for a caller");
@@ -127,6 +127,7 @@ async function sign(
   }
   await proof.claim();
   const issued = authority.issue(proof.identity, certificateRequest.subjectPublicKeyInfo);
+  callers.issued(proof.identity, issued);
   const response = {
     certificateChain: [...issued.chain],
     trustBundle: [...authority.trustBundle],

@@ -1,6 +1,6 @@
-import { randomBytes, X509Certificate } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
-import { CLOCK_SKEW_ALLOWANCE_MS, issueLeaf, SERIAL_BYTES } from '#policy/x509/certificate.ts';
+import { CLOCK_SKEW_ALLOWANCE_MS, issueLeaf, SERIAL_BYTES, wholeSecond } from '#policy/x509/certificate.ts';
 import { certificatesToPem } from '#policy/x509/pem.ts';
 import type { AuthorityMaterial, IssuingMaterial } from './authority-material.ts';
 import { formerSigner } from './former-authority.ts';
@@ -79,7 +79,7 @@ export function createAuthority(first: AuthorityMaterial, options: AuthorityOpti
         },
         issuer,
       );
-      const expiresAtMs = new X509Certificate(leaf).validToDate.getTime();
+      const expiresAtMs = wholeSecond(Math.min(nowMs + options.leafLifetimeMs, issuer.notAfterMs));
       options.onIssued?.(expiresAtMs);
       return { chain: [leaf, ...intermediates], expiresAtMs };
     },

@@ -2,7 +2,7 @@ import type { TLSSocket } from 'node:tls';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
 import { compileTrust, NOBODY_REVOKED, type PeerTrust } from '#policy/trust/peer-trust.ts';
 import { type Judgement, PeerVerdicts } from '#policy/trust/peer-verdicts.ts';
-import { sentChain } from '#policy/x509/sent-chain.ts';
+import { sentChain, sha256Of } from '#policy/x509/sent-chain.ts';
 import type { EventLog } from '../event-log.ts';
 import { refusedBy } from './refuse-call.ts';
 
@@ -67,10 +67,17 @@ export class CallerProofs {
     if (known !== undefined) return known;
     const leaf = socket.getPeerX509Certificate();
     if (leaf === undefined) return undefined;
-    const { sha256, chain } = sentChain(leaf);
-    const judgement = this.#verdicts.judge(sha256, chain, 'client', this.#options.now());
+    const judgement = this.#verdicts.judge(sha256Of(leaf), () => sentChain(leaf), 'client', this.#options.now());
     this.#judgements.set(socket, judgement);
     return judgement;
+  }
+
+  /** A certificate that was signed here a moment ago: its bearer comes with it at once, and there is nothing to find out. */
+  issued(
+    id: SpiffeId,
+    { chain, expiresAtMs }: { readonly chain: readonly Buffer[]; readonly expiresAtMs: number },
+  ): void {
+    this.#verdicts.remember(id, chain, 'client', expiresAtMs);
   }
 
   /** The identity that the caller's certificate proves. Undefined: it presented none. Throws CallRefusal for one that proves nothing (now). */

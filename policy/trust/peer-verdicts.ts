@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import type { SpiffeId } from '../identity/spiffe-id.ts';
+import { readCertificate } from '../x509/read-certificate.ts';
 import { type PeerUse, type PeerVerdict, verifyPeer } from '../x509/verify-peer.ts';
 import { ChainMemory } from './chain-memory.ts';
 import type { PeerTrust } from './peer-trust.ts';
@@ -46,8 +48,8 @@ export class PeerVerdicts {
     this.#trust = trust;
   }
 
-  /** `sha256`: of the leaf. `chain`: leaf first, as the handshake had it. */
-  judge(sha256: string, chain: readonly Buffer[], use: PeerUse, nowMs: number): Judgement {
+  /** `sha256`: of the leaf. `chainSent`: leaf first, as the handshake had it; asked for where the leaf is not known. */
+  judge(sha256: string, chainSent: () => readonly Buffer[], use: PeerUse, nowMs: number): Judgement {
     const trust = this.#trust();
     const key = `${use} ${sha256}`;
     const known = this.#known.get(key);
@@ -58,6 +60,7 @@ export class PeerVerdicts {
       known.trust = trust;
       if (!isRevoked) return { kind: 'accepted', peer: known.peer };
     }
+    const chain = chainSent();
     let whole = chain;
     let verdict = verifyPeer(chain, trust, nowMs, use);
     if (verdict.kind === 'refused' && verdict.code === 'untrusted_issuer') {
@@ -69,18 +72,40 @@ export class PeerVerdicts {
     this.#chains.remember(whole);
     const { id, serial, serials, notAfterMs } = verdict;
     const peer = { id, sha256, serial, notAfterMs, use, chain: whole };
-    if (this.#known.size >= MAX_KNOWN_PEERS) this.#forgetOldest();
-    this.#known.set(key, { peer, serials, trust });
+    this.#keep({ peer, serials, trust });
     return { kind: 'accepted', peer };
+  }
+
+  /** Takes a chain for good that was signed here and now, under roots that are trusted. */
+  remember(id: SpiffeId, chain: readonly Buffer[], use: PeerUse, notAfterMs: number): void {
+    const serials = chain.map(serialOf);
+    const [leaf] = chain;
+    const [serial] = serials;
+    if (leaf === undefined || serial === undefined) return;
+    const sha256 = createHash('sha256').update(leaf).digest('hex');
+    this.#keep({ peer: { id, sha256, serial, notAfterMs, use, chain }, serials, trust: this.#trust() });
   }
 
   /** Asks again of a peer that was accepted before. */
   judgeAgain({ sha256, chain, use }: ProvenPeer, nowMs: number): Judgement {
-    return this.judge(sha256, chain, use, nowMs);
+    return this.judge(sha256, () => chain, use, nowMs);
   }
 
-  #forgetOldest(): void {
-    const [oldest] = this.#known.keys();
-    if (oldest !== undefined) this.#known.delete(oldest);
+  #keep(known: Known): void {
+    const { use, sha256 } = known.peer;
+    if (this.#known.size >= MAX_KNOWN_PEERS) {
+      const [oldest] = this.#known.keys();
+      if (oldest !== undefined) this.#known.delete(oldest);
+    }
+    this.#known.set(`${use} ${sha256}`, known);
   }
+}
+
+/** Those of issuers, which stand in thousands of chains, are read once. */
+const serialsRead = new WeakMap<Buffer, string>();
+
+function serialOf(der: Buffer): string {
+  const serial = serialsRead.get(der) ?? readCertificate(der).serial;
+  serialsRead.set(der, serial);
+  return serial;
 }

@@ -43,12 +43,21 @@ export interface LeafRequest {
   readonly serial: Buffer;
 }
 
+/** An issuer signs thousands: its certificate is read once. */
+const issuerNames = new WeakMap<Buffer, IssuerNames>();
+
+/** When a certificate that is to end then does end: times in certificates are whole seconds (RFC 5280 §4.1.2.5). */
+export function wholeSecond(atMs: number): number {
+  return Math.floor(atMs / 1_000) * 1_000;
+}
+
 /**
  * A workload's certificate (X509-SVID §2-4): empty subject, one critical URI SAN, for TLS servers and
  * clients, no authority. It never outlives its issuer. Returns DER.
  */
 export function issueLeaf(request: LeafRequest, issuer: Issuer): Buffer {
-  const names = namesOf(issuer.certificate);
+  const names = issuerNames.get(issuer.certificate) ?? namesOf(issuer.certificate);
+  issuerNames.set(issuer.certificate, names);
   const notAfterMs = Math.min(request.nowMs + request.lifetimeMs, issuer.notAfterMs);
   return certificate({
     ...request,

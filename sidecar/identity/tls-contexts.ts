@@ -5,6 +5,7 @@ import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
 import { compileTrust, NOBODY_REVOKED, type PeerTrust } from '#policy/trust/peer-trust.ts';
 import { PeerVerdicts, type ProvenPeer } from '#policy/trust/peer-verdicts.ts';
 import type { TlsVersion, WorkloadPolicy } from '#policy/workload-policy.ts';
+import { sha256Of } from '#policy/x509/sent-chain.ts';
 import type { PeerTls } from '../http/dial.ts';
 import type { VerifiedCertificate } from '../http/message.ts';
 import type { TlsCounts } from '../telemetry/tls-gauges.ts';
@@ -101,9 +102,9 @@ export class TlsContexts {
   acceptCaller(socket: TLSSocket, ownEndMs: number): VerifiedCertificate {
     const leaf = socket.getPeerX509Certificate();
     if (leaf === undefined) throw new Refusal('no_client_certificate', 'the caller presented no certificate');
-    const { sha256, chain } = chainOf(leaf, this.#source.current());
     const nowMs = this.#now();
-    const judgement = this.#verdicts.judge(sha256, chain, 'client', nowMs);
+    const own = this.#source.current();
+    const judgement = this.#verdicts.judge(sha256Of(leaf), () => chainOf(leaf, own), 'client', nowMs);
     if (judgement.kind === 'refused') throw new Refusal(judgement.code, judgement.reason);
     const { peer } = judgement;
     count(this.#handshakes.inbound, socket.isSessionReused());
@@ -174,8 +175,7 @@ export class TlsContexts {
   #judgeServer(socket: TLSSocket, own: Credentials, nowMs: number) {
     const leaf = socket.getPeerX509Certificate();
     if (leaf === undefined) throw new Refusal('malformed_certificate', 'the peer presented no certificate');
-    const { sha256, chain } = chainOf(leaf, own);
-    return this.#verdicts.judge(sha256, chain, 'server', nowMs);
+    return this.#verdicts.judge(sha256Of(leaf), () => chainOf(leaf, own), 'server', nowMs);
   }
 
   #isSame(proven: SpiffeId, expected: SpiffeId): boolean {

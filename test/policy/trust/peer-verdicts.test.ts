@@ -23,7 +23,7 @@ function beforeAndAfter(id: string, revoked: (leaf: Buffer) => Partial<Revocatio
   const leaf = makeLeaf(issuer, { extensions: leafExtensions(uri(id)) });
   const sha256 = createHash('sha256').update(leaf).digest('hex');
   const judge = () => {
-    const verdict = verdicts.judge(sha256, [leaf, issuer.certificate], 'client', NOW_MS);
+    const verdict = verdicts.judge(sha256, () => [leaf, issuer.certificate], 'client', NOW_MS);
     return verdict.kind === 'refused' ? verdict.code : verdict.kind;
   };
   const before = judge();
