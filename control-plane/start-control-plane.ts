@@ -139,14 +139,26 @@ async function start(
   let webhooks: RunningWebhooks | undefined;
   const reviewToken = kubernetes?.reviewToken;
   const { workloads } = policies;
+  const { trustDomainAliases: aliases = [] } = configuration;
   const isRevoked: IsRevoked = (uri, serial) => authority.revocations.isRevoked(uri, serial);
   const seen = { registry, observations, source, survey };
   const cluster = policies.kubernetes;
   const parts = { identities, survey, identity: () => server.identity(), kubernetes, cluster, log, now };
   const { rotation, operations } = startRotation(configuration, options, parts);
-  const services = { ...shared, ...seen, authority, operations, tokens, reviewToken, workloads, isRevoked, now };
+  const services = {
+    ...shared,
+    ...seen,
+    authority,
+    operations,
+    tokens,
+    reviewToken,
+    workloads,
+    isRevoked,
+    aliases,
+    now,
+  };
   const server = await startServer(configuration, options, services, closers);
-  closers.push(authority.revocations.onRevoked(() => server.endRevoked()));
+  closers.push(authority.revocations.onChange(() => server.endRevoked()));
   identities.keep(
     () => server.renew(),
     () => void rotation.step(),

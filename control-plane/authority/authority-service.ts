@@ -6,7 +6,7 @@ import type { SignRequest, SignResponse } from '#proto/gen/lateral/v1/authority.
 import type { EventLog } from '../event-log.ts';
 import { Allowance, type AllowanceLimits } from '../grpc/allowance.ts';
 import { bearerToken } from '../grpc/bearer-token.ts';
-import type { CallerProofs } from '../grpc/caller-proofs.ts';
+import type { CallerProofs, ProvenCall } from '../grpc/caller-proofs.ts';
 import { asRefusal, refusedBy } from '../grpc/refuse-call.ts';
 import type { ReviewToken } from '../kubernetes/identity/token-review.ts';
 import { addressOfPeer } from '../listener/plain-address.ts';
@@ -39,7 +39,7 @@ export interface AuthorityServiceOptions {
   readonly now: () => number;
 }
 
-interface SigningCall {
+interface SigningCall extends ProvenCall {
   readonly metadata: Metadata;
   getPeer(): string;
 }

@@ -102,20 +102,17 @@ export class Revocations {
     return `the certificate with serial number ${text} is revoked`;
   }
 
-  /** Puts these in force; whoever listens is told where one was added. */
+  /** Puts these in force, and tells whoever listens. */
   set(entries: RevocationEntries): void {
     if (entries === this.#entries) return;
-    const isAdded =
-      entries.identities.some(({ id }) => !this.#identities.has(id)) ||
-      entries.serials.some(({ serial }) => !this.#serials.has(serial));
     this.#entries = entries;
     this.#identities = new Set(entries.identities.map(({ id }) => id));
     this.#serials = new Map(entries.serials.map(({ serial, untilMs }) => [serial, untilMs]));
-    if (isAdded) for (const listener of this.#listeners) listener();
+    for (const listener of this.#listeners) listener();
   }
 
-  /** Calls back after something was revoked; returns the function that ends it. */
-  onRevoked(listener: () => void): () => void {
+  /** Calls back after revocations have changed; returns the function that ends it. */
+  onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }

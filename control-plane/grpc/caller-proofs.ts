@@ -1,4 +1,5 @@
 import type { TLSSocket } from 'node:tls';
+import type { AuthContext } from '@grpc/grpc-js/build/src/auth-context.js';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
 import { compileTrust, NOBODY_REVOKED, type PeerTrust } from '#policy/trust/peer-trust.ts';
 import { type Judgement, PeerVerdicts } from '#policy/trust/peer-verdicts.ts';
@@ -8,8 +9,7 @@ import { refusedBy } from './refuse-call.ts';
 
 /** A call, as far as the proof of its caller goes. */
 export interface ProvenCall {
-  /** `ADDRESS:PORT` of the caller. */
-  getPeer(): string;
+  getAuthContext(): AuthContext;
 }
 
 /** Why a certificate of this identity and serial number (hex) is not to be believed; undefined: it may be. */
@@ -23,6 +23,8 @@ export interface CertifiedCaller {
 
 export interface CallerProofsOptions {
   readonly trustDomain: string;
+  /** Further names of the trust domain: a certificate under one counts as that of the present name. */
+  readonly aliases?: readonly string[];
   /** Roots of the mesh; PEM. */
   readonly trustBundlePem: string;
   readonly isRevoked: IsRevoked;
@@ -38,8 +40,9 @@ export class CallerProofs {
   readonly #options: CallerProofsOptions;
   readonly #verdicts = new PeerVerdicts(() => this.#trust);
   readonly #judgements = new WeakMap<TLSSocket, Judgement>();
-  /** By the caller's address and port, as its calls name it. */
-  readonly #open = new Map<string, TLSSocket>();
+  readonly #open = new Set<TLSSocket>();
+  /** By what gRPC hands on of a call's very connection. Not by its address: two connections may come from one. */
+  readonly #sockets = new WeakMap<object, TLSSocket>();
   #trust: PeerTrust;
 
   constructor(options: CallerProofsOptions) {
@@ -47,18 +50,22 @@ export class CallerProofs {
     this.#trust = this.#trustIn(options.trustBundlePem);
   }
 
-  /** Remembers a connection whose handshake is complete, until it closes. */
+  /** Remembers a connection whose handshake is complete, until it closes; its calls are known by it from then on. */
   add(socket: TLSSocket): void {
-    const key = `${socket.remoteAddress}:${socket.remotePort}`;
     const judgement = this.judgementOf(socket);
-    if (judgement?.kind === 'refused') {
+    if (judgement === undefined) return;
+    if (judgement.kind === 'refused') {
       const { code, reason } = judgement;
-      this.#options.log('caller_certificate_refused', { peer: key, code, reason });
+      this.#options.log('caller_certificate_refused', { peer: peerOf(socket), code, reason });
     }
-    this.#open.set(key, socket);
-    socket.once('close', () => {
-      if (this.#open.get(key) === socket) this.#open.delete(key);
-    });
+    this.#open.add(socket);
+    socket.once('close', () => this.#open.delete(socket));
+    // gRPC asks the socket of a call for its certificate, and hands on the very object that it gets (`getAuthContext`), of
+    // those that are `authorized`, which nothing but this reads.
+    const certificate = socket.getPeerCertificate(true);
+    this.#sockets.set(certificate, socket);
+    socket.getPeerCertificate = () => certificate;
+    socket.authorized = true;
   }
 
   /** Undefined: the caller presented no certificate. */
@@ -82,7 +89,8 @@ export class CallerProofs {
 
   /** The identity that the caller's certificate proves. Undefined: it presented none. Throws CallRefusal for one that proves nothing (now). */
   of(call: ProvenCall): CertifiedCaller | undefined {
-    const socket = this.#open.get(call.getPeer());
+    const { sslPeerCertificate } = call.getAuthContext();
+    const socket = sslPeerCertificate === undefined ? undefined : this.#sockets.get(sslPeerCertificate);
     const judgement = socket === undefined ? undefined : this.judgementOf(socket);
     if (judgement === undefined) return undefined;
     if (judgement.kind === 'refused') throw refusedBy(judgement.code, judgement.reason);
@@ -94,7 +102,7 @@ export class CallerProofs {
     }
     const revocation = this.#options.isRevoked(id.uri, serial);
     if (revocation !== undefined) throw refusedBy('certificate_revoked', revocation);
-    return { identity: id, expiresAtMs: notAfterMs };
+    return { identity: this.#trust.canonical(id), expiresAtMs: notAfterMs };
   }
 
   /** Trusts these roots from now on; ends the connections of those who are not believed under them. */
@@ -105,7 +113,7 @@ export class CallerProofs {
     this.#judgeAgain();
   }
 
-  /** Ends the connections of those who are revoked; to be called when somebody is. */
+  /** Ends the connections of those who are revoked, and asks anew about those who were; to be called when revocations change. */
   endRevoked(): void {
     // another object: what was judged under the former one is asked about again
     this.#trust = { ...this.#trust };
@@ -114,7 +122,7 @@ export class CallerProofs {
 
   #judgeAgain(): void {
     const nowMs = this.#options.now();
-    for (const [peer, socket] of [...this.#open]) {
+    for (const socket of [...this.#open]) {
       const before = this.#judgements.get(socket);
       if (before?.kind !== 'accepted') {
         this.#judgements.delete(socket); // it may be believed now
@@ -123,13 +131,17 @@ export class CallerProofs {
       const judgement = this.#verdicts.judgeAgain(before.peer, nowMs);
       if (judgement.kind === 'accepted') continue;
       const { code, reason } = judgement;
-      this.#options.log('connection_ended', { peer, identity: before.peer.id.uri, code, reason });
+      this.#options.log('connection_ended', { peer: peerOf(socket), identity: before.peer.id.uri, code, reason });
       socket.destroy();
     }
   }
 
   #trustIn(rootsPem: string): PeerTrust {
-    const { trustDomain, isRevoked } = this.#options;
-    return { ...compileTrust([{ trustDomain, rootsPem }], [], NOBODY_REVOKED), revocationOf: isRevoked };
+    const { trustDomain, aliases = [], isRevoked } = this.#options;
+    return { ...compileTrust([{ trustDomain, rootsPem }], aliases, NOBODY_REVOKED), revocationOf: isRevoked };
   }
+}
+
+function peerOf({ remoteAddress, remotePort }: TLSSocket): string {
+  return `${remoteAddress}:${remotePort}`;
 }

@@ -43,6 +43,8 @@ export interface ControlPlaneServerOptions extends Omit<ServiceOptions, 'callers
   readonly listen: ListenOptions;
   readonly identity: ServerIdentity;
   readonly isRevoked: IsRevoked;
+  /** Further names of the trust domain. */
+  readonly aliases: readonly string[];
 }
 
 interface ServiceOptions
@@ -54,9 +56,9 @@ interface ServiceOptions
 
 /** Serves Authority, Discovery, Observation, Operations and Replicas. Throws in one sentence when the port cannot be had. */
 export async function startControlPlaneServer(options: ControlPlaneServerOptions): Promise<ControlPlaneServer> {
-  const { listen, mesh, identity, isRevoked, log, now } = options;
+  const { listen, mesh, identity, isRevoked, aliases, log, now } = options;
   const { trustBundlePem } = identity;
-  const callers = new CallerProofs({ trustDomain: mesh.trustDomain, trustBundlePem, isRevoked, log, now });
+  const callers = new CallerProofs({ trustDomain: mesh.trustDomain, aliases, trustBundlePem, isRevoked, log, now });
   const services = { ...options, callers };
   const server = new Server({
     'grpc.max_receive_message_length': MAX_REQUEST_BYTES,

@@ -68,7 +68,7 @@ export function guardConnections(server: Server, options: GateOptions): Connecti
   const connections = new ConnectionCrowd(limits.connections);
   const unproven = new ConnectionCrowd(limits.unproven);
   const identities = new IdentityCrowds(limits.ofIdentity ?? Number.POSITIVE_INFINITY);
-  /** By remote address and port, which TLS's own socket has too. */
+  /** By both ends' address and port, which TLS's own socket has too: from one remote port there may be a connection to each local address. */
   const inHandshake = new Map<string, Visitor>();
   const tell = rareLog(options);
 
@@ -150,8 +150,8 @@ export function guardConnections(server: Server, options: GateOptions): Connecti
   };
 }
 
-function keyOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
+function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }
 
 function rareLog({ log }: GateOptions): (fields: { readonly [name: string]: unknown }) => void {

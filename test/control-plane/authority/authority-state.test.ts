@@ -20,7 +20,7 @@ t.test('what is revoked stays so across restarts, serial numbers until their cer
   await fixture.start();
   const { operations, authority } = fixture.running;
   let told = 0;
-  authority.revocations.onRevoked(() => told++);
+  authority.revocations.onChange(() => told++);
   const identity = 'spiffe://cluster.local/ns/shop/sa/web';
   await operations.make(
     { kind: 'revoke', subject: { kind: 'identity', identity: 'shop/web' }, untilMs: undefined },
