@@ -7,12 +7,12 @@ import type { ApiSchemaSpec } from './resource/kinds/api-schema.ts';
 import type { ApiValidationPolicySpec } from './resource/kinds/api-validation-policy.ts';
 import { effectiveDefaults } from './resource/kinds/mesh-defaults.ts';
 import { selects } from './resource/kinds/workload-selector.ts';
+import type { DistributedResource } from './resource/read-resource.ts';
 import type { Snapshot } from './resource-set.ts';
 import { DocumentMemory } from './snapshot/document-memory.ts';
 import { SnapshotError } from './snapshot/snapshot-error.ts';
-import type { PeerTrust } from './trust/peer-trust.ts';
 import type { GenerateValidators } from './validation/generate-validators.ts';
-import type { Authorizer, BoundWorkload, Mesh, RequestValidation, WorkloadPolicy } from './workload-policy.ts';
+import type { BoundWorkload, Mesh, RequestValidation, WorkloadPolicy } from './workload-policy.ts';
 
 /** The law for one workload, and what of it could not be compiled as it was meant. */
 export interface CompiledWorkloadPolicy extends WorkloadPolicy {
@@ -47,12 +47,11 @@ export async function compileWorkloadPolicy(
   );
   const schemas = resources.flatMap((any) => (any.type === 'APISchema' ? [any.resource] : []));
   const { validation, problems } = await compileBound(binding, schemas, generate);
-  const trust = memory.trustOf(resources);
   return {
     version: snapshot.version,
     defaults,
-    trust,
-    authorizer: aliased(compileAuthorizer(authorization, workload, mesh, defaults), trust),
+    trust: memory.trustOf(resources),
+    authorizer: compileAuthorizer(authorization, workload, mesh, defaults, ownDomainsOf(resources)),
     mtlsMode: mtls.mtlsMode,
     validation,
     services: compileServices(services, workload, mesh),
@@ -61,15 +60,12 @@ export async function compileWorkloadPolicy(
   };
 }
 
-/** A caller of an alias of the own trust domain is held against the rules under the domain's present name. */
-function aliased(authorizer: Authorizer, trust: PeerTrust | undefined): Authorizer {
-  if (trust?.hasAliases !== true) return authorizer;
-  return {
-    decide(request) {
-      const source = request.source === null ? null : trust.canonical(request.source);
-      return authorizer.decide(source === request.source ? request : { ...request, source });
-    },
-  };
+/** All names of the own trust domain; none: the snapshot does not say. */
+function ownDomainsOf(resources: readonly DistributedResource[]): readonly string[] {
+  const bundle = resources.find((any) => any.type === 'TrustBundle')?.resource.spec;
+  return bundle === undefined
+    ? []
+    : [...bundle.domains.slice(0, 1).map(({ trustDomain }) => trustDomain), ...bundle.aliases];
 }
 
 async function compileBound(

@@ -1,3 +1,4 @@
+import { trustDomainComplaint } from '#policy/identity/spiffe-id.ts';
 import { type Command, UsageError } from '../command.ts';
 import { createOfflineAuthorizer, type OfflineDecision, refused } from '../offline/authorize-offline.ts';
 import { loadSoundPolicies } from '../offline/load-policies.ts';
@@ -7,7 +8,11 @@ import { parseOptions } from '../offline/parse-options.ts';
 import { checkedRequest, describedRequest, REQUEST_OPTIONS } from '../offline/request-options.ts';
 import { runBatch } from '../offline/run-batch.ts';
 
-const OPTIONS = { ...REQUEST_OPTIONS, 'source-ip': { type: 'string' } } as const;
+const OPTIONS = {
+  ...REQUEST_OPTIONS,
+  'source-ip': { type: 'string' },
+  'trust-domain-alias': { type: 'string', multiple: true },
+} as const;
 
 type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>['values'];
 
@@ -34,6 +39,9 @@ decided, or the nearest rule and the clause of it that failed. The exit code say
                           line out, in order
   --json                  one JSON object in place of text
 ${MESH_HELP}
+  --trust-domain-alias NAME
+                          another name of that trust domain, as the control plane's
+                          trustDomainAliases; may be repeated
 
 Token claims are not evaluated in this version: --claims is refused, \`claims\` of a batch line are
 ignored (no rule can refer to them).
@@ -59,6 +67,7 @@ Example:
     const authorizer = createOfflineAuthorizer(
       loaded.sourced.map(({ any }) => any),
       mesh,
+      aliasesOf(values),
     );
     if (values.batch !== undefined) {
       const decide = (reading: OfflineRequestReading) =>
@@ -68,6 +77,14 @@ Example:
     return 0;
   },
 };
+
+function aliasesOf({ 'trust-domain-alias': aliases = [] }: Values): readonly string[] {
+  for (const alias of aliases) {
+    const complaint = trustDomainComplaint(alias);
+    if (complaint !== undefined) throw new UsageError(`--trust-domain-alias ${alias} ${complaint}`);
+  }
+  return aliases;
+}
 
 function singleRequest(values: Values): object {
   return { ...describedRequest(values), sourceIp: values['source-ip'] };

@@ -21,8 +21,13 @@ export interface OfflineDecision {
 /** Authorizers kept, one a distinct `to`. */
 const MAX_AUTHORIZERS = 1_000;
 
-/** Decides requests to any workload by the resources of a folder, with the sidecar's own engine. */
-export function createOfflineAuthorizer(resources: readonly AnyResource[], mesh: Mesh) {
+/** Decides requests to any workload by the resources of a folder, with the sidecar's own engine. `aliases`: of the mesh's trust domain. */
+export function createOfflineAuthorizer(
+  resources: readonly AnyResource[],
+  mesh: Mesh,
+  aliases: readonly string[] = [],
+) {
+  const ownDomains = [mesh.trustDomain, ...aliases];
   const policies = resources.flatMap((any) => (any.type === 'AuthorizationPolicy' ? [any.resource] : []));
   const defaults = effectiveDefaults(resources.find((any) => any.type === 'MeshDefaults')?.resource.spec);
   const labels = endpointLabels(resources);
@@ -33,7 +38,7 @@ export function createOfflineAuthorizer(resources: readonly AnyResource[], mesh:
     const key = JSON.stringify([to.namespace, to.name, workload.labels]);
     const known = authorizers.get(key);
     if (known !== undefined) return known;
-    const authorizer = compileAuthorizer(policies, workload, mesh, defaults);
+    const authorizer = compileAuthorizer(policies, workload, mesh, defaults, ownDomains);
     authorizers.set(key, authorizer);
     return authorizer;
   }

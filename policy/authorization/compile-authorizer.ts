@@ -20,20 +20,23 @@ interface DecidingRule extends CompiledRule {
 
 /**
  * Compiles the policies that bind the workload (those that do not are left out): DENY first, then ALLOW, then
- * the mesh's default. Source: Istio, for a sidecar. A decision that a rule makes allocates nothing.
+ * the mesh's default. Source: Istio, for a sidecar. A decision that a rule makes allocates nothing. `ownDomains`: all names of the
+ * own trust domain, where it has several.
  */
 export function compileAuthorizer(
   policies: readonly Resource<AuthorizationPolicySpec>[],
   workload: Pick<BoundWorkload, 'namespace' | 'name' | 'labels'>,
   mesh: Mesh,
   defaults: Pick<EffectiveDefaults, 'authorizationDefault'>,
+  ownDomains: readonly string[] = [],
 ): Authorizer {
+  const compile = (policy: Resource<AuthorizationPolicySpec>) => compilePolicy(policy, ownDomains);
   const binding = policies.filter(
     ({ namespace, spec }) => isForSidecars(spec) && selects(namespace, spec.selector, workload, mesh.rootNamespace),
   );
-  const denials = binding.filter(({ spec }) => spec.action === 'DENY').flatMap(compilePolicy);
+  const denials = binding.filter(({ spec }) => spec.action === 'DENY').flatMap(compile);
   const allowing = binding.filter(({ spec }) => spec.action === 'ALLOW');
-  const allowances = allowing.flatMap(compilePolicy);
+  const allowances = allowing.flatMap(compile);
   const unbound = withoutAllowPolicy(workload, defaults);
   return {
     decide(request) {
@@ -44,7 +47,10 @@ export function compileAuthorizer(
   };
 }
 
-function compilePolicy({ namespace, name, spec }: Resource<AuthorizationPolicySpec>): readonly DecidingRule[] {
+function compilePolicy(
+  { namespace, name, spec }: Resource<AuthorizationPolicySpec>,
+  ownDomains: readonly string[],
+): readonly DecidingRule[] {
   const { action } = spec;
   const policy = `${namespace}/${name}`;
   return (spec.rules ?? []).map((rule, index) => {
@@ -53,7 +59,7 @@ function compilePolicy({ namespace, name, spec }: Resource<AuthorizationPolicySp
       action === 'DENY'
         ? { kind: 'deny', code: 'authorization_denied', policy, rule: index, reason }
         : { kind: 'allow', policy, rule: index, reason };
-    return { ...compileRule(rule, action, namespace), policy, index, decision };
+    return { ...compileRule(rule, action, { namespace, ownDomains }), policy, index, decision };
   });
 }
 

@@ -6,17 +6,18 @@ import { type Attribute, type Clause, negativeClause, positiveClause } from './c
 import { compileIpBlocks } from './compile-ip-blocks.ts';
 import { compilePorts, OPERATION } from './compile-operation.ts';
 import { compileGlobs, compilePatterns, type MatchesValue } from './compile-patterns.ts';
+import { compilePrincipals, type RuleScope } from './compile-principals.ts';
 import { compileServiceAccounts, isGiven, SOURCE } from './compile-source.ts';
 
 /** How Envoy's header matchers, and so Istio's policies, see several fields of one name. */
 const ENVOY_SEPARATOR = ',';
 
 /** Compiles a condition of `when`: both of its clauses must be satisfied. */
-export function compileCondition(condition: AuthorizationCondition, namespace: string): readonly Clause[] {
+export function compileCondition(condition: AuthorizationCondition, scope: RuleScope): readonly Clause[] {
   const key = parseConditionKey(condition.key);
   if (key === undefined) throw new TypeError(`unchecked condition key ${condition.key}`);
   const attribute = { ...attributeOf(key), field: condition.key };
-  const compile = compilerOf(key, namespace);
+  const compile = compilerOf(key, scope);
   const { values, notValues } = condition;
   const found: Clause[] = [];
   if (isGiven(values)) found.push(positiveClause(attribute, values, compile(values)));
@@ -48,12 +49,15 @@ function attributeOf(key: ConditionKey): Attribute {
   }
 }
 
-function compilerOf(key: ConditionKey, namespace: string): (values: readonly string[]) => MatchesValue {
+function compilerOf(
+  key: ConditionKey,
+  { namespace, ownDomains }: RuleScope,
+): (values: readonly string[]) => MatchesValue {
   switch (key.kind) {
     case 'header':
       return compileHeaderPatterns;
     case 'source.principal':
-      return compilePatterns;
+      return (values) => compilePrincipals(values, ownDomains);
     case 'source.namespace':
       return compileGlobs;
     case 'source.serviceAccount':

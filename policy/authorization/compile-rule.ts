@@ -3,6 +3,7 @@ import type { AuthorizationRequest } from '../workload-policy.ts';
 import type { Clause } from './clause.ts';
 import { compileCondition } from './compile-condition.ts';
 import { compileOperation } from './compile-operation.ts';
+import type { RuleScope } from './compile-principals.ts';
 import { compileSource } from './compile-source.ts';
 
 /** A rule ready to be judged. */
@@ -26,8 +27,8 @@ type Alternatives = readonly (readonly Clause[])[];
  * Compiles one rule. What needs HTTP on a connection that is not: an ALLOW rule does not match, a DENY rule is
  * judged without it, which denies more. Source: Istio, which generates its TCP filters so.
  */
-export function compileRule(rule: AuthorizationRule, action: 'ALLOW' | 'DENY', namespace: string): CompiledRule {
-  const groups = compileGroups(rule, namespace);
+export function compileRule(rule: AuthorizationRule, action: 'ALLOW' | 'DENY', scope: RuleScope): CompiledRule {
+  const groups = compileGroups(rule, scope);
   const httpClause = groups.flat(2).find(({ isHttp }) => isHttp);
   const isAllow = action === 'ALLOW';
 
@@ -51,17 +52,17 @@ export function compileRule(rule: AuthorizationRule, action: 'ALLOW' | 'DENY', n
 }
 
 /** from, to, and each of when; one alternative of each group must hold. */
-function compileGroups(rule: AuthorizationRule, namespace: string): readonly Alternatives[] {
+function compileGroups(rule: AuthorizationRule, scope: RuleScope): readonly Alternatives[] {
   return [
-    (rule.from ?? []).map(({ source }) => compileSource(source, namespace)),
+    (rule.from ?? []).map(({ source }) => compileSource(source, scope)),
     (rule.to ?? []).map(({ operation }) => compileOperation(operation)),
-    ...(rule.when ?? []).map((condition) => [compileCondition(condition, namespace)]),
+    ...(rule.when ?? []).map((condition) => [compileCondition(condition, scope)]),
   ].filter((alternatives) => alternatives.length > 0);
 }
 
 /** Every clause of a rule, for analysis. */
 export function compileClauses(rule: AuthorizationRule): readonly Clause[] {
-  return compileGroups(rule, '').flat(2);
+  return compileGroups(rule, { namespace: '', ownDomains: [] }).flat(2);
 }
 
 function matchesOne(alternatives: Alternatives, request: AuthorizationRequest, isTcp: boolean): boolean {

@@ -2,6 +2,7 @@ import type { AuthorizationSource } from '../resource/kinds/authorization-rule.t
 import { type Attribute, type Clause, negativeClause, positiveClause } from './clause.ts';
 import { compileIpBlocks } from './compile-ip-blocks.ts';
 import { compileGlobs, compilePatterns, type MatchesValue } from './compile-patterns.ts';
+import { compilePrincipals, type RuleScope } from './compile-principals.ts';
 
 const NO_IDENTITY = 'the caller has no identity';
 
@@ -17,11 +18,12 @@ function attribute(field: string, absent: string, read: Attribute['read']): Attr
   return { field, absent, isHttp: false, read };
 }
 
-/** Compiles `from.source`: every clause must be satisfied. `namespace` is that of the policy. */
-export function compileSource(source: AuthorizationSource, namespace: string): readonly Clause[] {
+/** Compiles `from.source`: every clause must be satisfied. */
+export function compileSource(source: AuthorizationSource, { namespace, ownDomains }: RuleScope): readonly Clause[] {
+  const principals = (values: readonly string[]) => compilePrincipals(values, ownDomains);
   const accounts = (values: readonly string[]) => compileServiceAccounts(values, namespace);
   return [
-    ...clauses(SOURCE.principal, 'principals', source.principals, source.notPrincipals, compilePatterns),
+    ...clauses(SOURCE.principal, 'principals', source.principals, source.notPrincipals, principals),
     ...clauses(SOURCE.namespace, 'namespaces', source.namespaces, source.notNamespaces, compileGlobs),
     ...clauses(SOURCE.serviceAccount, 'serviceAccounts', source.serviceAccounts, source.notServiceAccounts, accounts),
     ...clauses(SOURCE.ip, 'ipBlocks', source.ipBlocks, source.notIpBlocks, compileIpBlocks),

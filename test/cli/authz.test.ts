@@ -85,6 +85,20 @@ t.test('a batch answers every line in order, whatever is in it', async (t) => {
   t.same(Object.keys(answers[0]), ['decision', 'code', 'policy', 'rule', 'reason']);
 });
 
+t.test('a principal of any name of the trust domain is that of all of them', async (t) => {
+  const policies = ['--policies', t.testdir({ 'a.yaml': POLICY }), '--json', '--trust-domain', 'new.example'];
+  const decide = async (name: string, ...aliases: readonly string[]) => {
+    const caller = ['--from', `spiffe://${name}/ns/shop/sa/web`, '--header', 'X-Team: red', '--request', 'GET /'];
+    const given = aliases.flatMap((alias) => ['--trust-domain-alias', alias]);
+    return JSON.parse((await authz(...policies, ...ORDERS, ...caller, ...given)).stdout).decision;
+  };
+  t.equal(await decide('new.example', 'old.example', 'cluster.local'), 'allow');
+  t.equal(await decide('old.example', 'old.example', 'cluster.local'), 'allow');
+  t.equal(await decide('new.example'), 'deny');
+  t.equal(await decide('other.example', 'cluster.local'), 'deny');
+  await t.rejects(decide('new.example', 'A b'), UsageError);
+});
+
 t.test('broken policies decide nothing', async (t) => {
   const root = t.testdir({ 'a.yaml': POLICY.replace('rules', 'rulse') });
   const { code, stdout, stderr } = await authz('--policies', root, ...ORDERS, '--request', 'GET /');
