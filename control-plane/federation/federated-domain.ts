@@ -57,12 +57,14 @@ export class FederatedDomain {
     this.#bundle = remembered;
   }
 
-  /** Takes what the endpoint serves. An older one than the one in force is refused (SPIFFE Federation §4.2). True: the roots are others now. */
+  /**
+   * Takes what the endpoint serves. An older one than the one in force is refused (SPIFFE Federation §4.2), and one that does not say
+   * how old it is where the one in force does: it may be of any age. True: the roots are others now.
+   */
   refresh(text: string, nowMs: number): boolean {
     const bundle = readSpiffeBundle(text);
     const { sequence: known } = this;
-    const isOlder = known !== undefined && bundle.sequence !== undefined && bundle.sequence < known;
-    if (!isOlder) {
+    if (known === undefined || (bundle.sequence !== undefined && bundle.sequence >= known)) {
       this.#fetchedAtMs = nowMs;
       return this.#take(bundle);
     }
@@ -70,9 +72,11 @@ export class FederatedDomain {
       this.#fetchedAtMs = nowMs; // by another replica of theirs, which counts for itself
       return false;
     }
-    throw new Error(
-      `its sequence number went back from ${known} to ${bundle.sequence}, and its roots are others; they are not taken`,
-    );
+    const what =
+      bundle.sequence === undefined
+        ? `it leaves out its sequence number, which was ${known},`
+        : `its sequence number went back from ${known} to ${bundle.sequence},`;
+    throw new Error(`${what} and its roots are others; they are not taken`);
   }
 
   #take(bundle: SpiffeBundle): boolean {

@@ -93,7 +93,7 @@ t.test('refuses an answer that is none, or without end', async (t) => {
   endpoint.answer = { status: 404, body: 'not here' };
   await t.rejects(ask(), { message: /answered 404, expected 200/ });
   endpoint.answer = { body: 'x'.repeat(MAX_BUNDLE_BYTES + 1) };
-  await t.rejects(ask(), { message: /exceeds the limit of 1048576 bytes/ });
+  await t.rejects(ask(), { message: /exceeds the limit of 131072 bytes/ });
   endpoint.answer = { headers: { 'content-length': '100' }, body: 'short' };
   await t.rejects(ask(), 'the connection ends too early');
 });

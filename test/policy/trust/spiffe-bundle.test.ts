@@ -15,6 +15,8 @@ const [leafDer = Buffer.of()] = certificatesFromPem(leaf.cert);
 const base64 = (der: Buffer) => der.toString('base64');
 const jwkOf = (der: Buffer) => new X509Certificate(der).publicKey.export({ format: 'jwk' });
 const keyOf = (der: Buffer) => ({ ...jwkOf(der), use: 'x509-svid', x5c: [base64(der)] });
+/** A good bundle that ends with this text in place of its last brace. */
+const withText = (end: string) => jwkSet([keyOf(root)]).replace(/}$/, end);
 const jwkSet = (keys: readonly unknown[], more: object = {}) => JSON.stringify({ keys, ...more });
 
 t.test('reads a bundle as SPIFFE writes it', async (t) => {
@@ -31,8 +33,9 @@ t.test('sequence and hint may be left out, and further members are passed over',
 });
 
 t.test('a sequence keeps all of its 64 bits', async (t) => {
-  const text = jwkSet([keyOf(root)]).replace(/}$/, ',"spiffe_sequence":9007199254740993}');
-  t.equal(readSpiffeBundle(text).sequence, 9007199254740993n);
+  t.equal(readSpiffeBundle(withText(',"spiffe_sequence":9007199254740993}')).sequence, 9007199254740993n);
+  const many = withText(',"spiffe_sequence" : 9007199254740993 , "spiffe_refresh_hint":300}');
+  t.strictSame(readSpiffeBundle(many), { roots: [root], sequence: 9007199254740993n, refreshHintS: 300 });
 });
 
 t.test('keys of other uses and types are passed over', async (t) => {
@@ -102,7 +105,13 @@ const malformed: readonly (readonly [string, string, RegExp])[] = [
   ['a sequence in words', jwkSet([good], { spiffe_sequence: '1' }), /^spiffe_sequence/],
   ['a sequence of 20 digits', '{"keys":[],"spiffe_sequence":10000000000000000000}', /^keys: none|^spiffe_sequence/],
   ['a hint below zero', jwkSet([good], { spiffe_refresh_hint: -1 }), /^spiffe_refresh_hint/],
-  ['more than a megabyte', `{${' '.repeat(MAX_BUNDLE_BYTES)}}`, /exceeds the limit of 1048576/],
+  ['more than is read', `{${' '.repeat(MAX_BUNDLE_BYTES)}}`, /exceeds the limit of 131072/],
+  [
+    'a sequence of 64 bits that is there twice',
+    withText(',"spiffe_sequence":9007199254740993,"spiffe_sequence":9007199254740995}'),
+    /^spiffe_sequence/,
+  ],
+  ['a sequence with an exponent that no number holds', withText(',"spiffe_sequence":1e18}'), /^spiffe_sequence/],
   ['PEM without an end', '-----BEGIN CERTIFICATE-----\nAAAA\n', /has no end/],
   ['a private key', `${partner.rootPem}${privatePem}`, /^PEM block 2: expected CERTIFICATE, got PRIVATE KEY/],
   ['a leaf in PEM', leaf.cert, /^PEM block 1: the certificate is not an authority/],
@@ -115,7 +124,22 @@ t.test('refuses what is malformed, and names the field', async (t) => {
 
 t.test('refuses more roots than all sidecars can be made to hold', async (t) => {
   const many = Array.from({ length: 100 }, () => new TestAuthority('partner.example').rootPem).join('');
-  t.throws(() => readSpiffeBundle(many), { message: /^100 roots of \d+ bytes exceed the limit of 32768 bytes/ });
+  t.throws(() => readSpiffeBundle(many), { message: /^PEM block \d+: the roots up to here exceed the limit of 32768/ });
+});
+
+t.test('reads no more roots than are taken: what comes behind is not even looked at', async (t) => {
+  const many = Array.from({ length: 70 }, () =>
+    keyOf(certificatesFromPem(new TestAuthority('partner.example').rootPem)[0] ?? root),
+  );
+  const fault = { ...good, x5c: ['AAAA'] };
+  t.throws(() => readSpiffeBundle(jwkSet([...many, fault])), {
+    message: /^keys\[\d+\]\.x5c\[0\]: the roots up to here exceed/,
+  });
+  t.throws(
+    () => readSpiffeBundle(jwkSet(Array(70).fill(good))),
+    { message: /the roots up to here exceed/ },
+    'one is read as often',
+  );
 });
 
 t.test('whatever a byte is changed to: an error in words, or a bundle of authorities', async (t) => {
