@@ -7,8 +7,10 @@ import type { Certificate } from './read-certificate.ts';
 import type { Root } from './root.ts';
 import { algorithmComplaint, isSignedBy } from './verify-signature.ts';
 
-/** Most issuers that one verification tries: chains of an attacker's make can offer very many paths. */
-export const MAX_PATH_STEPS = 32;
+/** Most steps from a certificate to one that may be its issuer, by name: chains of an attacker's make can offer very many paths. */
+export const MAX_PATH_STEPS = 128;
+/** Most signatures that are asked for in one verification; of curves as large as P-521 each costs milliseconds. */
+export const MAX_SIGNATURES = 8;
 
 export interface Path {
   /** Leaf first; each was signed by the next, the last by the root. */
@@ -24,8 +26,10 @@ const PROGRESS = { noIssuer: 0, wrongSignature: 1, weak: 2, tooMany: 3, judged: 
 type Progress = (typeof PROGRESS)[keyof typeof PROGRESS];
 
 /**
- * Finds the first path from the leaf to a root that is good (RFC 4158 §2): by names, then by signatures; the leaf comes first in
- * `chain`, the others in any order, also such as lead nowhere. Roots come before intermediates, so that the shortest path is the first.
+ * Finds the first path from the leaf to a root that is good (RFC 4158 §2); the leaf comes first in `chain`, the others in any order, also
+ * such as lead nowhere. Paths are built by names alone. The signatures of one that comes to a root are verified from that root downwards:
+ * no key verifies anything before a root has vouched for it, so that who is not of this root gets one signature out of us, by the root's
+ * own key. Roots come before intermediates, so that the shortest path is the first.
  */
 export function findPath(
   chain: readonly [Certificate, ...Certificate[]],
@@ -34,7 +38,10 @@ export function findPath(
   memory: IssuerMemory,
 ): Path | PathRefusal {
   const [leaf, ...others] = chain;
+  /** Whether the key of an issuer made the signature of a certificate, by that and by this. */
+  const signatures = new Map<Certificate, Map<Certificate, boolean>>();
   let steps = 0;
+  let signaturesAsked = 0;
   let progress: Progress = PROGRESS.noIssuer;
   /** Written out at the end, and not for good chains. */
   let refusal = () => unknownIssuer(leaf, 0);
@@ -45,25 +52,32 @@ export function findPath(
     refusal = found;
   }
 
-  /** True when the key of `issuer` made the signature; notes why not. */
-  function isIssuedBy(
-    child: Certificate,
-    index: number,
-    issuer: Certificate,
-    signer: Signer = memory.signerOf(issuer),
-  ): boolean {
-    if (++steps > MAX_PATH_STEPS) {
-      const reason = `none of the first ${MAX_PATH_STEPS} signatures led to a root`;
-      note(PROGRESS.tooMany, () => refused('untrusted_issuer', reason));
-      return false;
-    }
-    if (memory.wasSignedBy(child, signer)) return true;
-    const complaint = algorithmComplaint(child.signatureAlgorithm) ?? issuerComplaint(signer);
+  function isExhausted(): boolean {
+    return steps > MAX_PATH_STEPS || signaturesAsked > MAX_SIGNATURES;
+  }
+
+  /** Counts a step; false when there were too many. */
+  function maySearchOn(): boolean {
+    if (++steps <= MAX_PATH_STEPS) return true;
+    const reason = `none of the first ${MAX_PATH_STEPS} steps by names led to a root that vouches for it`;
+    note(PROGRESS.tooMany, () => refused('untrusted_issuer', reason));
+    return false;
+  }
+
+  /** True when the key of `issuer` made the signature; notes why not. Remembered ones count, so that memory changes no outcome. */
+  function isIssuedBy(child: Certificate, index: number, issuer: Certificate, signerOf: () => Signer): boolean {
+    const complaint = algorithmComplaint(child.signatureAlgorithm) ?? issuerComplaint(issuer);
     if (complaint !== undefined) {
       note(PROGRESS.weak, () => refused('weak_signature', `${nameOf(child, index)}: ${complaint}`));
       return false;
     }
-    if (isSignedBy(child, signer.publicKey, signer.facts)) return true;
+    if (++signaturesAsked > MAX_SIGNATURES) {
+      const reason = `the first ${MAX_SIGNATURES} signatures do not lead from a root to the leaf`;
+      note(PROGRESS.tooMany, () => refused('untrusted_issuer', reason));
+      return false;
+    }
+    const signer = signerOf();
+    if (memory.wasSignedBy(child, signer) || isSignedBy(child, signer.publicKey, signer.facts)) return true;
     // of several keys of one name the identifier says which: with another it was somebody else's
     if (!hasOtherKey(child, issuer)) {
       note(PROGRESS.wrongSignature, () => wrongSignature(child, index));
@@ -71,10 +85,31 @@ export function findPath(
     return false;
   }
 
+  function wasIssuedBy(child: Certificate, index: number, issuer: Certificate, signerOf: () => Signer): boolean {
+    const known = signatures.get(child) ?? new Map<Certificate, boolean>();
+    signatures.set(child, known);
+    const isIssued = known.get(issuer) ?? isIssuedBy(child, index, issuer, signerOf);
+    known.set(issuer, isIssued);
+    return isIssued;
+  }
+
+  function isSignedFromRoot(path: readonly Certificate[], root: Root): boolean {
+    let issuer = root.certificate;
+    let signerOf = () => root.signer;
+    for (let index = path.length - 1; index >= 0; index--) {
+      const child = path[index];
+      if (child === undefined || !wasIssuedBy(child, index, issuer, signerOf)) return false;
+      issuer = child;
+      signerOf = () => memory.signerOf(child);
+    }
+    return true;
+  }
+
   function throughRoots(path: readonly Certificate[], child: Certificate, hasOther: boolean): Path | undefined {
     for (const root of roots) {
+      if (isExhausted()) return undefined;
       if (!root.subject.equals(child.issuer) || hasOtherKey(child, root.certificate) !== hasOther) continue;
-      if (!isIssuedBy(child, path.length - 1, root.certificate, root.signer)) continue;
+      if (!maySearchOn() || !isSignedFromRoot(path, root)) continue;
       const found = judge(path, root);
       if (found === undefined) return { certificates: path, root };
       note(PROGRESS.judged, () => found);
@@ -84,9 +119,9 @@ export function findPath(
 
   function throughOthers(path: readonly Certificate[], child: Certificate, hasOther: boolean): Path | undefined {
     for (const candidate of others) {
-      if (steps > MAX_PATH_STEPS) return undefined;
+      if (isExhausted()) return undefined;
       if (!candidate.subject.equals(child.issuer) || hasOtherKey(child, candidate) !== hasOther) continue;
-      if (isOnPath(path, candidate) || !isIssuedBy(child, path.length - 1, candidate)) continue;
+      if (isOnPath(path, candidate) || !maySearchOn()) continue;
       if (progress === PROGRESS.noIssuer) refusal = () => unknownIssuer(candidate, path.length);
       const found = extend([...path, candidate], candidate);
       if (found !== undefined) return found;
@@ -111,7 +146,7 @@ export function findPath(
 function isOnPath(path: readonly Certificate[], candidate: Certificate): boolean {
   return path.some(
     ({ subject, subjectPublicKeyInfo }) =>
-      subject.equals(candidate.subject) && subjectPublicKeyInfo.equals(candidate.subjectPublicKeyInfo),
+      subjectPublicKeyInfo.equals(candidate.subjectPublicKeyInfo) && subject.equals(candidate.subject),
   );
 }
 
@@ -122,8 +157,8 @@ function hasOtherKey(child: Certificate, issuer: Certificate): boolean {
   return wanted !== undefined && subjectKeyIdentifier !== undefined && !wanted.equals(subjectKeyIdentifier);
 }
 
-function issuerComplaint({ facts }: Signer): string | undefined {
-  const complaint = keyComplaint(facts, true);
+function issuerComplaint({ key }: Certificate): string | undefined {
+  const complaint = keyComplaint(key, true);
   return complaint === undefined ? undefined : `of its issuer: ${complaint}`;
 }
 
