@@ -1,4 +1,4 @@
-import { readCertificate } from '../x509/read-certificate.ts';
+import { type Certificate, readCertificate } from '../x509/read-certificate.ts';
 
 /** Issuers of leaves whose chain is remembered: those of a mesh and its partners are a few, and a rotation adds one. */
 export const MAX_KNOWN_CHAINS = 256;
@@ -8,9 +8,9 @@ export class ChainMemory {
   /** Without the leaf; by the issuer that the leaf names. The one that was used last stands last. */
   readonly #above = new Map<string, readonly Buffer[]>();
 
-  remember(chain: readonly Buffer[]): void {
-    const [leaf, ...above] = chain;
-    if (leaf === undefined || above.length === 0) return;
+  /** `above`: the issuers of the leaf that its path went by. They are kept, not copied. */
+  remember(leaf: Certificate, above: readonly Buffer[]): void {
+    if (above.length === 0) return;
     const issuer = issuerOf(leaf);
     this.#above.delete(issuer);
     if (this.#above.size >= MAX_KNOWN_CHAINS) {
@@ -23,13 +23,12 @@ export class ChainMemory {
   /** The leaf below what is remembered of its issuer; the very chain that was given where nothing is. */
   complete(chain: readonly Buffer[]): readonly Buffer[] {
     const [leaf] = chain;
-    const above = leaf === undefined ? undefined : this.#above.get(issuerOf(leaf));
+    const above = leaf === undefined ? undefined : this.#above.get(issuerOf(readCertificate(leaf)));
     return leaf === undefined || above === undefined ? chain : [leaf, ...above];
   }
 }
 
 /** Name and key: the name may be that of its predecessor. */
-function issuerOf(leaf: Buffer): string {
-  const { issuer, extensions } = readCertificate(leaf);
+function issuerOf({ issuer, extensions }: Certificate): string {
   return `${issuer.toString('latin1')} ${extensions.authorityKeyIdentifier?.toString('latin1') ?? ''}`;
 }

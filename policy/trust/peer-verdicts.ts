@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { SpiffeId } from '../identity/spiffe-id.ts';
-import { readCertificate } from '../x509/read-certificate.ts';
+import { ownCopy } from '../x509/own-copy.ts';
+import { type Certificate, readCertificate } from '../x509/read-certificate.ts';
 import { type PeerUse, type PeerVerdict, verifyPeer } from '../x509/verify-peer.ts';
 import { ChainMemory } from './chain-memory.ts';
 import type { PeerTrust } from './peer-trust.ts';
@@ -15,10 +16,12 @@ export interface ProvenPeer {
   readonly sha256: string;
   /** Of the leaf; lower-case hex. */
   readonly serial: string;
+  /** The latest begin among the certificates of its path; ms since the epoch. */
+  readonly notBeforeMs: number;
   /** The first end among the certificates of its path; ms since the epoch. */
   readonly notAfterMs: number;
   readonly use: PeerUse;
-  /** Leaf first; DER. */
+  /** Its path but for the root, leaf first; DER. Nothing else of what it sent is kept, and the issuers are of one memory for all peers. */
   readonly chain: readonly Buffer[];
 }
 
@@ -35,7 +38,7 @@ interface Known {
 }
 
 /**
- * Judges the certificates of peers, each once: what was accepted stays so until a certificate of its path ends or trust is another.
+ * Judges the certificates of peers, each once: what was accepted stays so while all certificates of its path are in time and trust is the same.
  * Refusals are not kept. A handshake that is resumed brings the leaf alone: what stood above it is remembered by its issuer.
  */
 export class PeerVerdicts {
@@ -53,7 +56,7 @@ export class PeerVerdicts {
     const trust = this.#trust();
     const key = `${use} ${sha256}`;
     const known = this.#known.get(key);
-    if (known !== undefined && nowMs <= known.peer.notAfterMs && known.trust.rootsText === trust.rootsText) {
+    if (known !== undefined && isInTime(known.peer, nowMs) && known.trust.rootsText === trust.rootsText) {
       // a list of revocations that is another leaves all signatures as good as they were
       const isRevoked =
         known.trust !== trust && known.serials.some((serial) => trust.revocationOf(known.peer.id.uri, serial));
@@ -61,29 +64,38 @@ export class PeerVerdicts {
       if (!isRevoked) return { kind: 'accepted', peer: known.peer };
     }
     const chain = chainSent();
-    let whole = chain;
     let verdict = verifyPeer(chain, trust, nowMs, use);
     if (verdict.kind === 'refused' && verdict.code === 'untrusted_issuer') {
-      whole = this.#chains.complete(chain);
+      const whole = this.#chains.complete(chain);
       if (whole !== chain) verdict = verifyPeer(whole, trust, nowMs, use);
     }
     this.#known.delete(key);
     if (verdict.kind === 'refused') return verdict;
-    this.#chains.remember(whole);
-    const { id, serial, serials, notAfterMs } = verdict;
-    const peer = { id, sha256, serial, notAfterMs, use, chain: whole };
-    this.#keep({ peer, serials, trust });
+    const { id, serial, path, notBeforeMs, notAfterMs } = verdict;
+    const [leaf, ...issuers] = path;
+    const above = issuers.map(({ der }) => der);
+    this.#chains.remember(leaf, above);
+    const peer = { id, sha256, serial, notBeforeMs, notAfterMs, use, chain: [ownCopy(leaf.der), ...above] };
+    this.#keep({ peer, serials: path.map((certificate) => certificate.serial), trust });
     return { kind: 'accepted', peer };
   }
 
-  /** Takes a chain for good that was signed here and now, under roots that are trusted. */
+  /** Takes a chain for good that was signed here and now, under roots that are trusted. Its issuers are kept, not copied. */
   remember(id: SpiffeId, chain: readonly Buffer[], use: PeerUse, notAfterMs: number): void {
-    const serials = chain.map(serialOf);
-    const [leaf] = chain;
-    const [serial] = serials;
-    if (leaf === undefined || serial === undefined) return;
-    const sha256 = createHash('sha256').update(leaf).digest('hex');
-    this.#keep({ peer: { id, sha256, serial, notAfterMs, use, chain }, serials, trust: this.#trust() });
+    const [leafDer, ...above] = chain;
+    if (leafDer === undefined) return;
+    const leaf = readCertificate(leafDer);
+    const path = [leaf, ...above.map(issuerIn)];
+    const peer = {
+      id,
+      sha256: createHash('sha256').update(leafDer).digest('hex'),
+      serial: leaf.serial,
+      notBeforeMs: Math.max(...path.map(({ notBeforeMs }) => notBeforeMs)),
+      notAfterMs,
+      use,
+      chain: [ownCopy(leafDer), ...above],
+    };
+    this.#keep({ peer, serials: path.map(({ serial }) => serial), trust: this.#trust() });
   }
 
   /** Asks again of a peer that was accepted before. */
@@ -101,11 +113,17 @@ export class PeerVerdicts {
   }
 }
 
-/** Those of issuers, which stand in thousands of chains, are read once. */
-const serialsRead = new WeakMap<Buffer, string>();
+function isInTime({ notBeforeMs, notAfterMs }: ProvenPeer, nowMs: number): boolean {
+  return nowMs >= notBeforeMs && nowMs <= notAfterMs;
+}
 
-function serialOf(der: Buffer): string {
-  const serial = serialsRead.get(der) ?? readCertificate(der).serial;
-  serialsRead.set(der, serial);
-  return serial;
+/** Those of issuers, which stand in thousands of chains, are read once. */
+const issuersRead = new WeakMap<Buffer, Pick<Certificate, 'serial' | 'notBeforeMs'>>();
+
+function issuerIn(der: Buffer): Pick<Certificate, 'serial' | 'notBeforeMs'> {
+  const known = issuersRead.get(der);
+  if (known !== undefined) return known;
+  const { serial, notBeforeMs } = readCertificate(der);
+  issuersRead.set(der, { serial, notBeforeMs });
+  return { serial, notBeforeMs };
 }

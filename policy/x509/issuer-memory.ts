@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import { ownCopy } from './own-copy.ts';
 import { keyObjectOf, type PublicKeyFacts } from './public-key.ts';
 import { type Certificate, readCertificate } from './read-certificate.ts';
 
@@ -45,15 +46,15 @@ export class IssuerMemory {
     return this.#byCertificate.get(certificate)?.signedBy.has(subjectPublicKeyInfo.toString('latin1')) === true;
   }
 
-  /** `signer`: whose signature of the certificate was verified. */
-  remember(certificate: Certificate, signer: Signer): void {
+  /** `signer`: whose signature of the certificate was verified. Returns the one that is kept: of the same bytes, and of one memory for all. */
+  remember(certificate: Certificate, signer: Signer): Certificate {
     const known = this.#byCertificate.get(certificate) ?? this.#add(certificate);
     if (known.signedBy.size < MAX_SIGNERS) known.signedBy.add(signer.subjectPublicKeyInfo.toString('latin1'));
+    return known.certificate;
   }
 
   #add({ der }: Certificate): KnownIssuer {
-    // a copy: views may be of a larger buffer, which must not be kept for them
-    const certificate = readCertificate(Buffer.from(der));
+    const certificate = readCertificate(ownCopy(der));
     const known = { certificate, signer: signerOf(certificate), signedBy: new Set<string>() };
     if (this.#issuers.size >= MAX_KNOWN_ISSUERS) this.#forgetOldest();
     this.#issuers.set(der.toString('latin1'), known);

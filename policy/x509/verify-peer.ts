@@ -21,8 +21,8 @@ export interface AcceptedPeer {
   readonly notAfterMs: number;
   /** Of the leaf; lower-case hex. */
   readonly serial: string;
-  /** Of each certificate of the path but the root, the leaf's first: each of them may be revoked. */
-  readonly serials: readonly string[];
+  /** The path but for its root, leaf first: each of them may be revoked. Of issuers, those that are remembered. */
+  readonly path: readonly [Certificate, ...Certificate[]];
   /** SHA-256 of the leaf's DER; lower-case hex. */
   readonly sha256: string;
 }
@@ -87,8 +87,7 @@ function judge(chain: readonly Buffer[], trust: VerificationTrust, nowMs: number
   if ('kind' in path) return path;
   const revoked = revocation(path, id, trust);
   if (revoked !== undefined) return revoked;
-  rememberIssuers(path);
-  return accepted(path, leaf, id);
+  return accepted(path, [leaf, ...rememberIssuers(path)], id);
 }
 
 function readNth(der: Buffer, index: number): Certificate {
@@ -100,12 +99,12 @@ function readNth(der: Buffer, index: number): Certificate {
   }
 }
 
-function rememberIssuers({ certificates, root }: Path): void {
-  for (const [index, certificate] of certificates.entries()) {
-    if (index === 0) continue;
-    const above = certificates[index + 1];
-    memory.remember(certificate, above === undefined ? root.signer : memory.signerOf(above));
-  }
+function rememberIssuers({ certificates, root }: Path): readonly Certificate[] {
+  const issuers = certificates.slice(1);
+  return issuers.map((issuer, index) => {
+    const above = issuers[index + 1];
+    return memory.remember(issuer, above === undefined ? root.signer : memory.signerOf(above));
+  });
 }
 
 /** An issuer whose serial was revoked vouches for nobody. */
@@ -117,15 +116,15 @@ function revocation(path: Path, id: SpiffeId, trust: VerificationTrust): Refused
   return undefined;
 }
 
-function accepted({ certificates, root }: Path, leaf: Certificate, id: SpiffeId): AcceptedPeer {
+function accepted({ root }: Path, path: AcceptedPeer['path'], id: SpiffeId): AcceptedPeer {
+  const [leaf] = path;
   let { notBeforeMs, notAfterMs } = root;
-  for (const certificate of certificates) {
+  for (const certificate of path) {
     notBeforeMs = Math.max(notBeforeMs, certificate.notBeforeMs);
     notAfterMs = Math.min(notAfterMs, certificate.notAfterMs);
   }
   const sha256 = createHash('sha256').update(leaf.der).digest('hex');
-  const serials = certificates.map(({ serial }) => serial);
-  return { kind: 'accepted', id, notBeforeMs, notAfterMs, serial: leaf.serial, serials, sha256 };
+  return { kind: 'accepted', id, notBeforeMs, notAfterMs, serial: leaf.serial, path, sha256 };
 }
 
 function refused(code: Code, reason: string): RefusedPeer {

@@ -28,7 +28,15 @@ spec:
 
 function certificateOf(serviceAccount: string): VerifiedCertificate {
   const identity = spiffeId(MESH.trustDomain, 'test', serviceAccount);
-  const peer = { id: identity, sha256: '', serial: '', notAfterMs: 0, use: 'client', chain: [] } as const;
+  const peer = {
+    id: identity,
+    sha256: '',
+    serial: '',
+    notBeforeMs: 0,
+    notAfterMs: 0,
+    use: 'client',
+    chain: [],
+  } as const;
   return { identity, sha256: '', peer, life: ENDLESS };
 }
 
