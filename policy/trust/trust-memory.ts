@@ -1,12 +1,13 @@
 import type { DistributedResource } from '../resource/read-resource.ts';
-import { compileTrust, NOBODY_REVOKED, type PeerTrust, trustedDomainsOf } from './peer-trust.ts';
+import { compileDomains, NOBODY_REVOKED, type PeerTrust, trustedDomainsOf } from './peer-trust.ts';
 
 type ResourceOf<T extends DistributedResource['type']> = Extract<DistributedResource, { readonly type: T }>['resource'];
 
-/** Compiles trust once for as long as its two documents are the same. */
+/** Compiles trust once for as long as its two documents are the same, and the roots of it for as long as the bundle is. */
 export class TrustMemory {
   #bundle: ResourceOf<'TrustBundle'> | undefined;
   #revocations: ResourceOf<'RevocationList'> | undefined;
+  #compiled: ReturnType<typeof compileDomains> | undefined;
   #trust: PeerTrust | undefined;
 
   /** Undefined: there is no TrustBundle among them. Throws where a root cannot be read. */
@@ -19,9 +20,11 @@ export class TrustMemory {
     }
     if (bundle === undefined) return undefined;
     if (bundle === this.#bundle && revocations === this.#revocations) return this.#trust;
-    const { aliases } = bundle.spec;
-    const trust = compileTrust(trustedDomainsOf(bundle.spec), aliases, revocations?.spec ?? NOBODY_REVOKED);
-    [this.#bundle, this.#revocations, this.#trust] = [bundle, revocations, trust];
+    const { spec } = bundle;
+    const known = bundle === this.#bundle ? this.#compiled : undefined;
+    const compiled = known ?? compileDomains(trustedDomainsOf(spec), spec.aliases);
+    const trust = compiled(revocations?.spec ?? NOBODY_REVOKED);
+    [this.#bundle, this.#revocations, this.#compiled, this.#trust] = [bundle, revocations, compiled, trust];
     return trust;
   }
 }

@@ -1,7 +1,8 @@
-import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { Judgement, ProvenPeer } from '#policy/trust/peer-verdicts.ts';
+import type { TlsVersion } from '#policy/workload-policy.ts';
 import { logEvent } from '../operational-log.ts';
-import type { ConnectionLife } from './connection-life.ts';
+import { endSoon, type MortalLife } from './connection-life.ts';
 
 /** How often ends are looked for. By the wall clock, which certificates go by: it may be set, and a machine may sleep. */
 const CHECK_INTERVAL_MS = 1_000;
@@ -10,18 +11,18 @@ const SLICE_MS = 5;
 
 interface Proven {
   readonly peer: ProvenPeer;
-  readonly life: ConnectionLife;
+  readonly life: MortalLife;
 }
 
 type Judge = (peer: ProvenPeer, nowMs: number) => Judgement;
 
 /** Connections that stand on certificates: cut when one of these ends, or is no longer believed. */
 export class ProvenConnections {
-  readonly #open = new Map<Socket, Proven>();
+  readonly #open = new Map<TLSSocket, Proven>();
   readonly #now: () => number;
   readonly #timer: NodeJS.Timeout;
   /** Those that are yet to be judged anew, by the trust that came last. */
-  #toJudge: Iterator<readonly [Socket, Proven]> | undefined;
+  #toJudge: Iterator<readonly [TLSSocket, Proven]> | undefined;
   /** Connections that were cut, by why. */
   readonly cut = { expired: 0, refused: 0 };
 
@@ -31,7 +32,7 @@ export class ProvenConnections {
     this.#timer.unref();
   }
 
-  add(socket: Socket, peer: ProvenPeer, life: ConnectionLife): void {
+  add(socket: TLSSocket, peer: ProvenPeer, life: MortalLife): void {
     this.#open.set(socket, { peer, life });
     socket.once('close', () => this.#open.delete(socket));
   }
@@ -45,12 +46,18 @@ export class ProvenConnections {
     this.#judgeSlice(this.#toJudge, judge);
   }
 
+  /** Ends those politely that speak an older TLS, to be called when the oldest that is allowed is another. */
+  endBelow(minVersion: TlsVersion): void {
+    const nowMs = this.#now();
+    for (const [socket, { life }] of this.#open) if (isBelow(socket, minVersion)) endSoon(life, nowMs);
+  }
+
   close(): void {
     clearInterval(this.#timer);
     this.#toJudge = undefined;
   }
 
-  #judgeSlice(connections: Iterator<readonly [Socket, Proven]>, judge: Judge): void {
+  #judgeSlice(connections: Iterator<readonly [TLSSocket, Proven]>, judge: Judge): void {
     const nowMs = this.#now();
     const until = performance.now() + SLICE_MS;
     for (let next = connections.next(); next.done !== true; next = connections.next()) {
@@ -79,4 +86,10 @@ export class ProvenConnections {
       socket.destroy();
     }
   }
+}
+
+/** Versions of TLS are in the order of their names. */
+export function isBelow(socket: TLSSocket, minVersion: TlsVersion): boolean {
+  const version = socket.getProtocol();
+  return version !== null && version < minVersion;
 }

@@ -1,34 +1,22 @@
-import { constants, hkdfSync, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { Refusal } from '#policy/error/refusal.ts';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
-import { compileTrust, NOBODY_REVOKED, type PeerTrust } from '#policy/trust/peer-trust.ts';
+import type { PeerTrust } from '#policy/trust/peer-trust.ts';
 import { PeerVerdicts, type ProvenPeer } from '#policy/trust/peer-verdicts.ts';
 import type { TlsVersion, WorkloadPolicy } from '#policy/workload-policy.ts';
 import { sha256Of } from '#policy/x509/sent-chain.ts';
 import type { PeerTls } from '../http/dial.ts';
 import type { VerifiedCertificate } from '../http/message.ts';
+import { logEvent } from '../operational-log.ts';
 import type { TlsCounts } from '../telemetry/tls-gauges.ts';
-import { connectionLife } from './connection-life.ts';
+import { connectionLife, endSoon } from './connection-life.ts';
+import { contextOptions, TICKET_KEY_BYTES, ticketKeys } from './context-options.ts';
 import type { CredentialSource, Credentials } from './credentials.ts';
 import { chainOf } from './peer-chain.ts';
-import { ProvenConnections } from './proven-connections.ts';
+import { isBelow, ProvenConnections } from './proven-connections.ts';
 import { type Session, SessionCache } from './session-cache.ts';
-
-/** Node's form of session ticket keys: name, HMAC key and AES key. */
-const TICKET_KEY_BYTES = 48;
-/** TLS 1.2, where a policy allows it: forward secrecy and authenticated encryption alone (RFC 9325 §4.2); the first three are those of 1.3. */
-const CIPHERS = [
-  'TLS_AES_128_GCM_SHA256',
-  'TLS_AES_256_GCM_SHA384',
-  'TLS_CHACHA20_POLY1305_SHA256',
-  'ECDHE-ECDSA-AES128-GCM-SHA256',
-  'ECDHE-ECDSA-AES256-GCM-SHA384',
-  'ECDHE-ECDSA-CHACHA20-POLY1305',
-  'ECDHE-RSA-AES128-GCM-SHA256',
-  'ECDHE-RSA-AES256-GCM-SHA384',
-  'ECDHE-RSA-CHACHA20-POLY1305',
-].join(':');
+import { trustByCredentials } from './usable-credentials.ts';
 
 /** The law in force, as far as TLS goes. */
 export interface TlsPolicy {
@@ -48,36 +36,43 @@ export interface PeerPlace {
   readonly localAddress: string | undefined;
 }
 
+/** What handshakes are made with, and judged by. Replaced as a whole. */
+interface Basis {
+  readonly own: Credentials;
+  readonly trust: PeerTrust;
+  readonly minVersion: TlsVersion;
+  readonly options: SecureContextOptions;
+  readonly client: SecureContext;
+}
+
 /** TLS of both directions: own certificates, whom to believe, and the connections that stand on either. */
 export class TlsContexts {
   readonly #source: CredentialSource;
   readonly #policy: TlsPolicy;
   readonly #ticketSecret = randomBytes(TICKET_KEY_BYTES);
   readonly #now: () => number;
-  readonly #verdicts = new PeerVerdicts(() => this.#trust);
+  readonly #verdicts = new PeerVerdicts(() => this.#basis.trust);
   readonly #sessions = new SessionCache();
   readonly #proven: ProvenConnections;
   readonly #listeners: (() => void)[] = [];
   readonly #handshakes = { inbound: { full: 0, resumed: 0 }, outbound: { full: 0, resumed: 0 } };
-  #trust: PeerTrust;
-  #minVersion: TlsVersion;
-  #client: SecureContext;
+  #basis: Basis;
+  /** Those that could not be used: said once. */
+  #refused: Credentials | undefined;
 
   constructor(source: CredentialSource, policy: TlsPolicy, now: () => number = Date.now) {
     this.#source = source;
     this.#policy = policy;
     this.#now = now;
     this.#proven = new ProvenConnections(now);
-    this.#trust = this.#trustNow(source.current());
-    this.#minVersion = this.#minVersionNow;
-    this.#client = createSecureContext(this.#options(source.current()));
-    source.onRenewal(() => this.#refresh(true));
-    policy.onChange(() => this.#refresh(false));
+    this.#basis = this.#basisWith(source.current(), undefined);
+    source.onRenewal(() => this.#refresh());
+    policy.onChange(() => this.#refresh());
   }
 
   /** Whom to believe now. */
   get trust(): PeerTrust {
-    return this.#trust;
+    return this.#basis.trust;
   }
 
   get counts(): TlsCounts {
@@ -91,8 +86,8 @@ export class TlsContexts {
 
   /** For listeners: what they serve with now. */
   server(): SecureContextOptions {
-    const credentials = this.#source.current();
-    return { ...this.#options(credentials), ticketKeys: ticketKeys(credentials, this.#ticketSecret) };
+    const { options, own } = this.#basis;
+    return { ...options, ticketKeys: ticketKeys(own, this.#ticketSecret) };
   }
 
   /**
@@ -103,7 +98,7 @@ export class TlsContexts {
     const leaf = socket.getPeerX509Certificate();
     if (leaf === undefined) throw new Refusal('no_client_certificate', 'the caller presented no certificate');
     const nowMs = this.#now();
-    const own = this.#source.current();
+    const { own } = this.#basis;
     const judgement = this.#verdicts.judge(sha256Of(leaf), () => chainOf(leaf, own), 'client', nowMs);
     if (judgement.kind === 'refused') throw new Refusal(judgement.code, judgement.reason);
     const { peer } = judgement;
@@ -113,7 +108,7 @@ export class TlsContexts {
 
   /** When the certificate that is shown now ends; milliseconds since the epoch. */
   get ownEndMs(): number {
-    return this.#source.current().expiresAtMs;
+    return this.#basis.own.expiresAtMs;
   }
 
   /** For connections to a peer that must prove `expected`. */
@@ -122,10 +117,10 @@ export class TlsContexts {
     return {
       localAddress,
       begin: () => {
-        const own = this.#source.current();
+        const { own, client } = this.#basis;
         const offered = this.#offer(key, own);
         return {
-          context: this.#client,
+          context: client,
           session: offered?.ticket,
           accept: (socket) => this.#acceptServer(socket, expected, own, offered),
           keepSession: (ticket, certificate) => {
@@ -180,69 +175,53 @@ export class TlsContexts {
 
   #isSame(proven: SpiffeId, expected: SpiffeId): boolean {
     if (proven.uri === expected.uri) return true;
-    return this.#trust.canonical(proven).uri === this.#trust.canonical(expected).uri;
+    return this.trust.canonical(proven).uri === this.trust.canonical(expected).uri;
   }
 
   #keep(socket: TLSSocket, peer: ProvenPeer, endAtMs: number, nowMs: number): VerifiedCertificate {
     const life = connectionLife(endAtMs, nowMs);
+    if (isBelow(socket, this.#basis.minVersion)) endSoon(life, nowMs); // the handshake began before that was raised
     this.#proven.add(socket, peer, life);
     return { identity: peer.id, sha256: peer.sha256, peer, life };
   }
 
-  #refresh(isRenewal: boolean): void {
-    const [trust, minVersion] = [this.#trust, this.#minVersion];
-    const credentials = this.#source.current();
-    this.#trust = this.#trustNow(credentials);
-    this.#minVersion = this.#minVersionNow;
-    const isTrustOther = this.#trust !== trust;
-    if (!isRenewal && !isTrustOther && this.#minVersion === minVersion) return;
-    this.#client = createSecureContext(this.#options(credentials));
-    if (isTrustOther) this.#proven.judgeAgain((peer, nowMs) => this.#verdicts.judgeAgain(peer, nowMs));
+  #refresh(): void {
+    const before = this.#basis;
+    const after = this.#basisNow(before);
+    this.#basis = after;
+    if (after.trust !== before.trust) this.#proven.judgeAgain((peer, nowMs) => this.#verdicts.judgeAgain(peer, nowMs));
+    if (after.minVersion !== before.minVersion) this.#proven.endBelow(after.minVersion);
+    if (after.client === before.client) return;
     for (const listener of this.#listeners) listener();
   }
 
-  /** What the control plane says; standalone the roots beside the own certificate. The same object while both say the same. */
-  #trustNow(credentials: Credentials): PeerTrust {
-    const given = this.#policy.inForce?.trust;
-    if (given !== undefined) return given;
-    const { identity, trustBundlePem, federated = [] } = credentials;
-    const known = ownTrusts.get(credentials);
-    if (known !== undefined) return known;
-    const own = { trustDomain: identity.trustDomain, rootsPem: trustBundlePem };
-    const trust = compileTrust([own, ...federated], [], NOBODY_REVOKED);
-    ownTrusts.set(credentials, trust);
-    return trust;
+  /** With credentials that cannot be used those of before go on, under the law of now. */
+  #basisNow(before: Basis): Basis {
+    const credentials = this.#source.current();
+    if (credentials !== this.#refused) {
+      try {
+        return this.#basisWith(credentials, before);
+      } catch (error) {
+        this.#refused = credentials;
+        logEvent('credentials_refused', { message: error instanceof Error ? error.message : String(error) });
+      }
+    }
+    return this.#basisWith(before.own, before);
   }
 
-  get #minVersionNow(): TlsVersion {
-    return this.#policy.inForce?.defaults.minTlsVersion ?? 'TLSv1.3';
-  }
-
-  #options(credentials: Credentials): SecureContextOptions {
-    return {
-      cert: credentials.certificateChainPem,
-      key: credentials.privateKeyPem,
-      ca: this.#trust.rootsPem,
-      minVersion: this.#minVersion,
-      ciphers: CIPHERS,
-      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-    };
+  /** Throws where the credentials cannot be used. Contexts take long to make, and stay where only revocations are others. */
+  #basisWith(own: Credentials, before: Basis | undefined): Basis {
+    const trust = this.#policy.inForce?.trust ?? trustByCredentials(own);
+    const minVersion = this.#policy.inForce?.defaults.minTlsVersion ?? 'TLSv1.3';
+    const isSame =
+      own === before?.own && minVersion === before.minVersion && trust.rootsText === before.trust.rootsText;
+    if (isSame) return { ...before, trust };
+    const options = contextOptions(own, trust, minVersion);
+    return { own, trust, minVersion, options, client: createSecureContext(options) };
   }
 }
 
 function count(handshakes: { full: number; resumed: number }, isResumed: boolean): void {
   if (isResumed) handshakes.resumed++;
   else handshakes.full++;
-}
-
-/** Trust by the credentials alone, made once for each. */
-const ownTrusts = new WeakMap<Credentials, PeerTrust>();
-
-/**
- * Others when the own key is another, so that no session is older than the certificate it was begun with. `secret`: of this thread, since
- * another does not know the chain that the session began with; gone with the process, so that a key that is stolen later opens no session
- * of TLS 1.2 (RFC 5077 §5.5).
- */
-function ticketKeys({ privateKeyPem }: Credentials, secret: Uint8Array): Buffer {
-  return Buffer.from(hkdfSync('sha256', privateKeyPem, secret, 'lateral session tickets', TICKET_KEY_BYTES));
 }

@@ -5,6 +5,7 @@ import { Http1ServerConnection } from '../http/h1/server-connection.ts';
 import { Http2ServerConnection } from '../http/h2/server-connection.ts';
 import type { Caller, VerifiedCertificate } from '../http/message.ts';
 import type { ConnectionHandlers, ServedConnection } from '../http/served-connection.ts';
+import type { ConnectionLife } from '../identity/connection-life.ts';
 import { logEvent } from '../operational-log.ts';
 import { type ConnectionBudget, openConnections } from '../pressure/connection-budget.ts';
 import { processPressure, watchPressure } from '../pressure/process-pressure.ts';
@@ -68,8 +69,8 @@ export class Listener {
   readonly #acceptor: SecureAcceptor<ServedLane> | undefined;
   readonly #connections = new Set<ServedConnection>();
   readonly #plaintext = new PlaintextConnections();
-  /** Those that stand on certificates, and when they are to take nothing new (milliseconds since the epoch). */
-  readonly #secured = new Map<ServedConnection, number>();
+  /** Those that stand on certificates, and are not draining yet. */
+  readonly #secured = new Map<ServedConnection, ConnectionLife>();
   /** Every accepted socket that does not wait, also those whose TLS handshake is not complete. */
   readonly #sockets = new Set<net.Socket>();
   readonly #waiting = new WaitingRoom();
@@ -272,7 +273,7 @@ export class Listener {
         const Connection = speech === 'http2' ? Http2ServerConnection : Http1ServerConnection;
         const connection = new Connection(socket, callerOf(socket, certificate), served.handlers, bytes);
         this.#keep(connection, served);
-        if (certificate !== undefined) this.#secured.set(connection, certificate.life.drainAtMs);
+        if (certificate !== undefined) this.#secured.set(connection, certificate.life);
         if (refusal !== undefined) connection.refuse(refusal);
       }
     }
@@ -331,8 +332,8 @@ export class Listener {
 
   /** Who calls takes a new connection before the certificates of this one end; then it is cut (proven-connections.ts). */
   #drainEnding(nowMs: number): void {
-    for (const [connection, drainAtMs] of this.#secured) {
-      if (nowMs < drainAtMs) continue;
+    for (const [connection, life] of this.#secured) {
+      if (nowMs < life.drainAtMs) continue;
       connection.drain();
       this.#secured.delete(connection);
     }

@@ -5,6 +5,7 @@ import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
 import type { TrustedDomain } from '#policy/trust/peer-trust.ts';
 import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
 import type { CredentialSource, Credentials } from '../identity/credentials.ts';
+import { checkUsable } from '../identity/usable-credentials.ts';
 import { type FederatedFile, readFederatedFiles } from './federated-files.ts';
 
 export interface CredentialFiles {
@@ -73,7 +74,15 @@ async function readCredentials(
   if (expiresAtMs <= Date.now()) {
     throw new Error(`${files.certificate} ended ${leaf.validTo}; the clock here says ${new Date().toUTCString()}`);
   }
-  return { identity: identity.id, certificateChainPem, privateKeyPem, trustBundlePem, expiresAtMs, federated };
+  const { id } = identity;
+  const credentials = { identity: id, certificateChainPem, privateKeyPem, trustBundlePem, expiresAtMs, federated };
+  try {
+    checkUsable(credentials);
+  } catch (error) {
+    const { certificate, trustBundle } = files;
+    throw new Error(`${certificate}, ${trustBundle}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return credentials;
 }
 
 async function readText(path: string, field: string): Promise<string> {

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Refusal } from '#policy/error/refusal.ts';
 import { headerValue } from '#policy/http/flat-headers.ts';
+import { type ConnectionLife, ENDLESS } from '../../identity/connection-life.ts';
 import { endToEndTrailers } from '../hop-by-hop.ts';
 import type { BodyConsumer, IncomingBody, OutgoingRequest, UpstreamResponse } from '../message.ts';
 import { UpstreamFailure } from '../message.ts';
@@ -44,8 +45,8 @@ export class ClientConnection implements BodySink {
   idleUntil = 0;
   /** Monotonic: its last exchange ended. */
   idleSince = 0;
-  /** Milliseconds since the epoch: from then on it is retired. */
-  retireAtMs = Number.POSITIVE_INFINITY;
+  /** When it drains, it is retired. */
+  life: ConnectionLife = ENDLESS;
   /** It takes no further exchange. */
   isRetired = false;
 

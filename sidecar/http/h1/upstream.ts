@@ -98,7 +98,7 @@ export class Http1Upstream implements Upstream {
           onClosed: (closed) => this.#closed(closed),
         };
         const connection = new ClientConnection(socket, events, reads);
-        connection.retireAtMs = certificate?.life.drainAtMs ?? Number.POSITIVE_INFINITY;
+        if (certificate !== undefined) connection.life = certificate.life;
         this.#open.add(connection);
         this.#freed(connection, false, undefined);
       },
@@ -163,7 +163,7 @@ export class Http1Upstream implements Upstream {
 
   /** Those whose certificates are about to end take no further request. */
   #retire(nowMs: number): void {
-    for (const connection of this.#open) if (nowMs >= connection.retireAtMs) connection.isRetired = true;
+    for (const connection of this.#open) if (nowMs >= connection.life.drainAtMs) connection.isRetired = true;
   }
 
   #sweep(now: number): void {

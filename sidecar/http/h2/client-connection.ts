@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { type ConnectionLife, ENDLESS } from '../../identity/connection-life.ts';
 import type { ReadTaker } from '../reused-reads.ts';
 import type { Http2Exchange } from './client-exchange.ts';
 import { NO_ERROR } from './frame.ts';
@@ -25,8 +26,8 @@ export class Http2ClientConnection implements SessionEvents {
   #isRetired = false;
   /** Monotonic: when its last stream ended. */
   idleSince = performance.now();
-  /** Milliseconds since the epoch: from then on it takes no further requests. */
-  retireAtMs = Number.POSITIVE_INFINITY;
+  /** When it drains, it takes no further requests. */
+  life: ConnectionLife = ENDLESS;
 
   /** `reads`: what takes the socket's reads (dial.ts); it is directed here. */
   constructor(socket: Socket, events: Http2ClientEvents, reads: ReadTaker) {

@@ -114,7 +114,7 @@ export class Http2Upstream implements Upstream {
     );
   }
 
-  #adopt(socket: Socket, reads: ReadTaker, { drainAtMs }: ConnectionLife): void {
+  #adopt(socket: Socket, reads: ReadTaker, life: ConnectionLife): void {
     let isReady = false;
     const where = `${this.#options.address}:${this.#options.port}`;
     const notReady = `${where}: no SETTINGS within firstSettingsTimeoutMs ${FIRST_SETTINGS_TIMEOUT_MS}`;
@@ -142,7 +142,7 @@ export class Http2Upstream implements Upstream {
       },
       reads,
     );
-    connection.retireAtMs = drainAtMs;
+    connection.life = life;
     this.#connections.push(connection);
     const timer = setTimeout(() => connection.destroy(notReady), FIRST_SETTINGS_TIMEOUT_MS);
   }
@@ -199,7 +199,7 @@ export class Http2Upstream implements Upstream {
   #sweep(now: number): void {
     const nowMs = Date.now();
     for (const connection of [...this.#connections]) {
-      const isOver = nowMs >= connection.retireAtMs;
+      const isOver = nowMs >= connection.life.drainAtMs;
       if (!isOver && (!connection.isIdle || now - connection.idleSince < IDLE_CONNECTION_TIMEOUT_MS)) continue;
       this.#remove(connection);
       connection.retire();

@@ -10,12 +10,15 @@ import { compileTrust, NOBODY_REVOKED, type PeerTrust } from '#policy/trust/peer
 import type { TlsVersion } from '#policy/workload-policy.ts';
 import { dial } from '#sidecar/http/dial.ts';
 import type { UpstreamFailure, VerifiedCertificate } from '#sidecar/http/message.ts';
+import { LONGEST_DRAIN_MS } from '#sidecar/identity/connection-life.ts';
 import { TlsContexts } from '#sidecar/identity/tls-contexts.ts';
 import { SecureAcceptor } from '#sidecar/listener/secure-acceptor.ts';
 import { ReceivedCredentials } from '#sidecar/workers/received-credentials.ts';
 import { TestAuthority } from '../../support/certificates.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
 
+/** Labels of a trust domain. */
+const LONG = Array.from({ length: 3 }, () => 'x'.repeat(60)).join('.');
 const HOUR_MS = 3_600_000;
 const CLIENT = spiffeId('cluster.local', 'test', 'client');
 const SERVER = spiffeId('cluster.local', 'test', 'server');
@@ -313,4 +316,92 @@ t.test('TLS 1.2 is spoken where a policy says so, with forward secrecy alone', a
   t.equal(await attempt({ minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'ALL@SECLEVEL=0' }), undefined);
   server.policy.change({ minTlsVersion: 'TLSv1.3' });
   t.equal(await attempt(old), undefined);
+});
+
+t.test('another list of revocations makes no contexts anew; other roots do', (t) => {
+  const authority = new TestAuthority();
+  const { policy, contexts } = end(t, authority, SERVER.uri);
+  let changes = 0;
+  contexts.onChange(() => changes++);
+  const contextNow = () =>
+    contexts.peer(CLIENT, { address: '127.0.0.1', port: 1, localAddress: undefined }).begin().context;
+  policy.change({ trust: trustOf(authority) });
+  const before = contextNow();
+  changes = 0;
+  const at = '2026-01-01T00:00:00Z';
+  policy.change({ trust: trustOf(authority, [], { identities: [{ id: CLIENT.uri, at }], serials: [] }) });
+  t.equal(contextNow(), before);
+  t.equal(changes, 0);
+  t.match(contexts.trust.revocationOf(CLIENT.uri, ''), /revoked/, 'and yet it counts');
+  policy.change({ trust: trustOf(new TestAuthority()) });
+  t.not(contextNow(), before);
+  t.equal(changes, 1);
+  t.end();
+});
+
+t.test('credentials that cannot be used leave those of before in use, under the law of now', async (t) => {
+  const authority = new TestAuthority();
+  const [client, server] = [end(t, authority, CLIENT.uri), end(t, authority, SERVER.uri)];
+  const served = await serve(t, server);
+  const good = server.credentials.current();
+  const [cut, leaf] = ['-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n', authority.leaf(SERVER.uri)];
+  const broken = [
+    { ...good, certificateChainPem: `${good.certificateChainPem}${cut}` },
+    { ...good, privateKeyPem: leaf.key },
+    { ...good, trustBundlePem: `${good.trustBundlePem}${leaf.cert}` },
+    { ...good, trustBundlePem: `${good.trustBundlePem}${cut}` },
+  ];
+  for (const credentials of broken) {
+    server.credentials.receive(credentials);
+    t.ok(isOpen(await call(t, client, served.port)));
+    server.policy.change({});
+    t.ok(isOpen(await call(t, client, served.port)));
+  }
+  server.policy.change({ trust: trustOf(new TestAuthority()) });
+  t.notOk(isOpen(await call(t, client, served.port)), 'whom to trust changes with them as well');
+  t.match(served.refused, [{ code: 'untrusted_issuer' }]);
+  server.policy.change({ trust: undefined });
+  server.credentials.receive(credentialsOf(authority, SERVER.uri));
+  t.match(await call(t, client, served.port), { isResumed: false }, 'and better ones are used');
+});
+
+t.test('connections of a TLS that is allowed no longer are ended politely, then cut', async (t) => {
+  const authority = new TestAuthority();
+  const server = end(t, authority, SERVER.uri);
+  server.policy.change({ minTlsVersion: 'TLSv1.2' });
+  const served = await serve(t, server);
+  const connect = async (maxVersion: TlsVersion) => {
+    const { cert, key } = authority.leaf(CLIENT.uri);
+    const socket = tls.connect({ port: served.port, cert, key, rejectUnauthorized: false, maxVersion });
+    t.teardown(() => socket.destroy());
+    socket.on('error', () => {});
+    socket.write('ping');
+    await once(socket, 'data');
+    return socket;
+  };
+  await connect('TLSv1.2');
+  await connect('TLSv1.3');
+  const [old, modern] = served.accepted.map(({ life }) => life);
+  t.ok((old?.drainAtMs ?? 0) > Date.now());
+  server.policy.change({ minTlsVersion: 'TLSv1.3' });
+  t.ok((old?.drainAtMs ?? Number.POSITIVE_INFINITY) <= Date.now());
+  t.ok((old?.endAtMs ?? Number.POSITIVE_INFINITY) <= Date.now() + LONGEST_DRAIN_MS);
+  t.ok((modern?.drainAtMs ?? 0) > Date.now());
+});
+
+t.test('names of authorities are told to callers while they are few; else none, and no public ones', async (t) => {
+  const authority = new TestAuthority();
+  const named = (count: number) => Array.from({ length: count }, (_, n) => new TestAuthority(`${n}.${LONG}.example`));
+  const namesTold = (partners: readonly TestAuthority[]) => {
+    const domains = partners.map(({ rootPem }, n) => ({ trustDomain: `p${n}.example`, rootsPem: rootPem }));
+    const own = { trustDomain: 'cluster.local', rootsPem: `${authority.rootPem}${authority.rootPem}` };
+    const { contexts, policy } = end(t, authority, SERVER.uri);
+    policy.change({ trust: compileTrust([own, ...domains], [], NOBODY_REVOKED) });
+    const { ca } = contexts.server();
+    if (!Array.isArray(ca)) throw new Error('public authorities');
+    return ca.length;
+  };
+  t.equal(namesTold([]), 1, 'each once');
+  t.equal(namesTold(named(10)), 11);
+  t.equal(namesTold(named(200)), 0);
 });
