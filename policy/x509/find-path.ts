@@ -9,7 +9,7 @@ import { algorithmComplaint, isSignedBy } from './verify-signature.ts';
 
 /** Most steps from a certificate to one that may be its issuer, by name: chains of an attacker's make can offer very many paths. */
 export const MAX_PATH_STEPS = 128;
-/** Most signatures that are asked for in one verification; of curves as large as P-521 each costs milliseconds. */
+/** Most signatures that are asked for in one verification, so also the longest path; of a root of P-384 or P-521 each costs a millisecond or two. */
 export const MAX_SIGNATURES = 8;
 
 export interface Path {
@@ -28,8 +28,8 @@ type Progress = (typeof PROGRESS)[keyof typeof PROGRESS];
 /**
  * Finds the first path from the leaf to a root that is good (RFC 4158 §2); the leaf comes first in `chain`, the others in any order, also
  * such as lead nowhere. Paths are built by names alone. The signatures of one that comes to a root are verified from that root downwards:
- * no key verifies anything before a root has vouched for it, so that who is not of this root gets one signature out of us, by the root's
- * own key. Roots come before intermediates, so that the shortest path is the first.
+ * no key verifies anything before a root has vouched for it, so that who is not of this root gets one signature out of us for each
+ * certificate that names the root, by the root's own key. Roots come before intermediates, so that the shortest path is the first.
  */
 export function findPath(
   chain: readonly [Certificate, ...Certificate[]],
