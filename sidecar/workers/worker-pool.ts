@@ -5,7 +5,8 @@ import type { SidecarConfiguration } from '../configuration/sidecar-configuratio
 import { Backoff } from '../control/backoff.ts';
 import type { TalliedDecisions } from '../control/decision-tally.ts';
 import { wait } from '../control/wait.ts';
-import type { CredentialSource } from '../identity/credentials.ts';
+import type { CredentialSource, Credentials } from '../identity/credentials.ts';
+import { checkUsable } from '../identity/usable-credentials.ts';
 import { logEvent } from '../operational-log.ts';
 import { SnapshotRefused } from '../policy/policy-source.ts';
 import { reasonsOf } from '../policy/policy-status.ts';
@@ -72,6 +73,8 @@ export class WorkerPool implements Traffic {
   #isOpen = false;
   #wantsLog = true;
   #restarts = 0;
+  /** What workers are started with: with others they would not start. */
+  #usable: Credentials;
 
   /** Starts the workers; they serve nothing before `open`. */
   constructor(options: WorkerPoolOptions) {
@@ -84,10 +87,9 @@ export class WorkerPool implements Traffic {
       this.#wantsLog = isWanted;
       for (const link of this.#links) link.post({ kind: 'log-wanted', isWanted });
     });
+    this.#usable = options.credentials.current();
     for (const slot of this.#slots) this.#launch(slot);
-    options.credentials.onRenewal((credentials) => {
-      for (const link of this.#links) link.post({ kind: 'credentials', credentials });
-    });
+    options.credentials.onRenewal((credentials) => this.#renew(credentials));
     this.#pings = setInterval(() => {
       for (const link of this.#links) link.ping();
     }, PING_INTERVAL_MS);
@@ -175,11 +177,11 @@ export class WorkerPool implements Traffic {
   }
 
   #launch(slot: Slot): WorkerLink {
-    const { configuration, credentials, spans } = this.#options;
+    const { configuration, spans } = this.#options;
     const settings = {
       kind: 'traffic-worker',
       configuration,
-      credentials: credentials.current(),
+      credentials: this.#usable,
       logKey: this.#logKey,
       maxPendingLogBytes: Math.ceil(MAX_PENDING_LOG_BYTES / configuration.concurrency),
       wantsLog: this.#wantsLog,
@@ -190,6 +192,17 @@ export class WorkerPool implements Traffic {
       onEnd: (link, reason) => this.#lose(slot, link, reason),
     });
     return slot.link;
+  }
+
+  #renew(credentials: Credentials): void {
+    try {
+      checkUsable(credentials);
+    } catch (error) {
+      logEvent('credentials_refused', { message: error instanceof Error ? error.message : String(error) });
+      return;
+    }
+    this.#usable = credentials;
+    for (const link of this.#links) link.post({ kind: 'credentials', credentials });
   }
 
   #take(message: Unasked, link: WorkerLink): void {

@@ -4,6 +4,7 @@ import { type FromWorker, isToWorker, type WorkerAnswer, type WorkerRequest } fr
 /** A worker of a test's own: it serves nothing, and the second of them refuses each version whose name begins with "bad". */
 let commits = 0;
 let discards = 0;
+let renewals = 0;
 
 function answerTo(request: WorkerRequest): WorkerAnswer {
   switch (request.kind) {
@@ -16,7 +17,7 @@ function answerTo(request: WorkerRequest): WorkerAnswer {
       commits++;
       return { kind: 'done' };
     case 'metrics':
-      return { kind: 'metrics', metrics: countsOf({ commits, discards }), plaintextCallers: [] };
+      return { kind: 'metrics', metrics: countsOf({ commits, discards, renewals }), plaintextCallers: [] };
     default:
       return { kind: 'done' };
   }
@@ -51,6 +52,7 @@ function countsOf(counts: { readonly [name: string]: number }) {
 parentPort?.on('message', (message: unknown) => {
   if (!isToWorker(message)) return;
   if (message.kind === 'discard') discards++;
+  if (message.kind === 'credentials') renewals++;
   if (message.kind !== 'request') return;
   const said: FromWorker = { kind: 'answer', id: message.id, answer: answerTo(message.request) };
   parentPort?.postMessage(said);

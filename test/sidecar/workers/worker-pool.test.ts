@@ -9,6 +9,7 @@ import { generateInWorker } from '#sidecar/policy/generate-in-worker.ts';
 import { SnapshotRefused } from '#sidecar/policy/policy-source.ts';
 import { PolicyStatus } from '#sidecar/policy/policy-status.ts';
 import { TappedLog } from '#sidecar/telemetry/tapped-log.ts';
+import { ReceivedCredentials } from '#sidecar/workers/received-credentials.ts';
 import { SharedLog } from '#sidecar/workers/shared-log.ts';
 import { WorkerLink } from '#sidecar/workers/worker-link.ts';
 import { WorkerPool } from '#sidecar/workers/worker-pool.ts';
@@ -49,11 +50,11 @@ telemetry: {accessLog: "off"}
   return { port, configuration: value };
 }
 
-async function poolOf(t: Test, program?: string) {
+async function poolOf(t: Test, program?: string, credentials: CredentialSource = CREDENTIALS) {
   const { port, configuration } = await settings();
   const pool = new WorkerPool({
     configuration,
-    credentials: CREDENTIALS,
+    credentials,
     generate: generateInWorker,
     log: new SharedLog(new TappedLog(undefined)),
     onLogWanted: (listener) => listener(false),
@@ -104,6 +105,16 @@ t.test('what one worker refuses, none puts in force', async (t) => {
     t.match(text, `commits{thread="${thread}"} 1\n`);
     t.match(text, `discards{thread="${thread}"} 1\n`);
   }
+});
+
+t.test('workers are told of no credentials that they could not start with', async (t) => {
+  const source = new ReceivedCredentials(CREDENTIALS.current());
+  const { pool } = await poolOf(t, './stubborn-worker.ts', source);
+  await new PolicyStatus().apply({ version: 'good', resources: [] }, pool);
+  source.receive({ ...CREDENTIALS.current(), trustBundlePem: `${authority.rootPem}${leaf.cert}` });
+  t.match((await pool.metrics()).print(), 'renewals{thread="traffic-1"} 0\n');
+  source.receive(CREDENTIALS.current());
+  t.match((await pool.metrics()).print(), 'renewals{thread="traffic-1"} 1\n');
 });
 
 t.test('workers that cannot start are tried again, less and less often, and nothing comes in force', async (t) => {
