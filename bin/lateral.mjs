@@ -43,8 +43,11 @@ if (major < MIN_NODE_MAJOR) {
     stdout: (text) => process.stdout.write(text),
     stderr: (text) => process.stderr.write(text),
   };
+  const code = await main(args, io, version);
+  // a pipe takes what was written in its own time, and an exit would lose what it has not taken
+  await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((taken) => stream.write('', taken))));
   // what a failed start left open (ports, retries) must not keep the program alive
-  process.exit(await main(args, io, version));
+  process.exit(code);
 }
 
 /**

@@ -72,7 +72,8 @@ export async function runSidecar(
   const opened = served.traffic;
   traffic = opened;
   printMetrics = async () => {
-    const metrics = await opened.metrics();
+    const metrics = new Metrics(); // its own each time: gauges are added to it
+    metrics.absorb((await opened.metrics()).snapshot());
     const ofCertificate = certificateGauges(feed.credentials, feed.renewals, status, mesh);
     for (const gauge of [...ofCertificate, ...sidecarGauges(status), lostSpans(spans)]) metrics.add(gauge);
     return metrics.print();

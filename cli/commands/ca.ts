@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { AuthorityFacts } from '#control-plane/authority/authority-facts.ts';
 import type { AuthorityChange, RevocationSubject } from '#control-plane/authority/authority-operations.ts';
+import { SERIAL_KEPT_MS, serialText } from '#control-plane/authority/revocations.ts';
 import { parseDuration } from '#policy/schema/duration.ts';
 import { type Command, type CommandIo, UsageError } from '../command.ts';
 import { durationMs } from '../duration.ts';
@@ -12,6 +13,8 @@ import { showAuthority, showRevocations, stageSentence, waitingLines } from '../
 /** `--wait` looks this often. */
 const LOOK_INTERVAL_MS = 2_000;
 const DEFAULT_TIMEOUT = '24h';
+/** What the control plane judges to the letter. */
+const IDENTITY = /^(spiffe:\/\/[^\s/]+\/ns\/[^\s/]+\/sa\/[^\s/]+|[A-Za-z0-9._-]+\/[A-Za-z0-9._-]+)$/;
 
 const OPTIONS = {
   json: { type: 'boolean', default: false },
@@ -124,8 +127,14 @@ function taskOf(action: string | undefined, values: Values): Task {
 }
 
 function subjectOf({ identity, serial }: Values): RevocationSubject {
-  if (identity !== undefined && serial === undefined) return { kind: 'identity', identity };
-  if (serial !== undefined && identity === undefined) return { kind: 'serial', serial };
+  if (identity !== undefined && serial === undefined) {
+    if (IDENTITY.test(identity)) return { kind: 'identity', identity };
+    throw new UsageError(`--identity ${JSON.stringify(identity)} is neither a SPIFFE ID nor NAMESPACE/SERVICE-ACCOUNT`);
+  }
+  if (serial !== undefined && identity === undefined) {
+    if (serialText(serial) !== undefined) return { kind: 'serial', serial };
+    throw new UsageError(`--serial ${JSON.stringify(serial)} is no serial number: 1 to 40 hexadecimal digits`);
+  }
   throw new UsageError('give --identity or --serial, one of them');
 }
 
@@ -134,6 +143,9 @@ function untilMs(text: string | undefined): number | undefined {
   const fromNowMs = parseDuration(text);
   const atMs = fromNowMs === undefined ? Date.parse(text) : Date.now() + fromNowMs;
   if (Number.isNaN(atMs)) throw new UsageError(`--until ${text} is neither a time nor a duration such as 24h`);
+  if (atMs <= Date.now())
+    throw new UsageError(`--until ${text} is over: a certificate that has ended needs no revocation`);
+  if (atMs > Date.now() + SERIAL_KEPT_MS) throw new UsageError(`--until ${text} is more than 90 days from now`);
   return atMs;
 }
 
@@ -142,14 +154,21 @@ async function perform(task: Task, source: AuthoritySource, values: Values, io: 
   let facts = task.kind === 'show' ? await source.facts() : await source.change(task.change);
   let isDone = true;
   if (values.wait) {
+    const next = facts.roots.find(({ role }) => role === 'next')?.fingerprint;
     facts = await waitUntilSigning(source, facts, timeoutMs, io);
-    isDone = facts.stage !== 'trusting' && facts.stage !== 'promoting';
+    isDone = signsUnderNew(facts, next);
   }
   if (values.json) io.stdout(`${JSON.stringify(facts)}\n`);
   else if (task.kind === 'show' && task.what === 'list') showRevocations(facts, io);
   else if (task.kind === 'show') showAuthority(facts, io);
   else io.stdout(`${told(task.change, facts)}\n`);
   return isDone ? 0 : 1;
+}
+
+/** Also where the former root is retired meanwhile; not where the change was taken back. */
+function signsUnderNew({ stage, roots }: AuthorityFacts, next: string | undefined): boolean {
+  if (stage === 'trusting' || stage === 'promoting') return false;
+  return next === undefined || roots.some(({ fingerprint, role }) => fingerprint === next && role === 'own');
 }
 
 function told(change: AuthorityChange, facts: AuthorityFacts): string {

@@ -106,6 +106,9 @@ t.test('metrics count requests, refusals by code and durations, and tell certifi
   t.match(text, /lateral_policy_age_seconds [0-9.]+/);
   for (const line of text.trimEnd().split('\n'))
     t.match(line, /^(# (HELP|TYPE) \w+ .+|\w+(\{[^}]*\})? [0-9.eE+-]+|\w+(\{[^}]*\})? NaN)$/, line);
+  const expiry = (text: string) => /^lateral_certificate_expiry_timestamp_seconds (\d+)$/m.exec(text)?.[1];
+  const again = await (await fetch(`http://127.0.0.1:${pair.serverMetricsPort}/metrics`)).text();
+  t.equal(expiry(again), expiry(text), 'who asks changes nothing');
 });
 
 /** A standalone sidecar with outbound AllowAny that exports to `otlpPort` what a caller's trace has sampled. */
