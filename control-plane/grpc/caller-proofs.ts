@@ -7,6 +7,9 @@ import { sentChain, sha256Of } from '#policy/x509/sent-chain.ts';
 import type { EventLog } from '../event-log.ts';
 import { refusedBy } from './refuse-call.ts';
 
+/** Connections that stand on a root that is trusted no longer are left this long: their sidecars hear so, and come back otherwise. */
+export const ROOT_REMOVED_GRACE_MS = 2_000;
+
 /** A call, as far as the proof of its caller goes. */
 export interface ProvenCall {
   getAuthContext(): AuthContext;
@@ -30,6 +33,12 @@ export interface CallerProofsOptions {
   readonly isRevoked: IsRevoked;
   readonly log: EventLog;
   readonly now: () => number;
+}
+
+interface Doubted {
+  readonly socket: TLSSocket;
+  readonly identity: string;
+  readonly judgement: Extract<Judgement, { readonly kind: 'refused' }>;
 }
 
 /**
@@ -105,33 +114,52 @@ export class CallerProofs {
     return { identity: this.#trust.canonical(id), expiresAtMs: notAfterMs };
   }
 
-  /** Trusts these roots from now on; ends the connections of those who are not believed under them. */
-  trust(trustBundlePem: string): void {
+  /**
+   * Trusts these roots from now on: calls that begin by other certificates are refused at once. The connections of those who are not
+   * believed any more end after `cutAfterMs`, so that what is published meanwhile reaches the streams on them.
+   */
+  trust(trustBundlePem: string, { cutAfterMs = ROOT_REMOVED_GRACE_MS } = {}): void {
     const trust = this.#trustIn(trustBundlePem);
     if (trust.rootsText === this.#trust.rootsText) return;
     this.#trust = trust;
-    this.#judgeAgain();
+    const doubted = this.#judgeAgain();
+    for (const { socket, judgement } of doubted) this.#judgements.set(socket, judgement);
+    if (doubted.length === 0) return;
+    setTimeout(() => this.#cut(doubted.filter(({ socket }) => !this.#isBelieved(socket))), cutAfterMs).unref();
   }
 
   /** Ends the connections of those who are revoked, and asks anew about those who were; to be called when revocations change. */
   endRevoked(): void {
     // another object: what was judged under the former one is asked about again
     this.#trust = { ...this.#trust };
-    this.#judgeAgain();
+    this.#cut(this.#judgeAgain());
   }
 
-  #judgeAgain(): void {
+  /** Those of open connections that were believed, and are not now. */
+  #judgeAgain(): readonly Doubted[] {
     const nowMs = this.#options.now();
-    for (const socket of [...this.#open]) {
+    const doubted: Doubted[] = [];
+    for (const socket of this.#open) {
       const before = this.#judgements.get(socket);
       if (before?.kind !== 'accepted') {
         this.#judgements.delete(socket); // it may be believed now
         continue;
       }
       const judgement = this.#verdicts.judgeAgain(before.peer, nowMs);
-      if (judgement.kind === 'accepted') continue;
+      if (judgement.kind === 'refused') doubted.push({ socket, identity: before.peer.id.uri, judgement });
+    }
+    return doubted;
+  }
+
+  #isBelieved(socket: TLSSocket): boolean {
+    return this.#open.has(socket) && this.judgementOf(socket)?.kind === 'accepted';
+  }
+
+  #cut(doubted: readonly Doubted[]): void {
+    for (const { socket, identity, judgement } of doubted) {
+      if (!this.#open.has(socket)) continue;
       const { code, reason } = judgement;
-      this.#options.log('connection_ended', { peer: peerOf(socket), identity: before.peer.id.uri, code, reason });
+      this.#options.log('connection_ended', { peer: peerOf(socket), identity, code, reason });
       socket.destroy();
     }
   }

@@ -24,7 +24,7 @@ export interface TlsListenerOptions {
 
 export interface TlsListener {
   readonly port: number;
-  /** New connections get the new certificate; who is not believed under its roots is cut off. */
+  /** New connections get the new certificate; who is not believed under its roots is cut off, after a moment. */
   renew(identity: ServerIdentity): void;
   /** Takes no new connections, and ends those in their handshake. */
   close(): void;

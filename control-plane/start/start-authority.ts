@@ -79,11 +79,11 @@ export async function startAuthority(
 
   const take = (changed: KeptAuthority, onTrustChange: () => void) => {
     const isAnother = !changed.material.issuer.certificate.equals(kept.material.issuer.certificate);
+    authority.revocations.set(changed.state.revocations); // before what may fail
+    ends.known(changed.state.leavesEndMs);
     kept = changed;
     authority.replace(changed.material);
-    authority.revocations.set(changed.state.revocations);
-    ends.known(changed.state.leavesEndMs);
-    publishAgain();
+    publishAgain(); // before connections that stand on a root which is gone are cut
     const roots = fingerprintOfRoots(authority.trustBundle);
     if (!isAnother && roots === trusted) return;
     trusted = roots;

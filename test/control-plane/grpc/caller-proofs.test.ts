@@ -63,7 +63,7 @@ async function listening(t: Test, aliases: readonly string[] = []) {
     revoked = uri;
     callers.endRevoked();
   };
-  return { authority, comes, revoke };
+  return { authority, callers, served, comes, revoke };
 }
 
 /** The code by which the calls of a connection are refused. */
@@ -106,4 +106,30 @@ t.test('a certificate under another name of the trust domain is that of the pres
   const { authority, comes } = await listening(t, ['old.example']);
   t.equal((await comes(authority.leaf(id('orders', 'old.example'))))(), id('orders'));
   t.equal(codeOf(await comes(authority.leaf(id('orders', 'other.example')))), 'foreign_trust_domain');
+});
+
+t.test(
+  'where a root is gone, calls are refused at once, and the connection is left a moment to hear of it',
+  async (t) => {
+    const { authority, callers, served, comes } = await listening(t);
+    const orders = await comes(authority.leaf(id('orders')));
+    const [socket] = served;
+    callers.trust(new TestAuthority().rootPem, { cutAfterMs: 300 });
+    t.equal(codeOf(orders), 'untrusted_issuer');
+    t.equal(socket?.destroyed, false, 'what is on its way to it is still sent');
+    await eventually('it ends', () => socket?.destroyed === true);
+  },
+);
+
+t.test('a root that comes back meanwhile ends nothing; who is revoked is cut at once', async (t) => {
+  const { authority, callers, served, comes, revoke } = await listening(t);
+  const orders = await comes(authority.leaf(id('orders')));
+  const [socket] = served;
+  callers.trust(new TestAuthority().rootPem, { cutAfterMs: 50 });
+  callers.trust(authority.rootPem);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  t.equal(socket?.destroyed, false);
+  t.equal(orders(), id('orders'));
+  revoke(id('orders'));
+  t.equal(socket?.destroyed, true);
 });
