@@ -5,7 +5,7 @@ import { joinRoots } from './believed-roots.ts';
 import { endsInRoot } from './check-credentials.ts';
 import { waitUntil } from './clocks.ts';
 import { bearing, type ControlEndpoint, callCode, callFailure, openControlConnection } from './control-endpoint.ts';
-import { failureCode, NoProof } from './failure-code.ts';
+import { BothProofsRefused, failureCode, isProofRefused, NoProof } from './failure-code.ts';
 import {
   type CertificateOptions,
   type FirstCertificate,
@@ -14,7 +14,7 @@ import {
   storeIdentity,
 } from './first-certificate.ts';
 import { MAX_RENEWAL_BACKOFF_MS, renewalDueMs, retryWaitMs } from './renewal-times.ts';
-import { RENEWAL_TIMEOUT_MS, requestCertificate } from './request-certificate.ts';
+import { type CertificateWish, RENEWAL_TIMEOUT_MS, requestCertificate } from './request-certificate.ts';
 import type { HeldCertificate } from './state-directory.ts';
 import { wait } from './wait.ts';
 
@@ -24,6 +24,8 @@ const WAITS_WITH_LIFE_LEFT_MS = 12 * OPEN_CONNECTION_WAIT_MS;
 
 /** Within this time all sidecars whose certificate is of a root that is trusted no longer ask for another. */
 const EARLY_RENEWAL_SPREAD_MS = 5_000;
+/** A certificate is renewed early no sooner than this after its receipt, should each one be refused. */
+const MIN_EARLY_RENEWAL_MS = 5_000;
 
 /**
  * Gets the sidecar its first certificate and returns the source that renews it. Resolves early, without a source, when the
@@ -49,6 +51,8 @@ export class CertificateKeeper implements CredentialSource {
   #dueMs: number;
   /** By which the control plane is believed; PEM. */
   #rootsPem: string;
+  /** The chain that was refused last: each is renewed early once. */
+  #refusedChainPem: string | undefined;
   #stored: Promise<void> = Promise.resolve();
   /** A connection that is open anyway, by whose certificate the control plane knows this sidecar. */
   #open: Client | undefined;
@@ -59,6 +63,7 @@ export class CertificateKeeper implements CredentialSource {
     this.#rootsPem = rootsPem;
     this.#options = options;
     this.#dueMs = this.#dueOf(held);
+    if (!this.#isOfBelievedRoot()) this.#renewEarly();
     void this.#renewForever();
   }
 
@@ -97,9 +102,17 @@ export class CertificateKeeper implements CredentialSource {
     if (!isOther) return;
     this.#tell();
     if (endsInRoot(credentials.certificateChainPem, rootsPem)) return;
-    const { log, identity, clocks } = this.#options;
+    const { log, identity } = this.#options;
     log('certificate_of_retired_root', { identity: identity.uri });
-    this.#dueMs = Math.min(this.#dueMs, clocks.now() + Math.random() * EARLY_RENEWAL_SPREAD_MS);
+    this.#renewEarly();
+  }
+
+  /** The control plane has refused these credentials: where they are in use still, others are needed. */
+  noteRefused({ certificateChainPem }: Credentials): void {
+    const { certificateChainPem: current } = this.current();
+    if (certificateChainPem !== current || certificateChainPem === this.#refusedChainPem) return;
+    this.#refusedChainPem = certificateChainPem;
+    this.#renewEarly();
   }
 
   close(): void {
@@ -119,8 +132,8 @@ export class CertificateKeeper implements CredentialSource {
       await waitUntil(() => this.#dueMs, clocks, signal);
       const backoff = new Backoff(Math.random, MAX_RENEWAL_BACKOFF_MS);
       while (!signal.aborted && !(await this.#renew())) {
-        const againMs = clocks.now() + retryWaitMs(backoff.next(), this.current().expiresAtMs - clocks.now());
-        await waitUntil(() => againMs, clocks, signal);
+        this.#dueMs = clocks.now() + retryWaitMs(backoff.next(), this.current().expiresAtMs - clocks.now());
+        await waitUntil(() => this.#dueMs, clocks, signal);
       }
     }
   }
@@ -157,30 +170,51 @@ export class CertificateKeeper implements CredentialSource {
     }
   }
 
-  /** Over the connection that is open, where that proves the certificate while it is valid; after its end only a token helps. */
+  /** By the certificate while it is valid; by token after its end, and where the control plane does not take it, as one of a retired root. */
   async #request(): Promise<Credentials> {
-    const { identity, clocks } = this.#options;
     const open = this.#open ?? (await this.#connectionSoon());
-    const nowMs = clocks.now();
-    const current = this.current();
-    const wish = { identity, nowMs, timeoutMs: RENEWAL_TIMEOUT_MS };
-    const isValid = current.expiresAtMs > nowMs;
-    if (isValid && open !== undefined) {
+    if (this.current().expiresAtMs <= this.#options.clocks.now()) return this.#requestByToken(await this.#token());
+    try {
+      return await this.#requestByCertificate(open);
+    } catch (error) {
+      if (this.#isOfBelievedRoot() && !isProofRefused(error)) throw error;
+      const token = await this.#options.token();
+      if (token === undefined) throw error;
+      return await this.#requestByToken(token).catch((byToken: unknown) => {
+        throw new BothProofsRefused(error, byToken);
+      });
+    }
+  }
+
+  /** Over the connection that is open, where one is. */
+  async #requestByCertificate(open: Client | undefined): Promise<Credentials> {
+    if (open !== undefined) {
       try {
-        return await requestCertificate(open, new Metadata(), wish);
+        return await requestCertificate(open, new Metadata(), this.#wish());
       } catch (error) {
         // where it answers too late or refuses, another connection would only be more work for it
         if (failureCode(error) === 'unavailable' && this.#open === open) this.#open = undefined;
         throw error;
       }
     }
-    const metadata = isValid ? new Metadata() : bearing(await this.#token());
-    const connection = openControlConnection(this.endpoint, isValid ? current : undefined);
+    return this.#requestOver(openControlConnection(this.endpoint, this.current()), new Metadata());
+  }
+
+  #requestByToken(token: string): Promise<Credentials> {
+    return this.#requestOver(openControlConnection(this.endpoint, undefined), bearing(token));
+  }
+
+  async #requestOver(connection: Client, metadata: Metadata): Promise<Credentials> {
     try {
-      return await requestCertificate(connection, metadata, wish);
+      return await requestCertificate(connection, metadata, this.#wish());
     } finally {
       connection.close();
     }
+  }
+
+  #wish(): CertificateWish {
+    const { identity, clocks } = this.#options;
+    return { identity, nowMs: clocks.now(), timeoutMs: RENEWAL_TIMEOUT_MS };
   }
 
   /**
@@ -190,7 +224,7 @@ export class CertificateKeeper implements CredentialSource {
   async #connectionSoon(): Promise<Client | undefined> {
     const { clocks, renewals } = this.#options;
     const isPressing = this.current().expiresAtMs - clocks.now() < WAITS_WITH_LIFE_LEFT_MS;
-    if (isPressing || renewals.failure !== undefined) return undefined;
+    if (isPressing || !this.#isOfBelievedRoot() || renewals.failure !== undefined) return undefined;
     const opened = new AbortController();
     this.#onOpen = () => opened.abort();
     await wait(OPEN_CONNECTION_WAIT_MS, AbortSignal.any([opened.signal, this.#ended.signal]));
@@ -211,6 +245,16 @@ export class CertificateKeeper implements CredentialSource {
 
   #tell(): void {
     for (const listener of [...this.#listeners]) listener(this.current());
+  }
+
+  #isOfBelievedRoot(): boolean {
+    return endsInRoot(this.current().certificateChainPem, this.#rootsPem);
+  }
+
+  #renewEarly(): void {
+    const nowMs = this.#options.clocks.now();
+    const notBeforeMs = Math.min(this.#held.receivedAtMs, nowMs) + MIN_EARLY_RENEWAL_MS;
+    this.#dueMs = Math.min(this.#dueMs, Math.max(notBeforeMs, nowMs + Math.random() * EARLY_RENEWAL_SPREAD_MS));
   }
 
   #dueOf({ receivedAtMs, credentials }: HeldCertificate): number {

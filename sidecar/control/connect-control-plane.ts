@@ -80,6 +80,7 @@ export async function connectControlPlane(options: ControlPlaneConnectionOptions
     state,
     log,
     clocks,
+    onRefused: (refused) => credentials.noteRefused(refused),
     vitals: () => sidecarVitals(credentials.current(), renewals, plaintextCallers),
     onInForce: (snapshot) => {
       const own = meshRoots(snapshot, mesh)?.find(({ trustDomain }) => trustDomain === mesh.trustDomain);

@@ -74,6 +74,7 @@ const CODE = /^[a-z][a-z0-9_]{0,63}$/;
  */
 export function callCode(error: unknown): { readonly code?: string } {
   if (!(error instanceof Error)) return {};
+  if (error.cause !== undefined) return callCode(error.cause);
   if ('metadata' in error && error.metadata instanceof Metadata) {
     const [code] = error.metadata.get(CODE_METADATA);
     if (typeof code === 'string' && CODE.test(code)) return { code };

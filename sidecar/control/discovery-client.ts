@@ -48,6 +48,8 @@ export interface DiscoveryClientOptions {
   readonly onTapOrder: (client: Client, order: TapOrder) => void;
   /** Called with each snapshot that has come in force, also with the stored one. */
   readonly onInForce: (snapshot: Snapshot) => void;
+  /** The control plane has refused these credentials. */
+  readonly onRefused: (credentials: Credentials) => void;
   readonly vitals: () => Promise<Vitals>;
   /** Default HEARTBEAT_INTERVAL_MS. */
   readonly heartbeatIntervalMs?: number;
@@ -156,12 +158,12 @@ export class DiscoveryClient implements PolicySource {
     const { heartbeatIntervalMs = HEARTBEAT_INTERVAL_MS } = this.#options;
     const { monotonicNow } = clocks;
     let disconnect: (() => void) | undefined;
-    let client: Client | undefined;
+    let opened: Connection | undefined;
     let aliveAtMs: number | undefined;
     try {
       const successor = this.#takeSuccessor();
       const connection = successor ?? this.#openConnection();
-      client = connection.client;
+      opened = connection;
       const stream = new DiscoverySession({
         client: connection.client,
         hello: this.#hello(successor !== undefined),
@@ -180,15 +182,17 @@ export class DiscoveryClient implements PolicySource {
       });
       this.#session = { stream, credentials: connection.credentials };
       const end = await stream.ended;
+      if (end.isCertificateRefused) this.#options.onRefused(connection.credentials);
       if (aliveAtMs !== undefined && monotonicNow() - aliveAtMs > RIVALRY_OVER_MS) this.#rivalBackoff.reset();
       return { ...end, wasAlive: disconnect !== undefined, isSucceeded: this.#successor !== undefined };
     } catch (error) {
-      return { reason: String(error), isNameTaken: false, wasAlive: false, isSucceeded: false };
+      const none = { isNameTaken: false, isCertificateRefused: false, wasAlive: false, isSucceeded: false };
+      return { reason: String(error), ...none };
     } finally {
       this.#session = undefined;
       this.#succession?.abort();
       disconnect?.();
-      client?.close();
+      opened?.client.close();
     }
   }
 

@@ -21,6 +21,8 @@ export interface SessionEnd {
   readonly reason: string;
   /** Another sidecar has the place of this workload. */
   readonly isNameTaken: boolean;
+  /** The certificate of the connection proves nothing to the control plane. */
+  readonly isCertificateRefused: boolean;
 }
 
 export interface DiscoverySessionOptions {
@@ -70,7 +72,7 @@ export class DiscoverySession {
     });
     this.#stream.on('data', (response: SubscribeResponse) => this.#receive(response));
     this.#stream.on('error', (error: Partial<ServiceError>) => {
-      this.end(callFailure(error), error.code === status.ALREADY_EXISTS);
+      this.end(callFailure(error), error.code);
     });
     this.#stream.on('end', () => this.end('the control plane ended the stream'));
     this.#heartbeat = setInterval(() => this.#beat(), options.heartbeatIntervalMs);
@@ -89,12 +91,16 @@ export class DiscoverySession {
   }
 
   /** Ends the stream; `ended` resolves with the first reason given. */
-  end(reason: string, isNameTaken = false): void {
+  end(reason: string, code?: status): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     clearInterval(this.#heartbeat);
     this.#stream.cancel();
-    this.#finish({ reason, isNameTaken });
+    this.#finish({
+      reason,
+      isNameTaken: code === status.ALREADY_EXISTS,
+      isCertificateRefused: code === status.UNAUTHENTICATED,
+    });
   }
 
   #receive({ message }: SubscribeResponse): void {

@@ -2,6 +2,7 @@ import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openAuthorityDirectory } from '#control-plane/authority/authority-directory.ts';
+import { endsInRoot } from '#sidecar/control/check-credentials.ts';
 import {
   allowPolicy,
   ControlPlaneFixture,
@@ -118,3 +119,38 @@ t.test('roots that were handed out do not count where the operator has configure
   t.match(sidecar.events.find(({ event }) => event === 'stored_identity_not_used')?.fields['reason'], 'trusted root');
   t.equal(signed(), 1, 'the token was not sent');
 });
+
+/** What is refused is renewed early, after a moment, also on a busy machine. */
+const RENEWED_WITHIN_MS = 30_000;
+
+t.test(
+  'a certificate that lasts but whose root has gone is made anew by token, running and after a restart',
+  async (t) => {
+    const { fixture, before, after, beginChange, endChange } = await twoAuthorities(t);
+    await beginChange();
+    await fixture.start();
+    const tokenFile = await fixture.token({ isReusable: true });
+    const configured = { tokenFile, trustBundlePem: before };
+    const running = await new SidecarFixture(fixture).connect(configured);
+    t.teardown(() => running.close());
+    await running.policies.start(async () => {});
+    const stateDirectory = join(fixture.directory, 'state-orders');
+    const stopped = await new SidecarFixture(fixture).connect({ ...configured, stateDirectory });
+    await stopped.close();
+    await fixture.stop();
+    await endChange();
+    await fixture.start();
+
+    const sidecar = new SidecarFixture(fixture);
+    const restarted = await sidecar.connect({ ...configured, stateDirectory });
+    t.teardown(() => restarted.close());
+    t.ok(sidecar.events.some(({ event }) => event === 'stored_identity_in_use'));
+    const starting = restarted.policies.start(async () => {});
+    const isRenewed = () => [running, restarted].every(({ renewals }) => renewals.renewals > 0);
+    await eventually('both have others', isRenewed, RENEWED_WITHIN_MS);
+    await starting;
+    for (const { credentials } of [running, restarted]) {
+      t.ok(endsInRoot(credentials.current().certificateChainPem, after));
+    }
+  },
+);
