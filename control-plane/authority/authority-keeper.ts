@@ -133,14 +133,16 @@ export class AuthorityKeeper {
       try {
         const kept = await this.#read(signal);
         if (!signal.aborted) this.#take(kept);
-        this.#lastFailure = '';
       } catch (error) {
-        if (signal.aborted || this.#lastFailure === String(error)) return;
-        // What was in force stays so: certificates of a broken authority would be refused by all.
-        this.#lastFailure = String(error);
-        this.#options.log('authority_unreadable', { store: this.#options.backend.name, error: this.#lastFailure });
+        if (!signal.aborted) this.#tellUnreadable(error);
       }
     });
+  }
+
+  #tellUnreadable(error: unknown): void {
+    if (this.#lastFailure === String(error)) return;
+    this.#lastFailure = String(error);
+    this.#options.log('authority_unreadable', { store: this.#options.backend.name, error: this.#lastFailure });
   }
 
   #take(kept: KeptAuthority): void {
@@ -174,7 +176,16 @@ export class AuthorityKeeper {
     const isMine = known === undefined || isLeader() || this.#isChanging;
     if (state.rotation?.stage === 'promoting' && isMine) state = await this.#promote(state);
     const mayMakeRoot = known === undefined || backend.isMadeAnew;
-    const issuing = await openAuthority(backend.authority, mesh, this.#now(), mayMakeRoot);
+    let issuing: IssuingMaterial;
+    try {
+      issuing = await openAuthority(backend.authority, mesh, this.#now(), mayMakeRoot);
+      this.#lastFailure = '';
+    } catch (error) {
+      if (known === undefined || backend.isAway(error)) throw error;
+      // The keys that were in force stay so: certificates of a broken authority would be refused by all. What is stored beside them counts.
+      this.#tellUnreadable(error);
+      return { material: materialOf(known.material, state), state };
+    }
     const isReplaced = known !== undefined && !isSameIssuing(known.material, issuing);
     if (isReplaced) state = await this.#states.replaced(known.state, known.material, issuing);
     return { material: materialOf(issuing, state), state };
