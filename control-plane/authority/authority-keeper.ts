@@ -175,10 +175,10 @@ export class AuthorityKeeper {
     // Who starts and finds a change of the root half done ends it: of several all write the same.
     const isMine = known === undefined || isLeader() || this.#isChanging;
     if (state.rotation?.stage === 'promoting' && isMine) state = await this.#promote(state);
-    const mayMakeRoot = known === undefined || backend.isMadeAnew;
+    const mayMake = { mayMakeRoot: known === undefined || backend.isMadeAnew, mayMakeIssuer: known === undefined };
     let issuing: IssuingMaterial;
     try {
-      issuing = await openAuthority(backend.authority, mesh, this.#now(), mayMakeRoot);
+      issuing = await openAuthority(backend.authority, mesh, this.#now(), mayMake);
       this.#lastFailure = '';
     } catch (error) {
       if (known === undefined || backend.isAway(error)) throw error;

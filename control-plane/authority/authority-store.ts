@@ -39,6 +39,15 @@ export interface AuthorityStore {
   place(file: string): string;
 }
 
+/** What of an authority may be made, where it is missing. */
+export interface Makings {
+  readonly mayMakeRoot: boolean;
+  /** Also where its key and certificate do not fit: a start that was cut off leaves such, and so does somebody who is just putting in his own. */
+  readonly mayMakeIssuer: boolean;
+}
+
+const FIRST_OPENING: Makings = { mayMakeRoot: true, mayMakeIssuer: true };
+
 /**
  * The authority kept in a store: made at the first start, one plugged in used as it is, one of our own making renewed when
  * its end is near. Throws when files are missing or do not fit together, and where all are but may not be made anew.
@@ -47,14 +56,14 @@ export async function openAuthority(
   store: AuthorityStore,
   mesh: Mesh,
   nowMs: number,
-  mayMakeRoot = true,
+  { mayMakeRoot, mayMakeIssuer }: Makings = FIRST_OPENING,
 ): Promise<IssuingMaterial> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const found = await store.read();
     if (!mayMakeRoot && found.root === undefined) {
       throw new Error(`${store.place(AUTHORITY_FILE.root)}: it was there, and is missing`);
     }
-    const missing = missingFiles(found, store, mesh, nowMs);
+    const missing = missingFiles(found, store, mesh, { nowMs, mayMakeIssuer });
     if (missing === undefined) return materialOf(found, store, nowMs);
     if ((await store.write(missing)) === 'written') return materialOf(await store.read(), store, nowMs);
   }
@@ -66,7 +75,7 @@ function missingFiles(
   found: StoredAuthority,
   store: AuthorityStore,
   mesh: Mesh,
-  nowMs: number,
+  { nowMs, mayMakeIssuer }: Pick<Makings, 'mayMakeIssuer'> & { readonly nowMs: number },
 ): Partial<StoredAuthority> | undefined {
   if (found.root === undefined) {
     if (found.issuing !== undefined || found.issuingKey !== undefined) {
@@ -74,8 +83,13 @@ function missingFiles(
     }
     return makeRoot(mesh, nowMs);
   }
-  if (found.rootKey === undefined || !needsIssuer(found, nowMs)) return undefined;
-  return makeIssuer(mesh, rootIssuer(store, found.root, found.rootKey), nowMs);
+  if (found.rootKey === undefined) return undefined;
+  const isNeeded = isFit(found) ? endsSoon(found, nowMs) : mayMakeIssuer;
+  if (!isNeeded) return undefined;
+  const root = rootIssuer(store, found.root, found.rootKey);
+  // one that is being put in is nobody's to renew
+  if (!mayMakeIssuer && !isSignedBy(found, root)) return undefined;
+  return makeIssuer(mesh, root, nowMs);
 }
 
 function materialOf(
@@ -151,14 +165,22 @@ function rootIssuer(store: AuthorityStore, rootPem: string, rootKeyPem: string):
   );
 }
 
-/** True when the issuer is missing, near its end, or was being replaced when a start was cut off. */
-function needsIssuer({ issuing, issuingKey }: StoredAuthority, nowMs: number): boolean {
-  if (issuing === undefined || issuingKey === undefined) return true;
-  const [der] = certificatesFromPem(issuing);
-  if (der === undefined) return true;
-  const certificate = new X509Certificate(der);
-  if (certificate.validToDate.getTime() - nowMs < ISSUER_RENEWAL_REST_MS) return true;
-  return !certificate.checkPrivateKey(createPrivateKey(issuingKey));
+/** False when the issuer is missing, or was being replaced when a start was cut off. */
+function isFit({ issuing, issuingKey }: StoredAuthority): boolean {
+  const [der] = certificatesFromPem(issuing ?? '');
+  if (der === undefined || issuingKey === undefined) return false;
+  return new X509Certificate(der).checkPrivateKey(createPrivateKey(issuingKey));
+}
+
+function endsSoon({ issuing }: StoredAuthority, nowMs: number): boolean {
+  return certificatesFromPem(issuing ?? '')
+    .slice(0, 1)
+    .some((der) => new X509Certificate(der).validToDate.getTime() - nowMs < ISSUER_RENEWAL_REST_MS);
+}
+
+function isSignedBy({ issuing }: StoredAuthority, root: Issuer): boolean {
+  const [der] = certificatesFromPem(issuing ?? '');
+  return der !== undefined && new X509Certificate(der).verify(new X509Certificate(root.certificate).publicKey);
 }
 
 function keyToPem(key: KeyObject): string {
