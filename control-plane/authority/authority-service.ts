@@ -125,8 +125,9 @@ async function sign(
     const reason = `the certificate request asks for ${shownIdentity(foreign)}, and the ${proof.by} is for ${proof.identity.uri}`;
     throw refusedBy('csr_identity_mismatch', reason);
   }
-  await proof.claim();
+  // A signing that fails uses up no token; what a token turns out not to pay for is thrown away.
   const issued = authority.issue(proof.identity, certificateRequest.subjectPublicKeyInfo);
+  await proof.claim();
   callers.issued(proof.identity, issued);
   const response = {
     certificateChain: [...issued.chain],

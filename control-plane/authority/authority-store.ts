@@ -3,6 +3,7 @@ import type { Mesh } from '#policy/workload-policy.ts';
 import { type Issuer, issueAuthority, issueRoot, SERIAL_BYTES } from '#policy/x509/certificate.ts';
 import { certificatesFromPem, certificatesToPem } from '#policy/x509/pem.ts';
 import { type IssuingMaterial, readAuthorityMaterial } from './authority-material.ts';
+import { probeIssuer } from './probe-issuer.ts';
 
 const YEAR_MS = 365 * 86_400_000;
 export const ROOT_LIFETIME_MS = 10 * YEAR_MS;
@@ -64,8 +65,8 @@ export async function openAuthority(
       throw new Error(`${store.place(AUTHORITY_FILE.root)}: it was there, and is missing`);
     }
     const missing = missingFiles(found, store, mesh, { nowMs, mayMakeIssuer });
-    if (missing === undefined) return materialOf(found, store, nowMs);
-    if ((await store.write(missing)) === 'written') return materialOf(await store.read(), store, nowMs);
+    if (missing === undefined) return materialOf(found, store, mesh, nowMs);
+    if ((await store.write(missing)) === 'written') return materialOf(await store.read(), store, mesh, nowMs);
   }
   throw new Error(`${store.place(AUTHORITY_FILE.root)}: others wrote it ${MAX_ATTEMPTS} times while it was being made`);
 }
@@ -95,6 +96,7 @@ function missingFiles(
 function materialOf(
   { root, issuing, issuingKey, chain }: StoredAuthority,
   store: AuthorityStore,
+  mesh: Mesh,
   nowMs: number,
 ): IssuingMaterial {
   const missing = (file: AuthorityFile) => new Error(`${store.place(AUTHORITY_FILE[file])}: missing`);
@@ -103,7 +105,9 @@ function materialOf(
   if (issuingKey === undefined) throw missing('issuingKey');
   const files = { rootCertificates: root, issuingCertificate: issuing, issuingKey, chain: chain ?? issuing };
   try {
-    return readAuthorityMaterial(files, nowMs);
+    const material = readAuthorityMaterial(files, nowMs);
+    probeIssuer(material, mesh, nowMs);
+    return material;
   } catch (error) {
     throw new Error(store.place(error instanceof Error ? error.message : String(error)));
   }
