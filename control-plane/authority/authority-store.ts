@@ -2,6 +2,7 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, X50
 import type { Mesh } from '#policy/workload-policy.ts';
 import { type Issuer, issueAuthority, issueRoot, SERIAL_BYTES } from '#policy/x509/certificate.ts';
 import { certificatesFromPem, certificatesToPem } from '#policy/x509/pem.ts';
+import { CLOCK_SKEW_LIMITS } from './authority.ts';
 import { type IssuingMaterial, readAuthorityMaterial } from './authority-material.ts';
 import { probeIssuer } from './probe-issuer.ts';
 
@@ -152,6 +153,7 @@ function authorityRequest(
     subjectPublicKeyInfo: publicKey.export({ type: 'spki', format: 'der' }),
     nowMs,
     lifetimeMs,
+    clockSkewMs: CLOCK_SKEW_LIMITS.maximumMs, // no leaf begins before those who vouch for it
     serial: randomBytes(SERIAL_BYTES),
   };
 }

@@ -83,6 +83,8 @@ export interface AuthorityRequest {
   readonly subjectPublicKeyInfo: Buffer;
   readonly nowMs: number;
   readonly lifetimeMs: number;
+  /** How long before now it begins; default CLOCK_SKEW_ALLOWANCE_MS. */
+  readonly clockSkewMs?: number;
   readonly serial: Buffer;
 }
 

@@ -3,7 +3,7 @@ import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { chmod, copyFile, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { createAuthority, LEAF_LIFETIME_MS } from '#control-plane/authority/authority.ts';
+import { CLOCK_SKEW_LIMITS, createAuthority, LEAF_LIFETIME_MS } from '#control-plane/authority/authority.ts';
 import { openAuthorityDirectory } from '#control-plane/authority/authority-directory.ts';
 import {
   ISSUER_LIFETIME_MS,
@@ -229,5 +229,13 @@ t.test('no leaf outlives any authority above it, the root among them', async (t)
     const { chain, expiresAtMs } = authority.issue(WEB, spki());
     t.ok(Math.abs(expiresAtMs - Date.now() - 5 * 86_400_000) < 60_000, days.join(' '));
     t.match(await verified(directory, chain), 'leaf.pem: OK');
+  }
+});
+
+t.test('an authority of our making begins before any leaf that it may sign', async (t) => {
+  const { issuer, roots } = await openAuthorityDirectory(t.testdir(), MESH, Date.now());
+  for (const der of [issuer.certificate, ...roots]) {
+    const beganMs = Date.now() - new X509Certificate(der).validFromDate.getTime();
+    t.ok(beganMs >= CLOCK_SKEW_LIMITS.maximumMs);
   }
 });
