@@ -35,8 +35,8 @@ export function stateFile(path: string): StateStore {
     if (file !== undefined && isSharedMode(file.mode)) {
       throw new Error(`${path}: mode ${file.mode.toString(8)} lets others read the keys in it; run chmod 600 ${path}`);
     }
-    // A file that was taken away was emptied: one uid for all.
-    return { texts: textsIn(path, text), version: createHash('sha256').update(text).digest('hex'), uid: path };
+    const version = createHash('sha256').update(text).digest('hex');
+    return { texts: textsIn(path, text), version, uid: path, isMissing: file === undefined };
   };
   return {
     name: path,

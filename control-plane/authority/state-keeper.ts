@@ -115,7 +115,8 @@ export class StateKeeper {
         if (wanted !== EMPTY_STATE) this.#tell('it does not exist');
         return wanted;
       }
-      const isMadeAnew = this.#uid !== stored.uid && isEmpty(stored);
+      const isMadeAnew = stored.isMissing === true || (this.#uid !== stored.uid && isEmpty(stored));
+      if (stored.isMissing === true && known !== EMPTY_STATE) this.#tell('it was taken away, and is written again');
       const state = isMadeAnew ? known : this.#stateIn(stored);
       const wanted = change(state);
       const isWritten = (wanted === state && !isMadeAnew) || (await this.#write(stored, wanted)) === 'written';

@@ -8,6 +8,8 @@ export interface StoredTexts {
   readonly version: string;
   /** Another for a store that was made anew under its name. */
   readonly uid: string;
+  /** True: there is nothing yet, or it was taken away, and what is known is to be stored again. */
+  readonly isMissing?: boolean;
 }
 
 /** Where an authority keeps what its files do not tell, beside them: texts, changed all at once. */

@@ -1,8 +1,9 @@
-import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { openAuthorityDirectory } from '#control-plane/authority/authority-directory.ts';
 import { ISSUER_LIFETIME_MS } from '#control-plane/authority/authority-store.ts';
+import { STATE_FILE } from '#control-plane/authority/directory-backend.ts';
 import { eventually, MESH } from '../control-plane-fixture.ts';
 import { RotationFixture, WEB } from './rotation-fixture.ts';
 
@@ -41,4 +42,20 @@ t.test('an issuer that is being put in over one of our making is never overwritt
     t.equal(now, theirs, `${name} is as it was put`);
     t.ok(fixture.verifies(fixture.leaf(), [root]), 'the last good one signs on');
   }
+});
+
+t.test('a state that is taken away while it runs reinstates nobody, and is written again', async (t) => {
+  const fixture = new RotationFixture(t);
+  await fixture.start();
+  const { authority, keeper, operations } = fixture.running;
+  const subject = { kind: 'identity', identity: WEB.uri } as const;
+  await operations.make({ kind: 'revoke', subject, untilMs: undefined }, 'the test');
+  const path = join(fixture.directory, STATE_FILE);
+  for (const time of ['once', 'and again']) {
+    await rm(path);
+    await keeper.change((state) => state);
+    t.match(authority.revocations.isRevoked(WEB.uri, ''), /revoked/, time);
+    t.match(await readFile(path, 'utf8'), WEB.uri);
+  }
+  t.match(fixture.named('authority_state_not_stored'), [{ fields: { error: /taken away/ } }]);
 });
