@@ -18,7 +18,7 @@ const ENVELOPE_BYTES = 1024 * 1024;
 export interface ControlEndpoint {
   /** `HOST:PORT`. */
   readonly address: string;
-  /** The configured roots; PEM. */
+  /** The roots by which it is believed, and no others; PEM. */
   readonly trustBundlePem: string;
   readonly mesh: Mesh;
 }
@@ -30,13 +30,12 @@ export interface ControlEndpoint {
  */
 export function openControlConnection(endpoint: ControlEndpoint, credentials: Credentials | undefined): Client {
   const expected = spiffeId(endpoint.mesh.trustDomain, endpoint.mesh.rootNamespace, CONTROL_PLANE_SERVICE_ACCOUNT);
-  // Roots that the control plane handed out are trusted as those of the file by which it was first believed.
-  const roots = [endpoint.trustBundlePem, ...(credentials === undefined ? [] : [credentials.trustBundlePem])];
-  const domain = { trustDomain: endpoint.mesh.trustDomain, rootsPem: roots.map((pem) => pem.trimEnd()).join('\n') };
+  const rootsPem = endpoint.trustBundlePem;
+  const domain = { trustDomain: endpoint.mesh.trustDomain, rootsPem };
   const trust = compileTrust([domain], [], NOBODY_REVOKED);
   const secureContext = createSecureContext({
     minVersion: 'TLSv1.3',
-    ca: roots,
+    ca: rootsPem,
     ...(credentials === undefined ? {} : { cert: credentials.certificateChainPem, key: credentials.privateKeyPem }),
   });
   const channelCredentials = ChannelCredentials.createFromSecureContext(secureContext, {

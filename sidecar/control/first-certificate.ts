@@ -40,21 +40,24 @@ export async function firstCertificate(
   const { value: stored, complaint } = (await state?.readIdentity(identity)) ?? {};
   if (complaint !== undefined) log('stored_identity_not_used', { reason: complaint });
   const rootsPem = believedRoots(endpoint.trustBundlePem, stored);
-  const kept = usable(stored, rootsPem, options);
+  const kept = usable(stored, options);
   if (kept !== undefined) return { held: kept, rootsPem };
   const enrolled = await enroll(options, rootsPem, signal);
   if (enrolled === undefined) return undefined;
   return { held: enrolled, rootsPem: joinRoots(endpoint.trustBundlePem, enrolled.credentials.trustBundlePem) };
 }
 
-/** The stored credentials, where they are this identity's, of a believed root, and have not ended. */
+/**
+ * The stored credentials, where they are whole, this identity's, and have not ended. Of which root they are says nothing about whom to
+ * believe: one that is no longer configured may be the mesh's still, and where it is not the control plane refuses them.
+ */
 function usable(
   stored: StoredIdentity | undefined,
-  rootsPem: string,
-  { log, clocks }: CertificateOptions,
+  { endpoint, log, clocks }: CertificateOptions,
 ): HeldCertificate | undefined {
   if (stored === undefined) return undefined;
   const { credentials } = stored;
+  const rootsPem = joinRoots(endpoint.trustBundlePem, credentials.trustBundlePem);
   const complaint = credentialsComplaint(credentials, rootsPem, clocks.now());
   if (complaint !== undefined) {
     log('stored_identity_not_used', { reason: complaint });
