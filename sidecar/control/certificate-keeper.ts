@@ -164,7 +164,7 @@ export class CertificateKeeper implements CredentialSource {
         clock: new Date(nowMs).toISOString(),
         failures: renewals.failureCount,
         reason: callFailure(error),
-        ...callCode(error),
+        ...callCode(error instanceof BothProofsRefused ? error.cause : error),
       });
       return false;
     }

@@ -5,10 +5,10 @@ import { UnfitCertificate } from './request-certificate.ts';
 /** There is nothing by which the sidecar could prove who it is. */
 export class NoProof extends Error {}
 
-/** Neither the certificate nor the token served: the code is that of the token's refusal, the reason tells both. */
+/** Neither the certificate nor the token served: the code is that of the refused certificate, the reason tells both. */
 export class BothProofsRefused extends Error {
   constructor(byCertificate: unknown, byToken: unknown) {
-    super(`by token: ${callFailure(byToken)}; by certificate: ${callFailure(byCertificate)}`, { cause: byToken });
+    super(`by certificate: ${callFailure(byCertificate)}; by token: ${callFailure(byToken)}`, { cause: byCertificate });
   }
 }
 

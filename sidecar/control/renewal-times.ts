@@ -12,7 +12,14 @@ export function renewalDueMs(receivedAtMs: number, expiresAtMs: number, random: 
   return receivedAtMs + Math.max(MIN_RENEWAL_WAIT_MS, (expiresAtMs - receivedAtMs) * share);
 }
 
+/** Longest wait between attempts once the certificate has ended: nothing works until there is another. */
+export const MAX_WAIT_WITHOUT_CERTIFICATE_MS = 5_000;
+
 /** How long to wait after a failed renewal: as the backoff says, and close to the end less. */
-export function retryWaitMs(backoffMs: number, restMs: number): number {
-  return Math.max(MIN_RENEWAL_WAIT_MS, Math.min(backoffMs, Math.max(restMs, 0) / 4 + MIN_RENEWAL_WAIT_MS));
+export function retryWaitMs(backoffMs: number, restMs: number, random: () => number = Math.random): number {
+  if (restMs <= 0) {
+    const longestMs = MAX_WAIT_WITHOUT_CERTIFICATE_MS * (0.5 + random() / 2);
+    return Math.max(MIN_RENEWAL_WAIT_MS, Math.min(backoffMs, longestMs));
+  }
+  return Math.max(MIN_RENEWAL_WAIT_MS, Math.min(backoffMs, restMs / 4 + MIN_RENEWAL_WAIT_MS));
 }
