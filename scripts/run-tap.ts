@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { environment, root, runStep } from './run-step.ts';
 
@@ -48,5 +49,6 @@ export async function runTap(args: readonly string[]): Promise<TestCounts> {
     child.exitCode === null ? child.on('close', resolve) : resolve(child.exitCode),
   );
   if (code !== 0 && total.failed === 0) total.failed++;
+  if (args.length === 0) await rm(`${root}.tap/fixtures`, { recursive: true, force: true, maxRetries: 3 });
   return total;
 }
