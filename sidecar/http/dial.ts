@@ -6,11 +6,20 @@ import { onReadOf, type ReadTaker } from './reused-reads.ts';
 
 /** Time for TCP and TLS together. */
 export const CONNECT_TIMEOUT_MS = 5_000;
+/** The same for a handshake that would be begun again. */
+const SETTLING_TIMEOUT_MS = 500;
+/** From a handshake that failed to the next, where the other side may not have heard yet that it is to speak TLS. */
+const SETTLING_PAUSE_MS = 50;
 
 /** How to reach and trust a peer over mutual TLS. */
 export interface PeerTls {
   /** Where the connection is to come from; undefined: the system chooses. */
   readonly localAddress: string | undefined;
+  /**
+   * Monotonic milliseconds. Who answers was to be spoken to in plaintext until just now, and may hear of TLS a little later: up to
+   * here a handshake that breaks off is begun again, since nothing of a request has left. Absent: it speaks TLS.
+   */
+  readonly settledAt?: number;
   /** Asked at each connection, so that a renewal needs no new pool. */
   begin(): PeerHandshake;
 }
@@ -57,6 +66,28 @@ export function dial(
   protocols: readonly string[] = ['http/1.1'],
   reads?: ReadTaker,
 ): void {
+  const attempt = (isLast: boolean) => {
+    const timeoutMs = isLast ? CONNECT_TIMEOUT_MS : SETTLING_TIMEOUT_MS;
+    dialOnce(address, port, peer, isLast ? callback : again, timeoutMs, plaintext, protocols, reads);
+  };
+  const isSettled = () => peer?.settledAt === undefined || performance.now() >= peer.settledAt;
+  const again: Dialled = (failure, socket, certificate) => {
+    if (failure?.kind !== 'unreachable') callback(failure, socket, certificate);
+    else setTimeout(() => attempt(isSettled()), SETTLING_PAUSE_MS);
+  };
+  attempt(isSettled());
+}
+
+function dialOnce(
+  address: string,
+  port: number,
+  peer: PeerTls | undefined,
+  callback: Dialled,
+  timeoutMs: number,
+  plaintext: PlaintextWay | undefined,
+  protocols: readonly string[],
+  reads: ReadTaker | undefined,
+): void {
   const where = `${address}:${port}`;
   let isOver = false;
   const own = reads === undefined ? {} : { onread: onReadOf(reads) };
@@ -81,14 +112,8 @@ export function dial(
   const onError = (error: Error) => finish(new UpstreamFailure('unreachable', `${where}: ${error.message}`, true));
   const timer = setTimeout(
     () =>
-      finish(
-        new UpstreamFailure(
-          'unreachable',
-          `${where}: no connection within connectTimeoutMs ${CONNECT_TIMEOUT_MS}`,
-          true,
-        ),
-      ),
-    CONNECT_TIMEOUT_MS,
+      finish(new UpstreamFailure('unreachable', `${where}: no connection within connectTimeoutMs ${timeoutMs}`, true)),
+    timeoutMs,
   );
   socket.on('error', onError);
   socket.once(peer === undefined ? 'connect' : 'secureConnect', () => {

@@ -81,11 +81,9 @@ async function originate(passage: ResolvedTcp, { pools, dialTcp }: Outbound): Pr
     const { address, port, identity } = endpoint;
     passage.port = port;
     passage.destination = identity?.uri ?? address;
-    const { load } = pools.of(endpoint);
+    const { load, tls } = pools.of(endpoint);
     try {
-      const connected = await connectTcp(passage, (callback) =>
-        dialTcp(address, port, pools.tlsOf(endpoint), callback, endpoint),
-      );
+      const connected = await connectTcp(passage, (callback) => dialTcp(address, port, tls, callback, endpoint));
       load.inFlight++;
       connected.upstream.once('close', () => load.inFlight--);
       return connected;

@@ -6,12 +6,18 @@ import type { EndpointLoad } from './choose-endpoint.ts';
 /** Idle endpoints keep their pool this long after their last request. */
 const IDLE_POOL_MS = 300_000;
 const SWEEP_INTERVAL_MS = 30_000;
+/** An endpoint that was called in plaintext so lately has become one of mutual TLS just now. */
+const PLAINTEXT_LATELY_MS = 10_000;
+/** How much later than this sidecar the one there may hear of it; see `PeerTls.settledAt`. */
+const TLS_SETTLES_MS = 2_000;
 
 /** An endpoint that no request went to yet. */
 const UNUSED: EndpointLoad = Object.freeze({ inFlight: 0, unreachableUntil: 0 });
 
 interface Peer {
   readonly upstream: Upstream;
+  /** How it is reached; undefined: in plaintext. */
+  readonly tls: PeerTls | undefined;
   readonly load: EndpointLoad;
   usedAt: number;
 }
@@ -50,9 +56,10 @@ export class PeerPools {
       known.usedAt = performance.now();
       return known;
     }
-    const made = this.#get(keyOf(endpoint), () =>
-      this.#make(endpoint.address, endpoint.port, this.#tlsFor(endpoint), endpoint),
-    );
+    const made = this.#get(keyOf(endpoint), () => {
+      const tls = this.#settling(endpoint, this.#tlsFor(endpoint));
+      return { upstream: this.#make(endpoint.address, endpoint.port, tls, endpoint), tls };
+    });
     this.#byEndpoint.set(endpoint, made);
     return made;
   }
@@ -61,13 +68,11 @@ export class PeerPools {
   readonly loadOf = (endpoint: Endpoint): EndpointLoad =>
     (this.#byEndpoint.get(endpoint) ?? this.#peers.get(keyOf(endpoint)))?.load ?? UNUSED;
 
-  /** How it is reached; undefined: in plaintext. */
-  tlsOf(endpoint: Endpoint): PeerTls | undefined {
-    return this.#tlsFor(endpoint);
-  }
-
   external(address: string, port: number): Peer {
-    return this.#get(`${address}|${port}|external`, () => this.#make(address, port, undefined, undefined));
+    return this.#get(`${address}|${port}|external`, () => ({
+      upstream: this.#make(address, port, undefined, undefined),
+      tls: undefined,
+    }));
   }
 
   close(): void {
@@ -76,10 +81,17 @@ export class PeerPools {
     this.#peers.clear();
   }
 
-  #get(key: string, make: () => Upstream): Peer {
+  #settling(endpoint: Endpoint, tls: PeerTls | undefined): PeerTls | undefined {
+    const plaintext = this.#peers.get(keyOf({ ...endpoint, identity: undefined }));
+    const now = performance.now();
+    if (tls === undefined || plaintext === undefined || now - plaintext.usedAt > PLAINTEXT_LATELY_MS) return tls;
+    return { ...tls, settledAt: now + TLS_SETTLES_MS };
+  }
+
+  #get(key: string, make: () => Pick<Peer, 'upstream' | 'tls'>): Peer {
     let peer = this.#peers.get(key);
     if (peer === undefined) {
-      peer = { upstream: make(), load: { inFlight: 0, unreachableUntil: 0 }, usedAt: 0 };
+      peer = { ...make(), load: { inFlight: 0, unreachableUntil: 0 }, usedAt: 0 };
       this.#peers.set(key, peer);
     }
     peer.usedAt = performance.now();
