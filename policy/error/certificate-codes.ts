@@ -19,6 +19,11 @@ export const CERTIFICATE_CODES = {
     'A certificate of the chain is not DER to the letter, is not of X.509 version 3, or a bound of its size is exceeded.',
     'The reason names certificate, position and rule. Issue it by a program that keeps to RFC 5280.',
   ),
+  certificate_chain_too_long: refused(
+    'Too many certificates',
+    'The peer sent more certificates than may lie between a workload and its root. TLS has verified each of them by then, so that no handshake from its address is begun for 10 s.',
+    'Send the certificate of the workload and those of the authorities between it and the root, and no others.',
+  ),
   certificate_is_authority: refused(
     'Certificate of an authority',
     'The peer identifies itself by the certificate of an authority, which is for signing alone (X509-SVID §5.2).',

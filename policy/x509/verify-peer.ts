@@ -71,7 +71,7 @@ export function verifyPeer(
 function judge(chain: readonly Buffer[], trust: VerificationTrust, nowMs: number, use: PeerUse): PeerVerdict {
   if (chain.length > MAX_CHAIN_LENGTH) {
     const reason = `a chain of ${chain.length} certificates exceeds the limit of ${MAX_CHAIN_LENGTH}`;
-    return refused('malformed_certificate', reason);
+    return refused('certificate_chain_too_long', reason);
   }
   const [leaf, ...others] = chain.map(readNth);
   if (leaf === undefined) return refused('no_client_certificate', 'the peer presented no certificate');

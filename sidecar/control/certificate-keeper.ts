@@ -62,6 +62,7 @@ export class CertificateKeeper implements CredentialSource {
     this.#held = held;
     this.#rootsPem = rootsPem;
     this.#options = options;
+    options.renewals.receivedAtMs = held.receivedAtMs;
     this.#dueMs = this.#dueOf(held);
     if (!this.#isOfBelievedRoot()) this.#renewEarly();
     void this.#renewForever();

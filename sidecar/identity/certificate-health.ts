@@ -15,14 +15,16 @@ export type CertificateHealth =
 /** Whether a certificate serves, and will. */
 export function certificateHealth(
   { certificateChainPem, expiresAtMs }: Credentials,
-  { failure }: RenewalRecord,
+  { failure, receivedAtMs }: RenewalRecord,
   nowMs: number,
 ): CertificateHealth {
   const restMs = expiresAtMs - nowMs;
   const ends = `at ${new Date(expiresAtMs).toISOString()}; the clock here says ${new Date(nowMs).toISOString()}`;
   const why = failure === undefined ? '' : `; the last renewal failed: ${failure.code}: ${failure.reason}`;
   if (restMs <= 0) return { kind: 'certificate_expired', reason: `the certificate ended ${ends}${why}` };
-  const lifeMs = expiresAtMs - new X509Certificate(certificateChainPem).validFromDate.getTime();
-  if (restMs >= lifeMs * SOON_SHARE) return { kind: 'fine' };
+  // it is valid for some minutes before it was made: of a short life much would be over as it begins
+  const validFromMs = new X509Certificate(certificateChainPem).validFromDate.getTime();
+  const beganMs = Math.max(validFromMs, Math.min(receivedAtMs ?? validFromMs, nowMs));
+  if (restMs >= (expiresAtMs - beganMs) * SOON_SHARE) return { kind: 'fine' };
   return { kind: 'certificate_expires_soon', reason: `the certificate ends ${ends}${why}` };
 }

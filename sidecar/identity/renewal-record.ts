@@ -14,6 +14,8 @@ export class RenewalRecord {
   renewals = 0;
   /** Undefined: none yet. */
   lastRenewalAtMs: number | undefined;
+  /** When the certificate in use was received, by a former process too; undefined: not known. */
+  receivedAtMs: number | undefined;
   /** Undefined: the last attempt did not fail. */
   failure: RenewalFailure | undefined;
   readonly #failures = new Map<string, number>();
@@ -30,6 +32,7 @@ export class RenewalRecord {
   noteRenewed(atMs: number): void {
     this.renewals++;
     this.lastRenewalAtMs = atMs;
+    this.receivedAtMs = atMs;
     this.failure = undefined;
   }
 

@@ -157,7 +157,8 @@ export class Listener {
 
   /** Connections that are served, and those that wait. */
   get counts(): { readonly open: number; readonly waiting: number; readonly turnedAway: number } {
-    return { open: this.#sockets.size, waiting: this.#waiting.size, turnedAway: this.#waiting.turnedAway };
+    const turnedAway = this.#waiting.turnedAway + (this.#acceptor?.turnedAway ?? 0);
+    return { open: this.#sockets.size, waiting: this.#waiting.size, turnedAway };
   }
 
   #accept(socket: net.Socket): void {

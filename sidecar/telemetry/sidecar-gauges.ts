@@ -22,7 +22,7 @@ export function trafficGauges(
     ),
     value(
       'lateral_connections_turned_away_total',
-      'Connections that found no room to wait, or waited in vain.',
+      'Connections that found no room to wait, waited in vain, or came from an address whose handshakes cost too much.',
       'counter',
       () => connections().turnedAway,
     ),

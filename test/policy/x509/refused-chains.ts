@@ -93,7 +93,7 @@ export const CHAINS: Rows = {
   })(),
   'more certificates than the limit': {
     chain: Array.from({ length: MAX_CHAIN_LENGTH + 1 }, () => root.certificate),
-    code: 'malformed_certificate',
+    code: 'certificate_chain_too_long',
     reason: /11 certificates exceeds the limit of 10/,
   },
 };

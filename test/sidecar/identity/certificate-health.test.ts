@@ -74,6 +74,16 @@ t.test('the health of a certificate is by its own life', async (t) => {
   t.equal(health(0), 'certificate_expired');
 });
 
+t.test('the time that a certificate is dated back by is none of its life', async (t) => {
+  const record = new RenewalRecord();
+  record.receivedAtMs = NOW_MS - HOUR_MS;
+  const health = (hoursLeft: number) => certificateHealth(credentialsWith(hoursLeft), record, NOW_MS).kind;
+  t.equal(health(0.3), 'fine');
+  t.equal(health(0.2), 'certificate_expires_soon');
+  record.receivedAtMs = NOW_MS + HOUR_MS; // a clock that was put back
+  t.equal(health(0.3), 'fine');
+});
+
 t.test('operators are told of a certificate all but its key', async (t) => {
   const credentials = credentialsWith(5);
   const report = certificateReport(credentials, failing());
