@@ -6,7 +6,7 @@ import { parseDuration } from '#policy/schema/duration.ts';
 import { type Command, type CommandIo, UsageError } from '../command.ts';
 import { durationMs } from '../duration.ts';
 import { parseOptions } from '../offline/parse-options.ts';
-import { type AuthoritySource, openAuthoritySource } from '../operations/authority-source.ts';
+import { type AuthoritySource, NotLetIn, openAuthoritySource } from '../operations/authority-source.ts';
 import { REACH_HELP, REACH_OPTIONS, reachOf } from '../operations/reach-options.ts';
 import { showAuthority, showRevocations, stageSentence, waitingLines } from '../operations/show-authority.ts';
 
@@ -181,6 +181,8 @@ function told(change: AuthorityChange, facts: AuthorityFacts): string {
   return `${named} is revoked; \`lateral ca reinstate --${subject.kind} …\` takes it back`;
 }
 
+const GOES_ON = 'The change goes on by itself: `lateral ca status` tells how far it is';
+
 /** Tells on stderr what has changed; a control plane that does not answer for a while is asked again. */
 async function waitUntilSigning(
   source: AuthoritySource,
@@ -200,6 +202,7 @@ async function waitUntilSigning(
     try {
       facts = await source.facts();
     } catch (error) {
+      if (error instanceof NotLetIn) throw new Error(`${error.message}. ${GOES_ON}`);
       io.stderr(`${error instanceof Error ? error.message : String(error)}; asking again\n`);
     }
   }

@@ -1,5 +1,6 @@
 import type { AuthorityFacts } from '#control-plane/authority/authority-facts.ts';
 import type { AuthorityChange, RevocationSubject } from '#control-plane/authority/authority-operations.ts';
+import { GRPC } from '#policy/error/code-entry.ts';
 import { type ChangeAuthorityRequest, OperationsService } from '#proto/gen/lateral/v1/operations.ts';
 import { UsageError } from '../command.ts';
 import { readAuthorityFacts } from './authority-page.ts';
@@ -11,7 +12,11 @@ import type { ControlPlaneReach, Reach } from './reach-options.ts';
 
 /** A control plane that does not answer by then is taken as away. */
 const CALL_TIMEOUT_MS = 20_000;
+const NOT_LET_IN: ReadonlySet<number | undefined> = new Set([GRPC.unauthenticated, GRPC.permissionDenied]);
 const AUTHORITY_PAGE = '/authority';
+
+/** The control plane does not let this caller in, and will not the next time. */
+export class NotLetIn extends Error {}
 
 /** The authority of a mesh, by one of its control planes. Calls reject with a sentence. */
 export interface AuthoritySource {
@@ -59,7 +64,8 @@ async function byCalls(reach: ControlPlaneReach): Promise<AuthoritySource> {
       const options = { deadline: Date.now() + CALL_TIMEOUT_MS };
       client.makeUnaryRequest(path, serialize, responseDeserialize, request, metadata, options, (error, answer) => {
         if (error !== null || answer === undefined) {
-          reject(new Error(`control plane ${reach.address}: ${callFailure(error)}`));
+          const message = `control plane ${reach.address}: ${callFailure(error)}`;
+          reject(NOT_LET_IN.has(error?.code) ? new NotLetIn(message) : new Error(message));
           return;
         }
         try {

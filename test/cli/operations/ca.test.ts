@@ -33,9 +33,9 @@ async function mesh(t: Test) {
   t.teardown(() => connection.close());
   await connection.policies.start(async () => {});
   const trustBundle = join(fixture.directory, 'roots.pem');
-  const tokenOf = async (name: string, mayChangeAuthority: boolean) => {
+  const tokenOf = async (name: string, mayChangeAuthority: boolean, ttlMs?: number) => {
     const file = join(fixture.directory, name);
-    await writeFile(file, await issueOperatorToken(fixture.configuration, undefined, mayChangeAuthority));
+    await writeFile(file, await issueOperatorToken(fixture.configuration, ttlMs, mayChangeAuthority));
     return file;
   };
   const tokens = { looking: await tokenOf('looking.token', false), changing: await tokenOf('changing.token', true) };
@@ -70,7 +70,7 @@ async function mesh(t: Test) {
     await fixture.stop();
     await fixture.start({ now });
   };
-  return { fixture, sidecar, connection, tokens, run, proxies, again, turn };
+  return { fixture, sidecar, connection, tokens, tokenOf, run, proxies, again, turn };
 }
 
 t.test('a root is rotated by commands, and a sidecar goes along', async (t) => {
@@ -120,6 +120,16 @@ t.test('a root is rotated by commands, and a sidecar goes along', async (t) => {
   await eventually('the old root is retired', async () => (await stage()) === 'none');
   t.equal(fixture.events.filter(({ event }) => event === 'root_retired').length, 1);
   t.equal(certificatesFromPem(fixture.running?.trustBundlePem ?? '').length, 1);
+});
+
+t.test('who waits for a change asks no more once the token is good no longer', async (t) => {
+  const { tokenOf, run } = await mesh(t);
+  const waited = await run(['rotate', '--wait', '--timeout', '60s'], await tokenOf('short.token', true, 3_000));
+  t.match(waited, {
+    code: 1,
+    stderr: /trusting: since .*token.*\. The change goes on by itself: `lateral ca status`/s,
+  });
+  t.match(await run(['status']), { code: 0, stdout: /trusting: since/ });
 });
 
 t.test('an identity is revoked: its connection ends, and nothing is signed for it, also after a restart', async (t) => {
