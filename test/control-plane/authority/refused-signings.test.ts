@@ -1,8 +1,10 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { chmod, readdir, writeFile } from 'node:fs/promises';
+import { chmod, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Metadata } from '@grpc/grpc-js';
 import t, { type Test } from 'tap';
+import { openAuthorityDirectory } from '#control-plane/authority/authority-directory.ts';
+import { ISSUER_LIFETIME_MS } from '#control-plane/authority/authority-store.ts';
 import { issueOperatorToken } from '#control-plane/tokens/issue-token.ts';
 import { openTokenStore, type TokenStore } from '#control-plane/tokens/token-store.ts';
 import type { Code } from '#policy/error/codes.ts';
@@ -321,6 +323,28 @@ testOf('of callers with one token at the same time the others are told token_use
     ({ code }) => code,
   );
   t.strictSame(codes.sort(), ['signed', ...Array.from({ length: 7 }, () => 'token_used')].sort());
+});
+
+t.test('a signing that fails on the side of the authority uses up no token', async (t) => {
+  const fixture = new ControlPlaneFixture(t.testdir());
+  await fixture.writePolicy('a.yaml', allowPolicy('a', 'web'));
+  const directory = join(fixture.directory, 'state', 'ca');
+  await openAuthorityDirectory(directory, MESH, Date.now() - ISSUER_LIFETIME_MS + 24 * HOUR_MS);
+  await rm(join(directory, 'root-key.pem')); // nobody here can sign another issuer
+  let aheadMs = 0;
+  await fixture.start({ now: () => Date.now() + aheadMs });
+  try {
+    const store = await openTokenStore(join(fixture.directory, 'state', 'tokens'), Date.now);
+    const token = await store.issue({ ...grant(), expiresAtMs: Date.now() + 72 * HOUR_MS });
+    aheadMs = 25 * HOUR_MS;
+    t.match(await sign(t, fixture, { token }), { code: 'signing_failed' });
+    t.match(fixture.events.find(({ event }) => event === 'signing_failed')?.fields, { error: /has expired/ });
+    aheadMs = 0;
+    t.match(await sign(t, fixture, { token }), { code: 'signed' });
+    t.match(await sign(t, fixture, { token }), { code: 'token_used' });
+  } finally {
+    await fixture.stop();
+  }
 });
 
 testOf('a sidecar that renews hears the code too, and keeps its certificate', async (t, { fixture }) => {

@@ -39,6 +39,13 @@ t.test('an issuer that sidecars accept is taken', async (t) => {
   t.ok(await openAuthorityDirectory(await plugged(t), MESH, Date.now()));
 });
 
+t.test('an authority that has ended is refused, its root or what issues', async (t) => {
+  const directory = await plugged(t);
+  const inDays = (days: number) => openAuthorityDirectory(directory, MESH, Date.now() + days * 86_400_000);
+  await t.rejects(inDays(21), /ca-cert\.pem|cert-chain\.pem/);
+  await t.rejects(inDays(31), /root-cert\.pem|cert-chain\.pem/);
+});
+
 for (const [name, faults] of Object.entries<Faults>({
   'a SHA-1 signature': { digest: '-sha1' },
   'another domain by its name constraints': {
