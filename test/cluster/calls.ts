@@ -1,4 +1,4 @@
-import { Background, run } from './cluster-tools.ts';
+import { Background, run, until } from './cluster-tools.ts';
 
 /** What a call from within a pod came to. */
 export interface CallOutcome {
@@ -101,5 +101,84 @@ export class Load {
     await this.#background.ended();
     const outcomes = JSON.parse(text ?? '{}');
     return { outcomes, failures: this.#background.lines.filter((line) => /^\d{4}-.*Z /.test(line)) };
+  }
+}
+
+/** Runs in a container: one loop of calls, one connection of TCP; each change of what they come to is a line. */
+const WATCH = `
+import http from 'node:http';
+import net from 'node:net';
+const [url, pipe] = JSON.parse(process.argv.at(-1));
+const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+const last = {};
+const tell = (what, outcome) => {
+  if (last[what] === outcome) return;
+  last[what] = outcome;
+  console.log(Date.now() + ' ' + what + ' ' + outcome);
+};
+const codeOf = (text) => { try { return ' ' + JSON.parse(text).code; } catch { return ''; } };
+const once = () => new Promise((resolve) => {
+  const request = http.get(url, { agent, timeout: 10_000 }, (response) => {
+    let text = '';
+    response.setEncoding('utf8').on('data', (part) => { text += part; });
+    response.on('end', () => resolve(response.statusCode + codeOf(text)));
+    response.on('error', (error) => resolve('broken ' + error.message));
+  });
+  request.on('timeout', () => request.destroy(new Error('timeout')));
+  request.on('error', (error) => resolve('error ' + (error.code ?? error.message)));
+});
+const [host, port] = pipe.split(':');
+const socket = net.connect({ host, port: Number(port) });
+socket.on('data', () => tell('tcp', 'open'));
+socket.on('error', () => {});
+socket.on('close', () => tell('tcp', 'closed'));
+setInterval(() => { if (socket.writable) socket.write('x'); }, 50);
+process.stdin.on('end', () => process.exit());
+process.stdin.resume();
+for (;;) {
+  tell('http', await once());
+  await new Promise((resolve) => setTimeout(resolve, 50));
+}
+`;
+
+/** Goes on calling from a pod: a URL over one connection, and `HOST:PORT` of a server that echoes over another. */
+export class Watch {
+  readonly #background: Background;
+
+  private constructor(background: Background) {
+    this.#background = background;
+  }
+
+  static begin(target: string, url: string, pipe: string, namespace: string): Watch {
+    const container = target.replace(/^.*\//, '');
+    return new Watch(
+      new Background('kubectl', [
+        ...['exec', '-i', '-n', namespace, target, '-c', container, '--', '/usr/local/bin/node'],
+        ...['--input-type=module', '-e', WATCH, JSON.stringify([url, pipe])],
+      ]),
+    );
+  }
+
+  /** When (by the pod's clock) an outcome as `http 200` or `tcp closed` was seen for the first time after `sinceMs`. */
+  async saw(outcome: RegExp, sinceMs = 0, timeoutMs = 30_000): Promise<number> {
+    const found = await until(
+      `${outcome}`,
+      async () => this.changes(sinceMs),
+      (changes) => changes.some((change) => outcome.test(change.outcome)),
+      timeoutMs,
+    );
+    return found.find((change) => outcome.test(change.outcome))?.atMs ?? Number.NaN;
+  }
+
+  changes(sinceMs = 0): readonly { readonly atMs: number; readonly outcome: string }[] {
+    return this.#background.lines.flatMap((line) => {
+      const [, atMs, outcome] = /^(\d{13}) (.*)$/.exec(line) ?? [];
+      return outcome === undefined || Number(atMs) <= sinceMs ? [] : [{ atMs: Number(atMs), outcome }];
+    });
+  }
+
+  async end(): Promise<void> {
+    this.#background.closeInput();
+    await this.#background.ended();
   }
 }

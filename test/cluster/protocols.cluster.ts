@@ -1,5 +1,6 @@
 import t from 'tap';
 import { apply, get, helm, kubectl, list, run, until } from './cluster-tools.ts';
+import { rolledOut as deployed, manifests as manifestsOf, restartSidecar, type Workload } from './workloads.ts';
 
 /** What is not plain HTTP to a Deployment: gRPC, WebSocket, a server that speaks first, StatefulSets, odd pods, outages. */
 const ROOT = 'lateral-system';
@@ -59,77 +60,8 @@ socket.onmessage = ({ data }) => { console.log(data); process.exit(); };
 socket.onerror = (event) => { console.log('error ' + event.message); process.exit(1); };
 `;
 
-interface Workload {
-  readonly name: string;
-  readonly script?: string;
-  readonly port?: number;
-  readonly portName?: string;
-  readonly kind?: 'Deployment' | 'StatefulSet';
-  readonly annotations?: object;
-  readonly pod?: object;
-}
-
-/** ServiceAccount, Service and Deployment (or StatefulSet with a headless Service) of one name. */
-function manifests({
-  name,
-  script,
-  port,
-  portName,
-  kind = 'Deployment',
-  annotations = {},
-  pod = {},
-}: Workload): string {
-  const labels = { app: name };
-  const container = {
-    name,
-    image: 'localhost/shop:dev',
-    imagePullPolicy: 'IfNotPresent',
-    args: script === undefined ? ['/shop/client.ts'] : ['--input-type=module', '-e', script],
-    ...(port === undefined
-      ? {}
-      : { ports: [{ containerPort: port }], readinessProbe: { tcpSocket: { port }, periodSeconds: 1 } }),
-  };
-  const isSet = kind === 'StatefulSet';
-  const items = [
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: NAMESPACE } },
-    ...(port === undefined
-      ? []
-      : [
-          {
-            apiVersion: 'v1',
-            kind: 'Service',
-            metadata: { name, namespace: NAMESPACE },
-            spec: { selector: labels, ...(isSet ? { clusterIP: 'None' } : {}), ports: [{ name: portName, port }] },
-          },
-        ]),
-    {
-      apiVersion: 'apps/v1',
-      kind,
-      metadata: { name, namespace: NAMESPACE },
-      spec: {
-        selector: { matchLabels: labels },
-        ...(isSet ? { serviceName: name, replicas: 2 } : {}),
-        template: {
-          metadata: { labels, annotations },
-          spec: { serviceAccountName: name, terminationGracePeriodSeconds: 5, containers: [container], ...pod },
-        },
-      },
-    },
-    {
-      apiVersion: 'lateral.dev/v1alpha1',
-      kind: 'AuthorizationPolicy',
-      metadata: { name, namespace: NAMESPACE },
-      spec: {
-        selector: { matchLabels: labels },
-        rules: [{ from: [{ source: { principals: [`cluster.local/ns/${NAMESPACE}/sa/client`] } }] }],
-      },
-    },
-  ];
-  return JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
-}
-
-const rolledOut = (name: string, kind = 'deploy') =>
-  kubectl('rollout', 'status', '-n', NAMESPACE, `${kind}/${name}`, '--timeout=120s');
+const manifests = (workload: Omit<Workload, 'namespace'>) => manifestsOf({ namespace: NAMESPACE, ...workload });
+const rolledOut = (name: string, kind?: string) => deployed(NAMESPACE, name, kind);
 
 /** Runs a script in the client's container. */
 async function inClient(script: string, ...args: readonly string[]): Promise<string> {
@@ -370,28 +302,7 @@ t.test('without the control plane calls go on, also after a sidecar was killed',
   const elsewhere = await run('kubectl', ['apply', '--dry-run=server', '-f', '-'], late.replace(NAMESPACE, 'default'));
   t.equal(elsewhere.code, 0, 'other namespaces notice nothing');
   const [before] = await list('pods', NAMESPACE, 'app=socket');
-  // the container's process 1 is the sidecar; only a signal from outside of its namespace could kill it at once
-  await run('kubectl', [
-    'exec',
-    '-n',
-    NAMESPACE,
-    before?.metadata.name ?? '',
-    '-c',
-    'lateral-sidecar',
-    '--',
-    '/lateral/bin/node',
-    '-e',
-    'process.kill(1, "SIGTERM")',
-  ]);
-  await until(
-    'the sidecar is there again',
-    () => get('pod', before?.metadata.name ?? '', NAMESPACE),
-    ({ status }) =>
-      status.initContainerStatuses.some(
-        (one: { name: string; restartCount: number; ready: boolean }) =>
-          one.name === 'lateral-sidecar' && one.restartCount > 0 && one.ready,
-      ),
-  );
+  await restartSidecar(NAMESPACE, before?.metadata.name ?? '');
   t.match(
     await until(
       'calls',
