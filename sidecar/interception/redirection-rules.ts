@@ -46,6 +46,8 @@ export function redirectionRules(redirection: Redirection, family: Family, prese
 function inboundRules({ inboundPort, excludeInboundPorts }: Redirection): string[] {
   const excluded = [...new Set([METRICS_PORT, ...excludeInboundPorts])];
   return [
+    // of a connection that is older than these rules, as the sidecar's to its control plane: the kernel takes up its answers as new
+    `-A ${INBOUND} -p tcp ! --syn -j RETURN`,
     ...excluded.map((port) => `-A ${INBOUND} -p tcp --dport ${port} -j RETURN`),
     `-A ${INBOUND} -p tcp -j REDIRECT --to-ports ${inboundPort}`,
   ];

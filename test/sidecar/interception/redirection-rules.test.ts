@@ -18,6 +18,7 @@ t.test('the rules, as iptables-restore takes them', (t) => {
 :LATERAL_OUTBOUND - [0:0]
 -A PREROUTING -p tcp -j LATERAL_INBOUND
 -A OUTPUT -p tcp -j LATERAL_OUTBOUND
+-A LATERAL_INBOUND -p tcp ! --syn -j RETURN
 -A LATERAL_INBOUND -p tcp --dport 15020 -j RETURN
 -A LATERAL_INBOUND -p tcp -j REDIRECT --to-ports 15006
 -A LATERAL_OUTBOUND -s 127.0.0.6 -o lo -p tcp -m owner --uid-owner 1337 -j REDIRECT --to-ports 15006
@@ -48,6 +49,7 @@ t.test('exclusions stand before what redirects, networks in the rules of their f
 :LATERAL_OUTBOUND - [0:0]
 -A PREROUTING -p tcp -j LATERAL_INBOUND
 -A OUTPUT -p tcp -j LATERAL_OUTBOUND
+-A LATERAL_INBOUND -p tcp ! --syn -j RETURN
 -A LATERAL_INBOUND -p tcp --dport 15020 -j RETURN
 -A LATERAL_INBOUND -p tcp --dport 9000 -j RETURN
 -A LATERAL_INBOUND -p tcp -j REDIRECT --to-ports 16006
