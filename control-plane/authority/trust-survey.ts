@@ -1,6 +1,7 @@
 import { resourceKey } from '#policy/resource/resource-document.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import { isRecord } from '#policy/schema/schema.ts';
+import { setBounded } from '#policy/trust/set-bounded.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { certificatesFromPem } from '#policy/x509/pem.ts';
 import type { SidecarRegistry, SidecarStatus } from '../discovery/sidecar-registry.ts';
@@ -90,17 +91,8 @@ export class TrustSurvey {
   #remember(sidecar: SidecarStatus): void {
     const { now, leafLifetimeMs } = this.#options;
     const named = nameOf(sidecar);
-    const key = keyOf(named);
-    this.#absent.delete(key); // the latest comes last
-    this.#absent.set(key, {
-      ...named,
-      untilMs: now() + leafLifetimeMs,
-      acknowledged: this.#acknowledged(sidecar),
-    });
-    const [oldest] = this.#absent.keys();
-    if (this.#absent.size <= MAX_ABSENT_SIDECARS || oldest === undefined) return;
-    this.#absent.delete(oldest);
-    this.#forgotten += 1;
+    const absent = { ...named, untilMs: now() + leafLifetimeMs, acknowledged: this.#acknowledged(sidecar) };
+    if (setBounded(this.#absent, keyOf(named), absent, MAX_ABSENT_SIDECARS)) this.#forgotten += 1;
   }
 
   #acknowledged(sidecar: SidecarStatus): ResourceDocument | undefined {

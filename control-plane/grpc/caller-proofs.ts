@@ -70,10 +70,10 @@ export class CallerProofs {
     this.#open.add(socket);
     socket.once('close', () => this.#open.delete(socket));
     // gRPC asks the socket of a call for its certificate, and hands on the very object that it gets (`getAuthContext`), of
-    // those that are `authorized`, which nothing but this reads.
-    const certificate = socket.getPeerCertificate(true);
+    // those that are `authorized`, which nothing but this reads. Node's would be read of DER for nobody, with all its names.
+    const certificate = { raw: socket.getPeerX509Certificate()?.raw };
     this.#sockets.set(certificate, socket);
-    socket.getPeerCertificate = () => certificate;
+    Reflect.set(socket, 'getPeerCertificate', () => certificate);
     socket.authorized = true;
   }
 

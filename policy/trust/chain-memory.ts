@@ -1,23 +1,18 @@
 import { type Certificate, readCertificate } from '../x509/read-certificate.ts';
+import { setBounded } from './set-bounded.ts';
 
 /** Issuers of leaves whose chain is remembered: those of a mesh and its partners are a few, and a rotation adds one. */
 export const MAX_KNOWN_CHAINS = 256;
 
 /** What stood above the leaves of each issuer, last time that a chain was good. */
 export class ChainMemory {
-  /** Without the leaf; by the issuer that the leaf names. The one that was used last stands last. */
+  /** Without the leaf; by the issuer that the leaf names. The one that was good last stands last. */
   readonly #above = new Map<string, readonly Buffer[]>();
 
   /** `above`: the issuers of the leaf that its path went by. They are kept, not copied. */
   remember(leaf: Certificate, above: readonly Buffer[]): void {
     if (above.length === 0) return;
-    const issuer = issuerOf(leaf);
-    this.#above.delete(issuer);
-    if (this.#above.size >= MAX_KNOWN_CHAINS) {
-      const [oldest] = this.#above.keys();
-      if (oldest !== undefined) this.#above.delete(oldest);
-    }
-    this.#above.set(issuer, above);
+    setBounded(this.#above, issuerOf(leaf), above, MAX_KNOWN_CHAINS);
   }
 
   /** The leaf below what is remembered of its issuer; the very chain that was given where nothing is. */

@@ -12,7 +12,6 @@ export interface PeerTrust {
   revocationOf(uri: string, serial: string): string | undefined;
   /** The roots by domain, and the aliases, as text: who has a path under one trust has it under all others of the same text. */
   readonly rootsText: string;
-  readonly hasAliases: boolean;
   /** The identity under the own trust domain's present name, where it is of an alias; else as it is. */
   canonical(id: SpiffeId): SpiffeId;
   /**
@@ -67,7 +66,6 @@ export function compileDomains(
   const lasting: Omit<PeerTrust, 'revocationOf'> = {
     rootsOf: (trustDomain) => (ownNames.has(trustDomain) ? ownRoots : rootsByDomain.get(trustDomain)),
     rootsText: JSON.stringify([domains, aliases]),
-    hasAliases: aliases.length > 0,
     canonical: (id) =>
       own === undefined || id.trustDomain === own.trustDomain || !ownNames.has(id.trustDomain)
         ? id

@@ -5,6 +5,7 @@ import { type Certificate, readCertificate } from '../x509/read-certificate.ts';
 import { type PeerUse, type PeerVerdict, verifyPeer } from '../x509/verify-peer.ts';
 import { ChainMemory } from './chain-memory.ts';
 import type { PeerTrust } from './peer-trust.ts';
+import { setBounded } from './set-bounded.ts';
 
 /** Peers whose verdict is remembered; of one that was forgotten the next handshake costs a verification more. */
 export const MAX_KNOWN_PEERS = 8_192;
@@ -43,7 +44,7 @@ interface Known {
  */
 export class PeerVerdicts {
   readonly #trust: () => PeerTrust;
-  /** By use and leaf; the one that was asked for last stands last. */
+  /** By use and leaf; the one that was verified last stands last. */
   readonly #known = new Map<string, Known>();
   readonly #chains = new ChainMemory();
 
@@ -105,11 +106,7 @@ export class PeerVerdicts {
 
   #keep(known: Known): void {
     const { use, sha256 } = known.peer;
-    if (this.#known.size >= MAX_KNOWN_PEERS) {
-      const [oldest] = this.#known.keys();
-      if (oldest !== undefined) this.#known.delete(oldest);
-    }
-    this.#known.set(`${use} ${sha256}`, known);
+    setBounded(this.#known, `${use} ${sha256}`, known, MAX_KNOWN_PEERS);
   }
 }
 

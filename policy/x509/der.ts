@@ -126,11 +126,7 @@ export function isTagged(node: Der, tag: number): boolean {
   return node.tagClass === CONTEXT_SPECIFIC && node.type === tag;
 }
 
-/** True for an object identifier, INTEGER, … of the universal class. */
-export function isOid(node: Der | undefined): boolean {
-  return isUniversal(node, TYPE.oid);
-}
-
+/** True for an INTEGER of the universal class. */
 export function isInteger(node: Der | undefined): boolean {
   return isUniversal(node, TYPE.integer);
 }

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { certificatesFromPem } from '#policy/x509/pem.ts';
+import { sha256Of } from '#policy/x509/sent-chain.ts';
 import type { Credentials } from './credentials.ts';
 import type { RenewalRecord } from './renewal-record.ts';
 
@@ -45,7 +46,7 @@ export function certificateReport(credentials: Credentials, record: RenewalRecor
 /** The roots of a bundle; PEM. */
 export function rootsIn(pem: string): readonly RootFacts[] {
   return certificatesFromPem(pem).map((der) => {
-    const { fingerprint256, validToDate } = new X509Certificate(der);
-    return { fingerprint: fingerprint256.replaceAll(':', '').toLowerCase(), expiresAtMs: validToDate.getTime() };
+    const certificate = new X509Certificate(der);
+    return { fingerprint: sha256Of(certificate), expiresAtMs: certificate.validToDate.getTime() };
   });
 }

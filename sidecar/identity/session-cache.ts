@@ -1,4 +1,5 @@
 import type { ProvenPeer } from '#policy/trust/peer-verdicts.ts';
+import { setBounded } from '#policy/trust/set-bounded.ts';
 import type { Credentials } from './credentials.ts';
 
 /** Peers of which a session is kept, 2 kB each; of further ones the handshake is a whole one. */
@@ -31,11 +32,6 @@ export class SessionCache {
   }
 
   keep(key: string, session: Session): void {
-    this.#sessions.delete(key);
-    if (this.#sessions.size >= MAX_KEPT_SESSIONS) {
-      const [oldest] = this.#sessions.keys();
-      if (oldest !== undefined) this.#sessions.delete(oldest);
-    }
-    this.#sessions.set(key, session);
+    setBounded(this.#sessions, key, session, MAX_KEPT_SESSIONS);
   }
 }

@@ -59,7 +59,7 @@ function judging(t: Test, row: Row): TlsContexts {
     trustBundlePem: own.rootPem,
     expiresAtMs: Number.MAX_SAFE_INTEGER,
   });
-  const rules = { rootsText: '', hasAliases: false, canonical: <Id>(id: Id) => id, authoritiesPem: [own.rootPem] };
+  const rules = { rootsText: '', canonical: <Id>(id: Id) => id, authoritiesPem: [own.rootPem] };
   const inForce = {
     trust: { ...(row.trust ?? trust), ...rules },
     defaults: { minTlsVersion: 'TLSv1.3' as const },
