@@ -1,11 +1,10 @@
-import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { type RequestOptions, request } from 'node:https';
 import { getCACertificates } from 'node:tls';
 import { MAX_BUNDLE_BYTES } from '#policy/trust/spiffe-bundle.ts';
-import { uriNamesOf } from '#policy/x509/peer-identity.ts';
 import { certificatesToPem } from '#policy/x509/pem.ts';
+import { readCertificate } from '#policy/x509/read-certificate.ts';
 import { type BundleEndpointConfiguration, urlComplaint } from './federation-configuration.ts';
 
 /** From the look-up of the name to the last byte, redirections among it. */
@@ -58,7 +57,7 @@ async function proofOf(endpoint: BundleEndpointConfiguration, rootsOf: RootsOf):
     ca: certificatesToPem(roots),
     // the authorities of a bundle are trusted as they are, self-signed or not (X509-SVID §5.2)
     allowPartialTrustChain: true,
-    checkServerIdentity: (_host, { raw }) => serverComplaint(new X509Certificate(raw), spiffeId),
+    checkServerIdentity: (_host, { raw }) => serverComplaint(raw, spiffeId),
   };
 }
 
@@ -68,12 +67,22 @@ async function webRoots(file: string | undefined): Promise<string | string[]> {
   return system.length > 0 ? system : getCACertificates('bundled'); // an image without any of its own
 }
 
-/** X509-SVID §5: a leaf with this very ID, and no other. Its chain and times were checked before. */
-function serverComplaint(leaf: X509Certificate, expected: string): Error | undefined {
-  const names = uriNamesOf(leaf);
-  if (!leaf.ca && names.length === 1 && names[0] === expected) return undefined;
-  const what = leaf.ca ? 'the certificate of an authority' : names.join(', ') || 'a certificate without a SPIFFE ID';
-  return new Error(`the server proved ${what}, expected ${expected}`);
+/** X509-SVID §5: a leaf with this very ID, of whatever path, and no other. Its chain and times were checked before. */
+function serverComplaint(leaf: Buffer, expected: string): Error | undefined {
+  const what = provenBy(leaf);
+  return what === expected ? undefined : new Error(`the server proved ${what}, expected ${expected}`);
+}
+
+/** Throws nothing: where it is asked, an exception would be nobody's. */
+function provenBy(leaf: Buffer): string {
+  try {
+    const { names, isAuthority } = readCertificate(leaf).extensions;
+    if (isAuthority) return 'the certificate of an authority';
+    const uris = names.filter(({ form }) => form === 'uri').map(({ value }) => value.toString('latin1'));
+    return uris.join(', ') || 'a certificate without a SPIFFE ID';
+  } catch (error) {
+    return `a certificate that cannot be read (${error instanceof Error ? error.message : error})`;
+  }
 }
 
 async function get(url: string, proof: Proof, signal: AbortSignal): Promise<string | { readonly location: string }> {

@@ -1,7 +1,6 @@
-import { X509Certificate } from 'node:crypto';
 import { Client, credentials } from '@grpc/grpc-js';
 import type { Mesh } from '#policy/workload-policy.ts';
-import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
+import { identityOfDer } from '#policy/x509/leaf-identity.ts';
 import { CONTROL_PLANE_SERVER_NAME } from '#proto/server-name.ts';
 import { controlPlaneIdentity } from '../authority/control-plane-certificate.ts';
 import type { ServerIdentity } from '../grpc/tls-listener.ts';
@@ -56,7 +55,7 @@ export function askReplica<Request, Response>(
 
 /** The chain was verified by the handshake; whose it is counts here, not under what name it is reached. */
 function strangerError(certificate: Buffer, mesh: Mesh): Error | undefined {
-  const result = identityOfLeaf(new X509Certificate(certificate));
-  if (result.kind === 'valid' && result.id.uri === controlPlaneIdentity(mesh).uri) return undefined;
+  const result = identityOfDer(certificate);
+  if (result.kind === 'identity' && result.id.uri === controlPlaneIdentity(mesh).uri) return undefined;
   return new Error('not a control plane of this mesh');
 }

@@ -1,6 +1,6 @@
 import type { Code } from '../error/codes.ts';
 import { parseSpiffeId, type SpiffeId } from '../identity/spiffe-id.ts';
-import type { Certificate } from './read-certificate.ts';
+import { type Certificate, readCertificate } from './read-certificate.ts';
 
 export type LeafIdentity =
   | { readonly kind: 'identity'; readonly id: SpiffeId }
@@ -21,6 +21,15 @@ export function leafIdentity({ extensions }: Certificate): LeafIdentity {
   const result = parseSpiffeId(only.value.toString('latin1'));
   if (result.kind === 'invalid') return refused('invalid_spiffe_id', result.reason);
   return { kind: 'identity', id: result.id };
+}
+
+/** The same of DER that a handshake brought, where an exception would be nobody's: what cannot be read is refused. */
+export function identityOfDer(der: Buffer): LeafIdentity {
+  try {
+    return leafIdentity(readCertificate(der));
+  } catch (error) {
+    return refused('malformed_certificate', error instanceof Error ? error.message : String(error));
+  }
 }
 
 function refused(code: Code, reason: string): LeafIdentity {

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
+import { leafIdentity } from '#policy/x509/leaf-identity.ts';
 import { certificatesFromPem } from '#policy/x509/pem.ts';
+import { readCertificate } from '#policy/x509/read-certificate.ts';
 import type { Credentials } from '../identity/credentials.ts';
 
 /**
@@ -15,8 +16,8 @@ export function credentialsComplaint(
   try {
     const [leaf, ...intermediates] = certificatesOf(credentials.certificateChainPem);
     if (leaf === undefined) return 'the chain holds no certificate';
-    const identity = identityOfLeaf(leaf);
-    if (identity.kind === 'invalid') return identity.reason;
+    const identity = leafIdentity(readCertificate(leaf.raw));
+    if (identity.kind === 'refused') return identity.reason;
     if (identity.id.uri !== credentials.identity.uri) {
       return `the certificate is for ${identity.id.uri}, and this sidecar is ${credentials.identity.uri}`;
     }

@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { watchPath } from '#files/watch-path.ts';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
 import type { TrustedDomain } from '#policy/trust/peer-trust.ts';
-import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
+import { leafIdentity } from '#policy/x509/leaf-identity.ts';
+import { readCertificate } from '#policy/x509/read-certificate.ts';
 import type { CredentialSource, Credentials } from '../identity/credentials.ts';
 import { checkUsable } from '../identity/usable-credentials.ts';
 import { type FederatedFile, readFederatedFiles } from './federated-files.ts';
@@ -65,8 +66,8 @@ async function readCredentials(
   parsed(files.trustBundle, () => new X509Certificate(trustBundlePem));
   const key = parsed(files.privateKey, () => createPrivateKey(privateKeyPem));
   if (!leaf.checkPrivateKey(key)) throw new Error(`${files.privateKey} is not the key of ${files.certificate}`);
-  const identity = identityOfLeaf(leaf);
-  if (identity.kind === 'invalid') throw new Error(`${files.certificate}: ${identity.reason}`);
+  const identity = parsed(files.certificate, () => leafIdentity(readCertificate(leaf.raw)));
+  if (identity.kind === 'refused') throw new Error(`${files.certificate}: ${identity.reason}`);
   if (identity.id.uri !== expected.uri) {
     throw new Error(`${files.certificate} is of ${identity.id.uri}; trustDomain and workload say ${expected.uri}`);
   }

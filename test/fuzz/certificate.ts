@@ -2,7 +2,6 @@ import { X509Certificate } from 'node:crypto';
 import { DerError } from '#policy/x509/der-reader.ts';
 import { judgePath } from '#policy/x509/judge-path.ts';
 import { leafIdentity } from '#policy/x509/leaf-identity.ts';
-import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
 import { type Certificate, readCertificate } from '#policy/x509/read-certificate.ts';
 import { readRoot } from '#policy/x509/root.ts';
 import { verifyPeer } from '#policy/x509/verify-peer.ts';
@@ -11,6 +10,7 @@ import { makeIssuer, makeLeaf, makeRoot, NOW_MS, trusting, WEB } from '../policy
 import { USAGES } from '../policy/x509/refused-certificates.ts';
 import { CHAINS } from '../policy/x509/refused-chains.ts';
 import { IDENTITIES } from '../policy/x509/refused-identities.ts';
+import { identityOfLeaf } from '../support/openssl-identity.ts';
 import { type FuzzTarget, mustEqual } from './fuzz-target.ts';
 
 const made = makeRoot();

@@ -11,8 +11,10 @@ import {
   issueRoot,
   SERIAL_BYTES,
 } from '#policy/x509/certificate.ts';
-import { identityOfLeaf } from '#policy/x509/peer-identity.ts';
+import { leafIdentity } from '#policy/x509/leaf-identity.ts';
 import { certificatesFromPem, certificatesToPem } from '#policy/x509/pem.ts';
+import { readCertificate } from '#policy/x509/read-certificate.ts';
+import { identityOfLeaf } from '../../support/openssl-identity.ts';
 
 const DAY_MS = 86_400_000;
 const WEB = 'spiffe://cluster.local/ns/shop/sa/web';
@@ -103,8 +105,8 @@ t.test('a leaf says what the profile demands', (t) => {
   const skewMs = Date.now() - certificate.validFromDate.getTime();
   t.ok(Math.abs(skewMs - CLOCK_SKEW_ALLOWANCE_MS) < 5_000, 'begins five minutes ago');
   t.ok(Math.abs(certificate.validToDate.getTime() - Date.now() - DAY_MS) < 5_000, 'ends in a day');
-  const identity = identityOfLeaf(certificate);
-  t.equal(identity.kind === 'valid' && identity.id.uri, WEB);
+  t.match(leafIdentity(readCertificate(der)), { kind: 'identity', id: { uri: WEB } });
+  t.match(identityOfLeaf(certificate), { kind: 'valid', id: { uri: WEB } }, 'as OpenSSL reads it');
   t.end();
 });
 
@@ -169,7 +171,7 @@ t.test('a leaf never outlives its issuer', (t) => {
 });
 
 t.test('an authority is not taken for a leaf', (t) => {
-  t.match(identityOfLeaf(new X509Certificate(root().certificate)), { kind: 'invalid', reason: /authority/ });
+  t.match(leafIdentity(readCertificate(root().certificate)), { kind: 'refused', reason: /authority/ });
   t.end();
 });
 

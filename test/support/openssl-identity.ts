@@ -1,12 +1,9 @@
 import type { X509Certificate } from 'node:crypto';
-import { parseSpiffeId, type SpiffeIdResult } from '../identity/spiffe-id.ts';
+import { parseSpiffeId, type SpiffeIdResult } from '#policy/identity/spiffe-id.ts';
 
 const URI_PREFIX = 'URI:';
 
-/**
- * The SPIFFE ID of a leaf whose chain was verified already: it must have exactly one URI SAN and be no
- * authority; other names give no identity (X509-SVID §2, §4.1).
- */
+/** The SPIFFE ID of a leaf by what OpenSSL reads of it, to be compared with what policy/x509 reads. */
 export function identityOfLeaf(certificate: X509Certificate): SpiffeIdResult {
   if (certificate.ca) return { kind: 'invalid', reason: 'the certificate is an authority, not a leaf' };
   const uris = uriNamesOf(certificate);
