@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { TestAuthority } from '../support/certificates.ts';
 import { callFrom, Load, Watch } from './calls.ts';
-import { apply, helm, kubectl, lateral, list, run, succeed, until } from './cluster-tools.ts';
+import { apply, helm, kubectl, lateral, list, succeed, until } from './cluster-tools.ts';
+import { ForeignMesh, OUTSIDE, startOutsider, tlsCall } from './foreign-mesh.ts';
 import { manifests, restartSidecar, rolledOut } from './workloads.ts';
 
 /** Who is believed: modes of mutual TLS, a new root, an identity taken back, another mesh; all while calls go on. */
@@ -40,18 +40,6 @@ import net from 'node:net';
 net.createServer((socket) => socket.on('error', () => {}).pipe(socket)).listen(9000, '0.0.0.0');
 process.once('SIGTERM', () => process.exit());
 `;
-/** One HTTPS request with a certificate of the caller's choice; who answered, and what. */
-const TLS_CALL = `
-import https from 'node:https';
-const [host, port, credentials] = JSON.parse(process.argv.at(-1));
-https.get({ host, port, path: '/', rejectUnauthorized: false, agent: false, ...credentials }, (response) => {
-  const peer = response.socket.getPeerCertificate().subjectaltname;
-  let text = '';
-  response.setEncoding('utf8').on('data', (part) => { text += part; });
-  response.on('end', () => console.log(JSON.stringify({ status: response.statusCode, peer, text })));
-}).on('error', (error) => console.log(JSON.stringify({ status: 0, text: error.code ?? error.message })));
-`;
-
 /** From `lateral proxies --json`, what is asked for here. */
 interface Proxy {
   readonly state: string;
@@ -78,7 +66,7 @@ async function authority() {
 const ownRoot = async () => (await authority()).roots.find(({ role }) => role === 'own')?.fingerprint ?? '';
 const allCurrent = (all: readonly Proxy[]) => all.length > 0 && all.every(({ state }) => state === 'current');
 const call = (target: string) => callFrom(target, 'GET', CALLED, { namespace: NAMESPACE });
-const fromOutside = (url: string) => callFrom('pod/outsider', 'GET', url, { namespace: 'outside' });
+const fromOutside = (url: string) => callFrom('pod/outsider', 'GET', url, { namespace: OUTSIDE });
 
 /** The texts of a Secret of the root namespace. */
 async function secret(name: string): Promise<Readonly<Record<string, string>>> {
@@ -135,27 +123,16 @@ async function losesNothing(t: Test, load: Load): Promise<void> {
 
 t.test('the mesh, with certificates of the shortest life, and workloads', async (t) => {
   await helm('install', 'lateral', 'helm/lateral', '-n', ROOT, '--create-namespace', ...CHART);
-  for (const [name, labels] of [
-    [NAMESPACE, { 'lateral.dev/inject': 'enabled' }],
-    ['outside', {}],
-  ] as const) {
-    await apply(JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } }));
-  }
+  const labels = { 'lateral.dev/inject': 'enabled' };
+  await apply(JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE, labels } }));
   const callers = ['client', 'visitor', 'late'];
   const shared = { namespace: NAMESPACE, callers };
   await apply(manifests({ ...shared, name: 'client' }));
   await apply(manifests({ ...shared, name: 'visitor' }));
   await apply(manifests({ ...shared, name: 'called', script: WHO_SERVER, port: 8080, portName: 'http' }));
   await apply(manifests({ ...shared, name: 'pipe', script: ECHO_SERVER, port: 9000, portName: 'tcp' }));
-  await apply(`apiVersion: v1
-kind: Pod
-metadata: {name: outsider, namespace: outside}
-spec:
-  terminationGracePeriodSeconds: 1
-  containers: [{name: outsider, image: "localhost/shop:dev", imagePullPolicy: IfNotPresent, args: [/shop/client.ts]}]
-`);
+  await startOutsider();
   await Promise.all(WORKLOADS.map((name) => rolledOut(NAMESPACE, name)));
-  await kubectl('wait', '-n', 'outside', '--for=condition=Ready', 'pod/outsider', '--timeout=60s');
   for (const name of ['client', 'visitor']) {
     // that an endpoint is ready is known to kubectl a moment before it is to the sidecars of callers
     const isItself = ({ body }: { readonly body: string }) =>
@@ -303,40 +280,43 @@ t.test('a revoked identity is cut off within a second, and let in again', async 
   t.match((await lateral('ca', 'list')).stderr, /nothing is revoked/);
 });
 
-t.test('the chart names another mesh, whose identities are believed by its roots', async (t) => {
-  const partner = new TestAuthority(PARTNER);
-  const web = partner.leaf(`spiffe://${PARTNER}/ns/shop/sa/web`);
-  const [pod] = await list('pods', NAMESPACE, 'app=called');
-  const foreignCall = () => tlsCall(pod?.status.podIP, 8080, web);
-  t.equal((await foreignCall()).status, 0);
-  t.match(await refusal('foreign_trust_domain'), /west\.example/);
+t.test(
+  'the chart names another mesh, whose identities are believed by the roots that its endpoint tells',
+  async (t) => {
+    const partner = new ForeignMesh(PARTNER);
+    await partner.serveBundle();
+    const web = partner.leaf(`spiffe://${PARTNER}/ns/shop/sa/web`);
+    const [pod] = await list('pods', NAMESPACE, 'app=called');
+    const foreignCall = () => tlsCall(pod?.status.podIP, 8080, web);
+    t.equal((await foreignCall()).status, 0);
+    t.match(await refusal('foreign_trust_domain'), /west\.example/);
 
-  const values = JSON.stringify({ federation: [{ trustDomain: PARTNER, bundle: { inline: partner.rootPem } }] });
-  const upgrade = ['upgrade', 'lateral', 'helm/lateral', '-n', ROOT, '--reuse-values', '--wait', '--timeout', '120s'];
-  await succeed('helm', [...upgrade, '--set', 'bundleEndpoint.enabled=true', '-f', '-'], values);
-  await until('it is believed', foreignCall, ({ status }) => status === 403, 20_000);
-  await apply(`apiVersion: lateral.dev/v1alpha1
+    const values = JSON.stringify({ federation: [partner.entry] });
+    const upgrade = ['upgrade', 'lateral', 'helm/lateral', '-n', ROOT, '--reuse-values', '--wait', '--timeout', '120s'];
+    await succeed('helm', [...upgrade, '--set', 'bundleEndpoint.enabled=true', '-f', '-'], values);
+    await until('it is believed', foreignCall, ({ status }) => status === 403, 20_000);
+    await apply(`apiVersion: lateral.dev/v1alpha1
 kind: AuthorizationPolicy
 metadata: {name: partner, namespace: ${NAMESPACE}}
 spec:
   selector: {matchLabels: {app: called}}
   rules: [{from: [{source: {principals: [${PARTNER}/ns/shop/sa/web]}}]}]
 `);
-  const allowed = await until('it is allowed', foreignCall, ({ status }) => status === 200, 10_000);
-  t.match(allowed.text, /URI=spiffe:\/\/west\.example\/ns\/shop\/sa\/web/);
-  const other = partner.leaf(`spiffe://${PARTNER}/ns/shop/sa/other`);
-  t.equal((await tlsCall(pod?.status.podIP, 8080, other)).status, 403, 'and no other of it');
-  const posing = partner.leaf(`spiffe://cluster.local/ns/${NAMESPACE}/sa/client`);
-  t.equal((await tlsCall(pod?.status.podIP, 8080, posing)).status, 0, 'its root vouches for nobody of this mesh');
+    const allowed = await until('it is allowed', foreignCall, ({ status }) => status === 200, 10_000);
+    t.match(allowed.text, /URI=spiffe:\/\/west\.example\/ns\/shop\/sa\/web/);
+    const other = partner.leaf(`spiffe://${PARTNER}/ns/shop/sa/other`);
+    t.equal((await tlsCall(pod?.status.podIP, 8080, other)).status, 403, 'and no other of it');
+    const posing = partner.leaf(`spiffe://cluster.local/ns/${NAMESPACE}/sa/client`);
+    t.equal((await tlsCall(pod?.status.podIP, 8080, posing)).status, 0, 'its root vouches for nobody of this mesh');
 
-  const bundle = await tlsCall(`lateral-control-plane.${ROOT}`, 15013);
-  t.equal(bundle.peer, `URI:spiffe://cluster.local/ns/${ROOT}/sa/control-plane`);
-  const published: { readonly keys: readonly { readonly use: string; readonly x5c: readonly string[] }[] } = JSON.parse(
-    bundle.text,
-  );
-  const prints = published.keys.map(({ x5c }) => printOf(Buffer.from(x5c[0] ?? '', 'base64')));
-  t.strictSame(prints.sort(), (await authority()).roots.map(({ fingerprint }) => fingerprint).sort());
-});
+    const bundle = await tlsCall(`lateral-control-plane.${ROOT}`, 15013);
+    t.equal(bundle.peer, `URI:spiffe://cluster.local/ns/${ROOT}/sa/control-plane`);
+    const published: { readonly keys: readonly { readonly use: string; readonly x5c: readonly string[] }[] } =
+      JSON.parse(bundle.text);
+    const prints = published.keys.map(({ x5c }) => printOf(Buffer.from(x5c[0] ?? '', 'base64')));
+    t.strictSame(prints.sort(), (await authority()).roots.map(({ fingerprint }) => fingerprint).sort());
+  },
+);
 
 t.test('once all have certificates under the new root the old one is ended, and no request failed', async (t) => {
   const isRenewed = ({ certificate }: Proxy) => certificate !== null && !before.serials.has(certificate.serial);
@@ -377,23 +357,11 @@ t.test('after the change pods join, and one of before comes back', async (t) => 
 });
 
 t.test('all of it is removed', async () => {
-  await kubectl('delete', 'namespace', NAMESPACE, 'outside', '--wait=true', '--timeout=120s');
+  await kubectl('delete', 'namespace', NAMESPACE, OUTSIDE, '--wait=true', '--timeout=120s');
   await helm('uninstall', 'lateral', '-n', ROOT, '--wait', '--timeout', '120s');
   await kubectl('delete', 'namespace', ROOT, '--wait=true', '--timeout=60s');
 });
 
 function printOf(certificate: string | Buffer): string {
   return new X509Certificate(certificate).fingerprint256.replaceAll(':', '').toLowerCase();
-}
-
-/** From the pod that is not of the mesh; status 0: the connection ended without an answer. */
-async function tlsCall(
-  host: string,
-  port: number,
-  credentials: object = {},
-): Promise<{ readonly status: number; readonly peer?: string; readonly text: string }> {
-  const exec = ['exec', '-n', 'outside', 'outsider', '--', '/usr/local/bin/node', '--input-type=module'];
-  const { stdout, stderr } = await run('kubectl', [...exec, '-e', TLS_CALL, JSON.stringify([host, port, credentials])]);
-  if (!stdout.startsWith('{')) throw new Error(stderr);
-  return JSON.parse(stdout);
 }
