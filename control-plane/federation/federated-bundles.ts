@@ -33,6 +33,11 @@ export interface FederatedBundles {
   onChange(listener: () => void): () => void;
   /** The number under which these roots of the mesh's own are published: another for others, and never a lower one. */
   sequenceOf(ownRoots: readonly Buffer[]): number;
+  /**
+   * Asks all endpoints now, and stores what they say: to be called when the store takes what it did not before (this replica leads).
+   * Where nothing is stored, what is known is: an endpoint may be away.
+   */
+  storeAnew(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -55,6 +60,7 @@ export async function openFederatedBundles(options: FederationOptions): Promise<
   const entries = await Promise.all(options.domains.map((one) => openDomain(one, memory, log)));
   const ending = new AbortController();
   const listeners = new Set<() => void>();
+  let early = new AbortController();
   let own = memory?.own;
   let saving = Promise.resolve();
 
@@ -93,7 +99,17 @@ export async function openFederatedBundles(options: FederationOptions): Promise<
       if (isChanged) changed(domain);
     };
     const { limits = REFRESH_LIMITS } = options;
-    return keepRefreshed({ domain, endpoint, rootsOf, counts, onRefreshed, limits, log, signal: ending.signal });
+    return keepRefreshed({
+      domain,
+      endpoint,
+      rootsOf,
+      counts,
+      onRefreshed,
+      limits,
+      log,
+      signal: ending.signal,
+      early: () => early.signal,
+    });
   });
 
   if (entries.length > 0) save();
@@ -123,6 +139,12 @@ export async function openFederatedBundles(options: FederationOptions): Promise<
         save();
       }
       return next.sequence;
+    },
+    async storeAnew() {
+      const waiting = early;
+      early = new AbortController();
+      waiting.abort();
+      if ((await recalled(store, log)) === undefined) save();
     },
     async close() {
       ending.abort();

@@ -40,18 +40,21 @@ export interface RefreshOptions {
   readonly limits: RefreshLimits;
   readonly log: EventLog;
   readonly signal: AbortSignal;
+  /** Asked at each wait: what ends that one early; undefined: nothing does. */
+  readonly early?: (() => AbortSignal) | undefined;
 }
 
 /** Asks a bundle endpoint again and again, until the signal; what it gave last stays in force meanwhile. Never rejects. */
 export async function keepRefreshed(options: RefreshOptions): Promise<void> {
-  const { domain, limits, signal } = options;
+  const { domain, limits, signal, early } = options;
   const backoff = createBackoff(limits.backoff);
   while (!signal.aborted) {
     const isRefreshed = await refresh(options);
     if (isRefreshed) backoff.reset();
     const intervalMs = intervalOf(domain.refreshHintS, limits);
     const waitMs = isRefreshed ? intervalMs * (1 - JITTER * Math.random()) : Math.min(backoff.next(), intervalMs);
-    await wait(waitMs, undefined, { signal, ref: false }).catch(() => {});
+    const ending = early === undefined ? signal : AbortSignal.any([signal, early()]);
+    await wait(waitMs, undefined, { signal: ending, ref: false }).catch(() => {});
   }
 }
 

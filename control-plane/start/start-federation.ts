@@ -32,6 +32,7 @@ export async function startFederation(
   const options = { domains: federation, store, log, now: Date.now, ...(limits === undefined ? {} : { limits }) };
   const bundles = await openFederatedBundles(options);
   closers.push(() => bundles.close());
+  kubernetes?.onLeading(() => void bundles.storeAnew());
   let endpoint: BundleEndpoint | undefined;
   return {
     get current() {
