@@ -20,6 +20,7 @@ export interface PodFacts {
   /** Name of the object that made it (a ReplicaSet, a Job); empty: nobody. */
   readonly owner: string;
   readonly isRunning: boolean;
+  /** Takes requests. False for a pod that is being ended: it is Ready until its process is gone, then refuses. */
   readonly isReady: boolean;
   readonly hasSidecar: boolean;
 }
@@ -125,6 +126,7 @@ function podFactsOf(object: { readonly [key: string]: unknown }): PodFacts | und
   const spec = isRecord(object.spec) ? object.spec : {};
   const status = isRecord(object.status) ? object.status : {};
   const [owner] = recordsOf(isRecord(object.metadata) ? object.metadata.ownerReferences : []);
+  const isEnding = isRecord(object.metadata) && object.metadata.deletionTimestamp !== undefined;
   const containers = [...recordsOf(spec.containers), ...recordsOf(spec.initContainers)];
   return {
     namespace: metadata.namespace,
@@ -132,7 +134,8 @@ function podFactsOf(object: { readonly [key: string]: unknown }): PodFacts | und
     labels: metadata.labels,
     owner: textOf(owner?.name),
     isRunning: status.phase === 'Running',
-    isReady: recordsOf(status.conditions).some(({ type, status: value }) => type === 'Ready' && value === 'True'),
+    isReady:
+      !isEnding && recordsOf(status.conditions).some(({ type, status: value }) => type === 'Ready' && value === 'True'),
     hasSidecar: containers.some(({ name }) => name === 'lateral-sidecar'),
   };
 }
