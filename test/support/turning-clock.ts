@@ -14,13 +14,15 @@ export interface TurningClock {
 }
 
 const FILE = 'clock';
+const LIBRARY_ATTEMPTS = 3;
+
+const preload = library();
 
 /** Why there is none; false: there is. */
-export const noTurningClock: string | false = library() === undefined ? 'faketime is not installed' : false;
+export const noTurningClock: string | false = preload === undefined ? 'faketime is not installed' : false;
 
 /** Starts at the machine's time. */
 export async function startTurningClock(t: Test): Promise<TurningClock> {
-  const preload = library();
   if (preload === undefined) throw new Error('faketime is not installed');
   const file = join(t.testdir({ [FILE]: '+0\n' }), FILE);
   let aheadMs = 0;
@@ -43,8 +45,14 @@ export async function startTurningClock(t: Test): Promise<TurningClock> {
   };
 }
 
-/** What Debian's faketime would preload. */
+/** What Debian's faketime would preload. It fails where a process of its number was killed before: semaphores outlive it. */
 function library(): string | undefined {
-  const { status, stdout } = spawnSync('faketime', ['-m', '-f', '+0', 'printenv', 'LD_PRELOAD'], { encoding: 'utf8' });
-  return status === 0 && stdout.trim() !== '' ? stdout.trim() : undefined;
+  for (let attempt = 0; attempt < LIBRARY_ATTEMPTS; attempt++) {
+    const { error, status, stdout } = spawnSync('faketime', ['-m', '-f', '+0', 'printenv', 'LD_PRELOAD'], {
+      encoding: 'utf8',
+    });
+    if (error !== undefined) return undefined;
+    if (status === 0 && stdout.trim() !== '') return stdout.trim();
+  }
+  return undefined;
 }
