@@ -3,6 +3,9 @@ import { isUtf8 } from 'node:buffer';
 const SLASH = 0x2f;
 const DOT = 0x2e;
 
+/** Dot, slash, backslash or NUL for whoever decodes once more than this sidecar. Other text may be encoded twice: a file's name, say. */
+const ENCODED_TWICE = /%(25)+(2e|2f|5c|00)/i;
+
 /** Characters that call for a closer look: `%`, backslash, `#`, `?`, space and control characters. */
 const IS_SUSPECT = new Uint8Array(128);
 for (let code = 0; code < 128; code++) {
@@ -29,6 +32,8 @@ function closerLook(path: string): string | undefined {
   if (path.charCodeAt(0) !== SLASH) return 'the path does not begin with /';
   if (path.includes('\\')) return 'the path has a backslash';
   if (path.includes('//')) return 'the path has an empty segment (//)';
+  const twice = ENCODED_TWICE.exec(path)?.[0];
+  if (twice !== undefined) return `the path has a double encoding (${twice})`;
   const bytes: number[] = [];
   for (let index = 0; index < path.length; index++) {
     const code = path.charCodeAt(index);
