@@ -69,6 +69,17 @@ export interface WorkloadPolicy {
   readonly referredHeaders: readonly string[];
 }
 
+/** What the token of a request says, once it is verified. */
+export interface RequestClaims {
+  /** ISSUER/SUBJECT. */
+  readonly principal: string;
+  readonly audiences: readonly string[];
+  /** `azp`. */
+  readonly presenter: string | undefined;
+  /** All claims, by their names. */
+  readonly all: { readonly [name: string]: unknown };
+}
+
 /** What authorization sees of a request. For a TCP connection method, path, host are undefined. */
 export interface AuthorizationRequest {
   /** The proven caller; null: plaintext or no certificate. */
@@ -81,8 +92,15 @@ export interface AuthorizationRequest {
   readonly headers: FlatHeaders;
   /** The app's port. */
   readonly port: number;
+  /** The peer's address. */
   readonly sourceIp: string | undefined;
+  /** The address of the client, behind as many proxies as are trusted; the peer's where none is. */
+  readonly remoteIp: string | undefined;
   readonly destinationIp?: string | undefined;
+  /** The name that the caller asked for in its TLS handshake. */
+  readonly sni: string | undefined;
+  /** Undefined: no valid token came. */
+  readonly claims: RequestClaims | undefined;
 }
 
 export type AuthorizationDecision =

@@ -62,7 +62,10 @@ export function createOfflineAuthorizer(
       headers: isHttp ? headers : [],
       port: request.to.port,
       sourceIp: request.sourceIp,
+      remoteIp: request.remoteIp ?? request.sourceIp,
       destinationIp: request.destinationIp,
+      sni: undefined,
+      claims: undefined,
     });
     const facts = { policy: decision.policy ?? null, rule: decision.rule ?? null };
     if (decision.kind === 'allow') return { decision: 'allow', code: ALLOWED, ...facts, reason: decision.reason };

@@ -21,7 +21,10 @@ export function authorizeTcp(passage: IdentifiedTcp): PermittedTcp {
     headers: NO_HEADERS,
     port: passage.port,
     sourceIp: passage.connection.caller.address,
+    remoteIp: passage.connection.caller.address,
     destinationIp: passage.destinationIp,
+    sni: undefined,
+    claims: undefined,
   });
   settleDecision(passage, decision);
   if (validation !== undefined) {

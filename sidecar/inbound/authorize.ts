@@ -18,7 +18,10 @@ export function authorize(exchange: Routed): Permitted {
     headers: exchange.headers,
     port: exchange.port,
     sourceIp: caller.address,
+    remoteIp: caller.address,
     destinationIp: exchange.destinationIp,
+    sni: undefined,
+    claims: undefined,
   });
   settleDecision(exchange, decision);
   exchange.permitted = true;

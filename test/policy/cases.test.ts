@@ -139,6 +139,9 @@ function authorizationRequest(request: OfflineRequest) {
     headers: Object.entries(request.headers).flatMap(([name, values]) => values.flatMap((value) => [name, value])),
     port: request.to.port,
     sourceIp: request.sourceIp,
+    remoteIp: request.remoteIp ?? request.sourceIp,
     destinationIp: request.destinationIp,
+    sni: undefined,
+    claims: undefined,
   };
 }
