@@ -36,9 +36,18 @@ export type MtlsMode = 'STRICT' | 'PERMISSIVE' | 'DISABLE';
 /** By Node's names. */
 export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
 
+/** What one caller is refused within a minute before it is taken for an attack. 0: never. */
+export interface DenialAlerts {
+  readonly refusals: number;
+  /** Different paths among them: somebody who looks what is there. */
+  readonly distinctPaths: number;
+}
+
 /** MeshDefaults in force: the resource, or its defaults. */
 export interface EffectiveDefaults {
   readonly authorizationDefault: 'Deny' | 'Allow';
+  /** Refusals of one caller within a minute, beyond which an event says so. */
+  readonly denialAlerts: DenialAlerts;
   /** Audit: nothing is refused by policy; what would have been is recorded. */
   readonly mode: 'Enforce' | 'Audit';
   /** Mutual TLS where no PeerAuthentication says otherwise. */

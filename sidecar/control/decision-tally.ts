@@ -96,15 +96,17 @@ export function decisionRecordOf(exchange: Exchange): DecisionRecord {
     path: (exchange.path ?? '').slice(0, MAX_TEXT_LENGTH),
     status: exchange.status,
     traceId: exchange.trace.traceId,
+    sourceIp: exchange.server.caller.address,
   };
 }
 
 /** The same of a TCP connection, which has nothing of HTTP. */
 export function decisionRecordOfTcp(passage: TcpPassage): DecisionRecord {
-  return { ...decisionOf(passage), method: '', host: '', path: '', status: 0, traceId: '' };
+  const sourceIp = passage.connection.caller.address;
+  return { ...decisionOf(passage), method: '', host: '', path: '', status: 0, traceId: '', sourceIp };
 }
 
-type DecisionOfPassage = Omit<DecisionRecord, 'method' | 'host' | 'path' | 'status' | 'traceId'>;
+type DecisionOfPassage = Omit<DecisionRecord, 'method' | 'host' | 'path' | 'status' | 'traceId' | 'sourceIp'>;
 
 function decisionOf(passage: Passage): DecisionOfPassage {
   return {

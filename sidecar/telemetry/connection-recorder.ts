@@ -29,7 +29,7 @@ export class ConnectionRecorder {
     const destination = direction === 'inbound' ? this.#ownIdentity : '';
     const decision = { decisionId, timeMs, direction, decision: 'deny', code, ...NO_REQUEST, status };
     for (const recorder of this.#recorders) {
-      recorder.recordConnection?.({ ...decision, source: source ?? '', destination, reason });
+      recorder.recordConnection?.({ ...decision, source: source ?? '', sourceIp: caller.address, destination, reason });
     }
     const line = {
       time: new Date(timeMs).toISOString(),

@@ -2,6 +2,10 @@ import { choice, defaulted, type Infer, object, optional } from '../../schema/sc
 import type { EffectiveDefaults } from '../../workload-policy.ts';
 import type { ResourceKind } from '../kind.ts';
 
+/** Times and paths that are remembered of each caller are as many. */
+const MAX_ALERT_THRESHOLD = 1_000;
+const DEFAULT_ALERT_THRESHOLD = 20;
+
 const meshDefaultsSpec = object({
   authorization: optional(
     object({
@@ -10,6 +14,26 @@ const meshDefaultsSpec = object({
           description: 'Deny: nothing is allowed until a policy allows it. Allow: as Istio.',
         }),
         'Deny',
+      ),
+      denialAlerts: optional(
+        object({
+          refusals: defaulted(
+            integer({
+              minimum: 0,
+              maximum: MAX_ALERT_THRESHOLD,
+              description: 'Refusals of one caller within a minute that are still no attack; 0: no event.',
+            }),
+            DEFAULT_ALERT_THRESHOLD,
+          ),
+          distinctPaths: defaulted(
+            integer({
+              minimum: 0,
+              maximum: MAX_ALERT_THRESHOLD,
+              description: 'Different paths that one caller is refused within a minute; 0: no event.',
+            }),
+            DEFAULT_ALERT_THRESHOLD,
+          ),
+        }),
       ),
     }),
   ),
@@ -68,6 +92,10 @@ export const meshDefaultsKind: ResourceKind<MeshDefaultsSpec> = {
 export function effectiveDefaults(spec: MeshDefaultsSpec | undefined): EffectiveDefaults {
   return {
     authorizationDefault: spec?.authorization?.default ?? 'Deny',
+    denialAlerts: {
+      refusals: spec?.authorization?.denialAlerts?.refusals ?? DEFAULT_ALERT_THRESHOLD,
+      distinctPaths: spec?.authorization?.denialAlerts?.distinctPaths ?? DEFAULT_ALERT_THRESHOLD,
+    },
     mode: spec?.mode ?? 'Enforce',
     mtlsMode: spec?.mtls?.mode ?? 'STRICT',
     minTlsVersion: spec?.mtls?.minProtocolVersion === 'TLSV1_2' ? 'TLSv1.2' : 'TLSv1.3',

@@ -394,6 +394,7 @@ const DECISION = {
   rule: -1,
   reason: 'no policy allows it',
   traceId: '',
+  sourceIp: '',
 };
 
 /** Why a sidecar that will never get its certificate is told no; the attempt is then ended. */
