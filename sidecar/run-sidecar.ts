@@ -7,16 +7,18 @@ import { plaintextRoutes } from './admin/plaintext-routes.ts';
 import type { CertificateInUse } from './admin/readiness.ts';
 import type { SidecarConfiguration } from './configuration/sidecar-configuration.ts';
 import type { OpenTap } from './control/relay-tap.ts';
+import { logEvent } from './operational-log.ts';
 import { generateInWorker } from './policy/generate-in-worker.ts';
 import { policyInForceOf } from './policy/policy-in-force.ts';
 import { PolicyStatus } from './policy/policy-status.ts';
 import { openPolicyFeed, type PolicyFeed } from './policy-feed.ts';
 import { certificateGauges } from './telemetry/certificate-gauges.ts';
 import { DecisionRing } from './telemetry/decision-ring.ts';
+import { DenialWatch } from './telemetry/denial-watch.ts';
 import { type LogSink, openLogSink } from './telemetry/log-sink.ts';
 import { LogWriter } from './telemetry/log-writer.ts';
 import { Metrics } from './telemetry/metrics.ts';
-import { lostSpans, sidecarGauges } from './telemetry/sidecar-gauges.ts';
+import { denialAlerts, lostSpans, sidecarGauges } from './telemetry/sidecar-gauges.ts';
 import type { SpanExporter } from './telemetry/span-exporter.ts';
 import { TappedLog } from './telemetry/tapped-log.ts';
 import { ServedTraffic } from './traffic/serve-traffic.ts';
@@ -45,6 +47,10 @@ export async function runSidecar(
   const { accessLog, otlp } = configuration.telemetry;
   const log = new TappedLog(openLog(accessLog, baseDirectory));
   const ring = new DecisionRing();
+  const watch = new DenialWatch(
+    () => status.defaults?.denialAlerts,
+    (alert) => logEvent('caller_refused_often', { ...alert }),
+  );
   let traffic: Traffic | undefined;
   let printMetrics = async () => new Metrics().print();
   const plaintextCallers = async () => (await traffic?.plaintextCallers()) ?? [];
@@ -68,14 +74,15 @@ export async function runSidecar(
     otlp === undefined ? undefined : openSpanExporter(otlp, workload),
   ]);
   certificate = { source: feed.credentials, renewals: feed.renewals };
-  const served = await openTraffic(configuration, feed, { log, ring, spans });
+  const served = await openTraffic(configuration, feed, { log, recorders: [ring, watch], spans });
   const opened = served.traffic;
   traffic = opened;
   printMetrics = async () => {
     const metrics = new Metrics(); // its own each time: gauges are added to it
     metrics.absorb((await opened.metrics()).snapshot());
     const ofCertificate = certificateGauges(feed.credentials, feed.renewals, status, mesh);
-    for (const gauge of [...ofCertificate, ...sidecarGauges(status), lostSpans(spans)]) metrics.add(gauge);
+    for (const gauge of [...ofCertificate, ...sidecarGauges(status), denialAlerts(watch), lostSpans(spans)])
+      metrics.add(gauge);
     return metrics.print();
   };
   await feed.policies.start((snapshot) => status.apply(snapshot, opened));
@@ -104,7 +111,8 @@ interface OpenedTraffic {
 /** Where the main thread puts what was recorded. */
 interface Records {
   readonly log: TappedLog;
-  readonly ring: DecisionRing;
+  /** Take what was decided, here and in workers. */
+  readonly recorders: readonly (DecisionRing | DenialWatch)[];
   readonly spans: SpanExporter | undefined;
 }
 
@@ -112,14 +120,14 @@ interface Records {
 async function openTraffic(
   configuration: SidecarConfiguration,
   { credentials, observer }: PolicyFeed,
-  { log: lines, ring, spans }: Records,
+  { log: lines, recorders, spans }: Records,
 ): Promise<OpenedTraffic> {
   if (configuration.concurrency > 1) {
     const { WorkerPool } = await import('./workers/worker-pool.ts');
     const { SharedLog } = await import('./workers/shared-log.ts');
     const log = new SharedLog(lines);
     const onLogWanted = (listener: (isWanted: boolean) => void) => lines.onWanted(listener);
-    const decisions = [ring, ...(observer === undefined ? [] : [observer])];
+    const decisions = [...recorders, ...(observer === undefined ? [] : [observer])];
     const shared = { configuration, credentials, generate: generateInWorker };
     return { traffic: new WorkerPool({ ...shared, log, onLogWanted, spans, decisions }), log };
   }
@@ -133,7 +141,7 @@ async function openTraffic(
     policy: policyInForceOf(configuration, generateInWorker),
     log,
     logKey: randomBytes(32),
-    recorders: [ring, ...(spans === undefined ? [] : [spans]), ...(observer === undefined ? [] : [observer])],
+    recorders: [...recorders, ...(spans === undefined ? [] : [spans]), ...(observer === undefined ? [] : [observer])],
     gauges: [],
     isShared: false,
   });

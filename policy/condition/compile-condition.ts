@@ -30,8 +30,6 @@ const MAX_PARTS = 100;
 export interface ConditionRequest extends AuthorizationRequest {
   /** Without its `?`; undefined: none. */
   readonly query?: string | undefined;
-  /** Of the token that came; undefined: none did. */
-  readonly claims?: { readonly all: { readonly [name: string]: unknown } } | undefined;
 }
 
 /** A condition ready to be judged. */

@@ -1,6 +1,6 @@
-import type { DecisionRecord } from '#proto/gen/lateral/v1/observation.ts';
 import { setBounded } from '#policy/trust/set-bounded.ts';
 import type { DenialAlerts } from '#policy/workload-policy.ts';
+import type { DecisionRecord } from '#proto/gen/lateral/v1/observation.ts';
 import { decisionRecordOf, decisionRecordOfTcp, type TalliedDecisions } from '../control/decision-tally.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Recorder } from '../exchange/record.ts';
@@ -88,7 +88,8 @@ export class DenialWatch implements Recorder {
 
   #take({ direction, source, sourceIp, timeMs, path, code, decisionId }: DecisionRecord): void {
     const limits = this.#limits();
-    if (direction !== 'inbound' || limits === undefined || (limits.refusals === 0 && limits.distinctPaths === 0)) return;
+    if (direction !== 'inbound' || limits === undefined || (limits.refusals === 0 && limits.distinctPaths === 0))
+      return;
     const caller = source === '' ? sourceIp : source;
     const watched = this.#watched(caller);
     const { denials } = watched;

@@ -1,5 +1,6 @@
 import type { PolicyStatus } from '../policy/policy-status.ts';
 import { memoryInUseBytes, processPressure, residentBytes } from '../pressure/process-pressure.ts';
+import type { DenialWatch } from './denial-watch.ts';
 import type { Gauge } from './metrics.ts';
 
 function value(name: string, help: string, type: Gauge['type'], read: () => number): Gauge {
@@ -93,4 +94,14 @@ export function sidecarGauges(policy: PolicyStatus): Gauge[] {
       return (user + system) / 1e6;
     }),
   ];
+}
+
+/** Callers that were refused so often, or so many different paths, that an event says so. */
+export function denialAlerts(watch: DenialWatch): Gauge {
+  return {
+    name: 'lateral_denial_alerts_total',
+    help: 'Callers that were refused more often within a minute, or more different paths, than MeshDefaults.authorization.denialAlerts says.',
+    type: 'counter',
+    read: () => [...watch.counts].map(([kind, count]) => [`{kind="${kind}"}`, count]),
+  };
 }

@@ -1,4 +1,4 @@
-import { choice, defaulted, type Infer, object, optional } from '../../schema/schema.ts';
+import { choice, defaulted, type Infer, integer, object, optional } from '../../schema/schema.ts';
 import type { EffectiveDefaults } from '../../workload-policy.ts';
 import type { ResourceKind } from '../kind.ts';
 

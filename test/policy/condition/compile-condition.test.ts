@@ -19,7 +19,12 @@ const REQUEST: ConditionRequest = {
   sourceIp: '10.0.0.7',
   destinationIp: '10.0.0.9',
   query: 'limit=10&q=a%20b&twice=1&twice=2',
+  remoteIp: '10.0.0.7',
+  sni: undefined,
   claims: {
+    principal: 'https://issuer.example/joe',
+    audiences: [],
+    presenter: undefined,
     all: { tenant: 't1', groups: ['admin', 'dev'], level: 3, nested: { deep: true }, many: [...Array(101).keys()] },
   },
 };

@@ -25,6 +25,7 @@ function answerTo(request: WorkerRequest): WorkerAnswer {
 
 const DEFAULTS = {
   authorizationDefault: 'Deny',
+  denialAlerts: { refusals: 20, distinctPaths: 20 },
   mode: 'Enforce',
   mtlsMode: 'STRICT',
   minTlsVersion: 'TLSv1.3',

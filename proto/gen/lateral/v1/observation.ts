@@ -50,6 +50,8 @@ export interface DecisionRecord {
   rule: number;
   reason: string;
   traceId: string;
+  /** Of the caller. */
+  sourceIp: string;
 }
 
 /** Requests since the last report, by direction, peer, decision and code. */
@@ -284,6 +286,7 @@ function createBaseDecisionRecord(): DecisionRecord {
     rule: 0,
     reason: "",
     traceId: "",
+    sourceIp: "",
   };
 }
 
@@ -333,6 +336,9 @@ export const DecisionRecord: MessageFns<DecisionRecord> = {
     }
     if (message.traceId !== "") {
       writer.uint32(122).string(message.traceId);
+    }
+    if (message.sourceIp !== "") {
+      writer.uint32(130).string(message.sourceIp);
     }
     return writer;
   },
@@ -468,6 +474,14 @@ export const DecisionRecord: MessageFns<DecisionRecord> = {
             }
 
             message.traceId = reader.string();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.sourceIp = reader.string();
             continue;
           }
         }
