@@ -1,3 +1,4 @@
+import type { TokenJudge, TokenVerifier } from './authentication/judge-tokens.ts';
 import { compileAuthorizer } from './authorization/compile-authorizer.ts';
 import { referredHeaders } from './authorization/referred-headers.ts';
 import { compileServices } from './mesh/compile-services.ts';
@@ -14,6 +15,9 @@ import { SnapshotError } from './snapshot/snapshot-error.ts';
 import type { GenerateValidators } from './validation/generate-validators.ts';
 import type { BoundWorkload, Mesh, RequestValidation, WorkloadPolicy } from './workload-policy.ts';
 
+/** Made only once tokens are to be judged. */
+export type OpenVerifier = () => Promise<TokenVerifier>;
+
 /** The law for one workload, and what of it could not be compiled as it was meant. */
 export interface CompiledWorkloadPolicy extends WorkloadPolicy {
   /**
@@ -26,7 +30,7 @@ export interface CompiledWorkloadPolicy extends WorkloadPolicy {
 /**
  * Compiles the snapshot of a workload. Throws `SnapshotError` where a document cannot be read, or the API
  * descriptions of a validation policy cannot be put together: what was in force must then stay. `memory`: what was read of the
- * snapshots before.
+ * snapshots before. `openVerifier` is asked where a policy wants tokens judged; absent: nobody judges any (offline).
  */
 export async function compileWorkloadPolicy(
   snapshot: Snapshot,
@@ -34,6 +38,7 @@ export async function compileWorkloadPolicy(
   mesh: Mesh,
   generate: GenerateValidators,
   memory = new DocumentMemory(mesh),
+  openVerifier?: OpenVerifier,
 ): Promise<CompiledWorkloadPolicy> {
   const resources = memory.read(snapshot.resources).map(({ any }) => any);
   const defaults = effectiveDefaults(resources.find((any) => any.type === 'MeshDefaults')?.resource.spec);
@@ -53,6 +58,7 @@ export async function compileWorkloadPolicy(
     trust: memory.trustOf(resources),
     authorizer: compileAuthorizer(authorization, workload, mesh, defaults, ownDomainsOf(resources)),
     mtlsMode: mtls.mtlsMode,
+    authentication: await compileTokens(resources, workload, mesh, openVerifier),
     validation,
     services: compileServices(services, workload, mesh),
     referredHeaders: referredHeaders(authorization),
@@ -66,6 +72,19 @@ function ownDomainsOf(resources: readonly DistributedResource[]): readonly strin
   return bundle === undefined
     ? []
     : [...bundle.domains.slice(0, 1).map(({ trustDomain }) => trustDomain), ...bundle.aliases];
+}
+
+async function compileTokens(
+  resources: readonly DistributedResource[],
+  workload: BoundWorkload,
+  mesh: Mesh,
+  openVerifier: OpenVerifier | undefined,
+): Promise<TokenJudge | undefined> {
+  const policies = resources.flatMap((any) => (any.type === 'RequestAuthentication' ? [any.resource] : []));
+  if (policies.length === 0 || openVerifier === undefined) return undefined;
+  const { boundTokenRules, compileAuthentication } = await import('./authentication/compile-authentication.ts');
+  const rules = boundTokenRules(policies, workload, mesh);
+  return rules.length === 0 ? undefined : compileAuthentication(rules, await openVerifier());
 }
 
 async function compileBound(

@@ -1,3 +1,4 @@
+import type { TokenJudge } from './authentication/judge-tokens.ts';
 import type { Code } from './error/codes.ts';
 import type { RefusalFacts } from './error/refusal.ts';
 import type { FlatHeaders } from './http/flat-headers.ts';
@@ -69,6 +70,8 @@ export interface WorkloadPolicy {
   readonly authorizer: Authorizer;
   /** Whom to believe; undefined: the snapshot does not say (a folder's), and the roots of the own credentials are what counts. */
   readonly trust: PeerTrust | undefined;
+  /** Absent: no RequestAuthentication binds the workload, and nobody looks at tokens. */
+  readonly authentication: TokenJudge | undefined;
   /** How callers of this port of the app must prove themselves. */
   mtlsMode(appPort: number): MtlsMode;
   /** Absent: no APIValidationPolicy binds the workload. */

@@ -36,10 +36,11 @@ export interface RunningSidecar {
  * open once certificate and first policies are in force, which is when this resolves.
  */
 export async function runSidecar(
-  configuration: SidecarConfiguration,
+  given: SidecarConfiguration,
   baseDirectory: string,
   onDrainRequested: () => void,
 ): Promise<RunningSidecar> {
+  const configuration = withAbsoluteState(given, baseDirectory);
   const { trustDomain, rootNamespace, workload } = configuration;
   const otherDomains = configuration.standalone?.federation?.map((other) => other.trustDomain);
   const mesh: Mesh = { trustDomain, rootNamespace, ...(otherDomains === undefined ? {} : { otherDomains }) };
@@ -100,6 +101,14 @@ export async function runSidecar(
     return stopping;
   };
   return { ready: readyLine(configuration, feed.credentials.current().identity.uri, status), stop };
+}
+
+/** Workers know the directory of the file no more. */
+function withAbsoluteState(configuration: SidecarConfiguration, baseDirectory: string): SidecarConfiguration {
+  const { stateDirectory } = configuration;
+  return stateDirectory === undefined
+    ? configuration
+    : { ...configuration, stateDirectory: resolve(baseDirectory, stateDirectory) };
 }
 
 interface OpenedTraffic {

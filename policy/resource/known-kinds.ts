@@ -5,6 +5,7 @@ import { authorizationPolicyKind } from './kinds/authorization-policy.ts';
 import { meshDefaultsKind } from './kinds/mesh-defaults.ts';
 import { meshServiceKind } from './kinds/mesh-service.ts';
 import { peerAuthenticationKind } from './kinds/peer-authentication.ts';
+import { requestAuthenticationKind } from './kinds/request-authentication.ts';
 import { revocationListKind } from './kinds/revocation-list.ts';
 import { trustBundleKind } from './kinds/trust-bundle.ts';
 
@@ -12,6 +13,7 @@ import { trustBundleKind } from './kinds/trust-bundle.ts';
 export const KINDS = {
   AuthorizationPolicy: authorizationPolicyKind,
   PeerAuthentication: peerAuthenticationKind,
+  RequestAuthentication: requestAuthenticationKind,
   APISchema: travellingApiSchemaKind,
   APIValidationPolicy: apiValidationPolicyKind,
   MeshService: meshServiceKind,
@@ -34,7 +36,6 @@ export type SpecOf<K extends KindName> = (typeof KINDS)[K] extends ResourceKind<
 
 /** Kinds that Lateral will have, or knows of; each is an error at load, never ignored. */
 export const PLANNED_KINDS: { readonly [kind: string]: readonly string[] } = {
-  RequestAuthentication: ['security.istio.io/v1', 'security.istio.io/v1beta1', 'lateral.dev/v1alpha1'],
   APIProtectionPolicy: ['lateral.dev/v1alpha1'],
   ObjectAccessPolicy: ['lateral.dev/v1alpha1'],
   RateLimitPolicy: ['lateral.dev/v1alpha1'],

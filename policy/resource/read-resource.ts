@@ -106,6 +106,8 @@ export function readResource(
       return tagged(kindName, readSpec(KINDS[kindName], header, mesh, context));
     case 'PeerAuthentication':
       return tagged(kindName, readSpec(KINDS[kindName], header, mesh, context));
+    case 'RequestAuthentication':
+      return tagged(kindName, readSpec(KINDS[kindName], header, mesh, context));
     case 'APIValidationPolicy':
       return tagged(kindName, readSpec(KINDS[kindName], header, mesh, context));
     case 'APISchema':

@@ -4,6 +4,7 @@ import type { Resource } from '../resource/kind.ts';
 import { isForSidecars } from '../resource/kinds/authorization-policy.ts';
 import { effectiveDefaults } from '../resource/kinds/mesh-defaults.ts';
 import type { PeerAuthenticationSpec } from '../resource/kinds/peer-authentication.ts';
+import { isForSidecars as areTokensForSidecars } from '../resource/kinds/request-authentication.ts';
 import { selects, type WorkloadSelector } from '../resource/kinds/workload-selector.ts';
 import { resourceKey } from '../resource/resource-document.ts';
 import type { ResourceDocument, Snapshot } from '../resource-set.ts';
@@ -226,6 +227,9 @@ function indexed(document: ReadDocument): IndexedDocument {
 function bindingPolicy({ any, source }: ReadDocument): BindingPolicy | undefined {
   const { namespace } = any.resource;
   if (any.type === 'AuthorizationPolicy' && isForSidecars(any.resource.spec)) {
+    return { source, namespace, selector: any.resource.spec.selector, schemaKeys: [] };
+  }
+  if (any.type === 'RequestAuthentication' && areTokensForSidecars(any.resource.spec)) {
     return { source, namespace, selector: any.resource.spec.selector, schemaKeys: [] };
   }
   if (any.type === 'PeerAuthentication') {

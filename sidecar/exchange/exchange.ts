@@ -1,6 +1,6 @@
 import { type FlatHeaders, headerValue } from '#policy/http/flat-headers.ts';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
-import type { Service, WorkloadPolicy } from '#policy/workload-policy.ts';
+import type { RequestClaims, Service, WorkloadPolicy } from '#policy/workload-policy.ts';
 import type { OutgoingRequest, ServerRequest } from '../http/message.ts';
 import type { TraceContext } from '../telemetry/trace-context.ts';
 import { grpcTimeoutMs } from './grpc-timeout.ts';
@@ -27,6 +27,10 @@ export class Exchange extends Passage {
   query = '';
   /** End-to-end fields, without those of this hop and those no caller may set: what every later stage sees. */
   headers: FlatHeaders = NO_HEADERS;
+  // authenticate
+  isAuthenticated = false;
+  /** What the request's token says; undefined: it has none. */
+  claims: RequestClaims | undefined = undefined;
   // authorize
   permitted = false;
   // resolve
@@ -61,8 +65,10 @@ export type Accepted = Exchange & { readonly host: string; readonly path: string
 export type Identified = Accepted & { readonly source: SpiffeId | null };
 /** It is known where the request goes. */
 export type Routed = Identified & { readonly destination: string };
+/** Its token, if it has any, is good, and goes no further than it may. */
+export type Authenticated = Routed & { readonly isAuthenticated: true };
 /** The caller may make this request. */
-export type Permitted = Routed & { readonly permitted: true };
+export type Permitted = Authenticated & { readonly permitted: true };
 /** The request is what its API description says; `body` is what is left to send. */
 export type Validated = Permitted & Sendable;
 /** Everything was looked at that is to be looked at; what is left of the body is known. */
@@ -82,7 +88,11 @@ export function isRouted(exchange: Identified): exchange is Routed {
   return exchange.destination !== undefined;
 }
 
-export function isPermitted(exchange: Routed): exchange is Permitted {
+export function isAuthenticated(exchange: Routed): exchange is Authenticated {
+  return exchange.isAuthenticated;
+}
+
+export function isPermitted(exchange: Authenticated): exchange is Permitted {
   return exchange.permitted;
 }
 

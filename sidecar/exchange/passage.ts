@@ -11,6 +11,7 @@ export type StageName =
   | 'accept'
   | 'identify'
   | 'route'
+  | 'authenticate'
   | 'authorize'
   | 'validate'
   | 'resolve'

@@ -26,6 +26,9 @@ export function refuse(exchange: Exchange, error: unknown): void {
   outgoing.end([]);
 }
 
+/** RFC 9110 §15.5.2: a 401 says how to authenticate; RFC 6750 §3.1: and that the token was no good. */
+const CHALLENGE = 'Bearer error="invalid_token"';
+
 /** The answer to a refusal, also for bytes that never became an exchange. */
 export function answerOf(refusal: Refusal, decisionId: string, isGrpcCall: boolean): ImmediateResponse {
   const { status, grpcStatus, title } = codeEntry(refusal.code);
@@ -50,6 +53,7 @@ export function answerOf(refusal: Refusal, decisionId: string, isGrpcCall: boole
   const headers = ['content-type', 'application/problem+json', 'content-length', String(body.length)];
   headers.push('lateral-decision', decisionId);
   if (allow !== undefined) headers.push('allow', allow);
+  if (status === 401) headers.push('www-authenticate', CHALLENGE);
   return { head: { status, reason: '', headers }, body };
 }
 

@@ -1,13 +1,13 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { AuthorizationDecision } from '#policy/workload-policy.ts';
-import { isPermitted, narrowed, type Permitted, type Routed } from '../exchange/exchange.ts';
+import { type Authenticated, isPermitted, narrowed, type Permitted } from '../exchange/exchange.ts';
 import type { Passage } from '../exchange/passage.ts';
 
 /**
  * Decides whether the caller may make this request. Refuses: authorization_denied,
  * authorization_not_allowed, authorization_default_deny. In Audit mode it records and lets pass.
  */
-export function authorize(exchange: Routed): Permitted {
+export function authorize(exchange: Authenticated): Permitted {
   exchange.enter('authorize');
   const { head, caller } = exchange.server;
   const decision = exchange.policy.authorizer.decide({
@@ -21,7 +21,7 @@ export function authorize(exchange: Routed): Permitted {
     remoteIp: caller.address,
     destinationIp: exchange.destinationIp,
     sni: undefined,
-    claims: undefined,
+    claims: exchange.claims,
   });
   settleDecision(exchange, decision);
   exchange.permitted = true;

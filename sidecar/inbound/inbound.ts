@@ -10,6 +10,7 @@ import { respond } from '../exchange/respond.ts';
 import type { StallWatch } from '../exchange/stall-watch.ts';
 import type { ServerRequest, Upstream } from '../http/message.ts';
 import { traceContextOf } from '../telemetry/trace-context.ts';
+import { authenticate } from './authenticate.ts';
 import { authorize } from './authorize.ts';
 import { clientCertificate } from './client-certificate.ts';
 import { identify } from './identify.ts';
@@ -43,7 +44,9 @@ export async function serveInbound(server: ServerRequest, inbound: Inbound): Pro
     const accepted = accept(exchange);
     const identified = identify(accepted);
     const routed = route(identified, inbound.app, inbound.ownIdentity);
-    const permitted = authorize(routed);
+    const authenticating = authenticate(routed);
+    const authenticated = authenticating instanceof Promise ? await authenticating : authenticating;
+    const permitted = authorize(authenticated);
     const validating = validate(permitted);
     const validated = validating instanceof Promise ? await validating : validating; // a wait for nothing is a turn lost
     const headers = requestHeaders(validated, clientCertificate(exchange, inbound.ownIdentity));

@@ -4,18 +4,20 @@ import type { Snapshot } from '#policy/resource-set.ts';
 import { DocumentMemory } from '#policy/snapshot/document-memory.ts';
 import type { GenerateValidators } from '#policy/validation/generate-validators.ts';
 import type { BoundWorkload, Mesh, WorkloadPolicy } from '#policy/workload-policy.ts';
+import { TokenVerification } from '../authentication/token-verification.ts';
 import type { SidecarConfiguration } from '../configuration/sidecar-configuration.ts';
 import type { PolicyTarget, PreparedPolicy } from './policy-target.ts';
 import { SettledModes } from './settled-modes.ts';
 
 /**
  * The law of the workload that is configured. A control plane chooses its policies, in Kubernetes by the Pod's labels, which may
- * be others by now than those of the configuration; without one the sidecar chooses by its own.
+ * be others by now than those of the configuration; without one the sidecar chooses by its own. `stateDirectory` is absolute.
  */
 export function policyInForceOf(configuration: SidecarConfiguration, generate: GenerateValidators): PolicyInForce {
-  const { workload, controlPlane, trustDomain, rootNamespace } = configuration;
+  const { workload, controlPlane, trustDomain, rootNamespace, stateDirectory } = configuration;
   const labels = controlPlane === undefined ? workload.labels : undefined;
-  return new PolicyInForce({ ...workload, labels }, { trustDomain, rootNamespace }, generate);
+  const tokens = new TokenVerification(stateDirectory);
+  return new PolicyInForce({ ...workload, labels }, { trustDomain, rootNamespace }, generate, tokens);
 }
 
 /** The one place of a thread that holds the law in force. Exchanges take it at their beginning and keep it. */
@@ -24,15 +26,22 @@ export class PolicyInForce implements PolicyTarget {
   readonly #mesh: Mesh;
   readonly #generate: GenerateValidators;
   readonly #memory: DocumentMemory;
+  readonly #tokens: TokenVerification;
   readonly #listeners: (() => void)[] = [];
   readonly #modes = new SettledModes(() => performance.now());
   #policy: WorkloadPolicy | undefined;
 
-  constructor(workload: BoundWorkload, mesh: Mesh, generate: GenerateValidators) {
+  constructor(
+    workload: BoundWorkload,
+    mesh: Mesh,
+    generate: GenerateValidators,
+    tokens = new TokenVerification(undefined),
+  ) {
     this.#workload = workload;
     this.#mesh = mesh;
     this.#generate = generate;
     this.#memory = new DocumentMemory(mesh);
+    this.#tokens = tokens;
   }
 
   /** Throws the Refusal `no_policy` before the first snapshot is in force. */
@@ -53,13 +62,26 @@ export class PolicyInForce implements PolicyTarget {
 
   /** Rejects with SnapshotError where the snapshot cannot be read or compiled. */
   async prepare(snapshot: Snapshot): Promise<PreparedPolicy> {
-    const policy = await compileWorkloadPolicy(snapshot, this.#workload, this.#mesh, this.#generate, this.#memory);
+    const policy = await compileWorkloadPolicy(
+      snapshot,
+      this.#workload,
+      this.#mesh,
+      this.#generate,
+      this.#memory,
+      this.#tokens.open,
+    );
     return {
       defaults: policy.defaults,
       commit: () => {
         this.#policy = { ...policy, mtlsMode: this.#modes.replace(policy.mtlsMode) };
+        this.#tokens.inForce(policy.authentication);
         for (const listener of this.#listeners) listener();
       },
     };
+  }
+
+  /** Nothing is asked of issuers any more. */
+  close(): void {
+    this.#tokens.close();
   }
 }

@@ -75,7 +75,7 @@ export class AccessLog implements Recorder {
     line.constant(TEXT.host);
     line.quoted(shortened(exchange.host ?? headerValue(server.head.headers, 'host') ?? ''));
     line.constant(TEXT.path);
-    line.quoted(shortened(exchange.query === '' ? path : `${path}?${redactQuery(exchange.query)}`));
+    line.quoted(shortened(exchange.query === '' ? path : `${path}?${queryOf(exchange)}`));
     line.constant(TEXT.status);
     line.integer(exchange.status);
     writeWho(line, exchange, server.caller.address);
@@ -199,6 +199,10 @@ function writeDecision(line: LogLines, passage: Passage): void {
   if (passage.code === 'allowed') return;
   line.constant(TEXT.reason);
   line.quoted(shortened(passage.reason));
+}
+
+function queryOf({ query, direction, policy }: Exchange): string {
+  return redactQuery(query, direction === 'inbound' ? policy.authentication?.parameters : undefined);
 }
 
 function pathOf(target: string): string {

@@ -10,18 +10,27 @@ const SECRET_VALUE = /ey[\w-]{8,}\.[\w-]+|bearer\s|[^@\s]+@[^@\s]+\.[a-z]{2,}|(?
 const MAX_QUERY_LENGTH = 2_048;
 export const REDACTED = '[redacted]';
 
-/** The query as it may be logged: values of secret names, and values that look secret, are replaced. */
-export function redactQuery(query: string): string {
+/**
+ * The query as it may be logged: values of secret names, and values that look secret, are replaced. `tokens`: names of parameters
+ * that hold tokens by a policy.
+ */
+export function redactQuery(query: string, tokens?: ReadonlySet<string>): string {
   if (query === '') return '';
-  const shown = query.split('&').map(redactPair).join('&');
+  const shown = query
+    .split('&')
+    .map((pair) => redactPair(pair, tokens))
+    .join('&');
   return shown.length > MAX_QUERY_LENGTH ? `${shown.slice(0, MAX_QUERY_LENGTH)}…` : shown;
 }
 
-function redactPair(pair: string): string {
+function redactPair(pair: string, tokens: ReadonlySet<string> | undefined): string {
   const mark = pair.indexOf('=');
   if (mark === -1) return SECRET_VALUE.test(decoded(pair)) ? REDACTED : pair;
   const name = pair.slice(0, mark);
-  return isSecretName(name) || SECRET_VALUE.test(decoded(pair.slice(mark + 1))) ? `${name}=${REDACTED}` : pair;
+  const isToken = tokens !== undefined && tokens.size > 0 && tokens.has(decoded(name));
+  return isToken || isSecretName(name) || SECRET_VALUE.test(decoded(pair.slice(mark + 1)))
+    ? `${name}=${REDACTED}`
+    : pair;
 }
 
 function decoded(text: string): string {

@@ -181,6 +181,7 @@ export class ServedTraffic implements Traffic {
     for (const upstream of this.#upstreams) upstream.close();
     this.#watch.close();
     this.#contexts.close();
+    this.#options.policy.close();
   }
 }
 

@@ -1,0 +1,126 @@
+import type { FlatHeaders } from '../http/flat-headers.ts';
+
+/** Where a token may stand. Header names are in lower case; `prefix` comes before the token, e.g. `Bearer `. */
+export type TokenPlace =
+  | { readonly kind: 'header'; readonly name: string; readonly prefix: string }
+  | { readonly kind: 'parameter'; readonly name: string }
+  | { readonly kind: 'cookie'; readonly name: string };
+
+/** Where a token is looked for if a rule names no place. Istio also takes `access_token` of the query; here that must be named. */
+export const DEFAULT_PLACE: TokenPlace = { kind: 'header', name: 'authorization', prefix: 'Bearer ' };
+
+/** Two places of the same key are one. */
+export function placeKey(place: TokenPlace): string {
+  return `${place.kind}\n${place.name}\n${place.kind === 'header' ? place.prefix : ''}`;
+}
+
+/** The texts that stand at a place: all of them, so that no other than the one that was judged can be read behind it. */
+export function textsAt(place: TokenPlace, headers: FlatHeaders, query: string): readonly string[] {
+  switch (place.kind) {
+    case 'header':
+      return valuesOf(headers, place.name).flatMap((value) => textsIn(value, place.prefix));
+    case 'parameter':
+      return query === '' ? [] : query.split('&').flatMap((pair) => parameterText(pair, place.name) ?? []);
+    case 'cookie':
+      return valuesOf(headers, 'cookie').flatMap((value) =>
+        value.split(';').flatMap((pair) => cookieText(pair, place.name) ?? []),
+      );
+  }
+}
+
+/** The headers without what stands at these places: the fields of a header that have a token, cookies one by one. */
+export function headersWithout(headers: FlatHeaders, places: readonly TokenPlace[]): FlatHeaders {
+  const cookies = new Set(places.flatMap(({ kind, name }) => (kind === 'cookie' ? [name] : [])));
+  const kept: string[] = [];
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index] ?? '';
+    const value = headers[index + 1] ?? '';
+    const lowerName = name.toLowerCase();
+    const hasToken = places.some(
+      (place) => place.kind === 'header' && place.name === lowerName && textsIn(value, place.prefix).length > 0,
+    );
+    if (hasToken) continue;
+    const rest = lowerName === 'cookie' && cookies.size > 0 ? withoutCookies(value, cookies) : value;
+    if (rest !== '' || value === '') kept.push(name, rest);
+  }
+  return kept;
+}
+
+/** The query without the parameters at these places. */
+export function queryWithout(query: string, places: readonly TokenPlace[]): string {
+  const names = new Set(places.flatMap(({ kind, name }) => (kind === 'parameter' ? [name] : [])));
+  if (names.size === 0 || query === '') return query;
+  return query
+    .split('&')
+    .filter((pair) => !names.has(decoded(nameOf(pair))))
+    .join('&');
+}
+
+/** The value of a query parameter's name, as applications read it. */
+export function decoded(text: string): string {
+  if (!text.includes('%') && !text.includes('+')) return text;
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    return text;
+  }
+}
+
+function valuesOf(headers: FlatHeaders, lowerName: string): readonly string[] {
+  const values: string[] = [];
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index] ?? '';
+    if (name.length === lowerName.length && name.toLowerCase() === lowerName) values.push(headers[index + 1] ?? '');
+  }
+  return values;
+}
+
+/** Characters of a token in compact form. Source: Envoy, jwt_authn, which looks for them behind the prefix. */
+const TOKEN_CHARACTERS = /[A-Za-z0-9_.-]+/y;
+const BEFORE_TOKEN = /[^A-Za-z0-9_.-]*/y;
+
+/**
+ * The tokens in a header's value. The prefix may stand anywhere in it, and what is behind it up to a character that no token has
+ * is the token, as in Envoy; where it stands again, so does another token. Without a prefix the whole value is the token.
+ */
+function textsIn(value: string, prefix: string): readonly string[] {
+  if (prefix === '') return [value.trim()];
+  const texts: string[] = [];
+  for (let at = value.indexOf(prefix); at !== -1; at = value.indexOf(prefix, at)) {
+    BEFORE_TOKEN.lastIndex = at + prefix.length;
+    BEFORE_TOKEN.test(value);
+    TOKEN_CHARACTERS.lastIndex = BEFORE_TOKEN.lastIndex;
+    const [text = ''] = TOKEN_CHARACTERS.exec(value) ?? [];
+    texts.push(text);
+    at = BEFORE_TOKEN.lastIndex + text.length;
+  }
+  return texts;
+}
+
+function nameOf(pair: string): string {
+  const mark = pair.indexOf('=');
+  return mark === -1 ? pair : pair.slice(0, mark);
+}
+
+function parameterText(pair: string, name: string): string | undefined {
+  const given = nameOf(pair);
+  return decoded(given) === name ? decoded(pair.slice(given.length + 1)) : undefined;
+}
+
+function cookieText(pair: string, name: string): string | undefined {
+  const mark = pair.indexOf('=');
+  return mark !== -1 && pair.slice(0, mark).trim() === name ? unquoted(pair.slice(mark + 1).trim()) : undefined;
+}
+
+/** RFC 6265 §4.1.1: a value may stand in quotes. */
+function unquoted(value: string): string {
+  return value.length >= 2 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
+}
+
+function withoutCookies(value: string, names: ReadonlySet<string>): string {
+  return value
+    .split(';')
+    .map((pair) => pair.trim())
+    .filter((pair) => !names.has(nameOf(pair).trim()))
+    .join('; ');
+}

@@ -1,0 +1,87 @@
+import t from 'tap';
+import { FORGETFUL, ISSUER, judgeOf, jwks, NOW_S, signer } from './tokens.ts';
+
+const GOOD = {
+  iss: ISSUER,
+  sub: 'ann',
+  exp: NOW_S + 300,
+  admin: true,
+  level: 3,
+  org: { id: 'o1' },
+  roles: ['a'],
+  odd: 'a\nb',
+  name: 'Jö',
+};
+
+t.test('a token goes no further than the sidecar, wherever it stood', async (t) => {
+  const key = await signer();
+  const rule = {
+    issuer: ISSUER,
+    jwks: jwks(key),
+    fromHeaders: [{ name: 'x-jwt' }],
+    fromParams: ['tok en'],
+    fromCookies: ['jwt'],
+  };
+  const judge = judgeOf(FORGETFUL, [rule]);
+  const keeping = judgeOf(FORGETFUL, [{ ...rule, forwardOriginalToken: true }]);
+  const token = await key.sign(GOOD);
+  const rows: readonly (readonly [headers: string[], query: string, kept: string[], keptQuery: string])[] = [
+    [['A', '1', 'X-Jwt', token, 'b', ''], 'q=1', ['A', '1', 'b', ''], 'q=1'],
+    [['cookie', `a=b; jwt=${token}; c=d`], '', ['cookie', 'a=b; c=d'], ''],
+    [['cookie', `jwt="${token}"`, 'b', '2'], '', ['b', '2'], ''],
+    [['a', '1'], `x=1&tok+en=${token}&y=2`, ['a', '1'], 'x=1&y=2'],
+    [['a', '1'], `tok%20en=${token}`, ['a', '1'], ''],
+  ];
+  for (const [headers, query, kept, keptQuery] of rows) {
+    t.match(await judge.judge(headers, query), { kind: 'accepted', claims: { principal: `${ISSUER}/ann` } });
+    const judgement = await judge.judge(headers, query);
+    t.strictSame([judgement.headers, judgement.kind === 'accepted' && judgement.query], [kept, keptQuery]);
+    t.match(await keeping.judge(headers, query), { headers, query });
+  }
+  t.match(await judge.judge([], `tok+en=${token}&tok%20en=bad`), { kind: 'refused', code: 'jwt_malformed' });
+  t.strictSame([...judge.parameters], ['tok en']);
+});
+
+t.test('headers that tell claims are the sidecar`s alone', async (t) => {
+  const key = await signer();
+  const claims = ['sub', 'admin', 'level', 'org.id', 'roles', 'odd', 'name', 'absent'];
+  const judge = judgeOf(FORGETFUL, [
+    {
+      issuer: ISSUER,
+      jwks: jwks(key),
+      outputPayloadToHeader: 'X-Payload',
+      outputClaimToHeaders: claims.map((claim) => ({ header: `x-${claim.replace('.', '-')}`, claim })),
+    },
+  ]);
+  const forged = ['x-sub', 'root', 'X-PAYLOAD', 'e30', 'X-Absent', 'yes', 'other', '1'];
+  t.strictSame(await judge.judge(forged, ''), {
+    kind: 'accepted',
+    claims: undefined,
+    headers: ['other', '1'],
+    query: '',
+  });
+  const token = await key.sign(GOOD);
+  const judgement = await judge.judge([...forged, 'authorization', `Bearer ${token}`], '');
+  t.strictSame(judgement.headers, [
+    ...['other', '1'],
+    ...['X-Payload', token.split('.')[1]],
+    ...['x-sub', 'ann'],
+    ...['x-admin', 'true'],
+    ...['x-level', '3'],
+    ...['x-org-id', 'o1'],
+    ...['x-roles', Buffer.from('["a"]').toString('base64')],
+    ...['x-name', Buffer.from('Jö').toString('latin1')],
+  ]);
+  t.match(await judge.judge([...forged, 'authorization', 'Bearer x'], ''), {
+    kind: 'refused',
+    headers: ['other', '1', 'authorization', 'Bearer x'],
+  });
+});
+
+t.test('what a request without a token costs is nothing new', async (t) => {
+  const judge = judgeOf(FORGETFUL, [{ issuer: ISSUER, jwks: jwks(await signer()) }]);
+  const headers = ['a', '1'];
+  const judgement = judge.judge(headers, 'q');
+  t.notOk(judgement instanceof Promise);
+  t.equal('headers' in judgement && judgement.headers, headers);
+});
