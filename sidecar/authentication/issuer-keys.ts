@@ -16,6 +16,8 @@ export const MAX_RETRY_MS = 60_000;
 export interface KeyWorld {
   /** Milliseconds that only go forward. */
   monotonicMs(): number;
+  /** Calls once, later; what it returns keeps it from that. */
+  schedule(afterMs: number, run: () => void): () => void;
   readonly kept: KeptKeys;
   log(event: string, facts: { readonly [name: string]: unknown }): void;
 }
@@ -32,7 +34,7 @@ export class IssuerKeys {
   #current: KeySet | undefined;
   #text: string | undefined;
   #pending: Promise<void> | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #unplan: (() => void) | undefined;
   #retryMs = FIRST_RETRY_MS;
   #failedAt = Number.NEGATIVE_INFINITY;
   #unknownAskedAt = Number.NEGATIVE_INFINITY;
@@ -72,7 +74,7 @@ export class IssuerKeys {
   }
 
   close(): void {
-    clearTimeout(this.#timer);
+    this.#unplan?.();
     this.#closing.abort();
   }
 
@@ -93,7 +95,7 @@ export class IssuerKeys {
   }
 
   async #fetch(): Promise<void> {
-    clearTimeout(this.#timer);
+    this.#unplan?.();
     try {
       const text = await fetchKeys(this.#source, this.#closing.signal);
       const isNew = text !== this.#text;
@@ -140,7 +142,6 @@ export class IssuerKeys {
   /** Up to a tenth sooner, so that a thousand sidecars do not ask at once. */
   #plan(afterMs: number): void {
     if (this.#closing.signal.aborted) return;
-    this.#timer = setTimeout(() => void this.#refresh(), afterMs * (1 - Math.random() / 10));
-    this.#timer.unref();
+    this.#unplan = this.#world.schedule(afterMs * (1 - Math.random() / 10), () => void this.#refresh());
   }
 }

@@ -33,8 +33,16 @@ export class TokenVerification {
     ]);
     return new Verifier({
       monotonicMs: () => performance.now(),
+      schedule,
       kept: this.#stateDirectory === undefined ? NOTHING_KEPT : keysKeptIn(this.#stateDirectory),
       log: logEvent,
     });
   }
+}
+
+/** Keeps no program running. */
+function schedule(afterMs: number, run: () => void): () => void {
+  const timer = setTimeout(run, afterMs);
+  timer.unref();
+  return () => clearTimeout(timer);
 }
