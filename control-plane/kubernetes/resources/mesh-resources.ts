@@ -198,6 +198,9 @@ export class MeshResources {
     if (any.type === 'PeerAuthentication') {
       return documentOf({ ...sourced, any: { ...any, resource: { ...any.resource, name } } });
     }
+    if (any.type === 'RequestAuthentication') {
+      return documentOf({ ...sourced, any: { ...any, resource: { ...any.resource, name } } });
+    }
     return documentOf(sourced);
   }
 

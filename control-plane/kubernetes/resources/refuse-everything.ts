@@ -7,9 +7,11 @@ import type { MeshObject } from './mesh-objects.ts';
 /** Of these nothing is ever enforced, good or not. */
 const WITHOUT_EFFECT: ReadonlySet<unknown> = new Set(['AUDIT']);
 const DRY_RUN = 'istio.io/dry-run';
+/** Signs nothing: beside it, the tokens that are accepted are those of resources that are good. */
+const NO_ISSUER = { issuer: 'none, until the resource is mended', jwks: '{"keys":[]}' };
 
 /**
- * What stands in for an AuthorizationPolicy or PeerAuthentication that never was good: the strictest that it could have
+ * What stands in for an AuthorizationPolicy, PeerAuthentication or RequestAuthentication that never was good: the strictest that it could have
  * meant, for its workloads (those of its namespace, where the selector cannot be read). Left out it would leave them open to
  * whomever the mesh lets in by default. Undefined for what refuses nobody, and for all other kinds.
  */
@@ -30,12 +32,15 @@ export function refuseEverything(object: MeshObject, name: string): ResourceDocu
 
 function strictestOf({ kind, metadata, document }: MeshObject): { readonly [field: string]: unknown } | undefined {
   if (kind === 'PeerAuthentication') return { mtls: { mode: 'STRICT' } };
-  if (kind !== 'AuthorizationPolicy' || metadata.annotations[DRY_RUN] === 'true') return undefined;
   const { spec } = document;
-  if (!isRecord(spec)) return { action: 'DENY', rules: [{}] };
   // Istio means these for gateways and waypoints: no sidecar obeys them, good or not.
   const isForGateways =
-    document.apiVersion !== 'lateral.dev/v1alpha1' && (spec.targetRefs ?? spec.targetRef) !== undefined;
+    isRecord(spec) &&
+    document.apiVersion !== 'lateral.dev/v1alpha1' &&
+    (spec.targetRefs ?? spec.targetRef) !== undefined;
+  if (kind === 'RequestAuthentication') return isForGateways ? undefined : { jwtRules: [NO_ISSUER] };
+  if (kind !== 'AuthorizationPolicy' || metadata.annotations[DRY_RUN] === 'true') return undefined;
+  if (!isRecord(spec)) return { action: 'DENY', rules: [{}] };
   if (isForGateways || WITHOUT_EFFECT.has(spec.action)) return undefined;
   // Without rules it lets nobody in, and takes away nothing that other policies allow.
   if ((spec.action ?? 'ALLOW') === 'ALLOW') return { action: 'ALLOW' };

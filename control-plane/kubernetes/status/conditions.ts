@@ -66,6 +66,7 @@ function accepted({ problems = [], good, inForce }: JudgedResource): Fact {
 /** What stands in for an object that never was good: see refuse-everything.ts. */
 function standInOf({ key, document }: ResourceDocument): string {
   if (key.startsWith('PeerAuthentication/')) return 'its workloads take mutual TLS alone';
+  if (key.startsWith('RequestAuthentication/')) return 'its workloads accept no tokens but by other resources';
   const { spec }: { readonly spec?: { readonly action?: unknown } } = JSON.parse(document);
   return spec?.action === 'ALLOW' ? 'it allows nothing' : 'its workloads refuse everything';
 }

@@ -68,6 +68,13 @@ t.test('what never was good stands in as the strictest that it could have meant'
       { selector: SELECTOR, mtls: { mode: 'STRICT' } },
       /mutual TLS alone/,
     ],
+    [
+      'RequestAuthentication',
+      'no token is good',
+      { jwtRules: [{ issuer: 'x', jwks: 'none' }], selector: SELECTOR },
+      { selector: SELECTOR, jwtRules: [{ issuer: 'none, until the resource is mended', jwks: '{"keys":[]}' }] },
+      /accept no tokens but by other resources/,
+    ],
   ];
   for (const group of [ISTIO, {}]) {
     for (const [kind, title, spec, wanted, message] of cases) {
@@ -85,6 +92,7 @@ t.test('what enforces nothing, good or not, has nothing that stands in for it', 
   const metadata = { annotations: { 'istio.io/dry-run': 'true' } };
   cluster.resource('AuthorizationPolicy', 'dry', { action: 'DENY', rules: [{}] }, { ...ISTIO, metadata });
   cluster.resource('AuthorizationPolicy', 'gateway', { targetRefs: [{ name: 'x' }], rules: UNREADABLE }, ISTIO);
+  cluster.resource('RequestAuthentication', 'gateway', { targetRefs: [{ name: 'x' }], jwtRules: 1 }, ISTIO);
   t.strictSame(cluster.inForce(), {});
 });
 

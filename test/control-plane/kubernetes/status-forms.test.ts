@@ -52,10 +52,11 @@ t.test('Istio reads ours beside its own, which stay where they stood', async (t)
 
 t.test('what is no longer said of a resource goes, and no condition of ours stands there twice', async (t) => {
   const cluster = new TestCluster();
-  const key = cluster.resource('RequestAuthentication', 'jwt', {}, { group: ISTIO });
+  const spec = { targetRefs: [{ name: 'edge' }], jwtRules: 1 };
+  const key = cluster.resource('RequestAuthentication', 'jwt', spec, { group: ISTIO });
   const conditions = ['Accepted', 'Accepted', 'MatchedWorkloads'].map((type) => ({ type: `lateral.dev/${type}` }));
   t.strictSame(shown(written(cluster, key, { conditions })?.conditions), [
-    `lateral.dev/Accepted False NotSupported ${NOW}`,
+    `lateral.dev/Accepted False Invalid ${NOW}`,
     `lateral.dev/Programmed False NotAccepted ${NOW}`,
   ]);
 });

@@ -119,10 +119,10 @@ t.test('status of kinds that are not ours alone', { skip: noApiServer ?? false, 
     t.strictSame(await theirs(), changed);
   });
 
-  await t.test('what is not supported says so', async () => {
-    await create(AUTHENTICATIONS, 'RequestAuthentication', 'jwt', {});
+  await t.test('what Istio would take and cannot be in force says so', async () => {
+    await create(AUTHENTICATIONS, 'RequestAuthentication', 'jwt', { jwtRules: [{ issuer: 'x', jwks: 'none' }] });
     const said = async () => mesh.conditions(await mesh.status(AUTHENTICATIONS, 'jwt'))['lateral.dev/Accepted'] ?? '';
-    const isSaid = async () => /^False NotSupported .*RequestAuthentication is not yet supported/.test(await said());
+    const isSaid = async () => /^False Invalid .*accept no tokens.*the keys are not JSON/.test(await said());
     await eventually('it is said', isSaid, WRITTEN_WITHIN_MS);
   });
 
