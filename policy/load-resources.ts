@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
+import { analyseResourceSet } from './analysis/analyse-resource-set.ts';
 import { compareProblems, type Problem } from './problem.ts';
-import { analyseResourceSet } from './resource/analyse-resource-set.ts';
 import { checkApiSchemas } from './resource/check-api-schemas.ts';
 import { checkResourceSet } from './resource/check-resource-set.ts';
 import { checkValidationPolicies } from './resource/check-validation-policies.ts';

@@ -1,5 +1,5 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import { bearsOn } from '#policy/resource/analyse-resource-set.ts';
+import { bearsOn } from '#policy/analysis/analyse-resource-set.ts';
 import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
 import type { ClusterView } from '../kubernetes/resources/cluster-view.ts';
 
@@ -37,7 +37,7 @@ export function answerOf(view: ClusterView, question: Question, namespace: strin
       return found === undefined ? undefined : sent(found);
     }
     case 'allGood':
-      return [...view.allGood()].filter((other) => bearsOn(other, namespace)).map(sent);
+      return [...view.allGood()].filter((other) => bearsOn(other, namespace, view.mesh)).map(sent);
     case 'declaredServices':
       return view.declaredServices(...question.given).map(sent);
   }

@@ -1,7 +1,8 @@
 import { isIP } from 'node:net';
+import { analyseResource } from '#policy/analysis/analyse-resource-set.ts';
+import { namedAccounts } from '#policy/analysis/doubt-callers.ts';
 import { parseAuthority } from '#policy/mesh/parse-authority.ts';
 import { compareProblems, type Problem } from '#policy/problem.ts';
-import { analyseResource, namedAccounts } from '#policy/resource/analyse-resource-set.ts';
 import { checkApiSchemas } from '#policy/resource/check-api-schemas.ts';
 import {
   checkResourceSet,

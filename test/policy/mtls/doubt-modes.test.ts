@@ -1,7 +1,7 @@
 import t from 'tap';
+import { analyseResource } from '#policy/analysis/analyse-resource-set.ts';
 import { loadResources } from '#policy/load-resources.ts';
 import { formatProblem } from '#policy/problem.ts';
-import { analyseResource } from '#policy/resource/analyse-resource-set.ts';
 
 const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
 

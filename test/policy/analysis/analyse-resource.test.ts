@@ -1,8 +1,8 @@
 import t from 'tap';
-import { MAX_COMPARED_DENIALS } from '#policy/authorization/find-contradictions.ts';
+import { analyseResource, analyseResourceSet } from '#policy/analysis/analyse-resource-set.ts';
+import { MAX_COMPARED_RULES } from '#policy/analysis/policy-scopes.ts';
 import { loadResources } from '#policy/load-resources.ts';
 import { formatProblem } from '#policy/problem.ts';
-import { analyseResource, analyseResourceSet } from '#policy/resource/analyse-resource-set.ts';
 
 const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
 
@@ -74,7 +74,14 @@ t.test('one resource is judged as it is among all', (t) => {
   );
   t.same(found.sort(), expected);
   const codes = new Set(expected.map((line) => line.split(' ')[2]));
-  t.same([...codes].sort(), ['contradiction', 'denies_tcp', 'no_workload', 'superseded', 'unknown_principal']);
+  t.same([...codes].sort(), [
+    'contradiction',
+    'http_field_on_tcp_port',
+    'no_workload',
+    'shadowed_rule',
+    'superseded',
+    'unknown_principal',
+  ]);
   t.equal(expected.filter((line) => line.includes(' contradiction ')).length, 2);
   t.match(expected.join('\n'), 'DENY policy shop/deny rule 0', 'the first that denies is named');
   t.end();
@@ -83,8 +90,8 @@ t.test('one resource is judged as it is among all', (t) => {
 t.test('more DENY rules than are compared are told', (t) => {
   const rules = (count: number, first = 0) =>
     Array.from({ length: count }, (_, index) => ({ to: [{ operation: { ports: [String(first + index + 1)] } }] }));
-  const half = MAX_COMPARED_DENIALS / 2;
-  const allow = authorization('allow', { rules: rules(1, MAX_COMPARED_DENIALS) });
+  const half = MAX_COMPARED_RULES / 2;
+  const allow = authorization('allow', { rules: rules(1, MAX_COMPARED_RULES) });
   const denials = [half, half].map((count, index) =>
     authorization(`deny-${index}`, { action: 'DENY', rules: rules(count, index * half) }),
   );
@@ -93,7 +100,7 @@ t.test('more DENY rules than are compared are told', (t) => {
     return first === undefined ? [] : analyseResource(first, others, MESH).map(({ code }) => code);
   };
   t.same(codesOf([]), []);
-  t.same(codesOf([authorization('deny-2', { action: 'DENY', rules: rules(1, MAX_COMPARED_DENIALS) })]), [
+  t.same(codesOf([authorization('deny-2', { action: 'DENY', rules: rules(1, MAX_COMPARED_RULES) })]), [
     'too_many_denials',
   ]);
   t.end();

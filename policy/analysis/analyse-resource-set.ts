@@ -1,0 +1,76 @@
+import { mtlsDoubts } from '../mtls/doubt-modes.ts';
+import { supersededPeerAuthentications } from '../mtls/find-superseded.ts';
+import type { Problem } from '../problem.ts';
+import type { SourcedResource } from '../resource/sourced-resource.ts';
+import type { Mesh } from '../workload-policy.ts';
+import { alikeRules } from './count-alike-rules.ts';
+import { unknownCallers } from './doubt-callers.ts';
+import { shapeDoubts } from './doubt-rule-shape.ts';
+import { tcpDoubts } from './doubt-tcp.ts';
+import { valueDoubts } from './doubt-values.ts';
+import { coveredProblems, coveredRules } from './find-covered-rules.ts';
+import { type KnownAccounts, knownWorkloads, unboundPolicy } from './known-workloads.ts';
+
+/** Doubts about a set without errors: warnings, which never keep it from being put in force. */
+export function analyseResourceSet(all: readonly SourcedResource[], mesh: Mesh): readonly Problem[] {
+  return finish(analysisOf(all, mesh));
+}
+
+/** The same in steps of well under a millisecond, for whoever has others waiting. */
+export function analysisOf(all: readonly SourcedResource[], mesh: Mesh): Generator<void, readonly Problem[]> {
+  return analyse(all, all, mesh, undefined);
+}
+
+/** What `analyseResourceSet` says of one resource of the set, without the cost of judging the others. */
+export function analyseResource(
+  one: SourcedResource,
+  others: readonly SourcedResource[],
+  mesh: Mesh,
+  knownAccounts?: KnownAccounts,
+): readonly Problem[] {
+  return finish(analyse([one], [one, ...others], mesh, knownAccounts));
+}
+
+/** False for what `analyseResource` says the same without, of a resource of this namespace. */
+export function bearsOn({ any }: SourcedResource, namespace: string, { rootNamespace }: Mesh): boolean {
+  if (any.type === 'MeshService') return true;
+  if (any.type === 'PeerAuthentication') return any.resource.namespace === namespace;
+  if (any.type !== 'AuthorizationPolicy') return false;
+  return any.resource.namespace === namespace || any.resource.namespace === rootNamespace;
+}
+
+function finish(analysis: Generator<void, readonly Problem[]>): readonly Problem[] {
+  for (;;) {
+    const step = analysis.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+function* analyse(
+  judged: readonly SourcedResource[],
+  all: readonly SourcedResource[],
+  mesh: Mesh,
+  knownAccounts: KnownAccounts,
+): Generator<void, readonly Problem[]> {
+  const workloads = knownWorkloads(all, knownAccounts);
+  const problems: Problem[] = [];
+  for (const sourced of judged) {
+    problems.push(...unboundPolicy(sourced, workloads, mesh));
+    yield;
+    if (sourced.any.type !== 'AuthorizationPolicy') continue;
+    const policy = sourced.any.resource;
+    problems.push(...unknownCallers(sourced, policy, workloads, mesh));
+    problems.push(...tcpDoubts(sourced, policy, workloads, mesh));
+    problems.push(...valueDoubts(sourced, policy));
+    yield;
+    problems.push(...shapeDoubts(sourced, policy));
+    yield;
+  }
+  return [
+    ...problems,
+    ...coveredProblems(yield* coveredRules(judged, all, mesh)),
+    ...(yield* alikeRules(judged, all)),
+    ...supersededPeerAuthentications(judged, all, mesh),
+    ...mtlsDoubts(judged, all, mesh, knownAccounts !== undefined),
+  ];
+}

@@ -1,0 +1,80 @@
+import { clause, NAMESPACE, type RuleClause, type RuleClauses } from './rule-clauses.ts';
+import { coversPattern, type ValuePattern } from './value-pattern.ts';
+
+/** Alternatives of one rule that are looked at: of more, nothing is said. */
+const MAX_ALTERNATIVES = 64;
+/** Patterns of one field, beside exact values, that a value is compared with: of more, nothing is said. */
+const MAX_WILD_PATTERNS = 64;
+
+/**
+ * True where every request that `less` matches is matched by `more` too, whatever the action of either is: only what follows from
+ * the texts of single clauses is found, so that false means no more than that it is not certain.
+ */
+export function coversRule(more: RuleClauses, less: RuleClauses): boolean {
+  if (more.others !== '' && more.others !== less.others) return false;
+  // A rule with HTTP fields, in whichever alternative, allows no TCP connection.
+  if (more.hasHttp && !less.hasHttp) return false;
+  if (more.from.length > MAX_ALTERNATIVES || more.to.length > MAX_ALTERNATIVES) return false;
+  if (less.from.length > MAX_ALTERNATIVES || less.to.length > MAX_ALTERNATIVES) return false;
+  return (
+    coversPart(more.from, less.from, less.when) &&
+    coversPart(more.to, less.to, less.when) &&
+    more.when.every((wanted) => isImpliedByRule(wanted, less))
+  );
+}
+
+/** Where each of the alternatives of the one is within an alternative of the other. */
+function coversPart(more: RuleClauses['from'], less: RuleClauses['from'], when: RuleClauses['when']): boolean {
+  if (more.length === 0) return true;
+  const alternatives = less.length === 0 ? [[]] : less;
+  return alternatives.every((given) =>
+    more.some((wanted) => wanted.every((one) => isImplied(one, [...given, ...when]))),
+  );
+}
+
+function isImpliedByRule(wanted: RuleClause, { from, to, when }: RuleClauses): boolean {
+  if (isImplied(wanted, when)) return true;
+  return [from, to].some((part) => part.length > 0 && part.every((given) => isImplied(wanted, given)));
+}
+
+function isImplied(wanted: RuleClause, given: readonly RuleClause[]): boolean {
+  return given.some((one) => {
+    if (one.attribute.name === wanted.attribute.name) return implies(one, wanted);
+    if (wanted.attribute !== NAMESPACE) return false;
+    const derived = namespacesOf(one);
+    return derived !== undefined && implies(derived, wanted);
+  });
+}
+
+/** Two clauses about the same. */
+function implies(given: RuleClause, wanted: RuleClause): boolean {
+  if (!wanted.isNegative) {
+    return !given.isNegative && given.patterns.every((pattern) => isWithin(pattern, wanted));
+  }
+  if (given.isNegative) return wanted.patterns.every((pattern) => isWithin(pattern, given));
+  // One of these values it has, and so none of those.
+  if (!wanted.attribute.isSingle || given.wild.length > 0 || wanted.attribute.dialect === 'opaque') return false;
+  return given.patterns.every((pattern) => wanted.patterns.every((refused) => !coversPattern(refused, pattern)));
+}
+
+/** Whether one of the patterns of the clause covers this one. */
+export function isWithin(pattern: ValuePattern, { exactTexts, wild }: RuleClause): boolean {
+  if (pattern.form === 'exact' && exactTexts.has(pattern.text)) return true;
+  const compared = wild.length > MAX_WILD_PATTERNS ? wild.slice(0, MAX_WILD_PATTERNS) : wild;
+  return compared.some((one) => coversPattern(one, pattern));
+}
+
+const NAMESPACE_OF_PRINCIPAL = /^[^/*]*\/ns\/([^/*]+)\/(?:sa\/|$)/;
+
+/** The namespaces of callers whose principals are given. */
+export function namespacesOf(given: RuleClause): RuleClause | undefined {
+  if (given.isNegative || given.attribute.name !== 'source.principal') return undefined;
+  const names: string[] = [];
+  for (const { form, text } of given.patterns) {
+    const isWhole = form === 'exact' || form === 'prefix' || (form === 'suffix' && text.startsWith('/ns/'));
+    const name = isWhole ? NAMESPACE_OF_PRINCIPAL.exec(text)?.[1] : undefined;
+    if (name === undefined) return undefined;
+    names.push(name);
+  }
+  return clause(NAMESPACE, false, names, given.path);
+}

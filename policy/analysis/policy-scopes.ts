@@ -1,0 +1,197 @@
+import type { Resource } from '../resource/kind.ts';
+import { type AuthorizationPolicySpec, isForSidecars } from '../resource/kinds/authorization-policy.ts';
+import type { AuthorizationRule } from '../resource/kinds/authorization-rule.ts';
+import type { SourcedResource } from '../resource/sourced-resource.ts';
+import type { Mesh } from '../workload-policy.ts';
+import { coversRule } from './covers-rule.ts';
+import { clausesOf, type RuleClauses } from './rule-clauses.ts';
+import { RuleIndex } from './rule-index.ts';
+
+/** Rules of one action and scope that others are compared with: an answer at admission must not wait for more. */
+export const MAX_COMPARED_RULES = 10_000;
+/** Rules that one rule is compared with, of those whose values make it likely. */
+export const MAX_CANDIDATES = 128;
+
+export type Action = AuthorizationPolicySpec['action'];
+
+/** A policy that is in force as it is written, at its place. */
+export interface PlacedPolicy {
+  readonly sourced: SourcedResource;
+  readonly policy: Resource<AuthorizationPolicySpec>;
+}
+
+export interface PlacedRule extends PlacedPolicy {
+  readonly index: number;
+  readonly clauses: RuleClauses;
+}
+
+/** Policies of an action in the order in which they are judged. */
+export function policiesOf(all: readonly SourcedResource[], action: Action): readonly PlacedPolicy[] {
+  return all
+    .flatMap((sourced) => {
+      if (sourced.any.type !== 'AuthorizationPolicy') return [];
+      const policy = sourced.any.resource;
+      return policy.spec.action === action && isEnforced(policy.spec) ? [{ sourced, policy }] : [];
+    })
+    .sort((left, right) => compareOrder(left.policy, right.policy));
+}
+
+function isEnforced(spec: AuthorizationPolicySpec): boolean {
+  return isForSidecars(spec) && !('mode' in spec && spec.mode === 'Audit');
+}
+
+export function compareOrder(left: PlacedPolicy['policy'], right: PlacedPolicy['policy']): number {
+  const [leftKey, rightKey] = [keyOf(left), keyOf(right)];
+  return leftKey === rightKey ? 0 : leftKey < rightKey ? -1 : 1;
+}
+
+function keyOf({ namespace, name }: PlacedPolicy['policy']): string {
+  return `${namespace}/${name}`;
+}
+
+/** Rules of policies that have one label of their selectors in common, or none. */
+interface Scope {
+  readonly index: RuleIndex<PlacedRule>;
+  readonly byText: ReadonlyMap<string, readonly PlacedRule[]>;
+  readonly isCut: boolean;
+}
+
+/** Where a rule that covers another is looked for. */
+export interface Search {
+  readonly found: PlacedRule | undefined;
+  /** Not all that could cover it were compared. */
+  readonly isCut: boolean;
+}
+
+/** The rules of one action, by the workloads that they are judged for. */
+export class PolicyScopes {
+  readonly #scopes: ReadonlyMap<string, Scope>;
+  readonly #mesh: Mesh;
+
+  private constructor(scopes: ReadonlyMap<string, Scope>, mesh: Mesh) {
+    this.#scopes = scopes;
+    this.#mesh = mesh;
+  }
+
+  /** Of `policies` those that may bind workloads of the judged ones. */
+  static *of(
+    policies: readonly PlacedPolicy[],
+    judged: readonly PlacedPolicy[],
+    mesh: Mesh,
+  ): Generator<void, PolicyScopes> {
+    const wanted = new Set(judged.flatMap(({ policy }) => [...scopesWithin(policy, mesh)]));
+    const byScope = new Map<string, PlacedPolicy[]>();
+    for (const placed of policies) {
+      const scope = scopeOf(placed.policy);
+      if (!wanted.has(scope)) continue;
+      const list = byScope.get(scope) ?? [];
+      byScope.set(scope, list);
+      list.push(placed);
+    }
+    const scopes = new Map<string, Scope>();
+    for (const [key, list] of byScope) scopes.set(key, yield* scopeOfPolicies(list));
+    return new PolicyScopes(scopes, mesh);
+  }
+
+  /** The rule that matches whatever `rule` matches, for all workloads that its policy binds, among those that `isMeant`. */
+  coverOf(rule: PlacedRule, isMeant: (candidate: PlacedRule) => boolean): Search {
+    const text = ruleText(rule);
+    let isCut = false;
+    for (const key of scopesWithin(rule.policy, this.#mesh)) {
+      const scope = this.#scopes.get(key);
+      if (scope === undefined) continue;
+      isCut ||= scope.isCut;
+      let compared = 0;
+      for (const candidate of candidatesIn(scope, text, rule.clauses)) {
+        if (++compared > MAX_CANDIDATES) {
+          isCut = true;
+          break;
+        }
+        if (!isMeant(candidate) || !bindsAll(candidate.policy, rule.policy)) continue;
+        if (coversRule(candidate.clauses, rule.clauses)) return { found: candidate, isCut };
+      }
+    }
+    return { found: undefined, isCut };
+  }
+}
+
+function* candidatesIn({ byText, index }: Scope, text: string, clauses: RuleClauses): Generator<PlacedRule> {
+  yield* byText.get(text) ?? [];
+  yield* byText.get(EVERYTHING) ?? [];
+  yield* index.candidates(clauses);
+}
+
+function* scopeOfPolicies(policies: readonly PlacedPolicy[]): Generator<void, Scope> {
+  const rules: PlacedRule[] = [];
+  const byText = new Map<string, PlacedRule[]>();
+  let isCut = false;
+  for (const { sourced, policy } of policies) {
+    for (const rule of placedRules({ sourced, policy })) {
+      isCut = rules.length >= MAX_COMPARED_RULES;
+      if (isCut) break;
+      rules.push(rule);
+      const text = ruleText(rule);
+      const same = byText.get(text) ?? [];
+      byText.set(text, same);
+      if (same.length < MAX_CANDIDATES) same.push(rule);
+      yield;
+    }
+    if (isCut) break;
+  }
+  const index = yield* RuleIndex.of(rules.map((entry) => ({ entry, clauses: entry.clauses })));
+  return { index, byText, isCut };
+}
+
+export function* placedRules({ sourced, policy }: PlacedPolicy): Generator<PlacedRule> {
+  for (const [index, rule] of (policy.spec.rules ?? []).entries()) {
+    yield { sourced, policy, index, clauses: clausesOf(rule, policy.namespace) };
+  }
+}
+
+/** The one scope that a policy is kept in: that of the first of its labels. */
+function scopeOf({ namespace, spec }: PlacedPolicy['policy']): string {
+  const [first] = labelsOf(spec);
+  return JSON.stringify([namespace, ...(first ?? [])]);
+}
+
+/** All scopes of policies that may bind every workload that this one binds. */
+function* scopesWithin({ namespace, spec }: PlacedPolicy['policy'], { rootNamespace }: Mesh): Generator<string> {
+  for (const where of new Set([namespace, rootNamespace])) {
+    yield JSON.stringify([where]);
+    for (const label of labelsOf(spec)) yield JSON.stringify([where, ...label]);
+  }
+}
+
+function labelsOf(spec: AuthorizationPolicySpec): readonly (readonly [string, string])[] {
+  return Object.entries(spec.selector?.matchLabels ?? {}).sort(([left], [right]) => (left < right ? -1 : 1));
+}
+
+/** Whether a policy of one of `scopesWithin` binds every workload that the other binds. */
+function bindsAll({ spec }: PlacedPolicy['policy'], other: PlacedPolicy['policy']): boolean {
+  const labels = other.spec.selector?.matchLabels ?? {};
+  return labelsOf(spec).every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);
+}
+
+const texts = new WeakMap<RuleClauses, string>();
+
+/** Equal for rules that match the same: order of lists and of keys does not count. */
+function ruleText({ policy, index, clauses }: PlacedRule): string {
+  const known = texts.get(clauses);
+  if (known !== undefined) return known;
+  const text = unordered(policy.spec.rules?.[index] ?? {});
+  texts.set(clauses, text);
+  return text;
+}
+
+const NO_PARTS: { readonly [K in keyof AuthorizationRule]?: undefined } = {};
+const EVERYTHING = unordered(NO_PARTS);
+
+function unordered(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(unordered).sort().join()}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? '';
+  const members = Object.entries(value).filter(([, member]) => member !== undefined);
+  return `{${members
+    .map(([key, member]) => `${JSON.stringify(key)}:${unordered(member)}`)
+    .sort()
+    .join()}}`;
+}

@@ -1,0 +1,107 @@
+import { namespacesOf } from './covers-rule.ts';
+import type { RuleClause, RuleClauses } from './rule-clauses.ts';
+import { probeKeys, type ValuePattern } from './value-pattern.ts';
+
+interface Indexed<Entry> {
+  readonly entry: Entry;
+  readonly clauses: RuleClauses;
+}
+
+/** The values of one attribute, by which rules are found. */
+interface Values<Entry> {
+  readonly byKey: Map<string, Set<Entry>>;
+  readonly prefixes: Set<number>;
+  readonly suffixes: Set<number>;
+}
+
+/**
+ * Rules by one of their values each, the rarest: what could cover a rule is found without looking at all. Rules that demand no value
+ * of anything are kept beside, in their order.
+ */
+export class RuleIndex<Entry> {
+  readonly #values = new Map<string, Values<Entry>>();
+  readonly #rest: Entry[] = [];
+
+  private constructor() {}
+
+  static *of<Entry>(rules: readonly Indexed<Entry>[]): Generator<void, RuleIndex<Entry>> {
+    const index = new RuleIndex<Entry>();
+    const counts = new Map<string, number>();
+    for (const { clauses } of rules) {
+      for (const one of [...clauses.from.flat(), ...clauses.to.flat(), ...clauses.when]) {
+        if (!one.isNegative) for (const { key } of one.patterns) count(counts, `${one.attribute.name} ${key}`);
+      }
+      yield;
+    }
+    for (const { entry, clauses } of rules) {
+      index.#add(entry, anchorsOf(clauses, counts));
+      yield;
+    }
+    return index;
+  }
+
+  /** Those that could cover the rule, and perhaps others; some may come twice. */
+  *candidates({ from, to, when }: RuleClauses): Generator<Entry> {
+    yield* this.#rest;
+    for (const one of [...(from[0] ?? []), ...(to[0] ?? []), ...when]) {
+      if (one.isNegative) continue;
+      yield* this.#having(one);
+      const namespaces = namespacesOf(one);
+      if (namespaces !== undefined) yield* this.#having(namespaces);
+    }
+  }
+
+  *#having({ attribute, patterns }: RuleClause): Generator<Entry> {
+    const values = this.#values.get(attribute.name);
+    const [first] = patterns;
+    if (values === undefined || first === undefined) return;
+    for (const key of probeKeys(first, values.prefixes, values.suffixes)) yield* values.byKey.get(key) ?? [];
+  }
+
+  #add(entry: Entry, anchors: readonly RuleClause[] | undefined): void {
+    if (anchors === undefined) {
+      this.#rest.push(entry);
+      return;
+    }
+    for (const { attribute, patterns } of anchors) {
+      const values = this.#values.get(attribute.name) ?? { byKey: new Map(), prefixes: new Set(), suffixes: new Set() };
+      this.#values.set(attribute.name, values);
+      for (const { key } of patterns) {
+        const found = values.byKey.get(key) ?? new Set();
+        values.byKey.set(key, found.add(entry));
+        if (key.startsWith('p')) values.prefixes.add(key.length - 1);
+        if (key.startsWith('s')) values.suffixes.add(key.length - 1);
+      }
+    }
+  }
+}
+
+/** One clause for each alternative of `from`, of `to`, or one of `when`: whatever the rule covers has a value within one of these. */
+function anchorsOf({ from, to, when }: RuleClauses, counts: ReadonlyMap<string, number>) {
+  const parts = [from, to, ...when.map((one) => [[one]])];
+  let best: { readonly anchors: readonly RuleClause[]; readonly shared: number } | undefined;
+  for (const part of parts) {
+    const rarest = part.map((alternative) => rarestOf(alternative, counts));
+    if (rarest.length === 0) continue;
+    const anchors = rarest.flatMap((one) => one?.anchor ?? []);
+    if (anchors.length < part.length) continue;
+    const shared = rarest.reduce((most, one) => Math.max(most, one?.shared ?? 0), 0);
+    if (best === undefined || shared < best.shared) best = { anchors, shared };
+  }
+  return best?.anchors;
+}
+
+function rarestOf(alternative: readonly RuleClause[], counts: ReadonlyMap<string, number>) {
+  let best: { readonly anchor: RuleClause; readonly shared: number } | undefined;
+  for (const one of alternative) {
+    if (one.isNegative) continue;
+    const share = ({ key }: ValuePattern) => counts.get(`${one.attribute.name} ${key}`) ?? 0;
+    const shared = one.patterns.reduce((most, pattern) => Math.max(most, share(pattern)), 0);
+    if (best === undefined || shared < best.shared) best = { anchor: one, shared };
+  }
+  return best;
+}
+
+function count(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}
