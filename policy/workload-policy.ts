@@ -1,4 +1,5 @@
 import type { TokenJudge } from './authentication/judge-tokens.ts';
+import type { ClaimPath } from './authentication/referred-claims.ts';
 import type { Code } from './error/codes.ts';
 import type { RefusalFacts } from './error/refusal.ts';
 import type { FlatHeaders } from './http/flat-headers.ts';
@@ -79,6 +80,8 @@ export interface WorkloadPolicy {
   readonly services: ServiceRegistry;
   /** Lower-case names of the headers that some policy refers to: the `inputs` of the access log. */
   readonly referredHeaders: readonly string[];
+  /** The claims that some policy refers to, by the names that lead to them: likewise. */
+  readonly referredClaims: readonly ClaimPath[];
 }
 
 /** What the token of a request says, once it is verified. */
@@ -136,6 +139,11 @@ export type AuthorizationDecision =
 /** Decides whether a caller may make a request; pure. MeshDefaults.mode is applied by the caller. */
 export interface Authorizer {
   decide(request: AuthorizationRequest): AuthorizationDecision;
+  /**
+   * A decision of the same request, told in full: a denial for want of a match with the rule that came nearest to one, and the
+   * clause of it that failed. It costs more than the decision.
+   */
+  explain(decision: AuthorizationDecision, request: AuthorizationRequest): AuthorizationDecision;
 }
 
 /** What validation sees of a request before its body. */

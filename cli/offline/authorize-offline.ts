@@ -6,7 +6,7 @@ import { parseSpiffeId, type SpiffeId } from '#policy/identity/spiffe-id.ts';
 import { normalizePath } from '#policy/path/normalize-path.ts';
 import { effectiveDefaults } from '#policy/resource/kinds/mesh-defaults.ts';
 import type { AnyResource } from '#policy/resource/read-resource.ts';
-import type { Authorizer, Mesh } from '#policy/workload-policy.ts';
+import type { Authorizer, Mesh, RequestClaims } from '#policy/workload-policy.ts';
 import type { OfflineRequest } from './offline-request.ts';
 
 /** A decision as it is printed. */
@@ -54,7 +54,8 @@ export function createOfflineAuthorizer(
       : undefined;
     if (path?.kind === 'ambiguous') return refused('ambiguous_path', path.reason);
     const headers = flatHeaders(request.headers);
-    const decision = authorizerOf(request.to).decide({
+    const authorizer = authorizerOf(request.to);
+    const asked = {
       source,
       method: isHttp ? (request.method ?? (request.protocol === 'grpc' ? 'POST' : 'GET')) : undefined,
       path: path?.path,
@@ -64,9 +65,10 @@ export function createOfflineAuthorizer(
       sourceIp: request.sourceIp,
       remoteIp: request.remoteIp ?? request.sourceIp,
       destinationIp: request.destinationIp,
-      sni: undefined,
-      claims: undefined,
-    });
+      sni: request.sni,
+      claims: requestClaims(request.claims),
+    };
+    const decision = authorizer.explain(authorizer.decide(asked), asked);
     const facts = { policy: decision.policy ?? null, rule: decision.rule ?? null };
     if (decision.kind === 'allow') return { decision: 'allow', code: ALLOWED, ...facts, reason: decision.reason };
     if (defaults.mode === 'Enforce')
@@ -91,6 +93,15 @@ function sourceOf(from: string | undefined): SpiffeId | null | string {
   if (from === undefined) return null;
   const parsed = parseSpiffeId(from);
   return parsed.kind === 'valid' ? parsed.id : parsed.reason;
+}
+
+/** As the sidecar finds them in a token that it has verified. */
+function requestClaims(claims: OfflineRequest['claims']): RequestClaims | undefined {
+  if (claims === undefined) return undefined;
+  const { iss, sub, aud, azp } = claims;
+  const audiences = (Array.isArray(aud) ? aud : [aud]).filter((one): one is string => typeof one === 'string');
+  const presenter = typeof azp === 'string' ? azp : undefined;
+  return { principal: `${iss ?? ''}/${sub ?? ''}`, audiences, presenter, all: claims };
 }
 
 function flatHeaders(headers: OfflineRequest['headers']): FlatHeaders {

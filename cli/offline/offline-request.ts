@@ -29,6 +29,16 @@ const headerValues: Schema<readonly string[]> = {
     Array.isArray(value) ? list(text).read(value, path, context) : list(text).read([value], path, context),
 };
 
+/** Claims of a token, as if it had been verified. */
+const claims: Schema<{ readonly [name: string]: unknown }> = {
+  json: { type: 'object' },
+  read(value, path, context) {
+    if (isRecord(value)) return value;
+    context.fail(path, 'invalid_type', 'expected an object of claims');
+    return undefined;
+  },
+};
+
 /** One request for the commands that judge offline: a line of `--batch`, or put together from options. */
 const offlineRequestSchema = object({
   from: optional(text),
@@ -51,7 +61,8 @@ const offlineRequestSchema = object({
   sourceIp: optional(text),
   remoteIp: optional(text),
   destinationIp: optional(text),
-  claims: optional(anything('Claims of a token; no rule of this version refers to them.')),
+  sni: optional(text),
+  claims: optional(claims),
   body: optional(anything('For `lateral validate`.')),
   bodyBase64: optional(anything('For `lateral validate`.')),
   response: optional(anything('For `lateral validate`.')),

@@ -1,5 +1,5 @@
-import type { AuthorizationRequest } from '../workload-policy.ts';
-import type { MatchesValue } from './compile-patterns.ts';
+import type { Attribute, Seen, Sight } from './attribute.ts';
+import type { TextSet } from './text-set.ts';
 
 /** One field of a rule: what it looks at, and whether that satisfies it. */
 export interface Clause {
@@ -7,22 +7,9 @@ export interface Clause {
   readonly field: string;
   /** True for what only an HTTP request has. */
   readonly isHttp: boolean;
-  isSatisfied(request: AuthorizationRequest): boolean;
+  isSatisfied(sight: Sight): boolean;
   /** Why it is not satisfied, for the operator; called only where it is not. */
-  explain(request: AuthorizationRequest): string;
-}
-
-/** What a clause looks at; undefined: the request has none. */
-type ReadValue = (request: AuthorizationRequest) => string | undefined;
-
-export interface Attribute {
-  readonly field: string;
-  readonly isHttp: boolean;
-  readonly read: ReadValue;
-  /** How an absent value is called in an explanation, e.g. `the caller has no identity`. */
-  readonly absent: string;
-  /** The value must not appear in explanations. */
-  readonly isSecret?: boolean;
+  explain(sight: Sight): string;
 }
 
 /** Values or patterns shown in one explanation. */
@@ -30,46 +17,85 @@ const MAX_SHOWN_VALUES = 10;
 /** Longest value shown in an explanation. */
 const MAX_SHOWN_LENGTH = 200;
 
+/** What a clause compares, and with what. */
+interface Comparison {
+  /** Name of the field as the policy writes it, e.g. `methods` or `request.headers[x-team]`. */
+  readonly field: string;
+  readonly attribute: Attribute;
+  /** As the policy gives them. */
+  readonly values: readonly string[];
+  readonly set: TextSet;
+}
+
+/** A field that compares one attribute with values. */
+abstract class ValueClause implements Clause {
+  readonly field: string;
+  readonly attribute: Attribute;
+  readonly set: TextSet;
+  readonly values: readonly string[];
+
+  constructor({ field, attribute, set, values }: Comparison) {
+    this.field = field;
+    this.attribute = attribute;
+    this.set = set;
+    this.values = values;
+  }
+
+  get isHttp(): boolean {
+    return this.attribute.isHttp;
+  }
+
+  abstract isSatisfied(sight: Sight): boolean;
+  abstract explain(sight: Sight): string;
+
+  protected isInSet(seen: Exclude<Seen, undefined>): boolean {
+    if (typeof seen === 'string') return this.set.has(seen);
+    for (const one of seen) if (this.set.has(one)) return true;
+    return false;
+  }
+
+  protected shown({ request }: Sight): string | undefined {
+    const { attribute } = this;
+    const seen = (attribute.shown ?? attribute.read)(request);
+    if (seen === undefined) return undefined;
+    return attribute.isSecret === true ? 'the value (withheld)' : abbreviated(seen);
+  }
+
+  protected get listed(): string {
+    const more = this.values.length - MAX_SHOWN_VALUES;
+    const text = this.values.slice(0, MAX_SHOWN_VALUES).join(', ');
+    return more > 0 ? `${text} and ${more} more` : text;
+  }
+}
+
 /** One of the values must match; what is absent matches none. */
-export function positiveClause(attribute: Attribute, values: readonly string[], matches: MatchesValue): Clause {
-  const { field, isHttp, read, absent } = attribute;
-  return {
-    field,
-    isHttp,
-    isSatisfied(request) {
-      const value = read(request);
-      return value !== undefined && matches(value);
-    },
-    explain(request) {
-      const value = read(request);
-      if (value === undefined) return `${field}: ${absent}`;
-      return `${field}: ${shown(attribute, value)} is not one of ${listed(values)}`;
-    },
-  };
+export class PositiveClause extends ValueClause {
+  isSatisfied(sight: Sight): boolean {
+    const seen = sight.read(this.attribute);
+    return seen !== undefined && this.isInSet(seen);
+  }
+
+  explain(sight: Sight): string {
+    const shown = this.shown(sight);
+    if (shown === undefined) return `${this.field}: ${this.attribute.absent}`;
+    return `${this.field}: ${shown} is not one of ${this.listed}`;
+  }
 }
 
 /** None of the values may match; what is absent satisfies it, as in Istio. */
-export function negativeClause(attribute: Attribute, values: readonly string[], matches: MatchesValue): Clause {
-  const { field, isHttp, read } = attribute;
-  return {
-    field,
-    isHttp,
-    isSatisfied(request) {
-      const value = read(request);
-      return value === undefined || !matches(value);
-    },
-    explain: (request) => `${field}: ${shown(attribute, read(request) ?? '')} is one of ${listed(values)}`,
-  };
+export class NegativeClause extends ValueClause {
+  isSatisfied(sight: Sight): boolean {
+    const seen = sight.read(this.attribute);
+    return seen === undefined || !this.isInSet(seen);
+  }
+
+  explain(sight: Sight): string {
+    return `${this.field}: ${this.shown(sight) ?? '(empty)'} is one of ${this.listed}`;
+  }
 }
 
-function shown({ isSecret = false }: Attribute, value: string): string {
-  if (isSecret) return 'the value (withheld)';
-  if (value === '') return '(empty)';
-  return value.length > MAX_SHOWN_LENGTH ? `${value.slice(0, MAX_SHOWN_LENGTH)}…` : value;
-}
-
-function listed(values: readonly string[]): string {
-  const more = values.length - MAX_SHOWN_VALUES;
-  const text = values.slice(0, MAX_SHOWN_VALUES).join(', ');
-  return more > 0 ? `${text} and ${more} more` : text;
+function abbreviated(seen: Exclude<Seen, undefined>): string {
+  const text = typeof seen === 'string' ? seen : seen.slice(0, MAX_SHOWN_VALUES).join(', ');
+  if (text === '') return '(empty)';
+  return text.length > MAX_SHOWN_LENGTH ? `${text.slice(0, MAX_SHOWN_LENGTH)}…` : text;
 }

@@ -9,58 +9,80 @@ import type {
   EffectiveDefaults,
   Mesh,
 } from '../workload-policy.ts';
-import { type CompiledRule, compileRule, type Miss } from './compile-rule.ts';
+import { ClauseCompiler } from './clause-compiler.ts';
+import { compileRule } from './compile-rule.ts';
+import { RuleEngine } from './rule-engine.ts';
+import { Rule, type Term, termsOf } from './term.ts';
 
-/** A rule with the decision that its match means, made once. */
-interface DecidingRule extends CompiledRule {
-  readonly policy: string;
-  readonly index: number;
-  readonly decision: AuthorizationDecision;
-}
+type Policy = Resource<AuthorizationPolicySpec>;
 
 /**
  * Compiles the policies that bind the workload (those that do not are left out): DENY first, then ALLOW, then
- * the mesh's default. Source: Istio, for a sidecar. A decision that a rule makes allocates nothing. `ownDomains`: all names of the
- * own trust domain, where it has several.
+ * the mesh's default. Source: Istio, for a sidecar. A decision allocates nothing but what it reads of the request.
+ * `ownDomains`: all names of the own trust domain, where it has several.
  */
 export function compileAuthorizer(
-  policies: readonly Resource<AuthorizationPolicySpec>[],
+  policies: readonly Policy[],
   workload: Pick<BoundWorkload, 'namespace' | 'name' | 'labels'>,
   mesh: Mesh,
   defaults: Pick<EffectiveDefaults, 'authorizationDefault'>,
   ownDomains: readonly string[] = [],
 ): Authorizer {
-  const compile = (policy: Resource<AuthorizationPolicySpec>) => compilePolicy(policy, ownDomains);
   const binding = policies.filter(
     ({ namespace, spec }) => isForSidecars(spec) && selects(namespace, spec.selector, workload, mesh.rootNamespace),
   );
-  const denials = binding.filter(({ spec }) => spec.action === 'DENY').flatMap(compile);
-  const allowing = binding.filter(({ spec }) => spec.action === 'ALLOW');
-  const allowances = allowing.flatMap(compile);
-  const unbound = withoutAllowPolicy(workload, defaults);
-  return {
-    decide(request) {
-      for (const rule of denials) if (rule.matches(request)) return rule.decision;
-      for (const rule of allowances) if (rule.matches(request)) return rule.decision;
-      return allowing.length === 0 ? unbound : notAllowed(allowing, allowances, request);
-    },
+  const compiler = new ClauseCompiler();
+  const engineOf = (action: Rule['action']) => {
+    const chosen = binding.filter(({ spec }) => spec.action === action);
+    return new RuleEngine(termsOfPolicies(chosen, action, ownDomains, compiler));
   };
+  const allowing = binding.filter(({ spec }) => spec.action === 'ALLOW');
+  const unmatched = allowing.length === 0 ? withoutAllowPolicy(workload, defaults) : notAllowed(allowing);
+  return new CompiledAuthorizer(engineOf('DENY'), engineOf('ALLOW'), unmatched);
 }
 
-function compilePolicy(
-  { namespace, name, spec }: Resource<AuthorizationPolicySpec>,
+class CompiledAuthorizer implements Authorizer {
+  readonly #denials: RuleEngine;
+  readonly #allowances: RuleEngine;
+  /** Where no rule matches. */
+  readonly #unmatched: AuthorizationDecision;
+
+  constructor(denials: RuleEngine, allowances: RuleEngine, unmatched: AuthorizationDecision) {
+    this.#denials = denials;
+    this.#allowances = allowances;
+    this.#unmatched = unmatched;
+  }
+
+  decide(request: AuthorizationRequest): AuthorizationDecision {
+    const rule = this.#denials.first(request) ?? this.#allowances.first(request);
+    return rule === undefined ? this.#unmatched : rule.decision;
+  }
+
+  explain(decision: AuthorizationDecision, request: AuthorizationRequest): AuthorizationDecision {
+    if (decision !== this.#unmatched || decision.kind === 'allow') return decision;
+    const miss = this.#allowances.nearestMiss(request);
+    if (miss === undefined) return decision;
+    const { policy, index } = miss.rule;
+    const reason = `${decision.reason}; nearest ${policy} rule ${index}: ${miss.failing}`;
+    return { ...decision, policy, rule: index, reason };
+  }
+}
+
+function termsOfPolicies(
+  policies: readonly Policy[],
+  action: Rule['action'],
   ownDomains: readonly string[],
-): readonly DecidingRule[] {
-  const { action } = spec;
-  const policy = `${namespace}/${name}`;
-  return (spec.rules ?? []).map((rule, index) => {
-    const reason = `rule ${index} of ${action} policy ${policy} matched`;
-    const decision: AuthorizationDecision =
-      action === 'DENY'
-        ? { kind: 'deny', code: 'authorization_denied', policy, rule: index, reason }
-        : { kind: 'allow', policy, rule: index, reason };
-    return { ...compileRule(rule, action, { namespace, ownDomains }), policy, index, decision };
-  });
+  compiler: ClauseCompiler,
+): readonly Term[] {
+  let order = 0;
+  return policies.flatMap(({ namespace, name, spec }) =>
+    (spec.rules ?? []).flatMap((given, index) => {
+      const compiled = compileRule(given, { namespace, ownDomains }, compiler);
+      const clauses = [compiled.from, compiled.to, [compiled.when]].flat(2);
+      const rule = new Rule(`${namespace}/${name}`, index, action, clauses.find(({ isHttp }) => isHttp)?.field);
+      return termsOf(compiled, order++, rule);
+    }),
+  );
 }
 
 function withoutAllowPolicy(
@@ -73,32 +95,14 @@ function withoutAllowPolicy(
   return { kind: 'deny', code: 'authorization_default_deny', ...facts, reason };
 }
 
-/** Names the rule with the most clauses satisfied, and the first of its clauses that failed. */
-function notAllowed(
-  allowing: readonly Resource<AuthorizationPolicySpec>[],
-  allowances: readonly DecidingRule[],
-  request: AuthorizationRequest,
-): AuthorizationDecision {
-  let nearest: { readonly rule: DecidingRule; readonly miss: Miss } | undefined;
-  for (const rule of allowances) {
-    const miss = rule.miss(request);
-    if (nearest === undefined || miss.satisfied > nearest.miss.satisfied) nearest = { rule, miss };
-  }
+function notAllowed(allowing: readonly Policy[]): AuthorizationDecision {
+  const [first] = allowing;
   const count = allowing.length === 1 ? '1 ALLOW policy' : `${allowing.length} ALLOW policies`;
-  const bind = allowing.length === 1 ? 'binds' : 'bind';
-  const code = 'authorization_not_allowed';
-  if (nearest === undefined) {
-    const [first] = allowing;
-    const policy = first === undefined ? undefined : `${first.namespace}/${first.name}`;
-    return {
-      kind: 'deny',
-      code,
-      policy,
-      rule: undefined,
-      reason: `${count} ${bind} the workload, without any rule: all is denied`,
-    };
+  const facts = { kind: 'deny', code: 'authorization_not_allowed', rule: undefined } as const;
+  if (allowing.some(({ spec }) => (spec.rules ?? []).length > 0)) {
+    return { ...facts, policy: undefined, reason: `no rule of ${count} matched` };
   }
-  const { policy, index } = nearest.rule;
-  const reason = `no rule of ${count} matched; nearest ${policy} rule ${index}: ${nearest.miss.failing}`;
-  return { kind: 'deny', code, policy, rule: index, reason };
+  const bind = allowing.length === 1 ? 'binds' : 'bind';
+  const reason = `${count} ${bind} the workload, without any rule: all is denied`;
+  return { ...facts, policy: first === undefined ? undefined : `${first.namespace}/${first.name}`, reason };
 }

@@ -1,90 +1,107 @@
-import type { AuthorizationRule } from '../resource/kinds/authorization-rule.ts';
-import type { AuthorizationRequest } from '../workload-policy.ts';
+import type {
+  AuthorizationCondition,
+  AuthorizationOperation,
+  AuthorizationRule,
+  AuthorizationSource,
+} from '../resource/kinds/authorization-rule.ts';
+import { type ConditionKey, parseConditionKey } from '../resource/kinds/condition-key.ts';
+import { claim, header } from './attributes.ts';
 import type { Clause } from './clause.ts';
-import { compileCondition } from './compile-condition.ts';
-import { compileOperation } from './compile-operation.ts';
-import type { RuleScope } from './compile-principals.ts';
-import { compileSource } from './compile-source.ts';
+import { ClauseCompiler, type FieldValues, type RuleScope } from './clause-compiler.ts';
 
-/** A rule ready to be judged. */
+/** A rule as its groups: one of `from`, one of `to`, and all of `when` must hold. An empty group matches anything. */
 export interface CompiledRule {
-  matches(request: AuthorizationRequest): boolean;
-  /** How near a rule that does not match came to it. */
-  miss(request: AuthorizationRequest): Miss;
+  readonly from: readonly (readonly Clause[])[];
+  readonly to: readonly (readonly Clause[])[];
+  readonly when: readonly Clause[];
 }
 
-export interface Miss {
-  /** Clauses satisfied, of the best alternatives. */
-  readonly satisfied: number;
-  /** The first clause that failed, e.g. `methods: POST is not one of GET, HEAD`. */
-  readonly failing: string;
-}
-
-/** Alternatives, of which one must hold with all its clauses; none: anything matches. */
-type Alternatives = readonly (readonly Clause[])[];
-
-/**
- * Compiles one rule. What needs HTTP on a connection that is not: an ALLOW rule does not match, a DENY rule is
- * judged without it, which denies more. Source: Istio, which generates its TCP filters so.
- */
-export function compileRule(rule: AuthorizationRule, action: 'ALLOW' | 'DENY', scope: RuleScope): CompiledRule {
-  const groups = compileGroups(rule, scope);
-  const httpClause = groups.flat(2).find(({ isHttp }) => isHttp);
-  const isAllow = action === 'ALLOW';
-
-  function matches(request: AuthorizationRequest): boolean {
-    const isTcp = request.method === undefined;
-    if (isTcp && isAllow && httpClause !== undefined) return false;
-    for (const alternatives of groups) if (!matchesOne(alternatives, request, isTcp)) return false;
-    return true;
-  }
-
-  function miss(request: AuthorizationRequest): Miss {
-    const isTcp = request.method === undefined;
-    const parts = groups.map((alternatives) => bestAlternative(alternatives, request));
-    const satisfied = parts.reduce((sum, part) => sum + part.satisfied, 0);
-    if (isTcp && httpClause !== undefined)
-      return { satisfied, failing: `${httpClause.field}: the connection is not HTTP` };
-    return { satisfied, failing: parts.find(({ failing }) => failing !== '')?.failing ?? '' };
-  }
-
-  return { matches, miss };
-}
-
-/** from, to, and each of when; one alternative of each group must hold. */
-function compileGroups(rule: AuthorizationRule, scope: RuleScope): readonly Alternatives[] {
-  return [
-    (rule.from ?? []).map(({ source }) => compileSource(source, scope)),
-    (rule.to ?? []).map(({ operation }) => compileOperation(operation)),
-    ...(rule.when ?? []).map((condition) => [compileCondition(condition, scope)]),
-  ].filter((alternatives) => alternatives.length > 0);
+export function compileRule(rule: AuthorizationRule, scope: RuleScope, compiler: ClauseCompiler): CompiledRule {
+  return {
+    from: (rule.from ?? []).map(({ source }) => compileSource(source, scope, compiler)),
+    to: (rule.to ?? []).map(({ operation }) => compileOperation(operation, scope, compiler)),
+    when: (rule.when ?? []).flatMap((condition) => compileCondition(condition, scope, compiler)),
+  };
 }
 
 /** Every clause of a rule, for analysis. */
 export function compileClauses(rule: AuthorizationRule): readonly Clause[] {
-  return compileGroups(rule, { namespace: '', ownDomains: [] }).flat(2);
+  const { from, to, when } = compileRule(rule, { namespace: '', ownDomains: [] }, new ClauseCompiler());
+  return [...from.flat(), ...to.flat(), ...when];
 }
 
-function matchesOne(alternatives: Alternatives, request: AuthorizationRequest, isTcp: boolean): boolean {
-  for (const clauses of alternatives) if (matchesAll(clauses, request, isTcp)) return true;
-  return false;
+function compileSource(source: AuthorizationSource, scope: RuleScope, compiler: ClauseCompiler): readonly Clause[] {
+  const given = <Name extends Lists<AuthorizationSource>>(name: Name, notName: Lists<AuthorizationSource>) =>
+    ({ field: name, values: source[name], notField: notName, notValues: source[notName] }) satisfies FieldValues;
+  return [
+    ...compiler.field('principal', 'principals', given('principals', 'notPrincipals'), scope),
+    ...compiler.field(
+      'requestPrincipal',
+      'requestPrincipals',
+      given('requestPrincipals', 'notRequestPrincipals'),
+      scope,
+    ),
+    ...compiler.namespaces(given('namespaces', 'notNamespaces')),
+    ...compiler.field('principal', 'serviceAccounts', given('serviceAccounts', 'notServiceAccounts'), scope),
+    ...compiler.field('sourceIp', 'addresses', given('ipBlocks', 'notIpBlocks'), scope),
+    ...compiler.field('remoteIp', 'addresses', given('remoteIpBlocks', 'notRemoteIpBlocks'), scope),
+  ];
 }
 
-function matchesAll(clauses: readonly Clause[], request: AuthorizationRequest, isTcp: boolean): boolean {
-  for (const clause of clauses) {
-    if (isTcp && clause.isHttp) continue; // only DENY rules come here with such a clause
-    if (!clause.isSatisfied(request)) return false;
+function compileOperation(
+  operation: AuthorizationOperation,
+  scope: RuleScope,
+  compiler: ClauseCompiler,
+): readonly Clause[] {
+  const given = (name: Lists<AuthorizationOperation>, notName: Lists<AuthorizationOperation>) =>
+    ({ field: name, values: operation[name], notField: notName, notValues: operation[notName] }) satisfies FieldValues;
+  return [
+    ...compiler.field('host', 'caseless', given('hosts', 'notHosts'), scope),
+    ...compiler.field('port', 'ports', given('ports', 'notPorts'), scope),
+    ...compiler.field('method', 'headers', given('methods', 'notMethods'), scope),
+    ...compiler.field('path', 'paths', given('paths', 'notPaths'), scope),
+  ];
+}
+
+function compileCondition(
+  { key: text, values, notValues }: AuthorizationCondition,
+  scope: RuleScope,
+  compiler: ClauseCompiler,
+): readonly Clause[] {
+  const key = parseConditionKey(text);
+  if (key === undefined) throw new TypeError(`unchecked condition key ${text}`);
+  return compileKey(key, { field: text, values, notField: text, notValues }, scope, compiler);
+}
+
+function compileKey(key: ConditionKey, given: FieldValues, scope: RuleScope, compiler: ClauseCompiler) {
+  switch (key.kind) {
+    case 'header':
+      return compiler.named(`header ${key.lowerName}`, () => header(key.lowerName), 'headers', given);
+    case 'claim':
+      return compiler.named(`claim ${key.names.join('\n')}`, () => claim(key.names), 'texts', given);
+    case 'request.auth.principal':
+      return compiler.field('requestPrincipal', 'requestPrincipals', given, scope);
+    case 'request.auth.audiences':
+      return compiler.field('audience', 'texts', given, scope);
+    case 'request.auth.presenter':
+      return compiler.field('presenter', 'texts', given, scope);
+    case 'source.principal':
+      return compiler.field('principal', 'principals', given, scope);
+    case 'source.namespace':
+      return compiler.namespaces(given);
+    case 'source.serviceAccount':
+      return compiler.field('principal', 'serviceAccounts', given, scope);
+    case 'source.ip':
+      return compiler.field('sourceIp', 'addresses', given, scope);
+    case 'remote.ip':
+      return compiler.field('remoteIp', 'addresses', given, scope);
+    case 'destination.ip':
+      return compiler.field('destinationIp', 'addresses', given, scope);
+    case 'destination.port':
+      return compiler.field('port', 'ports', given, scope);
+    case 'connection.sni':
+      return compiler.field('sni', 'texts', given, scope);
   }
-  return true;
 }
 
-function bestAlternative(alternatives: Alternatives, request: AuthorizationRequest): Miss {
-  let best: Miss | undefined;
-  for (const clauses of alternatives) {
-    const failing = clauses.filter((clause) => !clause.isSatisfied(request));
-    const candidate = { satisfied: clauses.length - failing.length, failing: failing[0]?.explain(request) ?? '' };
-    if (candidate.failing === '') return candidate;
-    if (best === undefined || candidate.satisfied > best.satisfied) best = candidate;
-  }
-  return best ?? { satisfied: 0, failing: '' };
-}
+type Lists<Fields> = keyof Fields & string;

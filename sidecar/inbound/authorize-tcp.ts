@@ -13,7 +13,7 @@ const NO_HEADERS: FlatHeaders = [];
 export function authorizeTcp(passage: IdentifiedTcp): PermittedTcp {
   passage.enter('authorize');
   const { authorizer, validation, defaults } = passage.policy;
-  const decision = authorizer.decide({
+  const asked = {
     source: passage.source,
     method: undefined,
     path: undefined,
@@ -25,8 +25,8 @@ export function authorizeTcp(passage: IdentifiedTcp): PermittedTcp {
     destinationIp: passage.destinationIp,
     sni: undefined,
     claims: undefined,
-  });
-  settleDecision(passage, decision);
+  };
+  settleDecision(passage, authorizer.explain(authorizer.decide(asked), asked));
   if (validation !== undefined) {
     const reason = `the connection is not HTTP, and APIValidationPolicy ${validation.policy} binds the workload`;
     const facts = { policy: validation.policy };

@@ -10,7 +10,8 @@ import type { Passage } from '../exchange/passage.ts';
 export function authorize(exchange: Authenticated): Permitted {
   exchange.enter('authorize');
   const { head, caller } = exchange.server;
-  const decision = exchange.policy.authorizer.decide({
+  const { authorizer } = exchange.policy;
+  const asked = {
     source: exchange.source,
     method: head.method,
     path: exchange.path,
@@ -22,8 +23,8 @@ export function authorize(exchange: Authenticated): Permitted {
     destinationIp: exchange.destinationIp,
     sni: undefined,
     claims: exchange.claims,
-  });
-  settleDecision(exchange, decision);
+  };
+  settleDecision(exchange, authorizer.explain(authorizer.decide(asked), asked));
   exchange.permitted = true;
   return narrowed(exchange, isPermitted);
 }

@@ -86,7 +86,8 @@ for (const name of readdirSync(FOLDER)
       const asked = authorizationRequest(reading.request);
       const normalized = normalizePath(asked.path ?? '/', policy.defaults.pathNormalization);
       const path = normalized.kind === 'normal' ? normalized.path : asked.path;
-      const again = policy.authorizer.decide({ ...asked, path });
+      const { authorizer } = policy;
+      const again = authorizer.explain(authorizer.decide({ ...asked, path }), { ...asked, path });
       t.match(
         again,
         { policy: decision.policy, rule: decision.rule ?? undefined },

@@ -87,10 +87,8 @@ t.test('each kind of slip has its position and says what to write', (t) => {
     ],
     [
       'a field that comes later',
-      policy('rules:\n- from: [{source: {namespaces: [a], requestPrincipals: ["*"]}}]'),
-      [
-        '6:39: error not_implemented spec.rules[0].from[0].source: requestPrincipals (needs RequestAuthentication) is not implemented in this version; remove it',
-      ],
+      policy('provider: {name: opa}'),
+      ['5:3: error not_implemented spec: provider (of action CUSTOM) is not implemented in this version; remove it'],
     ],
     [
       'an action that comes later',
@@ -99,9 +97,9 @@ t.test('each kind of slip has its position and says what to write', (t) => {
     ],
     [
       'a condition that comes later',
-      policy('rules:\n- when: [{key: "request.auth.claims[iss]", values: [x]}]'),
+      policy('rules:\n- when: [{key: "experimental.envoy.filters.a[b]", values: [x]}]'),
       [
-        '6:18: error not_implemented spec.rules[0].when[0].key: the attribute request.auth.claims[iss] is not implemented in this version',
+        '6:18: error not_implemented spec.rules[0].when[0].key: the attribute experimental.envoy.filters.a[b] is not implemented in this version',
       ],
     ],
     [

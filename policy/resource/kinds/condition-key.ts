@@ -6,23 +6,35 @@ const PLAIN_KEYS = [
   'source.namespace',
   'source.serviceAccount',
   'source.ip',
+  'remote.ip',
   'destination.ip',
   'destination.port',
+  'connection.sni',
+  'request.auth.principal',
+  'request.auth.audiences',
+  'request.auth.presenter',
 ] as const;
 type PlainKey = (typeof PLAIN_KEYS)[number];
 
 /** A key of `when`, taken apart. */
-export type ConditionKey = { readonly kind: 'header'; readonly lowerName: string } | { readonly kind: PlainKey };
+export type ConditionKey =
+  | { readonly kind: 'header'; readonly lowerName: string }
+  /** By the names that lead to it. */
+  | { readonly kind: 'claim'; readonly names: readonly string[] }
+  | { readonly kind: PlainKey };
 
 const HEADER_KEY = /^request\.headers\[([!#$%&'*+.^_`|~0-9A-Za-z-]+|:authority|:method)\]$/;
-const NOT_IMPLEMENTED = /^(request\.auth\.|remote\.ip$|connection\.sni$|experimental\.|request\.experimental\.)/;
+const CLAIM_KEY = /^request\.auth\.claims((?:\[[^[\]]+\])+)$/;
+const NOT_IMPLEMENTED = /^(experimental\.|request\.experimental\.)/;
 
 /** Istio's attributes; undefined for one that is unknown or not implemented. Header names are without regard to case. */
 export function parseConditionKey(key: string): ConditionKey | undefined {
   const plain = PLAIN_KEYS.find((candidate) => candidate === key);
   if (plain !== undefined) return { kind: plain };
   const header = HEADER_KEY.exec(key)?.[1];
-  return header === undefined ? undefined : { kind: 'header', lowerName: header.toLowerCase() };
+  if (header !== undefined) return { kind: 'header', lowerName: header.toLowerCase() };
+  const claim = CLAIM_KEY.exec(key)?.[1];
+  return claim === undefined ? undefined : { kind: 'claim', names: claim.slice(1, -1).split('][') };
 }
 
 /** What is wrong with a key of `when`, or undefined. */
@@ -31,8 +43,10 @@ export function conditionKeyComplaint(key: string): string | undefined {
   if (key.startsWith('destination.labels')) return 'destination.labels is replaced by the selector';
   if (key === 'destination.namespace') return 'destination.namespace is replaced by metadata.namespace';
   if (key.startsWith('request.headers')) return `expected request.headers[NAME], got ${key}`;
-  const near = nearestSpelling(key, [...PLAIN_KEYS, 'request.headers[]']);
-  const hint = near === undefined ? `known: request.headers[NAME], ${PLAIN_KEYS.join(', ')}` : `did you mean ${near}?`;
+  if (key.startsWith('request.auth.claims')) return `expected request.auth.claims[NAME] or […][NAME], got ${key}`;
+  const near = nearestSpelling(key, [...PLAIN_KEYS, 'request.headers[]', 'request.auth.claims[]']);
+  const known = ['request.headers[NAME]', 'request.auth.claims[NAME]', ...PLAIN_KEYS].join(', ');
+  const hint = near === undefined ? `known: ${known}` : `did you mean ${near}?`;
   return `unknown attribute ${key}; ${hint}`;
 }
 
@@ -45,6 +59,7 @@ export function isPlannedConditionKey(key: string): boolean {
 export function conditionValueComplaint(key: string, value: string): string | undefined {
   switch (parseConditionKey(key)?.kind) {
     case 'source.ip':
+    case 'remote.ip':
     case 'destination.ip':
       return ipBlockComplaint(value);
     case 'destination.port':

@@ -22,7 +22,7 @@ const REQUEST: ConditionRequest = {
   remoteIp: '10.0.0.7',
   sni: undefined,
   claims: {
-    principal: 'https://issuer.example/joe',
+    principal: 'https://id/u1',
     audiences: [],
     presenter: undefined,
     all: { tenant: 't1', groups: ['admin', 'dev'], level: 3, nested: { deep: true }, many: [...Array(101).keys()] },

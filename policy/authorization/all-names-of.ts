@@ -1,25 +1,14 @@
-import { compilePatterns, type MatchesValue } from './compile-patterns.ts';
-
 /** Of `TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT`. */
 const PRINCIPAL_PARTS = 5;
 
-/** Where a rule stands, and what its values are read by. */
-export interface RuleScope {
-  /** Of its policy. */
-  readonly namespace: string;
-  /** All names of the own trust domain, the present one and its aliases. */
-  readonly ownDomains: readonly string[];
-}
-
 /**
- * As `compilePatterns`, for principals: what is written for one name of the own trust domain counts for all of them, so that who is
+ * A pattern of principals in all names of the own trust domain that it speaks of, so that who is
  * renamed stays under the rules that name him, in either order of renaming him and them. Source: Istio's expansion of
  * `trustDomainAliases`, which leaves prefixes as they are; a DENY of `old.example/ns/shop/*` would end with the renaming. `cluster.local`
  * is no further name here, as it is in Istio: it may be another mesh's, whose bundle has not come yet.
  */
-export function compilePrincipals(patterns: readonly string[], ownDomains: readonly string[]): MatchesValue {
-  if (ownDomains.length < 2) return compilePatterns(patterns);
-  return compilePatterns([...new Set(patterns.flatMap((pattern) => [pattern, ...inAllNames(pattern, ownDomains)]))]);
+export function allNamesOf(pattern: string, ownDomains: readonly string[]): readonly string[] {
+  return ownDomains.length < 2 ? [pattern] : [...new Set([pattern, ...inAllNames(pattern, ownDomains)])];
 }
 
 function inAllNames(pattern: string, ownDomains: readonly string[]): readonly string[] {

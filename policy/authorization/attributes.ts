@@ -1,0 +1,104 @@
+import { headerValue } from '../http/flat-headers.ts';
+import { isSecretName } from '../http/is-secret-name.ts';
+import type { AuthorizationRequest } from '../workload-policy.ts';
+import type { AttributeReader, Seen } from './attribute.ts';
+import { claimValue, requestPrincipal } from './claims.ts';
+import { ipDigits } from './ip-digits.ts';
+
+const NOT_HTTP = 'the connection is not HTTP';
+const NO_IDENTITY = 'the caller has no identity';
+const NO_TOKEN = 'the request has no valid token';
+/** How Envoy's header matchers, and so Istio's policies, see several fields of one name. */
+const ENVOY_SEPARATOR = ',';
+
+type Read = (request: AuthorizationRequest) => Seen;
+
+/** Everything that rules look at, by name; headers and claims have functions of their own. */
+export const ATTRIBUTES = {
+  principal: () => plain(NO_IDENTITY, ({ source }) => source?.principal),
+  namespace: () => plain(NO_IDENTITY, ({ source }) => source?.namespace),
+  /** Of the caller; shown as its namespace, of which alone policies speak so. */
+  uri: () =>
+    plain(
+      NO_IDENTITY,
+      ({ source }) => source?.uri,
+      ({ source }) => source?.namespace,
+    ),
+  sourceIp: () => address('the address of the caller is not known', ({ sourceIp }) => sourceIp),
+  remoteIp: () => address('the address of the client is not known', ({ remoteIp }) => remoteIp),
+  destinationIp: () => address('the destination address is not known', ({ destinationIp }) => destinationIp),
+  sni: () => plain('the caller asked for no server name', ({ sni }) => sni),
+  port: () => plain('', ({ port }) => portText(port)),
+  host: () =>
+    http(
+      NOT_HTTP,
+      ({ host }) => host?.toLowerCase(),
+      ({ host }) => host,
+    ),
+  method: () => http(NOT_HTTP, ({ method }) => method),
+  path: () => http(NOT_HTTP, ({ path }) => path),
+  requestPrincipal: () =>
+    http(
+      NO_TOKEN,
+      ({ claims }) => requestPrincipal(claims),
+      ({ claims }) => claims?.principal,
+    ),
+  presenter: () => claim(['azp']),
+  audience: () => claim(['aud']),
+} as const satisfies { readonly [name: string]: () => AttributeReader };
+
+export type AttributeName = keyof typeof ATTRIBUTES;
+
+export function header(lowerName: string): AttributeReader {
+  const isAuthority = lowerName === 'host' || lowerName === ':authority';
+  return {
+    ...http('the request has no such header', (request) => {
+      if (isAuthority) return request.host;
+      if (lowerName === ':method') return request.method;
+      return headerValue(request.headers, lowerName, ENVOY_SEPARATOR);
+    }),
+    isSecret: isSecretName(lowerName) && !isAuthority,
+  };
+}
+
+/** A claim by the names that lead to it. */
+export function claim(names: readonly string[]): AttributeReader {
+  return {
+    ...http('no valid token has such a claim', ({ claims }) => claimValue(claims, names)),
+    isSecret: names.some(isSecretName),
+  };
+}
+
+/** Texts of the ports seen: a workload has a handful, so that no request makes a string. */
+const portTexts: string[] = [];
+
+/** A port as policies write it. */
+function portText(port: number): string {
+  const known = portTexts[port];
+  if (known !== undefined) return known;
+  const text = String(port);
+  if (Number.isInteger(port) && port >= 0 && port <= 65535) portTexts[port] = text;
+  return text;
+}
+
+function plain(absent: string, read: Read, shown: Read = read): AttributeReader {
+  return { isHttp: false, absent, read, shown };
+}
+
+function http(absent: string, read: Read, shown: Read = read): AttributeReader {
+  return { isHttp: true, absent, read, shown };
+}
+
+/** An address, the digits of the last one kept: requests of one connection have the same. */
+function address(absent: string, given: (request: AuthorizationRequest) => string | undefined): AttributeReader {
+  let last: string | undefined;
+  let digits: string | undefined;
+  const read = (request: AuthorizationRequest) => {
+    const text = given(request);
+    if (text === last) return digits;
+    digits = text === undefined ? undefined : ipDigits(text);
+    last = text;
+    return digits;
+  };
+  return plain(absent, read, given);
+}

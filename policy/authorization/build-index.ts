@@ -1,0 +1,170 @@
+import type { Attribute } from './attribute.ts';
+import type { PositiveClause } from './clause.ts';
+import { type IndexKey, keysOf, type TermKeys } from './index-keys.ts';
+import { type Bucket, IndexNode, type IndexTable } from './index-node.ts';
+import { Term } from './term.ts';
+import { TextTrie } from './text-trie.ts';
+
+/** Terms that are judged one by one: to tell them apart would cost as much. */
+export const MAX_LEAF_TERMS = 8;
+/** Places in tables, for each that the terms need at least: terms with many values in several fields would multiply. */
+const PLACES_FACTOR = 4;
+
+interface KeyedTerm {
+  readonly term: Term;
+  /** Of this term alone. */
+  readonly id: number;
+  readonly keys: readonly TermKeys[];
+}
+
+/** Terms of one key, until they have become a bucket. */
+interface Pile {
+  readonly key: IndexKey;
+  readonly terms: KeyedTerm[];
+}
+
+/** Deals terms, which come in their order, out by what they say of a request. */
+export function buildIndex(terms: readonly Term[]): IndexNode {
+  const known = new Map<PositiveClause, TermKeys | undefined>();
+  const keyed = terms.map((term, id) => ({ term, id, keys: keysOf(term, known) }));
+  const fewest = ({ keys }: KeyedTerm) =>
+    keys.reduce((least, { keys: own }) => Math.min(least, own.length), keys[0]?.keys.length ?? 0);
+  const least = keyed.reduce((sum, one) => sum + fewest(one), terms.length);
+  return new IndexBuilder(least * PLACES_FACTOR).node(keyed, new Set());
+}
+
+class IndexBuilder {
+  #placesLeft: number;
+
+  constructor(places: number) {
+    this.#placesLeft = places;
+  }
+
+  node(terms: readonly KeyedTerm[], used: ReadonlySet<Attribute>): IndexNode {
+    const first = terms[0]?.term.order ?? Number.POSITIVE_INFINITY;
+    const choice = chooseAttributes(terms, used);
+    const rest: Term[] = [];
+    const piles = new Map<Attribute, Map<string, Pile>>();
+    for (const [index, keyed] of terms.entries()) {
+      const chosen = choice[index];
+      if (chosen === undefined) rest.push(keyed.term);
+      else this.#pile(piles, chosen, keyed);
+    }
+    const tables = [...piles].map(([attribute, byKey]) => this.#table(attribute, byKey, new Set([...used, attribute])));
+    return new IndexNode(tables, rest, first);
+  }
+
+  #pile(piles: Map<Attribute, Map<string, Pile>>, { attribute, keys }: TermKeys, keyed: KeyedTerm): void {
+    const byKey = piles.get(attribute) ?? new Map<string, Pile>();
+    piles.set(attribute, byKey);
+    this.#placesLeft -= keys.length;
+    for (const key of keys) {
+      const name = nameOf(key);
+      const pile = byKey.get(name);
+      if (pile === undefined) byKey.set(name, { key, terms: [keyed] });
+      else pile.terms.push(keyed);
+    }
+  }
+
+  #table(attribute: Attribute, byKey: ReadonlyMap<string, Pile>, used: ReadonlySet<Attribute>): IndexTable {
+    const exact = new Map<string, Bucket>();
+    let starts: TextTrie<Bucket> | undefined;
+    let ends: TextTrie<Bucket> | undefined;
+    const shared = new Map<string, IndexNode>();
+    for (const { key, terms } of byKey.values()) {
+      const bucket = this.#bucket(terms, used, shared);
+      const put = () => bucket;
+      if (key.kind === 'exact') exact.set(key.text, bucket);
+      else if (key.kind === 'end') {
+        ends ??= new TextTrie('backwards');
+        ends.addStart(key.text, put);
+      } else {
+        starts ??= new TextTrie('forwards');
+        if (key.kind === 'template') starts.addTemplate(key.pieces, key.isOpen, put);
+        else starts.addStart(key.text, put);
+      }
+    }
+    return { attribute, exact, starts, ends };
+  }
+
+  /** Values that lead to the same terms lead to the same node. */
+  #bucket(terms: readonly KeyedTerm[], used: ReadonlySet<Attribute>, shared: Map<string, IndexNode>): Bucket {
+    const [only] = terms;
+    if (only !== undefined && terms.length === 1) return only.term;
+    const isTellable = terms.length > MAX_LEAF_TERMS && terms.some(({ keys }) => keys.some(unless(used)));
+    if (!isTellable || this.#placesLeft < terms.length) return terms.map(({ term }) => term);
+    const name = terms.map(({ id }) => id).join();
+    const known = shared.get(name);
+    if (known !== undefined) return known;
+    const made = this.node(terms, used);
+    shared.set(name, made);
+    return made;
+  }
+}
+
+/**
+ * For each term the attribute by which it is found; undefined: none tells it from others. The fewer attributes, the fewer tables are
+ * asked: one that leaves few enough terms together is taken for all that it does so for.
+ */
+function chooseAttributes(
+  terms: readonly KeyedTerm[],
+  used: ReadonlySet<Attribute>,
+): readonly (TermKeys | undefined)[] {
+  const counts = new Map<Attribute, Map<string, number>>();
+  for (const { keys } of terms) {
+    for (const { attribute, keys: own } of keys.filter(unless(used))) {
+      const byKey = counts.get(attribute) ?? new Map<string, number>();
+      counts.set(attribute, byKey);
+      for (const key of own) byKey.set(nameOf(key), (byKey.get(nameOf(key)) ?? 0) + 1);
+    }
+  }
+  const together = ({ attribute, keys }: TermKeys) => {
+    const byKey = counts.get(attribute);
+    return keys.reduce((most, key) => Math.max(most, byKey?.get(nameOf(key)) ?? 0), 0);
+  };
+  const costs = terms.map(({ keys }) => keys.filter(unless(used)).map((own) => ({ own, cost: together(own) })));
+  const good = new Map<Attribute, number>();
+  for (const { own, cost } of costs.flat()) {
+    if (cost <= MAX_LEAF_TERMS) good.set(own.attribute, (good.get(own.attribute) ?? 0) + 1);
+  }
+  const popularity = (own: TermKeys) => good.get(own.attribute) ?? 0;
+  return costs.map((candidates) => {
+    let best = candidates[0];
+    for (const candidate of candidates.slice(1)) {
+      if (best === undefined || isBetter(candidate, best, popularity)) best = candidate;
+    }
+    return best?.own;
+  });
+}
+
+function isBetter(
+  one: { readonly own: TermKeys; readonly cost: number },
+  other: { readonly own: TermKeys; readonly cost: number },
+  popularity: (own: TermKeys) => number,
+): boolean {
+  const isGood = one.cost <= MAX_LEAF_TERMS;
+  if (isGood !== other.cost <= MAX_LEAF_TERMS) return isGood;
+  return isGood ? popularity(one.own) > popularity(other.own) : one.cost < other.cost;
+}
+
+/** All terms below, some of them several times. */
+export function* termsIn(bucket: Bucket): Iterable<Term> {
+  if (bucket instanceof Term) yield bucket;
+  else if (!(bucket instanceof IndexNode)) yield* bucket;
+  else {
+    yield* bucket.rest;
+    for (const { exact, starts, ends } of bucket.tables) {
+      for (const below of exact.values()) yield* termsIn(below);
+      for (const below of starts?.values() ?? []) yield* termsIn(below);
+      for (const below of ends?.values() ?? []) yield* termsIn(below);
+    }
+  }
+}
+
+function nameOf({ kind, text }: IndexKey): string {
+  return kind === 'exact' ? `=${text}` : `${kind} ${text}`;
+}
+
+function unless(used: ReadonlySet<Attribute>): (keys: TermKeys) => boolean {
+  return ({ attribute }) => !used.has(attribute);
+}

@@ -1,0 +1,78 @@
+/** IPv4-mapped IPv6 addresses are IPv4 addresses. Source: RFC 4291 §2.5.5.2. */
+const MAPPED = '600000000000000000000ffff';
+const V4_BITS = 32;
+const V6_GROUPS = 8;
+/** Bits of one hexadecimal digit. */
+const DIGIT_BITS = 4;
+
+/**
+ * An address as hexadecimal digits behind its family, `40a000001` for 10.0.0.1, so that blocks of addresses are prefixes of
+ * texts; undefined: it is none.
+ */
+export function ipDigits(address: string): string | undefined {
+  if (!address.includes(':')) {
+    const digits = v4Digits(address);
+    return digits === undefined ? undefined : `4${digits}`;
+  }
+  const digits = v6Digits(address);
+  if (digits === undefined) return undefined;
+  return digits.startsWith(MAPPED) ? `4${digits.slice(MAPPED.length)}` : digits;
+}
+
+/** The prefixes of `ipDigits` that a block of addresses has, at most eight; `block` was checked. */
+export function ipBlockPrefixes(block: string): readonly string[] {
+  const [address = '', bits] = block.split('/');
+  const digits = ipDigits(address) ?? '';
+  const all = (digits.length - 1) * DIGIT_BITS;
+  // A mapped block that is as wide as all mapped addresses, or wider, is one of IPv6.
+  const isNarrowed = all === V4_BITS && address.includes(':') && bits !== undefined;
+  if (isNarrowed && Number(bits) < 96) return prefixesOf(v6Digits(address) ?? '', Number(bits));
+  return prefixesOf(digits, bits === undefined ? all : Number(bits) - (isNarrowed ? 96 : 0));
+}
+
+function prefixesOf(digits: string, bits: number): readonly string[] {
+  const whole = digits.slice(0, 1 + Math.floor(bits / DIGIT_BITS));
+  const rest = bits % DIGIT_BITS;
+  if (rest === 0) return [whole];
+  const size = 2 ** (DIGIT_BITS - rest);
+  const first = Math.floor(Number.parseInt(digits.charAt(whole.length), 16) / size) * size;
+  return Array.from({ length: size }, (_, index) => whole + (first + index).toString(16));
+}
+
+function v4Digits(address: string): string | undefined {
+  const parts = address.split('.');
+  if (parts.length !== 4) return undefined;
+  let digits = '';
+  for (const part of parts) {
+    if (!/^(0|[1-9][0-9]{0,2})$/.test(part) || Number(part) > 255) return undefined;
+    digits += Number(part).toString(16).padStart(2, '0');
+  }
+  return digits;
+}
+
+function v6Digits(address: string): string | undefined {
+  const [numeric = ''] = address.split('%', 1);
+  const halves = numeric.split('::');
+  if (halves.length > 2) return undefined;
+  const [head, tail] = halves.map(groupsOf);
+  if (head === undefined || (halves.length === 2 && tail === undefined)) return undefined;
+  const missing = V6_GROUPS - head.length - (tail?.length ?? 0);
+  if (tail === undefined ? missing !== 0 : missing < 1) return undefined;
+  return `6${[...head, ...Array<string>(missing).fill('0000'), ...(tail ?? [])].join('')}`;
+}
+
+/** Groups of four digits; the last may be an IPv4 address, which makes two. */
+function groupsOf(text: string): readonly string[] | undefined {
+  if (text === '') return [];
+  const groups: string[] = [];
+  const parts = text.split(':');
+  for (const [index, part] of parts.entries()) {
+    if (index === parts.length - 1 && part.includes('.')) {
+      const digits = v4Digits(part);
+      if (digits === undefined) return undefined;
+      groups.push(digits.slice(0, 4), digits.slice(4));
+    } else if (/^[0-9a-fA-F]{1,4}$/.test(part)) groups.push(part.toLowerCase().padStart(4, '0'));
+    else return undefined;
+  }
+  return groups;
+}

@@ -1,0 +1,52 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { compileAuthorizer } from '#policy/authorization/compile-authorizer.ts';
+import type { Resource } from '#policy/resource/kind.ts';
+import type { AuthorizationPolicySpec } from '#policy/resource/kinds/authorization-policy.ts';
+import { generatedPolicies, generatedRequest } from './generated-policies.ts';
+import { evaluatePlainly, type PlainPolicy } from './plain-evaluator.ts';
+
+/** Requests that each generated set of policies judges. */
+const REQUESTS = 20;
+/** Decisions compared; more: LATERAL_PROPERTY_RUNS=1000000. */
+const RUNS = Number(process.env.LATERAL_PROPERTY_RUNS ?? 10_000);
+const WORKLOAD = { namespace: 'a', name: 'orders', labels: {} };
+/** Policies of both namespaces bind the workload: one is its own, the other the mesh's. */
+const MESH = { trustDomain: 'cluster.local', rootNamespace: 'b' };
+
+t.test('the engine decides as the plain evaluator does', async (t) => {
+  let matched = 0;
+  let decided = 0;
+  const requests = fc.array(generatedRequest, { minLength: 1, maxLength: REQUESTS, size: 'max' });
+  fc.assert(
+    fc.property(generatedPolicies, requests, fc.boolean(), (policies, asked, isAllowedByDefault) => {
+      const authorizationDefault = isAllowedByDefault ? 'Allow' : 'Deny';
+      const authorizer = compileAuthorizer(policies.map(resourceOf), WORKLOAD, MESH, { authorizationDefault });
+      for (const request of asked) {
+        const wanted = evaluatePlainly(policies, request, isAllowedByDefault);
+        const decision = authorizer.decide(request);
+        if (decision.kind !== wanted.kind || decision.rule !== wanted.rule) throw differing(wanted, decision, request);
+        if (wanted.rule !== undefined && decision.policy !== wanted.policy) throw differing(wanted, decision, request);
+        const told = authorizer.explain(decision, request);
+        if (told.kind !== wanted.kind || told.reason.endsWith(': ')) throw differing(wanted, told, request);
+        decided += 1;
+        if (wanted.rule !== undefined) matched += 1;
+      }
+    }),
+    {
+      numRuns: Math.ceil((2 * RUNS) / REQUESTS),
+      seed: process.env.LATERAL_PROPERTY_RUNS === undefined ? 7 : Date.now(),
+    },
+  );
+  const percent = Math.round((100 * matched) / decided);
+  t.ok(percent >= 20 && percent <= 80, `${decided} decisions, ${percent} % of them by a rule`);
+});
+
+function resourceOf({ namespace, name, action, rules }: PlainPolicy): Resource<AuthorizationPolicySpec> {
+  const spec = { action, rules, selector: undefined, targetRef: undefined, targetRefs: undefined };
+  return { apiVersion: 'security.istio.io/v1', kind: 'AuthorizationPolicy', namespace, name, spec } as never;
+}
+
+function differing(wanted: unknown, decision: unknown, request: unknown): Error {
+  return new Error(`wanted ${JSON.stringify(wanted)}, got ${JSON.stringify(decision)}, of ${JSON.stringify(request)}`);
+}
