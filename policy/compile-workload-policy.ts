@@ -1,4 +1,5 @@
 import type { TokenJudge, TokenVerifier } from './authentication/judge-tokens.ts';
+import { referredClaims } from './authentication/referred-claims.ts';
 import { compileAuthorizer } from './authorization/compile-authorizer.ts';
 import { referredHeaders } from './authorization/referred-headers.ts';
 import { compileServices } from './mesh/compile-services.ts';
@@ -62,6 +63,7 @@ export async function compileWorkloadPolicy(
     validation,
     services: compileServices(services, workload, mesh),
     referredHeaders: referredHeaders(authorization),
+    referredClaims: referredClaims(authorization),
     problems: [...problems, ...mtls.problems],
   };
 }

@@ -1,19 +1,16 @@
-import { createHmac } from 'node:crypto';
 import { headerValue } from '#policy/http/flat-headers.ts';
-import { isSecretName } from '#policy/http/is-secret-name.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Passage, StageName } from '../exchange/passage.ts';
 import type { Recorder } from '../exchange/record.ts';
 import type { TcpPassage } from '../exchange/tcp-passage.ts';
 import { isoTime } from './iso-time.ts';
+import { inputsOf } from './log-inputs.ts';
 import type { LogLines } from './log-lines.ts';
 import type { LogWriter } from './log-writer.ts';
 import { redactQuery } from './redact.ts';
 
 /** Longest path and reason in a line, so that a caller cannot fill the disk with one request. */
 const MAX_FIELD_LENGTH = 4_096;
-/** Hex digits of a hashed secret: enough to compare, useless to invert. */
-const SECRET_HASH_LENGTH = 16;
 
 /** What stands between the values of a line. */
 const TEXT = {
@@ -85,7 +82,7 @@ export class AccessLog implements Recorder {
     line.constant(TEXT.stages);
     writeStages(line, exchange, endedAt);
     line.constant(TEXT.inputs);
-    line.text(this.#inputsOf(exchange));
+    line.text(inputsOf(exchange, this.#key));
     writeDecision(line, exchange);
     line.constant(TEXT.end);
     this.#writer.commit();
@@ -105,21 +102,6 @@ export class AccessLog implements Recorder {
     writeDecision(line, passage);
     line.constant(TEXT.end);
     this.#writer.commit();
-  }
-
-  #inputsOf(exchange: Exchange): string {
-    const names = exchange.policy.referredHeaders;
-    if (names.length === 0) return '{}';
-    const values: { [name: string]: string } = {};
-    for (const name of names) {
-      const value = headerValue(exchange.headers, name);
-      if (value !== undefined) values[name] = isSecretName(name) ? this.#hash(value) : value.slice(0, MAX_FIELD_LENGTH);
-    }
-    return JSON.stringify({ headers: values });
-  }
-
-  #hash(value: string): string {
-    return `hmac:${createHmac('sha256', this.#key).update(value).digest('hex').slice(0, SECRET_HASH_LENGTH)}`;
   }
 }
 
