@@ -139,6 +139,11 @@ export type AuthorizationDecision =
 /** Decides whether a caller may make a request; pure. MeshDefaults.mode is applied by the caller. */
 export interface Authorizer {
   decide(request: AuthorizationRequest): AuthorizationDecision;
+  /**
+   * A decision of the same request, told in full: a denial for want of a match with the rule that came nearest to one, and the
+   * clause of it that failed. It costs more than the decision.
+   */
+  explain(decision: AuthorizationDecision, request: AuthorizationRequest): AuthorizationDecision;
 }
 
 /** What validation sees of a request before its body. */
