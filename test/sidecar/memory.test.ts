@@ -18,7 +18,7 @@ const MAX_IDLE_MB = 80;
 /** Longest wait for a state that comes by itself. */
 const PATIENCE_MS = 5_000;
 /** What a sidecar without collector, control plane and schemas must not load. */
-const UNUSED_PACKAGES = /node_modules\/(@grpc|@opentelemetry|protobufjs|@bufbuild|ajv|node-forge)/;
+const UNUSED_PACKAGES = /node_modules\/(@grpc|@opentelemetry|protobufjs|@bufbuild|ajv|node-forge|jose)/;
 
 /** Told to Node by NODE_OPTIONS: writes down each module that is loaded, and at SIGUSR2 those built in. */
 const OBSERVER = `

@@ -95,6 +95,40 @@ t.test('a token of the caller`s own app is looked at by the callee alone, and ma
   t.match(JSON.parse(body).headers, { authorization: `Bearer ${good}`, 'x-payload': good.split('.')[1] });
 });
 
+const ANN_OF_SHOP_ONE = `apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: ann, namespace: test}
+spec:
+  selector: {matchLabels: {app: server}}
+  rules:
+    - from: [{source: {requestPrincipals: ["${ISSUER}/ann"]}}]
+      when: [{key: "request.auth.claims[shop][id]", values: [one]}]
+`;
+
+t.test('rules see what a token says, and the log what they saw', async (t) => {
+  const app = await startApp(t, echo);
+  const key = await signer();
+  const pair = await startPair(t, app.port, ANN_OF_SHOP_ONE + authentication({ jwks: jwks(key) }));
+  const call = async (more: object) => {
+    const token = await key.sign({ ...claims(), ...more });
+    return (await ask(pair.outboundPort, { headers: { authorization: `Bearer ${token}` } })).status;
+  };
+  t.equal(await call({ shop: { id: 'one', secret: 'x' } }), 200);
+  t.equal(await call({ shop: { id: 'two' } }), 403);
+  t.equal(await call({ shop: { id: 'one' }, sub: 'bob' }), 403);
+  t.equal((await ask(pair.outboundPort)).status, 403, 'no token is no error, and nobody');
+  const lines = await pair.log('server', 4);
+  t.strictSame(
+    lines.map(({ inputs }) => inputs),
+    [
+      { claims: { iss: ISSUER, sub: 'ann', shop: { id: 'one' } } },
+      { claims: { iss: ISSUER, sub: 'ann', shop: { id: 'two' } } },
+      { claims: { iss: ISSUER, sub: 'bob', shop: { id: 'one' } } },
+      { claims: null },
+    ],
+  );
+});
+
 t.test('in audit mode a bad token is recorded and goes on, without anybody`s claims', async (t) => {
   const app = await startApp(t, echo);
   const rule = { jwks: jwks(await signer()), outputClaimToHeaders: [{ header: 'x-subject', claim: 'sub' }] };
