@@ -26,10 +26,20 @@ export function coversRule(more: RuleClauses, less: RuleClauses): boolean {
 /** Where each of the alternatives of the one is within an alternative of the other. */
 function coversPart(more: RuleClauses['from'], less: RuleClauses['from'], when: RuleClauses['when']): boolean {
   if (more.length === 0) return true;
-  const alternatives = less.length === 0 ? [[]] : less;
-  return alternatives.every((given) =>
-    more.some((wanted) => wanted.every((one) => isImplied(one, [...given, ...when]))),
-  );
+  if (less.length === 0) return coversAlternative(more, when, when);
+  for (const given of less) if (!coversAlternative(more, given, when)) return false;
+  return true;
+}
+
+function coversAlternative(
+  more: RuleClauses['from'],
+  given: readonly RuleClause[],
+  when: RuleClauses['when'],
+): boolean {
+  return more.some((alternative) => {
+    for (const wanted of alternative) if (!isImplied(wanted, given) && !isImplied(wanted, when)) return false;
+    return true;
+  });
 }
 
 function isImpliedByRule(wanted: RuleClause, { from, to, when }: RuleClauses): boolean {
@@ -38,12 +48,15 @@ function isImpliedByRule(wanted: RuleClause, { from, to, when }: RuleClauses): b
 }
 
 function isImplied(wanted: RuleClause, given: readonly RuleClause[]): boolean {
-  return given.some((one) => {
-    if (one.attribute.name === wanted.attribute.name) return implies(one, wanted);
-    if (wanted.attribute !== NAMESPACE) return false;
-    const derived = namespacesOf(one);
-    return derived !== undefined && implies(derived, wanted);
-  });
+  for (const one of given) {
+    if (one.attribute.name === wanted.attribute.name) {
+      if (implies(one, wanted)) return true;
+    } else if (wanted.attribute === NAMESPACE) {
+      const derived = namespacesOf(one);
+      if (derived !== undefined && implies(derived, wanted)) return true;
+    }
+  }
+  return false;
 }
 
 /** Two clauses about the same. */
@@ -66,9 +79,17 @@ export function isWithin(pattern: ValuePattern, { exactTexts, wild }: RuleClause
 
 const NAMESPACE_OF_PRINCIPAL = /^[^/*]*\/ns\/([^/*]+)\/(?:sa\/|$)/;
 
+const derivedNamespaces = new WeakMap<RuleClause, RuleClause | 'unknown'>();
+
 /** The namespaces of callers whose principals are given. */
 export function namespacesOf(given: RuleClause): RuleClause | undefined {
   if (given.isNegative || given.attribute.name !== 'source.principal') return undefined;
+  const known = derivedNamespaces.get(given) ?? readNamespaces(given) ?? 'unknown';
+  derivedNamespaces.set(given, known);
+  return known === 'unknown' ? undefined : known;
+}
+
+function readNamespaces(given: RuleClause): RuleClause | undefined {
   const names: string[] = [];
   for (const { form, text } of given.patterns) {
     const isWhole = form === 'exact' || form === 'prefix' || (form === 'suffix' && text.startsWith('/ns/'));

@@ -73,7 +73,8 @@ function* coveredIn(
 }
 
 function isBefore(one: PlacedRule, other: PlacedRule): boolean {
-  return (compareOrder(one.policy, other.policy) || one.index - other.index) < 0;
+  if (one.policy === other.policy) return one.index < other.index;
+  return compareOrder(one.policy, other.policy) < 0;
 }
 
 /** What is to be said of rules that decide nothing. */

@@ -10,7 +10,7 @@ import { RuleIndex } from './rule-index.ts';
 /** Rules of one action and scope that others are compared with: an answer at admission must not wait for more. */
 export const MAX_COMPARED_RULES = 10_000;
 /** Rules that one rule is compared with, of those whose values make it likely. */
-export const MAX_CANDIDATES = 128;
+export const MAX_CANDIDATES = 256;
 
 export type Action = AuthorizationPolicySpec['action'];
 
@@ -97,28 +97,35 @@ export class PolicyScopes {
   coverOf(rule: PlacedRule, isMeant: (candidate: PlacedRule) => boolean): Search {
     const text = ruleText(rule);
     let isCut = false;
+    let found: PlacedRule | undefined;
     for (const key of scopesWithin(rule.policy, this.#mesh)) {
       const scope = this.#scopes.get(key);
       if (scope === undefined) continue;
       isCut ||= scope.isCut;
       let compared = 0;
-      for (const candidate of candidatesIn(scope, text, rule.clauses)) {
-        if (++compared > MAX_CANDIDATES) {
-          isCut = true;
-          break;
-        }
-        if (!isMeant(candidate) || !bindsAll(candidate.policy, rule.policy)) continue;
-        if (coversRule(candidate.clauses, rule.clauses)) return { found: candidate, isCut };
-      }
+      const visit = (candidate: PlacedRule) => {
+        if (++compared > MAX_CANDIDATES) return true;
+        if (!isMeant(candidate) || !bindsAll(candidate.policy, rule.policy)) return false;
+        if (!coversRule(candidate.clauses, rule.clauses)) return false;
+        found = candidate;
+        return true;
+      };
+      visitCandidates(scope, text, rule.clauses, visit);
+      if (found !== undefined) return { found, isCut };
+      isCut ||= compared > MAX_CANDIDATES;
     }
-    return { found: undefined, isCut };
+    return { found, isCut };
   }
 }
 
-function* candidatesIn({ byText, index }: Scope, text: string, clauses: RuleClauses): Generator<PlacedRule> {
-  yield* byText.get(text) ?? [];
-  yield* byText.get(EVERYTHING) ?? [];
-  yield* index.candidates(clauses);
+function visitCandidates(
+  { byText, index }: Scope,
+  text: string,
+  clauses: RuleClauses,
+  visit: (candidate: PlacedRule) => boolean,
+): void {
+  if (byText.get(text)?.some(visit) === true || byText.get(EVERYTHING)?.some(visit) === true) return;
+  index.visitCandidates(clauses, visit);
 }
 
 function* scopeOfPolicies(policies: readonly PlacedPolicy[]): Generator<void, Scope> {
@@ -169,7 +176,10 @@ function labelsOf(spec: AuthorizationPolicySpec): readonly (readonly [string, st
 /** Whether a policy of one of `scopesWithin` binds every workload that the other binds. */
 function bindsAll({ spec }: PlacedPolicy['policy'], other: PlacedPolicy['policy']): boolean {
   const labels = other.spec.selector?.matchLabels ?? {};
-  return labelsOf(spec).every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);
+  for (const [key, value] of Object.entries(spec.selector?.matchLabels ?? {})) {
+    if (!Object.hasOwn(labels, key) || labels[key] !== value) return false;
+  }
+  return true;
 }
 
 const texts = new WeakMap<RuleClauses, string>();

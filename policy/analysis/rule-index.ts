@@ -40,22 +40,29 @@ export class RuleIndex<Entry> {
     return index;
   }
 
-  /** Those that could cover the rule, and perhaps others; some may come twice. */
-  *candidates({ from, to, when }: RuleClauses): Generator<Entry> {
-    yield* this.#rest;
-    for (const one of [...(from[0] ?? []), ...(to[0] ?? []), ...when]) {
-      if (one.isNegative) continue;
-      yield* this.#having(one);
-      const namespaces = namespacesOf(one);
-      if (namespaces !== undefined) yield* this.#having(namespaces);
+  /** Shows those that could cover the rule, and perhaps others, some twice, until `visit` is true. */
+  visitCandidates({ from, to, when }: RuleClauses, visit: (entry: Entry) => boolean): boolean {
+    for (const entry of this.#rest) if (visit(entry)) return true;
+    for (const clauses of [from[0] ?? [], to[0] ?? [], when]) {
+      for (const one of clauses) {
+        if (one.isNegative) continue;
+        if (this.#visitHaving(one, visit)) return true;
+        const namespaces = namespacesOf(one);
+        if (namespaces !== undefined && this.#visitHaving(namespaces, visit)) return true;
+      }
     }
+    return false;
   }
 
-  *#having({ attribute, patterns }: RuleClause): Generator<Entry> {
+  #visitHaving({ attribute, patterns }: RuleClause, visit: (entry: Entry) => boolean): boolean {
     const values = this.#values.get(attribute.name);
     const [first] = patterns;
-    if (values === undefined || first === undefined) return;
-    for (const key of probeKeys(first, values.prefixes, values.suffixes)) yield* values.byKey.get(key) ?? [];
+    if (values === undefined || first === undefined) return false;
+    for (const key of probeKeys(first, values.prefixes, values.suffixes)) {
+      const entries = values.byKey.get(key);
+      if (entries !== undefined) for (const entry of entries) if (visit(entry)) return true;
+    }
+    return false;
   }
 
   #add(entry: Entry, anchors: readonly RuleClause[] | undefined): void {
