@@ -1,3 +1,4 @@
+import type { AnalysisCode } from '#policy/analysis/analysis-code.ts';
 import { compareProblems, formatProblem, type Problem } from '#policy/problem.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import type { Effect } from '../cluster/check-cluster.ts';
@@ -16,6 +17,9 @@ const OPTIONS = {
   'trust-domain': { type: 'string' }, // without a default: a cluster's control plane knows its own
 } as const;
 
+/** Warnings wherever policies are put in force. */
+const ERRORS_TO_CHECK: ReadonlySet<string> = new Set(['http_field_on_tcp_port'] satisfies AnalysisCode[]);
+
 export const checkCommand: Command = {
   name: 'check',
   summary: 'analyses policy files, or the resources of a cluster',
@@ -28,7 +32,9 @@ prints what is wrong or doubtful, one line each:
 
   FILE:LINE:COLUMN: SEVERITY CODE MESSAGE
 
-Errors keep a set from being put in force; warnings do not. Exit code 1 on any error.
+Errors keep a set from being put in force; warnings do not. Exit code 1 on any error. One error does not:
+http_field_on_tcp_port, which Istio passes over in silence. docs/policy-checks.md explains what is said of
+authorization policies, with examples.
 
 Manifests of Kubernetes may stand beside. Pods, Deployments and whatever else makes pods is judged by the
 code of the injector, as in a namespace of the mesh (its label is not asked for); ConfigMaps serve the
@@ -125,7 +131,8 @@ function effectLine({ resource, change, pods, meshed }: Effect): string {
 }
 
 /** Prints what was found, in either form; the exit code. */
-function report(problems: readonly Problem[], more: object, where: string, isJson: boolean, io: CommandIo): number {
+function report(found: readonly Problem[], more: object, where: string, isJson: boolean, io: CommandIo): number {
+  const problems = found.map(asChecked);
   const errors = count(problems, 'error');
   const warnings = count(problems, 'warning');
   if (isJson) {
@@ -133,9 +140,15 @@ function report(problems: readonly Problem[], more: object, where: string, isJso
     return errors > 0 ? 1 : 0;
   }
   for (const problem of problems) io.stdout(`${formatProblem(problem)}\n`);
-  const found = errors + warnings === 0 ? 'no problems' : `${plural(errors, 'error')}, ${plural(warnings, 'warning')}`;
-  io.stderr(`${found} in ${where}\n`);
+  const summary =
+    errors + warnings === 0 ? 'no problems' : `${plural(errors, 'error')}, ${plural(warnings, 'warning')}`;
+  io.stderr(`${summary} in ${where}\n`);
   return errors > 0 ? 1 : 0;
+}
+
+/** What is put in force as Istio has it, and is a mistake all the same. */
+function asChecked(problem: Problem): Problem {
+  return ERRORS_TO_CHECK.has(problem.code) ? { ...problem, severity: 'error' } : problem;
 }
 
 function count(problems: readonly Problem[], severity: Problem['severity']): number {

@@ -104,6 +104,7 @@ export class PolicyScopes {
       isCut ||= scope.isCut;
       let compared = 0;
       const visit = (candidate: PlacedRule) => {
+        if (candidate.clauses === rule.clauses) return false;
         if (++compared > MAX_CANDIDATES) return true;
         if (!isMeant(candidate) || !bindsAll(candidate.policy, rule.policy)) return false;
         if (!coversRule(candidate.clauses, rule.clauses)) return false;
