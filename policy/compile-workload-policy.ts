@@ -2,6 +2,7 @@ import type { TokenJudge, TokenVerifier } from './authentication/judge-tokens.ts
 import { referredClaims } from './authentication/referred-claims.ts';
 import { compileAuthorizer } from './authorization/compile-authorizer.ts';
 import { referredHeaders } from './authorization/referred-headers.ts';
+import { conditionsOf } from './condition/conditions-of.ts';
 import { compileServices } from './mesh/compile-services.ts';
 import { compileMtlsModes } from './mtls/compile-mtls-modes.ts';
 import type { Resource } from './resource/kind.ts';
@@ -53,17 +54,18 @@ export async function compileWorkloadPolicy(
   );
   const schemas = resources.flatMap((any) => (any.type === 'APISchema' ? [any.resource] : []));
   const { validation, problems } = await compileBound(binding, schemas, generate);
+  const conditions = await conditionsOf(authorization);
   return {
     version: snapshot.version,
     defaults,
     trust: memory.trustOf(resources),
-    authorizer: compileAuthorizer(authorization, workload, mesh, defaults, ownDomainsOf(resources)),
+    authorizer: compileAuthorizer(authorization, workload, mesh, defaults, ownDomainsOf(resources), conditions),
     mtlsMode: mtls.mtlsMode,
     authentication: await compileTokens(resources, workload, mesh, openVerifier),
     validation,
     services: compileServices(services, workload, mesh),
-    referredHeaders: referredHeaders(authorization),
-    referredClaims: referredClaims(authorization),
+    referredHeaders: referredHeaders(authorization, conditions.values()),
+    referredClaims: referredClaims(authorization, conditions.values()),
     problems: [...problems, ...mtls.problems],
   };
 }

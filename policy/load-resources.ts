@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import { analyseResourceSet } from './analysis/analyse-resource-set.ts';
 import { compareProblems, type Problem } from './problem.ts';
 import { checkApiSchemas } from './resource/check-api-schemas.ts';
+import { checkConditions } from './resource/check-conditions.ts';
 import { checkResourceSet } from './resource/check-resource-set.ts';
 import { checkValidationPolicies } from './resource/check-validation-policies.ts';
 import { type NamedDocuments, readResource } from './resource/read-resource.ts';
@@ -73,7 +74,7 @@ export function judgeTogether(
 ): readonly SourcedResource[] {
   const sourced = checkResourceSet(read, mesh, problems);
   const known = unknown.size === 0 ? sourced : withoutUnknown(sourced, unknown);
-  problems.push(...checkApiSchemas(known, givenSpecOf), ...checkValidationPolicies(known));
+  problems.push(...checkApiSchemas(known, givenSpecOf), ...checkValidationPolicies(known), ...checkConditions(sourced));
   const hasError = problems.some(({ severity }) => severity === 'error');
   // Doubts are raised about whole sets only: what is missing may be what could not be read.
   if (!hasError) problems.push(...analyseResourceSet(sourced, mesh));

@@ -102,6 +102,8 @@ export interface AuthorizationRequest {
   readonly method: string | undefined;
   /** Normalized, without the query. */
   readonly path: string | undefined;
+  /** Without its `?`; undefined: none. */
+  readonly query?: string | undefined;
   /** The authority as sent. */
   readonly host: string | undefined;
   readonly headers: FlatHeaders;

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { compileAuthorizer } from '#policy/authorization/compile-authorizer.ts';
+import { compileConditions } from '#policy/condition/compile-condition.ts';
 import { ALLOWED } from '#policy/error/codes.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import { parseSpiffeId, type SpiffeId } from '#policy/identity/spiffe-id.ts';
@@ -30,6 +31,9 @@ export function createOfflineAuthorizer(
   const ownDomains = [mesh.trustDomain, ...aliases];
   const policies = resources.flatMap((any) => (any.type === 'AuthorizationPolicy' ? [any.resource] : []));
   const defaults = effectiveDefaults(resources.find((any) => any.type === 'MeshDefaults')?.resource.spec);
+  const conditions = compileConditions(
+    policies.flatMap(({ spec }) => (spec.rules ?? []).flatMap(({ condition }) => condition ?? [])),
+  );
   const labels = endpointLabels(resources);
   const authorizers = new LRUCache<string, Authorizer>({ max: MAX_AUTHORIZERS });
 
@@ -38,7 +42,7 @@ export function createOfflineAuthorizer(
     const key = JSON.stringify([to.namespace, to.name, workload.labels]);
     const known = authorizers.get(key);
     if (known !== undefined) return known;
-    const authorizer = compileAuthorizer(policies, workload, mesh, defaults, ownDomains);
+    const authorizer = compileAuthorizer(policies, workload, mesh, defaults, ownDomains, conditions);
     authorizers.set(key, authorizer);
     return authorizer;
   }
@@ -59,6 +63,7 @@ export function createOfflineAuthorizer(
       source,
       method: isHttp ? (request.method ?? (request.protocol === 'grpc' ? 'POST' : 'GET')) : undefined,
       path: path?.path,
+      query: query === -1 ? undefined : target.slice(query + 1),
       host: isHttp ? hostOf(request.headers) : undefined,
       headers: isHttp ? headers : [],
       port: request.to.port,

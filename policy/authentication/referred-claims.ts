@@ -1,3 +1,4 @@
+import type { Condition } from '../condition/compile-condition.ts';
 import type { Resource } from '../resource/kind.ts';
 import type { AuthorizationPolicySpec } from '../resource/kinds/authorization-policy.ts';
 
@@ -13,7 +14,10 @@ const BY_KEY: { readonly [key: string]: readonly ClaimPath[] } = {
 const CLAIM_KEY = /^request\.auth\.claims((?:\[[^[\]]+\])+)$/;
 
 /** The claims that the policies look at, each once; shorter paths first. */
-export function referredClaims(policies: readonly Resource<AuthorizationPolicySpec>[]): readonly ClaimPath[] {
+export function referredClaims(
+  policies: readonly Resource<AuthorizationPolicySpec>[],
+  conditions: Iterable<Condition> = [],
+): readonly ClaimPath[] {
   const paths = policies.flatMap(({ spec }) =>
     (spec.rules ?? []).flatMap(({ from, when }) => [
       ...(from ?? []).flatMap(({ source }) =>
@@ -22,6 +26,7 @@ export function referredClaims(policies: readonly Resource<AuthorizationPolicySp
       ...(when ?? []).flatMap(({ key }) => pathsOf(key)),
     ]),
   );
+  for (const { reads } of conditions) paths.push(...[...reads.claims].map((claim) => [claim]));
   const distinct = new Map(paths.map((path) => [JSON.stringify(path), path]));
   return [...distinct.values()].sort((left, right) => left.length - right.length || compare(left, right));
 }

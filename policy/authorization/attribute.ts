@@ -1,4 +1,5 @@
 import type { AuthorizationRequest } from '../workload-policy.ts';
+import type { ConditionFault } from './condition-clause.ts';
 
 /** What an attribute of a request is: one value, or several of which any may match; undefined: there is none. */
 export type Seen = string | readonly string[] | undefined;
@@ -43,6 +44,8 @@ export class Sight {
   #now = 0;
   readonly #values: Seen[] = [];
   readonly #readAt: number[] = [];
+  /** Conditions that could not be judged for this request. */
+  faults: ConditionFault[] = [];
 
   get request(): AuthorizationRequest {
     if (this.#request === undefined) throw new TypeError('nothing is judged at this time');
@@ -53,6 +56,7 @@ export class Sight {
   begin(request: AuthorizationRequest): void {
     this.#request = request;
     this.#now += 1;
+    if (this.faults.length > 0) this.faults = [];
   }
 
   read(attribute: Attribute): Seen {

@@ -1,3 +1,4 @@
+import type { Condition } from '../condition/compile-condition.ts';
 import type { Resource } from '../resource/kind.ts';
 import { type AuthorizationPolicySpec, isForSidecars } from '../resource/kinds/authorization-policy.ts';
 import { selects } from '../resource/kinds/workload-selector.ts';
@@ -11,15 +12,20 @@ import type {
 } from '../workload-policy.ts';
 import { ClauseCompiler } from './clause-compiler.ts';
 import { compileRule } from './compile-rule.ts';
+import { ConditionClause, type ConditionFault, type ConditionPlace } from './condition-clause.ts';
 import { RuleEngine } from './rule-engine.ts';
 import { Rule, type Term, termsOf } from './term.ts';
 
 type Policy = Resource<AuthorizationPolicySpec>;
+/** By their texts. */
+type Conditions = ReadonlyMap<string, Condition>;
+
+const NO_CONDITIONS: Conditions = new Map();
 
 /**
  * Compiles the policies that bind the workload (those that do not are left out): DENY first, then ALLOW, then
  * the mesh's default. Source: Istio, for a sidecar. A decision allocates nothing but what it reads of the request.
- * `ownDomains`: all names of the own trust domain, where it has several.
+ * `ownDomains`: all names of the own trust domain, where it has several. `conditions`: those of the policies, compiled.
  */
 export function compileAuthorizer(
   policies: readonly Policy[],
@@ -27,6 +33,7 @@ export function compileAuthorizer(
   mesh: Mesh,
   defaults: Pick<EffectiveDefaults, 'authorizationDefault'>,
   ownDomains: readonly string[] = [],
+  conditions: Conditions = NO_CONDITIONS,
 ): Authorizer {
   const binding = policies.filter(
     ({ namespace, spec }) => isForSidecars(spec) && selects(namespace, spec.selector, workload, mesh.rootNamespace),
@@ -34,7 +41,7 @@ export function compileAuthorizer(
   const compiler = new ClauseCompiler();
   const engineOf = (action: Rule['action']) => {
     const chosen = binding.filter(({ spec }) => spec.action === action);
-    return new RuleEngine(termsOfPolicies(chosen, action, ownDomains, compiler));
+    return new RuleEngine(termsOfPolicies(chosen, action, ownDomains, compiler, conditions));
   };
   const allowing = binding.filter(({ spec }) => spec.action === 'ALLOW');
   const unmatched = allowing.length === 0 ? withoutAllowPolicy(workload, defaults) : notAllowed(allowing);
@@ -54,8 +61,17 @@ class CompiledAuthorizer implements Authorizer {
   }
 
   decide(request: AuthorizationRequest): AuthorizationDecision {
-    const rule = this.#denials.first(request) ?? this.#allowances.first(request);
-    return rule === undefined ? this.#unmatched : rule.decision;
+    const denial = this.#denials.first(request);
+    if (denial !== undefined) {
+      const { fault } = this.#denials;
+      return fault?.place.policy === denial.policy && fault.place.rule === denial.index
+        ? unjudged(fault)
+        : denial.decision;
+    }
+    const allowance = this.#allowances.first(request);
+    if (allowance !== undefined) return allowance.decision;
+    const { fault } = this.#allowances;
+    return fault === undefined ? this.#unmatched : unjudged(fault);
   }
 
   explain(decision: AuthorizationDecision, request: AuthorizationRequest): AuthorizationDecision {
@@ -68,21 +84,42 @@ class CompiledAuthorizer implements Authorizer {
   }
 }
 
+/** No rule lets the request pass, and of one of them it cannot be said. */
+function unjudged({ place: { policy, rule, action }, error }: ConditionFault): AuthorizationDecision {
+  const reason = `the condition of rule ${rule} of ${action} policy ${policy} could not be judged: ${error}`;
+  return { kind: 'deny', code: 'authorization_condition_failed', policy, rule, reason };
+}
+
 function termsOfPolicies(
   policies: readonly Policy[],
   action: Rule['action'],
   ownDomains: readonly string[],
   compiler: ClauseCompiler,
+  conditions: Conditions,
 ): readonly Term[] {
   let order = 0;
   return policies.flatMap(({ namespace, name, spec }) =>
     (spec.rules ?? []).flatMap((given, index) => {
-      const compiled = compileRule(given, { namespace, ownDomains }, compiler);
+      const place = { policy: `${namespace}/${name}`, rule: index, order, action };
+      const condition = conditionClause(given.condition, conditions, place);
+      const fields = compileRule(given, { namespace, ownDomains }, compiler);
+      const compiled = { ...fields, when: [...fields.when, ...condition] };
       const clauses = [compiled.from, compiled.to, [compiled.when]].flat(2);
       const rule = new Rule(`${namespace}/${name}`, index, action, clauses.find(({ isHttp }) => isHttp)?.field);
       return termsOf(compiled, order++, rule);
     }),
   );
+}
+
+function conditionClause(
+  text: string | undefined,
+  conditions: Conditions,
+  place: ConditionPlace,
+): readonly ConditionClause[] {
+  if (text === undefined) return [];
+  const condition = conditions.get(text);
+  if (condition === undefined) throw new TypeError(`the condition of ${place.policy} was not compiled`);
+  return [new ConditionClause(text, condition, place)];
 }
 
 function withoutAllowPolicy(

@@ -1,6 +1,7 @@
 import type { AuthorizationRequest } from '../workload-policy.ts';
 import { Sight } from './attribute.ts';
 import { buildIndex } from './build-index.ts';
+import type { ConditionFault } from './condition-clause.ts';
 import { explainMiss, type NearestMiss } from './explain-miss.ts';
 import type { IndexNode } from './index-node.ts';
 import type { Rule, Term } from './term.ts';
@@ -28,6 +29,15 @@ export class RuleEngine {
     if (this.#terms.length === 0) return undefined;
     this.#sight.begin(request);
     return (request.method === undefined ? this.#overTcp() : this.#http).first()?.rule;
+  }
+
+  /** Of the conditions that could not be judged for the request that was asked about last, that of the first rule. */
+  get fault(): ConditionFault | undefined {
+    let first: ConditionFault | undefined;
+    for (const fault of this.#sight.faults) {
+      if (first === undefined || fault.place.order < first.place.order) first = fault;
+    }
+    return first;
   }
 
   /** For a request that no rule matched. */

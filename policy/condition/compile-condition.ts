@@ -26,16 +26,10 @@ export const MAX_ELEMENTS = 100;
 /** Parts that `split` makes. */
 const MAX_PARTS = 100;
 
-/** What a condition is asked of. */
-export interface ConditionRequest extends AuthorizationRequest {
-  /** Without its `?`; undefined: none. */
-  readonly query?: string | undefined;
-}
-
 /** A condition ready to be judged. */
 export interface Condition {
   readonly reads: Reads;
-  judge(request: ConditionRequest): ConditionVerdict;
+  judge(request: AuthorizationRequest): ConditionVerdict;
 }
 
 /** `error`: it could not be said; the reason names no value of the request. */
@@ -78,7 +72,7 @@ class PlannedCondition implements Condition {
     this.#evaluate = plan(ENVIRONMENT, expr);
   }
 
-  judge(request: ConditionRequest): ConditionVerdict {
+  judge(request: AuthorizationRequest): ConditionVerdict {
     try {
       const values: { [name: string]: CelInput } = {};
       for (const name of this.reads.attributes) values[name] = attributeValue(name, request, this.reads);
@@ -112,7 +106,7 @@ function syntaxComplaint(error: unknown): { readonly message: string; readonly o
   return { message, offset: typeof offset === 'number' ? offset : 0 };
 }
 
-function attributeValue(name: AttributeName, request: ConditionRequest, reads: Reads): CelInput {
+function attributeValue(name: AttributeName, request: AuthorizationRequest, reads: Reads): CelInput {
   const { source, headers } = request;
   switch (name) {
     case 'source.principal':
@@ -182,3 +176,14 @@ const ENVIRONMENT = celEnv({
   funcs: [goThrough, split, lowerAscii],
   re2: { compile: (pattern) => ({ test: (text) => RE2JS.compile(pattern).matcher(text).find() }) },
 });
+
+/** Compiles the conditions of rules that were checked when they were loaded. Throws a sentence for one that was not. */
+export function compileConditions(texts: Iterable<string>): ReadonlyMap<string, Condition> {
+  const compiled = new Map<string, Condition>();
+  for (const text of texts) {
+    const result = compileCondition(text);
+    if (result.kind === 'invalid') throw new Error(`condition, character ${result.offset + 1}: ${result.message}`);
+    compiled.set(text, result.condition);
+  }
+  return compiled;
+}

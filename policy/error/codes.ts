@@ -169,6 +169,15 @@ export const CODES = {
     meaning: 'ALLOW policies bind this workload and none of their rules matched.',
     remedy: 'The log names the nearest rule and the clause of it that failed; `lateral authz` reproduces it.',
   },
+  authorization_condition_failed: {
+    family: 'refused',
+    status: 403,
+    grpcStatus: GRPC.permissionDenied,
+    title: 'Forbidden',
+    meaning:
+      'The condition of a rule could not be judged for this request: a claim or header that it names is not there, say.',
+    remedy: 'The log names the rule and the error. Ask before: `has(jwt.tenant) && jwt.tenant == …`.',
+  },
   authorization_default_deny: {
     family: 'refused',
     status: 403,

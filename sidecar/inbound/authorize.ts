@@ -15,6 +15,7 @@ export function authorize(exchange: Authenticated): Permitted {
     source: exchange.source,
     method: head.method,
     path: exchange.path,
+    query: exchange.query,
     host: exchange.host,
     headers: exchange.headers,
     port: exchange.port,

@@ -4,6 +4,7 @@ import { namedAccounts } from '#policy/analysis/doubt-callers.ts';
 import { parseAuthority } from '#policy/mesh/parse-authority.ts';
 import { compareProblems, type Problem } from '#policy/problem.ts';
 import { checkApiSchemas } from '#policy/resource/check-api-schemas.ts';
+import { checkConditions } from '#policy/resource/check-conditions.ts';
 import {
   checkResourceSet,
   foreignNamespace,
@@ -80,7 +81,8 @@ export function judge(object: unknown, view: ClusterView, given?: ObjectPlace): 
   }
   if (any === undefined) return { problems: problems.sort(compareProblems), sourced: undefined };
   const sourced = { ...place, any };
-  problems.push(...checkApiSchemas([sourced], () => object.spec), ...checkAgainstOthers(sourced, view));
+  problems.push(...checkApiSchemas([sourced], () => object.spec), ...checkConditions([sourced]));
+  problems.push(...checkAgainstOthers(sourced, view));
   return { problems: problems.sort(compareProblems), sourced };
 }
 

@@ -63,6 +63,11 @@ export const authorizationPolicyKind: ResourceKind<AuthorizationPolicySpec> = {
         context.warn(path, 'invalid_value', 'a policy with targetRefs is ignored on sidecars', 'key');
       }
     }
+    for (const [index, { condition }] of (spec.rules ?? []).entries()) {
+      if (condition === undefined || apiVersion.startsWith('lateral.dev/')) continue;
+      const message = 'Istio knows no condition: write the policy under lateral.dev/v1alpha1';
+      context.fail(['spec', 'rules', index, 'condition'], 'unknown_field', message, 'key');
+    }
     if (spec.action === 'DENY' && (spec.rules ?? []).length === 0) {
       context.fail(
         ['spec'],

@@ -102,6 +102,12 @@ export const authorizationRule = object(
     from: optional(list(object({ source: required(refined(source, checkSource)) }), { minItems: 1 })),
     to: optional(list(object({ operation: required(operation) }), { minItems: 1 })),
     when: optional(list(condition)),
+    condition: optional(
+      string({
+        description:
+          "In CEL, and under lateral.dev alone: `jwt.tenant == request.path.split('/')[2]`. All of it must hold too.",
+      }),
+    ),
   },
   'Matches when one of from, one of to, and all of when match.',
 );

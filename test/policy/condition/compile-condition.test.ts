@@ -1,15 +1,11 @@
 import t from 'tap';
-import {
-  type Condition,
-  type ConditionRequest,
-  compileCondition,
-  MAX_ELEMENTS,
-} from '#policy/condition/compile-condition.ts';
+import { type Condition, compileCondition, MAX_ELEMENTS } from '#policy/condition/compile-condition.ts';
 import { parseSpiffeId } from '#policy/identity/spiffe-id.ts';
+import type { AuthorizationRequest } from '#policy/workload-policy.ts';
 
 const WEB = parseSpiffeId('spiffe://cluster.local/ns/shop/sa/web');
 
-const REQUEST: ConditionRequest = {
+const REQUEST: AuthorizationRequest = {
   source: WEB.kind === 'valid' ? WEB.id : null,
   method: 'GET',
   path: '/tenants/t1/orders',
@@ -69,7 +65,7 @@ t.test('what is true of a request, and what is not', async (t) => {
 
 t.test('what cannot be said is an error, and never true or false', async (t) => {
   const without = { ...REQUEST, claims: undefined };
-  const table: readonly (readonly [text: string, request: ConditionRequest, error: RegExp])[] = [
+  const table: readonly (readonly [text: string, request: AuthorizationRequest, error: RegExp])[] = [
     ["jwt.tenant == 't1'", without, /tenant/],
     ["!(jwt.tenant == 't1')", without, /tenant/],
     ["request.headers['absent'] != 'x'", REQUEST, /absent/],

@@ -1,0 +1,54 @@
+import type { Condition } from '../condition/compile-condition.ts';
+import type { Sight } from './attribute.ts';
+import type { Clause } from './clause.ts';
+
+/** Longest text of a condition in a reason. */
+const MAX_SHOWN_LENGTH = 200;
+
+/** The rule that a condition is of. */
+export interface ConditionPlace {
+  /** NAMESPACE/NAME. */
+  readonly policy: string;
+  readonly rule: number;
+  /** Of its terms. */
+  readonly order: number;
+  readonly action: 'ALLOW' | 'DENY' | 'AUDIT';
+}
+
+/** A condition that could not be judged for a request. */
+export interface ConditionFault {
+  readonly place: ConditionPlace;
+  readonly error: string;
+}
+
+/**
+ * A condition in CEL, as the last clause of a term: it costs most. Where it cannot be judged, a DENY rule holds and another does not;
+ * the fault is kept in sight, so that the refusal names it.
+ */
+export class ConditionClause implements Clause {
+  readonly field = 'condition';
+  readonly isHttp: boolean;
+  readonly place: ConditionPlace;
+  readonly #condition: Condition;
+  readonly #text: string;
+
+  constructor(text: string, condition: Condition, place: ConditionPlace) {
+    this.#text = text.length > MAX_SHOWN_LENGTH ? `${text.slice(0, MAX_SHOWN_LENGTH)}…` : text;
+    this.#condition = condition;
+    this.place = place;
+    this.isHttp = [...condition.reads.attributes].some((name) => name === 'jwt' || name.startsWith('request.'));
+  }
+
+  isSatisfied(sight: Sight): boolean {
+    const verdict = this.#condition.judge(sight.request);
+    if (typeof verdict === 'boolean') return verdict;
+    sight.faults.push({ place: this.place, error: verdict.error });
+    return this.place.action === 'DENY';
+  }
+
+  explain(sight: Sight): string {
+    const verdict = this.#condition.judge(sight.request);
+    if (typeof verdict === 'boolean') return `condition: ${this.#text} is ${verdict}`;
+    return `condition: ${this.#text} could not be judged: ${verdict.error}`;
+  }
+}
