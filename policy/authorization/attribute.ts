@@ -40,28 +40,28 @@ export class AttributeTable {
 
 /** A request while it is judged: what was read of it is not read twice. */
 export class Sight {
-  #request: AuthorizationRequest | undefined;
+  request: AuthorizationRequest;
   #now = 0;
   readonly #values: Seen[] = [];
+  /** By slot: when the value was read. */
   readonly #readAt: number[] = [];
   /** Conditions that could not be judged for this request. */
   faults: ConditionFault[] = [];
 
-  get request(): AuthorizationRequest {
-    if (this.#request === undefined) throw new TypeError('nothing is judged at this time');
-    return this.#request;
+  constructor(request: AuthorizationRequest) {
+    this.request = request;
   }
 
   /** What was seen of the request before is forgotten. */
   begin(request: AuthorizationRequest): void {
-    this.#request = request;
+    this.request = request;
     this.#now += 1;
     if (this.faults.length > 0) this.faults = [];
   }
 
   read(attribute: Attribute): Seen {
     const { slot } = attribute;
-    if (this.#readAt[slot] === this.#now) return this.#values[slot];
+    if (slot < this.#readAt.length && this.#readAt[slot] === this.#now) return this.#values[slot];
     while (this.#values.length <= slot) {
       this.#values.push(undefined);
       this.#readAt.push(0);

@@ -89,15 +89,19 @@ function http(absent: string, read: Read, shown: Read = read): AttributeReader {
   return { isHttp: true, absent, read, shown };
 }
 
-/** An address, the digits of the last one kept: requests of one connection have the same. */
+/** Addresses whose digits are kept: peers call again. */
+const MAX_KEPT_ADDRESSES = 1_024;
+
 function address(absent: string, given: (request: AuthorizationRequest) => string | undefined): AttributeReader {
-  let last: string | undefined;
-  let digits: string | undefined;
+  const kept = new Map<string, string | undefined>();
   const read = (request: AuthorizationRequest) => {
     const text = given(request);
-    if (text === last) return digits;
-    digits = text === undefined ? undefined : ipDigits(text);
-    last = text;
+    if (text === undefined) return undefined;
+    const known = kept.get(text);
+    if (known !== undefined) return known;
+    if (kept.size >= MAX_KEPT_ADDRESSES) kept.clear();
+    const digits = ipDigits(text);
+    kept.set(text, digits);
     return digits;
   };
   return plain(absent, read, given);

@@ -59,9 +59,8 @@ class IndexBuilder {
     piles.set(attribute, byKey);
     this.#placesLeft -= keys.length;
     for (const key of keys) {
-      const name = nameOf(key);
-      const pile = byKey.get(name);
-      if (pile === undefined) byKey.set(name, { key, terms: [keyed] });
+      const pile = byKey.get(key.name);
+      if (pile === undefined) byKey.set(key.name, { key, terms: [keyed] });
       else pile.terms.push(keyed);
     }
   }
@@ -112,39 +111,43 @@ function chooseAttributes(
 ): readonly (TermKeys | undefined)[] {
   const counts = new Map<Attribute, Map<string, number>>();
   for (const { keys } of terms) {
-    for (const { attribute, keys: own } of keys.filter(unless(used))) {
-      const byKey = counts.get(attribute) ?? new Map<string, number>();
-      counts.set(attribute, byKey);
-      for (const key of own) byKey.set(nameOf(key), (byKey.get(nameOf(key)) ?? 0) + 1);
+    for (const own of keys) {
+      if (used.has(own.attribute)) continue;
+      const byKey = counts.get(own.attribute) ?? new Map<string, number>();
+      counts.set(own.attribute, byKey);
+      for (const { name } of own.keys) byKey.set(name, (byKey.get(name) ?? 0) + 1);
     }
   }
-  const together = ({ attribute, keys }: TermKeys) => {
-    const byKey = counts.get(attribute);
-    return keys.reduce((most, key) => Math.max(most, byKey?.get(nameOf(key)) ?? 0), 0);
-  };
-  const costs = terms.map(({ keys }) => keys.filter(unless(used)).map((own) => ({ own, cost: together(own) })));
   const good = new Map<Attribute, number>();
-  for (const { own, cost } of costs.flat()) {
-    if (cost <= MAX_LEAF_TERMS) good.set(own.attribute, (good.get(own.attribute) ?? 0) + 1);
-  }
-  const popularity = (own: TermKeys) => good.get(own.attribute) ?? 0;
-  return costs.map((candidates) => {
-    let best = candidates[0];
-    for (const candidate of candidates.slice(1)) {
-      if (best === undefined || isBetter(candidate, best, popularity)) best = candidate;
+  const candidates = terms.map(({ keys }) => {
+    const found: Candidate[] = [];
+    for (const own of keys) {
+      const byKey = counts.get(own.attribute);
+      if (used.has(own.attribute) || byKey === undefined) continue;
+      const together = own.keys.reduce((most, { name }) => Math.max(most, byKey.get(name) ?? 0), 0);
+      if (together <= MAX_LEAF_TERMS) good.set(own.attribute, (good.get(own.attribute) ?? 0) + 1);
+      found.push({ own, together });
     }
+    return found;
+  });
+  return candidates.map((found) => {
+    let best = found[0];
+    for (const candidate of found) if (best !== undefined && isBetter(candidate, best, good)) best = candidate;
     return best?.own;
   });
 }
 
-function isBetter(
-  one: { readonly own: TermKeys; readonly cost: number },
-  other: { readonly own: TermKeys; readonly cost: number },
-  popularity: (own: TermKeys) => number,
-): boolean {
-  const isGood = one.cost <= MAX_LEAF_TERMS;
-  if (isGood !== other.cost <= MAX_LEAF_TERMS) return isGood;
-  return isGood ? popularity(one.own) > popularity(other.own) : one.cost < other.cost;
+/** A way to find a term, and how many terms it leads to together. */
+interface Candidate {
+  readonly own: TermKeys;
+  readonly together: number;
+}
+
+function isBetter(one: Candidate, other: Candidate, good: ReadonlyMap<Attribute, number>): boolean {
+  const isGood = one.together <= MAX_LEAF_TERMS;
+  if (isGood !== other.together <= MAX_LEAF_TERMS) return isGood;
+  if (!isGood) return one.together < other.together;
+  return (good.get(one.own.attribute) ?? 0) > (good.get(other.own.attribute) ?? 0);
 }
 
 /** All terms below, some of them several times. */
@@ -159,10 +162,6 @@ export function* termsIn(bucket: Bucket): Iterable<Term> {
       for (const below of ends?.values() ?? []) yield* termsIn(below);
     }
   }
-}
-
-function nameOf({ kind, text }: IndexKey): string {
-  return kind === 'exact' ? `=${text}` : `${kind} ${text}`;
 }
 
 function unless(used: ReadonlySet<Attribute>): (keys: TermKeys) => boolean {

@@ -37,5 +37,10 @@ export function claimValue(claims: RequestClaims | undefined, names: readonly st
     const [only = ''] = names;
     return names.length === 1 && SPACE_DELIMITED.has(only) ? value.split(' ').filter((word) => word !== '') : value;
   }
-  return Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : undefined;
+  if (!Array.isArray(value)) return undefined;
+  return value.every(isText) ? value : value.filter(isText);
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string';
 }

@@ -10,6 +10,7 @@ import type {
   EffectiveDefaults,
   Mesh,
 } from '../workload-policy.ts';
+import { Sight } from './attribute.ts';
 import { ClauseCompiler } from './clause-compiler.ts';
 import { compileRule } from './compile-rule.ts';
 import { ConditionClause, type ConditionFault, type ConditionPlace } from './condition-clause.ts';
@@ -21,6 +22,20 @@ type Policy = Resource<AuthorizationPolicySpec>;
 type Conditions = ReadonlyMap<string, Condition>;
 
 const NO_CONDITIONS: Conditions = new Map();
+
+/** In sight between two requests, so that none is held longer than it is judged. */
+const NOTHING: AuthorizationRequest = {
+  source: null,
+  method: undefined,
+  path: undefined,
+  host: undefined,
+  headers: [],
+  port: 0,
+  sourceIp: undefined,
+  remoteIp: undefined,
+  sni: undefined,
+  claims: undefined,
+};
 
 /**
  * Compiles the policies that bind the workload (those that do not are left out): DENY first, then ALLOW, then
@@ -39,44 +54,42 @@ export function compileAuthorizer(
     ({ namespace, spec }) => isForSidecars(spec) && selects(namespace, spec.selector, workload, mesh.rootNamespace),
   );
   const compiler = new ClauseCompiler();
+  const sight = new Sight(NOTHING);
   const engineOf = (action: Rule['action']) => {
     const chosen = binding.filter(({ spec }) => spec.action === action);
-    return new RuleEngine(termsOfPolicies(chosen, action, ownDomains, compiler, conditions));
+    return new RuleEngine(termsOfPolicies(chosen, action, ownDomains, compiler), sight);
   };
   const allowing = binding.filter(({ spec }) => spec.action === 'ALLOW');
   const unmatched = allowing.length === 0 ? withoutAllowPolicy(workload, defaults) : notAllowed(allowing);
-  return new CompiledAuthorizer(engineOf('DENY'), engineOf('ALLOW'), unmatched);
+  return new CompiledAuthorizer(sight, engineOf('DENY'), engineOf('ALLOW'), unmatched);
 }
 
 class CompiledAuthorizer implements Authorizer {
+  readonly #sight: Sight;
   readonly #denials: RuleEngine;
   readonly #allowances: RuleEngine;
   /** Where no rule matches. */
   readonly #unmatched: AuthorizationDecision;
 
-  constructor(denials: RuleEngine, allowances: RuleEngine, unmatched: AuthorizationDecision) {
+  constructor(sight: Sight, denials: RuleEngine, allowances: RuleEngine, unmatched: AuthorizationDecision) {
+    this.#sight = sight;
     this.#denials = denials;
     this.#allowances = allowances;
     this.#unmatched = unmatched;
   }
 
   decide(request: AuthorizationRequest): AuthorizationDecision {
-    const denial = this.#denials.first(request);
-    if (denial !== undefined) {
-      const { fault } = this.#denials;
-      return fault?.place.policy === denial.policy && fault.place.rule === denial.index
-        ? unjudged(fault)
-        : denial.decision;
-    }
-    const allowance = this.#allowances.first(request);
-    if (allowance !== undefined) return allowance.decision;
-    const { fault } = this.#allowances;
-    return fault === undefined ? this.#unmatched : unjudged(fault);
+    this.#sight.begin(request);
+    const rule = this.#denials.first() ?? this.#allowances.first();
+    this.#sight.begin(NOTHING);
+    return rule === undefined ? this.#unmatched : rule.decision;
   }
 
   explain(decision: AuthorizationDecision, request: AuthorizationRequest): AuthorizationDecision {
     if (decision !== this.#unmatched || decision.kind === 'allow') return decision;
-    const miss = this.#allowances.nearestMiss(request);
+    this.#sight.begin(request);
+    const miss = this.#allowances.nearestMiss();
+    this.#sight.begin(NOTHING);
     if (miss === undefined) return decision;
     const { policy, index } = miss.rule;
     const reason = `${decision.reason}; nearest ${policy} rule ${index}: ${miss.failing}`;

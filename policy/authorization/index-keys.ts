@@ -5,8 +5,8 @@ import type { Pattern } from './text-set.ts';
 
 /** A text by which a term is found, in one of three ways, or the pieces of a path template. */
 export type IndexKey =
-  | { readonly kind: 'exact' | 'start' | 'end'; readonly text: string }
-  | { readonly kind: 'template'; readonly text: string; readonly pieces: readonly string[]; readonly isOpen: boolean };
+  | { readonly kind: 'exact' | 'start' | 'end'; readonly text: string; readonly name: string }
+  | { readonly kind: 'template'; readonly name: string; readonly pieces: readonly string[]; readonly isOpen: boolean };
 
 /** The keys of a term under one attribute: no request that none of them leads to it from satisfies it. */
 export interface TermKeys {
@@ -31,29 +31,37 @@ export function keysOf(term: Term, known: Map<PositiveClause, TermKeys | undefin
 function keysOfClause({ attribute, set }: PositiveClause): TermKeys | undefined {
   const { patterns } = set;
   if (patterns === undefined) return undefined;
-  const keys = new Map<string, IndexKey>();
+  const keys: IndexKey[] = [];
+  const names = new Set<string>();
   for (const pattern of patterns) {
     const key = keyOf(pattern);
-    if (key.kind !== 'exact' && key.text === '') return undefined;
-    keys.set(`${key.kind} ${key.text}`, key);
+    if (key === undefined) return undefined;
+    if (names.has(key.name)) continue;
+    names.add(key.name);
+    keys.push(key);
   }
-  return { attribute, keys: [...keys.values()] };
+  return { attribute, keys };
 }
 
-function keyOf(pattern: Pattern): IndexKey {
+/** Undefined: it says nothing of how a text begins or ends. */
+function keyOf(pattern: Pattern): IndexKey | undefined {
   switch (pattern.kind) {
     case 'exact':
-      return { kind: 'exact', text: pattern.text };
+      return textKey('exact', pattern.text);
     case 'prefix':
-      return { kind: 'start', text: pattern.text };
+      return pattern.text === '' ? undefined : textKey('start', pattern.text);
     case 'suffix':
-      return { kind: 'end', text: pattern.text };
+      return pattern.text === '' ? undefined : textKey('end', pattern.text);
     case 'template':
       return templateKey(pattern.text);
     case 'any':
     case 'present':
-      return { kind: 'start', text: '' };
+      return undefined;
   }
+}
+
+function textKey(kind: 'exact' | 'start' | 'end', text: string): IndexKey {
+  return { kind, text, name: kind === 'exact' ? `=${text}` : `${kind} ${text}` };
 }
 
 /** What stands behind `{**}` says more than what stands before it where it is longer. */
@@ -61,8 +69,8 @@ function templateKey(template: string): IndexKey {
   const [closed = '', tail] = template.split('{**}');
   const pieces = closed.split('{*}');
   const literal = pieces.reduce((sum, { length }) => sum + length, 0);
-  if (tail !== undefined && tail.length > literal) return { kind: 'end', text: tail };
   const isOpen = tail !== undefined;
-  if (isOpen && pieces.length === 1) return { kind: 'start', text: closed };
-  return { kind: 'template', text: isOpen ? `${closed}{**}` : closed, pieces, isOpen };
+  if (isOpen && tail.length > literal) return textKey('end', tail);
+  if (isOpen && pieces.length === 1) return textKey('start', closed);
+  return { kind: 'template', name: `template ${isOpen ? `${closed}{**}` : closed}`, pieces, isOpen };
 }

@@ -4,6 +4,9 @@ const V4_BITS = 32;
 const V6_GROUPS = 8;
 /** Bits of one hexadecimal digit. */
 const DIGIT_BITS = 4;
+const DOT = 0x2e;
+const ZERO = 0x30;
+const TWO_DIGITS = Array.from({ length: 256 }, (_, value) => value.toString(16).padStart(2, '0'));
 
 /**
  * An address as hexadecimal digits behind its family, `40a000001` for 10.0.0.1, so that blocks of addresses are prefixes of
@@ -39,15 +42,28 @@ function prefixesOf(digits: string, bits: number): readonly string[] {
   return Array.from({ length: size }, (_, index) => whole + (first + index).toString(16));
 }
 
+/** Written without a regular expression: it is done for every client that is new to its connection. */
 function v4Digits(address: string): string | undefined {
-  const parts = address.split('.');
-  if (parts.length !== 4) return undefined;
   let digits = '';
-  for (const part of parts) {
-    if (!/^(0|[1-9][0-9]{0,2})$/.test(part) || Number(part) > 255) return undefined;
-    digits += Number(part).toString(16).padStart(2, '0');
+  let parts = 0;
+  let value = 0;
+  let length = 0;
+  for (let index = 0; index <= address.length; index++) {
+    const code = index === address.length ? DOT : address.charCodeAt(index);
+    if (code === DOT) {
+      if (length === 0 || value > 255) return undefined;
+      digits += TWO_DIGITS[value];
+      parts += 1;
+      value = 0;
+      length = 0;
+    } else {
+      const digit = code - ZERO;
+      if (digit < 0 || digit > 9 || (length > 0 && value === 0) || length === 3) return undefined;
+      value = value * 10 + digit;
+      length += 1;
+    }
   }
-  return digits;
+  return parts === 4 ? digits : undefined;
 }
 
 function v6Digits(address: string): string | undefined {

@@ -1,5 +1,4 @@
-import type { AuthorizationRequest } from '../workload-policy.ts';
-import { Sight } from './attribute.ts';
+import type { Sight } from './attribute.ts';
 import { buildIndex } from './build-index.ts';
 import type { ConditionFault } from './condition-clause.ts';
 import { explainMiss, type NearestMiss } from './explain-miss.ts';
@@ -10,13 +9,14 @@ import { TermSearch } from './term-search.ts';
 /** The rules of one action, each matched by an index. */
 export class RuleEngine {
   readonly #terms: readonly Term[];
-  readonly #sight = new Sight();
+  readonly #sight: Sight;
   readonly #root: IndexNode;
   readonly #http: TermSearch;
   #tcp: TermSearch | undefined;
 
-  /** `terms`: in their order. */
-  constructor(terms: readonly Term[]) {
+  /** `terms`: in their order. `sight`: what all engines of one workload see the request by. */
+  constructor(terms: readonly Term[], sight: Sight) {
+    this.#sight = sight;
     this.#terms = terms;
     this.#root = buildIndex(terms);
     this.#http = new TermSearch(this.#root, this.#sight);
@@ -24,25 +24,15 @@ export class RuleEngine {
     if (terms.every(({ rule }) => rule.httpField === undefined)) this.#tcp = this.#http;
   }
 
-  /** The first rule that matches. */
-  first(request: AuthorizationRequest): Rule | undefined {
+  /** The first rule that matches what is in sight. */
+  first(): Rule | undefined {
     if (this.#terms.length === 0) return undefined;
-    this.#sight.begin(request);
-    return (request.method === undefined ? this.#overTcp() : this.#http).first()?.rule;
+    const search = this.#sight.request.method === undefined ? this.#overTcp() : this.#http;
+    return search.first()?.rule;
   }
 
-  /** Of the conditions that could not be judged for the request that was asked about last, that of the first rule. */
-  get fault(): ConditionFault | undefined {
-    let first: ConditionFault | undefined;
-    for (const fault of this.#sight.faults) {
-      if (first === undefined || fault.place.order < first.place.order) first = fault;
-    }
-    return first;
-  }
-
-  /** For a request that no rule matched. */
-  nearestMiss(request: AuthorizationRequest): NearestMiss | undefined {
-    this.#sight.begin(request);
+  /** Where no rule matches what is in sight. */
+  nearestMiss(): NearestMiss | undefined {
     return explainMiss(this.#root, this.#terms, this.#sight);
   }
 

@@ -45,18 +45,20 @@ export class PatternSet implements TextSet {
   readonly #prefixes: readonly string[] | TextTrie<true> | undefined;
   readonly #suffixes: readonly string[] | TextTrie<true> | undefined;
   readonly #templates: readonly PathTemplate[] | undefined;
-  readonly #widest: 'any' | 'present' | undefined;
+  #widest: 'any' | 'present' | undefined;
 
   constructor(patterns: readonly Pattern[]) {
-    const exact = textsOf(patterns, 'exact');
-    this.#exact = exact.length > 1 ? new Set(exact) : exact[0];
-    this.#prefixes = listed(textsOf(patterns, 'prefix'), 'forwards');
-    this.#suffixes = listed(textsOf(patterns, 'suffix'), 'backwards');
-    const templates = patterns.filter((pattern) => pattern.kind === 'template');
+    const texts = { exact: [] as string[], prefix: [] as string[], suffix: [] as string[] };
+    const templates: PathTemplate[] = [];
+    for (const pattern of patterns) {
+      if (pattern.kind === 'template') templates.push(pattern);
+      else if ('text' in pattern) texts[pattern.kind].push(pattern.text);
+      else if (this.#widest !== 'present') this.#widest = pattern.kind;
+    }
+    this.#exact = texts.exact.length > 1 ? new Set(texts.exact) : texts.exact[0];
+    this.#prefixes = listed(texts.prefix, 'forwards');
+    this.#suffixes = listed(texts.suffix, 'backwards');
     this.#templates = templates.length > 0 ? templates : undefined;
-    const kinds = new Set(patterns.map(({ kind }) => kind));
-    if (kinds.has('present')) this.#widest = 'present';
-    else this.#widest = kinds.has('any') ? 'any' : undefined;
   }
 
   has(text: string): boolean {
@@ -121,10 +123,6 @@ function holds(parts: readonly string[], text: string): boolean {
     position = found + part.length;
   }
   return true;
-}
-
-function textsOf(patterns: readonly Pattern[], kind: 'exact' | 'prefix' | 'suffix'): readonly string[] {
-  return [...new Set(patterns.flatMap((pattern) => (pattern.kind === kind ? [pattern.text] : [])))];
 }
 
 function listed(texts: readonly string[], direction: 'forwards' | 'backwards') {

@@ -6,6 +6,8 @@ export interface TrieVisitor<Value> {
 /** A node: the text of the edge that leads to it, and what stands there. */
 class TrieNode<Value> {
   label: string;
+  /** The first code unit of the label: to compare it costs less than to read it from the text. */
+  code: number;
   /** By the first code unit of their labels, ascending. */
   children: TrieNode<Value>[] = NO_CHILDREN;
   /** What follows a whole segment of a path, whatever it is (`{*}`). */
@@ -17,6 +19,7 @@ class TrieNode<Value> {
 
   constructor(label: string) {
     this.label = label;
+    this.code = label.charCodeAt(0);
   }
 }
 
@@ -114,11 +117,12 @@ export class TextTrie<Value> {
 
   /** The child whose label the text goes on with. */
   #step(node: TrieNode<Value>, text: string, position: number): TrieNode<Value> | undefined {
-    const child = node.children[placeOf(node.children, this.#codeAt(text, position))];
-    if (child === undefined) return undefined;
+    const code = this.#codeAt(text, position);
+    const child = node.children[placeOf(node.children, code)];
+    if (child === undefined || child.code !== code) return undefined;
     const { label } = child;
     if (label.length > text.length - position) return undefined;
-    for (let index = 0; index < label.length; index++) {
+    for (let index = 1; index < label.length; index++) {
       if (label.charCodeAt(index) !== this.#codeAt(text, position + index)) return undefined;
     }
     return child;
@@ -135,7 +139,7 @@ export class TextTrie<Value> {
     while (position < text.length) {
       const place = placeOf(node.children, text.charCodeAt(position));
       const child = node.children[place];
-      if (child === undefined || child.label.charCodeAt(0) !== text.charCodeAt(position)) {
+      if (child === undefined || child.code !== text.charCodeAt(position)) {
         const made = new TrieNode<Value>(text.slice(position));
         if (node.children === NO_CHILDREN) node.children = [made];
         else node.children.splice(place, 0, made);
@@ -156,7 +160,7 @@ function placeOf<Value>(children: readonly TrieNode<Value>[], code: number): num
   let high = children.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((children[middle]?.label.charCodeAt(0) ?? 0) < code) low = middle + 1;
+    if ((children[middle]?.code ?? 0) < code) low = middle + 1;
     else high = middle;
   }
   return low;
@@ -165,6 +169,7 @@ function placeOf<Value>(children: readonly TrieNode<Value>[], code: number): num
 function split<Value>(child: TrieNode<Value>, at: number): TrieNode<Value> {
   const upper = new TrieNode<Value>(child.label.slice(0, at));
   child.label = child.label.slice(at);
+  child.code = child.label.charCodeAt(0);
   upper.children = [child];
   return upper;
 }
