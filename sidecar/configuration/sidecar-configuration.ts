@@ -134,7 +134,7 @@ export const sidecarConfigurationSchema = refined(
     stateDirectory: optional(
       described(
         file,
-        'Last good snapshot, key and chain: a restart needs no control plane. A directory of its own (0700, files 0600), best on a volume in memory.',
+        'Last good snapshot, key and chain, and the keys of issuers of tokens: a restart needs neither control plane nor issuers. A directory of its own (0700, files 0600), best on a volume in memory.',
       ),
     ),
     controlPlane: optional(
