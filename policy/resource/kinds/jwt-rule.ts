@@ -16,12 +16,15 @@ import {
 
 /** Entries of the lists of one rule. */
 const MAX_ENTRIES = 100;
+const MAX_AUDIENCES = 1_000;
 /** For the whole answer of a server of keys. */
 export const DEFAULT_JWKS_TIMEOUT_MS = 5_000;
 const MAX_JWKS_TIMEOUT_MS = 60_000;
 
-/** RFC 9110 §5.6.2; as Istio writes it for output headers, so that the API server agrees. */
-const FIELD_NAME = /^[-_A-Za-z0-9]+$/;
+/** RFC 9110 §5.6.2. */
+const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** As Istio has it for headers that are written. */
+const OUTPUT_NAME = /^[-_A-Za-z0-9]+$/;
 /** What belongs to the connection, to the message's framing, or to the sidecar: no claim may be written over it. */
 const RESERVED: ReadonlySet<string> = new Set([
   'host',
@@ -48,16 +51,16 @@ const fieldName = (description: string) =>
     maxLength: 256,
     pattern: FIELD_NAME,
     check: (value) =>
-      FIELD_NAME.test(value) ? undefined : `${JSON.stringify(value)} is not a header name: letters, digits, - and _`,
+      FIELD_NAME.test(value) ? undefined : `${JSON.stringify(value)} is not a header name (RFC 9110 §5.6.2)`,
   });
 
 const outputName = (description: string) =>
   string({
     description,
     maxLength: 256,
-    pattern: FIELD_NAME,
+    pattern: OUTPUT_NAME,
     check: (value) => {
-      if (!FIELD_NAME.test(value)) return `${JSON.stringify(value)} is not a header name: letters, digits, - and _`;
+      if (!OUTPUT_NAME.test(value)) return `${JSON.stringify(value)} is not a header name: letters, digits, - and _`;
       return RESERVED.has(value.toLowerCase()) ? `${value} is not a header that a claim may be written to` : undefined;
     },
   });
@@ -78,7 +81,7 @@ const jwtRuleFields = object({
   ),
   audiences: optional(
     described(
-      list(string(), { maxItems: MAX_ENTRIES }),
+      list(string(), { maxItems: MAX_AUDIENCES }),
       'One of them must be in `aud` (http://, https:// and a last slash are no part of either). Absent: any.',
     ),
   ),
@@ -149,7 +152,7 @@ function isHttpUrl(text: string): boolean {
 }
 
 function isSound(rule: JwtRule, path: Path, context: ReadContext): boolean {
-  const { jwks, issuer, fromHeaders = [] } = rule;
+  const { jwks, issuer } = rule;
   const given = (['jwks', 'jwksUri', 'jwks_uri'] as const).filter((name) => rule[name] !== undefined);
   if (given.length > 1) {
     context.fail([...path, given[1] ?? ''], 'invalid_value', 'only one of jwks and jwksUri can be set', 'key');
@@ -158,11 +161,6 @@ function isSound(rule: JwtRule, path: Path, context: ReadContext): boolean {
   if (given.length === 0 && discoveryUrl(issuer) === undefined) {
     const message = `neither jwks nor jwksUri, and the issuer is no URL whose OpenID configuration would name the keys: its tokens will be refused`;
     context.warn([...path, 'issuer'], 'suspicious_value', message);
-  }
-  for (const [index, { prefix }] of fromHeaders.entries()) {
-    if (prefix === undefined || prefix === '' || !/[A-Za-z0-9_.-]$/.test(prefix)) continue;
-    const message = `nothing divides the prefix ${JSON.stringify(prefix)} from the token; write the space or sign that does`;
-    context.warn([...path, 'fromHeaders', index, 'prefix'], 'suspicious_value', message);
   }
   return hasOwnHeaders(rule, path, context) && (jwks === undefined || areKeys(jwks, [...path, 'jwks'], context));
 }

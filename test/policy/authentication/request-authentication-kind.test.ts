@@ -22,7 +22,7 @@ jwtRules:
 - issuer: https://i.example
   audiences: [orders, https://orders.example/]
   jwksUri: https://i.example/jwks
-  fromHeaders: [{name: Authorization, prefix: "Bearer "}, {name: X_Token}]
+  fromHeaders: [{name: Authorization, prefix: "Bearer "}, {name: X_Token, prefix: Token}, {name: x.y}]
   fromParams: [access_token]
   fromCookies: [jwt]
   outputPayloadToHeader: x-payload
@@ -62,7 +62,7 @@ t.test('what is wrong has its place, and what to write', async (t) => {
       rule(`{issuer: a, ${URI}, outputClaimToHeaders: [{header: x, claim: a}, {header: X, claim: b}]}`),
       [/outputClaimToHeaders\[1\]\.header: X is written twice/],
     ],
-    [rule(`{issuer: a, ${URI}, fromHeaders: [{name: authorization, prefix: Bearer}]}`), [/warning .*nothing divides/]],
+    [rule(`{issuer: a, ${URI}, fromHeaders: [{name: 'a b'}]}`), [/"a b" is not a header name/]],
     [rule(`{issuer: a, ${URI}, timeout: 5}`), [/expected a duration such as 5s or 600ms, got 5/]],
     [rule(`{issuer: a, ${URI}, timeout: 2m}`), [/2m is outside of 1ms to 60s/]],
     ['targetRefs: [{kind: Gateway, name: g}]', [/5:3: warning invalid_value spec: .*ignored on sidecars/]],

@@ -1,5 +1,6 @@
 import { chmod, readdir } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { TokenJudge } from '#policy/authentication/judge-tokens.ts';
@@ -8,6 +9,8 @@ import { FIRST_RETRY_MS, JWKS_FRESH_MS, UNKNOWN_KEY_INTERVAL_MS } from '#sidecar
 import { IssuerTokenVerifier } from '#sidecar/authentication/issuer-token-verifier.ts';
 import { type KeptKeys, keysKeptIn, NOTHING_KEPT } from '#sidecar/authentication/kept-keys.ts';
 import { judgeOf, jwks, outcome, type Signer, signer } from '../../policy/authentication/tokens.ts';
+import { TestAuthority } from '../../support/certificates.ts';
+import { listen, portOf } from '../../support/free-ports.ts';
 import { type KeyServer, startKeyServer } from '../../support/key-server.ts';
 
 const ISSUER = 'issuer';
@@ -22,7 +25,7 @@ class Sidecar {
   readonly verifier: IssuerTokenVerifier;
   readonly judge: TokenJudge;
 
-  constructor(t: Test, server: KeyServer, kept: KeptKeys = NOTHING_KEPT, timeout = '5s') {
+  constructor(t: Test, server: Pick<KeyServer, 'url'>, kept: KeptKeys = NOTHING_KEPT, timeout = '5s', issuer = ISSUER) {
     this.verifier = new IssuerTokenVerifier({
       monotonicMs: () => this.nowMs,
       schedule: (afterMs, run) => {
@@ -33,7 +36,8 @@ class Sidecar {
       kept,
       log: (event) => this.events.push(event),
     });
-    this.judge = judgeOf(this.verifier, [{ issuer: ISSUER, jwksUri: server.url, timeout }]);
+    const keys = issuer === ISSUER ? { jwksUri: server.url } : {};
+    this.judge = judgeOf(this.verifier, [{ issuer, ...keys, timeout }]);
     t.teardown(() => this.verifier.close());
   }
 
@@ -201,6 +205,41 @@ t.test('keys that no policy names any more are asked for no more', async (t) => 
   t.equal(sidecar.plans.size, 1);
   sidecar.verifier.use([]);
   t.equal(sidecar.plans.size, 0);
+});
+
+t.test('the OpenID configuration of an issuer names its keys, and may be of no use', async (t) => {
+  const key = await signer();
+  let jwksUri: unknown;
+  const server = await startKeyServer(t, () => jwks(key));
+  const issuer = server.url.replace('/jwks', '/tenant/');
+  server.answer = ({ url }, response) => {
+    if (url === '/keys') response.end(jwks(key));
+    else if (url === '/tenant/.well-known/openid-configuration') response.end(JSON.stringify({ jwks_uri: jwksUri }));
+    else response.writeHead(404).end();
+  };
+  const good = await token(key, { iss: issuer });
+  const cases: readonly (readonly [jwksUri: unknown, expected: RegExp])[] = [
+    [server.url.replace('/jwks', '/keys'), /^$/],
+    [server.url.replace('/jwks', '/none'), /\/none: answered 404/],
+    ['file:///etc/passwd', /names no jwks_uri that can be fetched/],
+    [undefined, /names no jwks_uri/],
+    [{}, /names no jwks_uri/],
+  ];
+  for (const [uri, expected] of cases) {
+    jwksUri = uri;
+    const sidecar = new Sidecar(t, server, NOTHING_KEPT, '5s', issuer);
+    t.match(await sidecar.reason(good), expected);
+  }
+});
+
+t.test('a server of keys must prove its name by https', async (t) => {
+  const key = await signer();
+  const { cert, key: privateKey } = new TestAuthority().leaf('spiffe://cluster.local/ns/x/sa/y');
+  const server = createServer({ cert, key: privateKey }, (_request, response) => response.end(jwks(key)));
+  const url = `https://127.0.0.1:${portOf(await listen(server))}/jwks`;
+  t.teardown(() => server.close());
+  const sidecar = new Sidecar(t, { url });
+  t.match(await sidecar.reason(await token(key)), /certificate|issuer/);
 });
 
 /** One byte at a time, for ever: each is progress, and the whole never comes. */
