@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
-import { analyseResourceSet } from './analysis/analyse-resource-set.ts';
+import { analyseResourceSet, analysisOf } from './analysis/analyse-resource-set.ts';
+import { finish } from './analysis/finish.ts';
 import { compareProblems, type Problem } from './problem.ts';
 import { checkApiSchemas } from './resource/check-api-schemas.ts';
 import { checkConditions } from './resource/check-conditions.ts';
@@ -30,12 +31,28 @@ export type PlacedDocument = Omit<SourcedResource, 'any'>;
  * that the set must not be put in force; the problems are sorted by file and position.
  */
 export function loadResources(files: readonly SourceFile[], readDocument: ReadDocument, mesh: Mesh): LoadedResources {
+  return finish(loadingOf(files, readDocument, mesh));
+}
+
+/** `loadResources` in steps, for whoever has others waiting. */
+export function* loadingOf(
+  files: readonly SourceFile[],
+  readDocument: ReadDocument,
+  mesh: Mesh,
+): Generator<void, LoadedResources> {
   const problems: Problem[] = [];
-  const read = placedDocuments(files, problems).flatMap((place) => {
-    const named = { file: fileBeside(place.file, readDocument), configMaps: refuseConfigMaps };
-    return readPlaced(place, mesh, problems, named) ?? [];
-  });
-  const sourced = judgeTogether(read, mesh, problems);
+  const read: SourcedResource[] = [];
+  for (const file of files) {
+    for (const place of placedDocuments([file], problems)) {
+      const named = { file: fileBeside(place.file, readDocument), configMaps: refuseConfigMaps };
+      const one = readPlaced(place, mesh, problems, named);
+      if (one !== undefined) read.push(one);
+      yield;
+    }
+  }
+  const sourced = checkTogether(read, mesh, problems);
+  // Doubts are raised about whole sets only: what is missing may be what could not be read.
+  if (!hasError(problems)) problems.push(...(yield* analysisOf(sourced, mesh)));
   return { resources: sourced.map(documentOf).sort(byKey), problems: problems.sort(compareProblems), sourced };
 }
 
@@ -72,13 +89,25 @@ export function judgeTogether(
   problems: Problem[],
   unknown: ReadonlySet<SourcedResource> = new Set(),
 ): readonly SourcedResource[] {
+  const sourced = checkTogether(read, mesh, problems, unknown);
+  if (!hasError(problems)) problems.push(...analyseResourceSet(sourced, mesh));
+  return sourced;
+}
+
+function checkTogether(
+  read: readonly SourcedResource[],
+  mesh: Mesh,
+  problems: Problem[],
+  unknown: ReadonlySet<SourcedResource> = new Set(),
+): readonly SourcedResource[] {
   const sourced = checkResourceSet(read, mesh, problems);
   const known = unknown.size === 0 ? sourced : withoutUnknown(sourced, unknown);
-  problems.push(...checkApiSchemas(known, givenSpecOf), ...checkValidationPolicies(known), ...checkConditions(sourced));
-  const hasError = problems.some(({ severity }) => severity === 'error');
-  // Doubts are raised about whole sets only: what is missing may be what could not be read.
-  if (!hasError) problems.push(...analyseResourceSet(sourced, mesh));
+  problems.push(...checkApiSchemas(known, givenSpecOf), ...checkValidationPolicies(known));
   return sourced;
+}
+
+function hasError(problems: readonly Problem[]): boolean {
+  return problems.some(({ severity }) => severity === 'error');
 }
 
 function withoutUnknown(

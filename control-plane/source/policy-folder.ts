@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { readPolicyFolder } from '#files/read-policy-folder.ts';
 import { watchPath } from '#files/watch-path.ts';
-import { loadResources } from '#policy/load-resources.ts';
+import { loadingOf } from '#policy/load-resources.ts';
 import { compareProblems, formatProblem, type Problem } from '#policy/problem.ts';
 import { snapshotOf } from '#policy/resource/resource-document.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
@@ -10,6 +10,7 @@ import type { PolicyDistribution } from '../discovery/policy-distribution.ts';
 import type { EventLog } from '../event-log.ts';
 import type { ControlPlaneMetrics } from '../status/metrics.ts';
 import { readLastGood, writeLastGood } from './last-good.ts';
+import { runInSlices } from './run-in-slices.ts';
 import type { SourceStatus } from './source-status.ts';
 
 /** When the folder is read again after the start, whatever the watch says. */
@@ -161,7 +162,8 @@ async function readFirst(directory: string, mesh: Mesh): Promise<Reading> {
 
 async function readFolder(directory: string, mesh: Mesh): Promise<Reading> {
   const folder = await readPolicyFolder(directory);
-  const { resources, problems: resourceProblems } = loadResources(folder.files, folder.readDocument, mesh);
+  const loading = loadingOf(folder.files, folder.readDocument, mesh);
+  const { resources, problems: resourceProblems } = await runInSlices(loading);
   const problems = [...folder.problems, ...resourceProblems].sort(compareProblems);
   return { resources, problems, hasError: countErrors(problems) > 0 };
 }

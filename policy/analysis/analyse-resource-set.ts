@@ -9,6 +9,7 @@ import { shapeDoubts } from './doubt-rule-shape.ts';
 import { tcpDoubts } from './doubt-tcp.ts';
 import { valueDoubts } from './doubt-values.ts';
 import { coveredProblems, coveredRules } from './find-covered-rules.ts';
+import { finish } from './finish.ts';
 import { type KnownAccounts, knownWorkloads, unboundPolicy } from './known-workloads.ts';
 
 /** Doubts about a set without errors: warnings, which never keep it from being put in force. */
@@ -39,13 +40,6 @@ export function bearsOn({ any }: SourcedResource, namespace: string, { rootNames
   return any.resource.namespace === namespace || any.resource.namespace === rootNamespace;
 }
 
-function finish(analysis: Generator<void, readonly Problem[]>): readonly Problem[] {
-  for (;;) {
-    const step = analysis.next();
-    if (step.done === true) return step.value;
-  }
-}
-
 function* analyse(
   judged: readonly SourcedResource[],
   all: readonly SourcedResource[],
@@ -59,11 +53,12 @@ function* analyse(
     yield;
     if (sourced.any.type !== 'AuthorizationPolicy') continue;
     const policy = sourced.any.resource;
+    problems.push(...(yield* shapeDoubts(sourced, policy)));
     problems.push(...unknownCallers(sourced, policy, workloads, mesh));
-    problems.push(...tcpDoubts(sourced, policy, workloads, mesh));
-    problems.push(...valueDoubts(sourced, policy));
     yield;
-    problems.push(...shapeDoubts(sourced, policy));
+    problems.push(...tcpDoubts(sourced, policy, workloads, mesh));
+    yield;
+    problems.push(...valueDoubts(sourced, policy));
     yield;
   }
   return [

@@ -10,18 +10,19 @@ import { clausesOf, type RuleClause, type RuleClauses } from './rule-clauses.ts'
 type Policy = Resource<AuthorizationPolicySpec>;
 
 /** Doubts that one policy raises by the form of its rules alone. */
-export function shapeDoubts(sourced: SourcedResource, policy: Policy): readonly Problem[] {
-  const { spec, namespace } = policy;
+export function* shapeDoubts(sourced: SourcedResource, policy: Policy): Generator<void, readonly Problem[]> {
+  const { spec } = policy;
   if (!isForSidecars(spec)) return [];
   const rules = spec.rules ?? [];
-  const problems = rules.length === 0 ? emptyAllow(sourced, policy) : [];
-  return [
-    ...problems,
-    ...rules.flatMap((rule, index) => [
+  const problems = rules.length === 0 ? [...emptyAllow(sourced, policy)] : [];
+  for (const index of rules.keys()) {
+    problems.push(
       ...splitRule(sourced, rules, index),
-      ...ofRule(sourced, spec.action, clausesOf(rule, namespace), index),
-    ]),
-  ];
+      ...ofRule(sourced, spec.action, clausesOf(policy, index), index),
+    );
+    yield;
+  }
+  return problems;
 }
 
 /** Names that say that nothing is allowed on purpose. */

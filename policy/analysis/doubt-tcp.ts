@@ -19,8 +19,8 @@ export function tcpDoubts(
     namespace === mesh.rootNamespace ? workloads.tcpNamespaces.size > 0 : workloads.tcpNamespaces.has(namespace);
   if (!isForSidecars(spec) || !isNear) return [];
   const ports = portProtocols(boundWorkloads(policy, workloads, mesh).map(({ protocols }) => protocols));
-  return (spec.rules ?? []).flatMap((rule, index) => {
-    const clauses = clausesOf(rule, namespace);
+  return (spec.rules ?? []).flatMap((_rule, index) => {
+    const clauses = clausesOf(policy, index);
     const onTcp = httpOnTcp(clauses, spec.action, ports).map(([field, port]) => {
       const path = ['spec', 'rules', index, ...field.path];
       return doubt(sourced, path, 'http_field_on_tcp_port', httpFieldMessage(spec.action, port));

@@ -151,8 +151,8 @@ function* scopeOfPolicies(policies: readonly PlacedPolicy[]): Generator<void, Sc
 }
 
 export function* placedRules({ sourced, policy }: PlacedPolicy): Generator<PlacedRule> {
-  for (const [index, rule] of (policy.spec.rules ?? []).entries()) {
-    yield { sourced, policy, index, clauses: clausesOf(rule, policy.namespace) };
+  for (const index of (policy.spec.rules ?? []).keys()) {
+    yield { sourced, policy, index, clauses: clausesOf(policy, index) };
   }
 }
 
@@ -183,15 +183,10 @@ function bindsAll({ spec }: PlacedPolicy['policy'], other: PlacedPolicy['policy'
   return true;
 }
 
-const texts = new WeakMap<RuleClauses, string>();
-
 /** Equal for rules that match the same: order of lists and of keys does not count. */
 function ruleText({ policy, index, clauses }: PlacedRule): string {
-  const known = texts.get(clauses);
-  if (known !== undefined) return known;
-  const text = unordered(policy.spec.rules?.[index] ?? {});
-  texts.set(clauses, text);
-  return text;
+  clauses.texts.whole ??= unordered(policy.spec.rules?.[index] ?? {});
+  return clauses.texts.whole;
 }
 
 const NO_PARTS: { readonly [K in keyof AuthorizationRule]?: undefined } = {};

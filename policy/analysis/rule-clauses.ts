@@ -1,3 +1,5 @@
+import type { Resource } from '../resource/kind.ts';
+import type { AuthorizationPolicySpec } from '../resource/kinds/authorization-policy.ts';
 import type { AuthorizationRule } from '../resource/kinds/authorization-rule.ts';
 import { isRecord } from '../schema/schema.ts';
 import { type Dialect, readPatterns, type ValuePattern } from './value-pattern.ts';
@@ -34,6 +36,8 @@ export interface RuleClauses {
   /** What no clause tells: conditions in CEL, and parts that analysis does not know. Equal texts mean the same. */
   readonly others: string;
   readonly hasHttp: boolean;
+  /** Made where it is asked for: the whole rule, in an order of its own. */
+  readonly texts: { whole: string | undefined };
 }
 
 function attribute(name: string, dialect: Dialect, more: Partial<RuleAttribute> = {}): RuleAttribute {
@@ -76,18 +80,18 @@ const KEYS: { readonly [key: string]: RuleAttribute } = {
 
 const ACCOUNT_FIELDS: ReadonlySet<string> = new Set(['serviceAccounts', 'source.serviceAccount']);
 
-const known = new WeakMap<object, { readonly namespace: string; readonly clauses: RuleClauses }>();
+const known = new WeakMap<AuthorizationPolicySpec, (RuleClauses | undefined)[]>();
 
-/** The clauses of a rule of a policy of this namespace, made once a rule. */
-export function clausesOf(rule: AuthorizationRule, namespace: string): RuleClauses {
-  const found = known.get(rule);
-  if (found?.namespace === namespace) return found.clauses;
-  const clauses = readClauses(rule, namespace);
-  known.set(rule, { namespace, clauses });
+/** The clauses of one rule of a policy, made once. */
+export function clausesOf({ spec, namespace }: Resource<AuthorizationPolicySpec>, index: number): RuleClauses {
+  const rules = known.get(spec) ?? [];
+  known.set(spec, rules);
+  const clauses = rules[index] ?? readClauses(spec.rules?.[index] ?? {}, namespace);
+  rules[index] = clauses;
   return clauses;
 }
 
-function readClauses(rule: AuthorizationRule, namespace: string): RuleClauses {
+function readClauses(rule: Partial<AuthorizationRule>, namespace: string): RuleClauses {
   const { from, to, when, ...rest } = rule;
   const alternatives = (part: 'from' | 'to', inner: 'source' | 'operation', list: readonly object[] | undefined) =>
     (list ?? []).map((entry, index) => {
@@ -105,6 +109,7 @@ function readClauses(rule: AuthorizationRule, namespace: string): RuleClauses {
     ...parts,
     others: others.length === 0 ? '' : JSON.stringify(others),
     hasHttp: all.some((clause) => clause.attribute.isHttp) || others.length > 0,
+    texts: { whole: undefined },
   };
 }
 

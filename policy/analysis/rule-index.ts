@@ -26,10 +26,10 @@ export class RuleIndex<Entry> {
 
   static *of<Entry>(rules: readonly Indexed<Entry>[]): Generator<void, RuleIndex<Entry>> {
     const index = new RuleIndex<Entry>();
-    const counts = new Map<string, number>();
+    const counts: Counts = new Map();
     for (const { clauses } of rules) {
       for (const one of [...clauses.from.flat(), ...clauses.to.flat(), ...clauses.when]) {
-        if (!one.isNegative) for (const { key } of one.patterns) count(counts, `${one.attribute.name} ${key}`);
+        if (!one.isNegative) count(counts, one);
       }
       yield;
     }
@@ -84,7 +84,7 @@ export class RuleIndex<Entry> {
 }
 
 /** One clause for each alternative of `from`, of `to`, or one of `when`: whatever the rule covers has a value within one of these. */
-function anchorsOf({ from, to, when }: RuleClauses, counts: ReadonlyMap<string, number>) {
+function anchorsOf({ from, to, when }: RuleClauses, counts: Counts) {
   const parts = [from, to, ...when.map((one) => [[one]])];
   let best: { readonly anchors: readonly RuleClause[]; readonly shared: number } | undefined;
   for (const part of parts) {
@@ -98,17 +98,23 @@ function anchorsOf({ from, to, when }: RuleClauses, counts: ReadonlyMap<string, 
   return best?.anchors;
 }
 
-function rarestOf(alternative: readonly RuleClause[], counts: ReadonlyMap<string, number>) {
+function rarestOf(alternative: readonly RuleClause[], counts: Counts) {
   let best: { readonly anchor: RuleClause; readonly shared: number } | undefined;
   for (const one of alternative) {
     if (one.isNegative) continue;
-    const share = ({ key }: ValuePattern) => counts.get(`${one.attribute.name} ${key}`) ?? 0;
+    const ofAttribute = counts.get(one.attribute.name);
+    const share = ({ key }: ValuePattern) => ofAttribute?.get(key) ?? 0;
     const shared = one.patterns.reduce((most, pattern) => Math.max(most, share(pattern)), 0);
     if (best === undefined || shared < best.shared) best = { anchor: one, shared };
   }
   return best;
 }
 
-function count(counts: Map<string, number>, key: string): void {
-  counts.set(key, (counts.get(key) ?? 0) + 1);
+/** How many rules demand each value, by attribute and key. */
+type Counts = Map<string, Map<string, number>>;
+
+function count(counts: Counts, { attribute, patterns }: RuleClause): void {
+  const ofAttribute = counts.get(attribute.name) ?? new Map<string, number>();
+  counts.set(attribute.name, ofAttribute);
+  for (const { key } of patterns) ofAttribute.set(key, (ofAttribute.get(key) ?? 0) + 1);
 }
