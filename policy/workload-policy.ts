@@ -58,6 +58,8 @@ export interface EffectiveDefaults {
   readonly minTlsVersion: TlsVersion;
   readonly outbound: 'RegistryOnly' | 'AllowAny';
   readonly pathNormalization: PathNormalization;
+  /** Proxies whose `x-forwarded-for` is believed. */
+  readonly trustedProxies: number;
 }
 
 /**

@@ -11,6 +11,9 @@ import { runBatch } from '../offline/run-batch.ts';
 const OPTIONS = {
   ...REQUEST_OPTIONS,
   'source-ip': { type: 'string' },
+  'remote-ip': { type: 'string' },
+  'destination-ip': { type: 'string' },
+  sni: { type: 'string' },
   'trust-domain-alias': { type: 'string', multiple: true },
 } as const;
 
@@ -35,6 +38,11 @@ decided, or the nearest rule and the clause of it that failed. The exit code say
   --from SPIFFE-ID        the proven caller; without it, a caller without a certificate
   --header 'NAME: VALUE'  a request header; may be repeated
   --source-ip ADDRESS     the caller's address
+  --remote-ip ADDRESS     the client's, behind proxies; without it, as the sidecar finds it
+  --destination-ip ADDRESS
+                          the address that is called
+  --sni NAME              the name that the caller asked for in its TLS handshake
+  --claims JSON           the claims of a token, as if it had been verified
   --batch FILE            one JSON request a line (- reads standard input), one JSON decision a
                           line out, in order
   --json                  one JSON object in place of text
@@ -43,8 +51,7 @@ ${MESH_HELP}
                           another name of that trust domain, as the control plane's
                           trustDomainAliases; may be repeated
 
-Token claims are not evaluated in this version: --claims is refused, \`claims\` of a batch line are
-ignored (no rule can refer to them).
+Tokens are not read here: --claims, and \`claims\` of a batch line, say what one would hold.
 
 Example:
   lateral authz --policies examples/shop/policies --to shop/orders --label app=orders \\
@@ -54,9 +61,6 @@ Example:
     const { values, positionals } = parseOptions(args, OPTIONS);
     if (positionals.length > 0) throw new UsageError(`unexpected argument ${positionals[0]}`);
     if (values.policies === undefined) throw new UsageError('--policies PATH is missing');
-    if (values.claims !== undefined) {
-      throw new UsageError('--claims: claims are not evaluated in this version; leave the option out');
-    }
     const mesh = meshOf(values);
     const single = values.batch === undefined ? singleRequest(values) : undefined;
     if (values.batch !== undefined && (values.to !== undefined || values.request !== undefined)) {
@@ -87,7 +91,23 @@ function aliasesOf({ 'trust-domain-alias': aliases = [] }: Values): readonly str
 }
 
 function singleRequest(values: Values): object {
-  return { ...describedRequest(values), sourceIp: values['source-ip'] };
+  return {
+    ...describedRequest(values),
+    sourceIp: values['source-ip'],
+    remoteIp: values['remote-ip'],
+    destinationIp: values['destination-ip'],
+    sni: values.sni,
+    claims: claimsOf(values.claims),
+  };
+}
+
+function claimsOf(text: string | undefined): unknown {
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UsageError(`--claims is not JSON: ${text}`);
+  }
 }
 
 function format(decision: OfflineDecision, isJson: boolean): string {

@@ -3,6 +3,7 @@ import { compileAuthorizer } from '#policy/authorization/compile-authorizer.ts';
 import { compileConditions } from '#policy/condition/compile-condition.ts';
 import { ALLOWED } from '#policy/error/codes.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
+import { remoteIp } from '#policy/http/remote-ip.ts';
 import { parseSpiffeId, type SpiffeId } from '#policy/identity/spiffe-id.ts';
 import { normalizePath } from '#policy/path/normalize-path.ts';
 import { effectiveDefaults } from '#policy/resource/kinds/mesh-defaults.ts';
@@ -68,7 +69,7 @@ export function createOfflineAuthorizer(
       headers: isHttp ? headers : [],
       port: request.to.port,
       sourceIp: request.sourceIp,
-      remoteIp: request.remoteIp ?? request.sourceIp,
+      remoteIp: remoteIpOf(request, headers, defaults.trustedProxies),
       destinationIp: request.destinationIp,
       sni: request.sni,
       claims: requestClaims(request.claims),
@@ -98,6 +99,13 @@ function sourceOf(from: string | undefined): SpiffeId | null | string {
   if (from === undefined) return null;
   const parsed = parseSpiffeId(from);
   return parsed.kind === 'valid' ? parsed.id : parsed.reason;
+}
+
+/** As it is given; else as the sidecar finds it. */
+function remoteIpOf(request: OfflineRequest, headers: FlatHeaders, trustedProxies: number): string | undefined {
+  const { remoteIp: given, sourceIp, protocol } = request;
+  if (given !== undefined || sourceIp === undefined || protocol === 'tcp') return given ?? sourceIp;
+  return remoteIp(headers, sourceIp, trustedProxies);
 }
 
 /** As the sidecar finds them in a token that it has verified. */

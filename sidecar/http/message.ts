@@ -68,6 +68,8 @@ export interface Caller {
   readonly port: number;
   /** The caller's certificate; absent on plaintext listeners. */
   readonly certificate: VerifiedCertificate | undefined;
+  /** The name it asked for in its TLS handshake (SNI). */
+  readonly serverName?: string | undefined;
 }
 
 /** A peer's certificate that was judged: chain, validity and SPIFFE ID are good. */

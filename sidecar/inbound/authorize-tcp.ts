@@ -23,7 +23,7 @@ export function authorizeTcp(passage: IdentifiedTcp): PermittedTcp {
     sourceIp: passage.connection.caller.address,
     remoteIp: passage.connection.caller.address,
     destinationIp: passage.destinationIp,
-    sni: undefined,
+    sni: passage.connection.caller.serverName,
     claims: undefined,
   };
   settleDecision(passage, authorizer.explain(authorizer.decide(asked), asked));

@@ -1,4 +1,5 @@
 import { Refusal } from '#policy/error/refusal.ts';
+import { remoteIp } from '#policy/http/remote-ip.ts';
 import type { AuthorizationDecision } from '#policy/workload-policy.ts';
 import { type Authenticated, isPermitted, narrowed, type Permitted } from '../exchange/exchange.ts';
 import type { Passage } from '../exchange/passage.ts';
@@ -10,7 +11,7 @@ import type { Passage } from '../exchange/passage.ts';
 export function authorize(exchange: Authenticated): Permitted {
   exchange.enter('authorize');
   const { head, caller } = exchange.server;
-  const { authorizer } = exchange.policy;
+  const { authorizer, defaults } = exchange.policy;
   const asked = {
     source: exchange.source,
     method: head.method,
@@ -20,9 +21,9 @@ export function authorize(exchange: Authenticated): Permitted {
     headers: exchange.headers,
     port: exchange.port,
     sourceIp: caller.address,
-    remoteIp: caller.address,
+    remoteIp: remoteIp(exchange.headers, caller.address, defaults.trustedProxies),
     destinationIp: exchange.destinationIp,
-    sni: undefined,
+    sni: caller.serverName,
     claims: exchange.claims,
   };
   settleDecision(exchange, authorizer.explain(authorizer.decide(asked), asked));

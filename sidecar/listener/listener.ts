@@ -359,5 +359,13 @@ function addressOf(socket: net.Socket): string {
 }
 
 function callerOf(socket: net.Socket, certificate: VerifiedCertificate | undefined): Caller {
-  return { address: addressOf(socket), port: socket.remotePort ?? 0, certificate };
+  const caller = { address: addressOf(socket), port: socket.remotePort ?? 0, certificate };
+  const serverName = socket instanceof TLSSocket ? nameAskedFor(socket) : undefined;
+  return serverName === undefined ? caller : { ...caller, serverName };
+}
+
+/** Node has it, false where there was none, and documents it of clients alone. */
+function nameAskedFor(socket: TLSSocket): string | undefined {
+  const name: unknown = 'servername' in socket ? socket.servername : undefined;
+  return typeof name === 'string' && name !== '' ? name : undefined;
 }

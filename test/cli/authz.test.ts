@@ -106,6 +106,21 @@ t.test('broken policies decide nothing', async (t) => {
   t.match(stderr, /a\.yaml:7:3: error unknown_field spec: unknown field rulse/);
 });
 
+t.test('one request has claims, addresses and a server name', async (t) => {
+  const rules = `
+  - when: [{key: "request.auth.claims[group]", values: [admin]}]
+  - from: [{source: {remoteIpBlocks: [203.0.113.0/24]}}]
+  - when: [{key: connection.sni, values: [orders.shop]}, {key: destination.ip, values: [10.0.0.1]}]`;
+  const policy = `${POLICY.slice(0, POLICY.indexOf('  rules:'))}  rules:${rules}\n`;
+  const policies = ['--policies', t.testdir({ 'a.yaml': policy }), '--json', '--request', 'GET /'];
+  const ruleOf = async (...args: readonly string[]) =>
+    JSON.parse((await authz(...policies, ...ORDERS, ...args)).stdout);
+  t.match(await ruleOf('--claims', '{"group": ["dev", "admin"]}'), { decision: 'allow', rule: 0 });
+  t.match(await ruleOf('--claims', '{"group": "dev"}'), { decision: 'deny' });
+  t.match(await ruleOf('--remote-ip', '203.0.113.7'), { decision: 'allow', rule: 1 });
+  t.match(await ruleOf('--sni', 'orders.shop', '--destination-ip', '10.0.0.1'), { decision: 'allow', rule: 2 });
+});
+
 t.test('wrong usage is told apart', async (t) => {
   const policies = ['--policies', t.testdir({ 'a.yaml': POLICY })];
   const request = ['--request', 'GET /'];
@@ -116,10 +131,8 @@ t.test('wrong usage is told apart', async (t) => {
   await t.rejects(authz(...policies, '--to', 'shop/orders:99999', ...request), /99999 is outside of 1 to 65535/);
   await t.rejects(authz(...policies, ...ORDERS, '--request', 'GET'), /expected 'METHOD PATH'/);
   await t.rejects(authz(...policies, ...ORDERS, ...request, '--header', 'x'), /expected 'NAME: VALUE'/);
-  await t.rejects(
-    authz(...policies, ...ORDERS, ...request, '--claims', '{}'),
-    /claims are not evaluated in this version/,
-  );
+  await t.rejects(authz(...policies, ...ORDERS, ...request, '--claims', '{broken'), /--claims is not JSON/);
+  await t.rejects(authz(...policies, ...ORDERS, ...request, '--claims', '[]'), /claims: expected an object of claims/);
   await t.rejects(authz(...policies, '--batch', 'x', ...ORDERS), /leave them out/);
   await t.rejects(authz(...policies, ...ORDERS, ...request, '--polices', 'x'), UsageError);
 });

@@ -4,6 +4,7 @@ import t from 'tap';
 import { createOfflineAuthorizer } from '#cli/offline/authorize-offline.ts';
 import { checkOfflineRequest, type OfflineRequest } from '#cli/offline/offline-request.ts';
 import { compileWorkloadPolicy } from '#policy/compile-workload-policy.ts';
+import { remoteIp } from '#policy/http/remote-ip.ts';
 import { loadResources } from '#policy/load-resources.ts';
 import { normalizePath } from '#policy/path/normalize-path.ts';
 import { formatProblem } from '#policy/problem.ts';
@@ -83,7 +84,7 @@ for (const name of readdirSync(FOLDER)
       if (to.labels === undefined || decision.policy === null) continue;
       const workload = { ...to, labels: to.labels, serviceAccount: to.name };
       const policy = await compileWorkloadPolicy(index.select(workload), workload, MESH, nothingToGenerate);
-      const asked = authorizationRequest(reading.request);
+      const asked = authorizationRequest(reading.request, policy.defaults.trustedProxies);
       const normalized = normalizePath(asked.path ?? '/', policy.defaults.pathNormalization);
       const path = normalized.kind === 'normal' ? normalized.path : asked.path;
       const { authorizer } = policy;
@@ -126,7 +127,10 @@ function expectedOf(wanted: Wanted, nulls: readonly string[]): { readonly [key: 
   return { ...Object.fromEntries(said), ...Object.fromEntries(nulls.map((key) => [key, null])) };
 }
 
-function authorizationRequest(request: OfflineRequest) {
+const NO_TOKEN = { principal: '', audiences: [], presenter: undefined };
+
+function authorizationRequest(request: OfflineRequest, trustedProxies: number) {
+  const headers = Object.entries(request.headers).flatMap(([name, values]) => values.flatMap((value) => [name, value]));
   const [, principal = ''] = /^spiffe:\/\/(.*)$/.exec(request.from ?? '') ?? [];
   const [trustDomain = '', , namespace = '', , serviceAccount = ''] = principal.split('/');
   const isHttp = request.protocol === 'http';
@@ -137,12 +141,14 @@ function authorizationRequest(request: OfflineRequest) {
     method: isHttp ? (request.method ?? 'GET') : undefined,
     path: isHttp ? (request.path ?? '/').replace(/\?.*$/, '') : undefined,
     host: isHttp ? (host ?? '') : undefined,
-    headers: Object.entries(request.headers).flatMap(([name, values]) => values.flatMap((value) => [name, value])),
+    headers,
     port: request.to.port,
     sourceIp: request.sourceIp,
-    remoteIp: request.remoteIp ?? request.sourceIp,
+    remoteIp:
+      request.remoteIp ??
+      (request.sourceIp === undefined ? undefined : remoteIp(headers, request.sourceIp, trustedProxies)),
     destinationIp: request.destinationIp,
-    sni: undefined,
-    claims: undefined,
+    sni: request.sni,
+    claims: request.claims === undefined ? undefined : { ...NO_TOKEN, all: request.claims },
   };
 }

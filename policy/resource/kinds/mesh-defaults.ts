@@ -2,9 +2,8 @@ import { choice, defaulted, type Infer, integer, object, optional } from '../../
 import type { EffectiveDefaults } from '../../workload-policy.ts';
 import type { ResourceKind } from '../kind.ts';
 
-/** Times and paths that are remembered of each caller are as many. */
-const MAX_ALERT_THRESHOLD = 1_000;
-const DEFAULT_ALERT_THRESHOLD = 20;
+/** More than anybody has one behind the other. */
+const MAX_TRUSTED_PROXIES = 32;
 
 const meshDefaultsSpec = object({
   authorization: optional(
@@ -71,6 +70,15 @@ const meshDefaultsSpec = object({
     }),
     'Refuse',
   ),
+  numTrustedProxies: defaulted(
+    integer({
+      minimum: 0,
+      maximum: MAX_TRUSTED_PROXIES,
+      description:
+        'Proxies between clients and a workload whose x-forwarded-for is believed, its gateway included: remote.ip is the address that the outermost of them saw. 0: remote.ip is the peer.',
+    }),
+    0,
+  ),
 });
 
 export type MeshDefaultsSpec = Infer<typeof meshDefaultsSpec>;
@@ -101,5 +109,6 @@ export function effectiveDefaults(spec: MeshDefaultsSpec | undefined): Effective
     minTlsVersion: spec?.mtls?.minProtocolVersion === 'TLSV1_2' ? 'TLSv1.2' : 'TLSv1.3',
     outbound: spec?.outbound ?? 'RegistryOnly',
     pathNormalization: spec?.pathNormalization ?? 'Refuse',
+    trustedProxies: spec?.numTrustedProxies ?? 0,
   };
 }

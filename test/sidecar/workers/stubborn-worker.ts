@@ -31,6 +31,7 @@ const DEFAULTS = {
   minTlsVersion: 'TLSv1.3',
   outbound: 'RegistryOnly',
   pathNormalization: 'Refuse',
+  trustedProxies: 0,
 } as const;
 
 function countsOf(counts: { readonly [name: string]: number }) {
