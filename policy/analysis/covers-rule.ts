@@ -17,8 +17,8 @@ export function coversRule(more: RuleClauses, less: RuleClauses): boolean {
   if (more.from.length > MAX_ALTERNATIVES || more.to.length > MAX_ALTERNATIVES) return false;
   if (less.from.length > MAX_ALTERNATIVES || less.to.length > MAX_ALTERNATIVES) return false;
   return (
-    coversPart(more.from, less.from, less.when) &&
     coversPart(more.to, less.to, less.when) &&
+    coversPart(more.from, less.from, less.when) &&
     more.when.every((wanted) => isImpliedByRule(wanted, less))
   );
 }
@@ -62,19 +62,28 @@ function isImplied(wanted: RuleClause, given: readonly RuleClause[]): boolean {
 /** Two clauses about the same. */
 function implies(given: RuleClause, wanted: RuleClause): boolean {
   if (!wanted.isNegative) {
-    return !given.isNegative && given.patterns.every((pattern) => isWithin(pattern, wanted));
+    return !given.isNegative && areWithin(given, wanted);
   }
-  if (given.isNegative) return wanted.patterns.every((pattern) => isWithin(pattern, given));
+  if (given.isNegative) return areWithin(wanted, given);
   // One of these values it has, and so none of those.
   if (!wanted.attribute.isSingle || given.wild.length > 0 || wanted.attribute.dialect === 'opaque') return false;
   return given.patterns.every((pattern) => wanted.patterns.every((refused) => !coversPattern(refused, pattern)));
 }
 
+function areWithin({ patterns }: RuleClause, more: RuleClause): boolean {
+  for (const pattern of patterns) if (!isWithin(pattern, more)) return false;
+  return true;
+}
+
 /** Whether one of the patterns of the clause covers this one. */
 export function isWithin(pattern: ValuePattern, { exactTexts, wild }: RuleClause): boolean {
   if (pattern.form === 'exact' && exactTexts.has(pattern.text)) return true;
-  const compared = wild.length > MAX_WILD_PATTERNS ? wild.slice(0, MAX_WILD_PATTERNS) : wild;
-  return compared.some((one) => coversPattern(one, pattern));
+  let compared = 0;
+  for (const one of wild) {
+    if (coversPattern(one, pattern)) return true;
+    if (++compared === MAX_WILD_PATTERNS) return false;
+  }
+  return false;
 }
 
 const NAMESPACE_OF_PRINCIPAL = /^[^/*]*\/ns\/([^/*]+)\/(?:sa\/|$)/;
