@@ -140,6 +140,14 @@ export type AuthorizationDecision =
       readonly reason: string;
     };
 
+/** What policies that enforce nothing say of a request. */
+export interface Observation {
+  /** The first rule of an AUDIT policy that matches it. */
+  readonly audited: { readonly policy: string; readonly index: number } | undefined;
+  /** What would be decided if the policies on trial were in force; undefined: the same. */
+  readonly trial: AuthorizationDecision | undefined;
+}
+
 /** Decides whether a caller may make a request; pure. MeshDefaults.mode is applied by the caller. */
 export interface Authorizer {
   decide(request: AuthorizationRequest): AuthorizationDecision;
@@ -148,6 +156,8 @@ export interface Authorizer {
    * clause of it that failed. It costs more than the decision.
    */
   explain(decision: AuthorizationDecision, request: AuthorizationRequest): AuthorizationDecision;
+  /** Beside the decision of the same request; undefined: there is nothing to be noted. Absent: no policy could say anything. */
+  readonly observe?: (decision: AuthorizationDecision, request: AuthorizationRequest) => Observation | undefined;
 }
 
 /** What validation sees of a request before its body. */

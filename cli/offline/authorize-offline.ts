@@ -8,7 +8,7 @@ import { parseSpiffeId, type SpiffeId } from '#policy/identity/spiffe-id.ts';
 import { normalizePath } from '#policy/path/normalize-path.ts';
 import { effectiveDefaults } from '#policy/resource/kinds/mesh-defaults.ts';
 import type { AnyResource } from '#policy/resource/read-resource.ts';
-import type { Authorizer, Mesh, RequestClaims } from '#policy/workload-policy.ts';
+import type { Authorizer, Mesh, Observation, RequestClaims } from '#policy/workload-policy.ts';
 import type { OfflineRequest } from './offline-request.ts';
 
 /** A decision as it is printed. */
@@ -74,16 +74,19 @@ export function createOfflineAuthorizer(
       sni: request.sni,
       claims: requestClaims(request.claims),
     };
-    const decision = authorizer.explain(authorizer.decide(asked), asked);
+    const decided = authorizer.decide(asked);
+    const decision = authorizer.explain(decided, asked);
+    const noted = notes(authorizer.observe?.(decided, asked));
     const facts = { policy: decision.policy ?? null, rule: decision.rule ?? null };
-    if (decision.kind === 'allow') return { decision: 'allow', code: ALLOWED, ...facts, reason: decision.reason };
+    if (decision.kind === 'allow')
+      return { decision: 'allow', code: ALLOWED, ...facts, reason: decision.reason + noted };
     if (defaults.mode === 'Enforce')
-      return { decision: 'deny', code: decision.code, ...facts, reason: decision.reason };
+      return { decision: 'deny', code: decision.code, ...facts, reason: decision.reason + noted };
     return {
       decision: 'allow',
       code: decision.code,
       ...facts,
-      reason: `audit mode: would be refused: ${decision.reason}`,
+      reason: `audit mode: would be refused: ${decision.reason}${noted}`,
     };
   }
 
@@ -99,6 +102,14 @@ function sourceOf(from: string | undefined): SpiffeId | null | string {
   if (from === undefined) return null;
   const parsed = parseSpiffeId(from);
   return parsed.kind === 'valid' ? parsed.id : parsed.reason;
+}
+
+/** What policies that enforce nothing say, behind the reason of the decision. */
+function notes(observation: Observation | undefined): string {
+  const { audited, trial } = observation ?? {};
+  const notes = audited === undefined ? '' : `; rule ${audited.index} of AUDIT policy ${audited.policy} matched`;
+  if (trial === undefined) return notes;
+  return `${notes}; on trial: would be ${trial.kind === 'deny' ? 'refused' : 'allowed'}: ${trial.reason}`;
 }
 
 /** As it is given; else as the sidecar finds it. */

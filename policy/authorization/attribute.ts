@@ -38,9 +38,23 @@ export class AttributeTable {
   }
 }
 
+/** In sight between two requests, so that none is held longer than it is judged. */
+const NOTHING: AuthorizationRequest = {
+  source: null,
+  method: undefined,
+  path: undefined,
+  host: undefined,
+  headers: [],
+  port: 0,
+  sourceIp: undefined,
+  remoteIp: undefined,
+  sni: undefined,
+  claims: undefined,
+};
+
 /** A request while it is judged: what was read of it is not read twice. */
 export class Sight {
-  request: AuthorizationRequest;
+  request: AuthorizationRequest = NOTHING;
   #now = 0;
   readonly #values: Seen[] = [];
   /** By slot: when the value was read. */
@@ -48,15 +62,15 @@ export class Sight {
   /** Conditions that could not be judged for this request. */
   faults: ConditionFault[] = [];
 
-  constructor(request: AuthorizationRequest) {
-    this.request = request;
-  }
-
   /** What was seen of the request before is forgotten. */
   begin(request: AuthorizationRequest): void {
     this.request = request;
     this.#now += 1;
     if (this.faults.length > 0) this.faults = [];
+  }
+
+  end(): void {
+    this.begin(NOTHING);
   }
 
   read(attribute: Attribute): Seen {

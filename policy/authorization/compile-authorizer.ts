@@ -13,7 +13,7 @@ import type {
 import { Sight } from './attribute.ts';
 import { ClauseCompiler } from './clause-compiler.ts';
 import { compileRule } from './compile-rule.ts';
-import { ConditionClause, type ConditionFault, type ConditionPlace } from './condition-clause.ts';
+import { ObservingAuthorizer } from './observing-authorizer.ts';
 import { RuleEngine } from './rule-engine.ts';
 import { Rule, type Term, termsOf } from './term.ts';
 
@@ -22,20 +22,6 @@ type Policy = Resource<AuthorizationPolicySpec>;
 type Conditions = ReadonlyMap<string, Condition>;
 
 const NO_CONDITIONS: Conditions = new Map();
-
-/** In sight between two requests, so that none is held longer than it is judged. */
-const NOTHING: AuthorizationRequest = {
-  source: null,
-  method: undefined,
-  path: undefined,
-  host: undefined,
-  headers: [],
-  port: 0,
-  sourceIp: undefined,
-  remoteIp: undefined,
-  sni: undefined,
-  claims: undefined,
-};
 
 /**
  * Compiles the policies that bind the workload (those that do not are left out): DENY first, then ALLOW, then
@@ -54,14 +40,23 @@ export function compileAuthorizer(
     ({ namespace, spec }) => isForSidecars(spec) && selects(namespace, spec.selector, workload, mesh.rootNamespace),
   );
   const compiler = new ClauseCompiler();
-  const sight = new Sight(NOTHING);
-  const engineOf = (action: Rule['action']) => {
-    const chosen = binding.filter(({ spec }) => spec.action === action);
+  const sight = new Sight();
+  const engineOf = (action: Rule['action'], isOnTrial = false) => {
+    const chosen = binding.filter(
+      (policy) => policy.spec.action === action && (policy.isOnTrial ?? false) === isOnTrial,
+    );
     return new RuleEngine(termsOfPolicies(chosen, action, ownDomains, compiler), sight);
   };
-  const allowing = binding.filter(({ spec }) => spec.action === 'ALLOW');
+  const allowing = binding.filter(({ spec, isOnTrial = false }) => spec.action === 'ALLOW' && !isOnTrial);
   const unmatched = allowing.length === 0 ? withoutAllowPolicy(workload, defaults) : notAllowed(allowing);
-  return new CompiledAuthorizer(sight, engineOf('DENY'), engineOf('ALLOW'), unmatched);
+  const authorizer = new CompiledAuthorizer(sight, engineOf('DENY'), engineOf('ALLOW'), unmatched);
+  const enforcesAll = binding.every(({ spec, isOnTrial = false }) => spec.action !== 'AUDIT' && !isOnTrial);
+  if (enforcesAll) return authorizer;
+  const trial = binding.filter(({ spec, isOnTrial = false }) => spec.action === 'ALLOW' && isOnTrial);
+  return new ObservingAuthorizer(authorizer, {
+    ...{ sight, audits: engineOf('AUDIT'), denials: engineOf('DENY', true), allowances: engineOf('ALLOW', true) },
+    unmatched: trial.length === 0 ? undefined : notAllowed([...allowing, ...trial]),
+  });
 }
 
 class CompiledAuthorizer implements Authorizer {
@@ -81,7 +76,7 @@ class CompiledAuthorizer implements Authorizer {
   decide(request: AuthorizationRequest): AuthorizationDecision {
     this.#sight.begin(request);
     const rule = this.#denials.first() ?? this.#allowances.first();
-    this.#sight.begin(NOTHING);
+    this.#sight.end();
     return rule === undefined ? this.#unmatched : rule.decision;
   }
 
@@ -89,7 +84,7 @@ class CompiledAuthorizer implements Authorizer {
     if (decision !== this.#unmatched || decision.kind === 'allow') return decision;
     this.#sight.begin(request);
     const miss = this.#allowances.nearestMiss();
-    this.#sight.begin(NOTHING);
+    this.#sight.end();
     if (miss === undefined) return decision;
     const { policy, index } = miss.rule;
     const reason = `${decision.reason}; nearest ${policy} rule ${index}: ${miss.failing}`;

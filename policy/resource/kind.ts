@@ -22,4 +22,6 @@ export interface Resource<Spec> {
   readonly namespace: string;
   readonly name: string;
   readonly spec: Spec;
+  /** An AuthorizationPolicy that enforces nothing: what it would decide is told alone (`istio.io/dry-run`). */
+  readonly isOnTrial?: boolean;
 }

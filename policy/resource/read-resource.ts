@@ -9,11 +9,11 @@ import {
   optional,
   type Path,
   type ReadContext,
-  refined,
   required,
   string,
 } from '../schema/schema.ts';
 import type { Mesh } from '../workload-policy.ts';
+import { DRY_RUN, readDryRun } from './dry-run.ts';
 import type { Resource, ResourceKind } from './kind.ts';
 import {
   apiSchemaKind,
@@ -55,7 +55,7 @@ const metadataSchema = object({
   name: required(dnsSubdomain('Name, unique within kind and namespace.')),
   namespace: required(dnsLabel('Namespace; there is no default outside Kubernetes.')),
   labels: optional(map(text)),
-  annotations: optional(refined(map(text), refuseDryRun)),
+  annotations: optional(map(text)),
   creationTimestamp: fromServer,
   deletionGracePeriodSeconds: fromServer,
   deletionTimestamp: fromServer,
@@ -208,7 +208,10 @@ function readSpec<Spec>(
   const spec = kind.spec.read(document.spec ?? {}, ['spec'], context);
   if (spec === undefined || metadata === undefined) return undefined;
   const { namespace, name } = metadata;
-  const resource = { apiVersion, kind: kind.kind, namespace, name, spec };
+  const resource = {
+    ...{ apiVersion, kind: kind.kind, namespace, name, spec },
+    ...(isOnTrial(kind.kind, metadata, context) ? { isOnTrial: true } : {}),
+  };
   kind.check?.(resource, mesh, context);
   return resource;
 }
@@ -251,17 +254,18 @@ function tagged<K extends KindName>(type: K, resource: Resource<SpecOf<K>> | und
   return resource === undefined ? undefined : { type, resource };
 }
 
-function refuseDryRun(
-  annotations: { readonly [key: string]: string },
-  path: readonly (string | number)[],
-  context: ReadContext,
-): boolean {
-  if (annotations['istio.io/dry-run'] !== 'true') return true;
-  context.fail(
-    [...path, 'istio.io/dry-run'],
-    'not_implemented',
-    'istio.io/dry-run is not implemented in this version',
-    'key',
-  );
-  return false;
+/** Other kinds have no trial: to go on would be to enforce what was not meant to be. */
+function isOnTrial(kind: string, { annotations }: Metadata, context: ReadContext): boolean {
+  const given = readDryRun(annotations);
+  const path = ['metadata', 'annotations', DRY_RUN];
+  if (given === undefined) {
+    context.warn(
+      path,
+      'invalid_value',
+      `${DRY_RUN} is neither "true" nor "false": the policy is enforced, as in Istio`,
+    );
+  } else if (given && kind !== 'AuthorizationPolicy') {
+    context.fail(path, 'not_implemented', `${DRY_RUN} of a ${kind} is not implemented in this version`, 'key');
+  }
+  return given ?? false;
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ResourceDocument, Snapshot } from '../resource-set.ts';
 import { canonicalJson } from './canonical-json.ts';
+import { DRY_RUN } from './dry-run.ts';
 
 /** Hex digits of a version: 128 bits of SHA-256. */
 const VERSION_LENGTH = 32;
@@ -17,9 +18,11 @@ export function resourceDocument(header: {
   readonly namespace: string;
   readonly name: string;
   readonly spec: unknown;
+  readonly isOnTrial?: boolean;
 }): ResourceDocument {
-  const { apiVersion, kind, namespace, name, spec } = header;
-  const document = canonicalJson({ apiVersion, kind, metadata: { name, namespace }, spec });
+  const { apiVersion, kind, namespace, name, spec, isOnTrial = false } = header;
+  const metadata = { name, namespace, ...(isOnTrial ? { annotations: { [DRY_RUN]: 'true' } } : {}) };
+  const document = canonicalJson({ apiVersion, kind, metadata, spec });
   return { key: resourceKey(kind, namespace, name), version: hashOf([document]), document };
 }
 

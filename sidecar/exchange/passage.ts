@@ -54,6 +54,8 @@ export class Passage {
   rule: number | undefined = undefined;
   reason = '';
   refusal: Refusal | undefined = undefined;
+  /** The first rule of an AUDIT policy that matched: `shop/log rule 0`. */
+  audited: string | undefined = undefined;
 
   // progress
   bytesIn = 0;

@@ -1,7 +1,7 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import type { IdentifiedTcp, PermittedTcp } from '../exchange/tcp-passage.ts';
-import { settleDecision } from './authorize.ts';
+import { judge } from './authorize.ts';
 
 const NO_HEADERS: FlatHeaders = [];
 
@@ -12,7 +12,7 @@ const NO_HEADERS: FlatHeaders = [];
  */
 export function authorizeTcp(passage: IdentifiedTcp): PermittedTcp {
   passage.enter('authorize');
-  const { authorizer, validation, defaults } = passage.policy;
+  const { validation, defaults } = passage.policy;
   const asked = {
     source: passage.source,
     method: undefined,
@@ -26,7 +26,7 @@ export function authorizeTcp(passage: IdentifiedTcp): PermittedTcp {
     sni: passage.connection.caller.serverName,
     claims: undefined,
   };
-  settleDecision(passage, authorizer.explain(authorizer.decide(asked), asked));
+  judge(passage, asked);
   if (validation !== undefined) {
     const reason = `the connection is not HTTP, and APIValidationPolicy ${validation.policy} binds the workload`;
     const facts = { policy: validation.policy };

@@ -1,6 +1,6 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import { remoteIp } from '#policy/http/remote-ip.ts';
-import type { AuthorizationDecision } from '#policy/workload-policy.ts';
+import type { AuthorizationDecision, AuthorizationRequest } from '#policy/workload-policy.ts';
 import { type Authenticated, isPermitted, narrowed, type Permitted } from '../exchange/exchange.ts';
 import type { Passage } from '../exchange/passage.ts';
 
@@ -11,7 +11,7 @@ import type { Passage } from '../exchange/passage.ts';
 export function authorize(exchange: Authenticated): Permitted {
   exchange.enter('authorize');
   const { head, caller } = exchange.server;
-  const { authorizer, defaults } = exchange.policy;
+  const { defaults } = exchange.policy;
   const asked = {
     source: exchange.source,
     method: head.method,
@@ -26,13 +26,27 @@ export function authorize(exchange: Authenticated): Permitted {
     sni: caller.serverName,
     claims: exchange.claims,
   };
-  settleDecision(exchange, authorizer.explain(authorizer.decide(asked), asked));
+  judge(exchange, asked);
   exchange.permitted = true;
   return narrowed(exchange, isPermitted);
 }
 
+/** Decides, records what enforces nothing, and refuses. */
+export function judge(passage: Passage, asked: AuthorizationRequest): void {
+  const { authorizer } = passage.policy;
+  const decision = authorizer.decide(asked);
+  const { audited, trial } = authorizer.observe?.(decision, asked) ?? NOTHING_OBSERVED;
+  if (audited !== undefined) passage.audited = `${audited.policy} rule ${audited.index}`;
+  settleDecision(passage, authorizer.explain(decision, asked));
+  if (trial?.kind !== 'deny') return;
+  const { code, policy, rule } = trial;
+  passage.audit({ code, reason: `on trial: would be refused: ${trial.reason}`, facts: { policy, rule } });
+}
+
+const NOTHING_OBSERVED = { audited: undefined, trial: undefined };
+
 /** Records a decision; a denial throws in Enforce mode and is let pass, recorded, in Audit. */
-export function settleDecision(passage: Passage, decision: AuthorizationDecision): void {
+function settleDecision(passage: Passage, decision: AuthorizationDecision): void {
   passage.policyName = decision.policy;
   passage.rule = decision.rule;
   passage.reason = decision.reason;

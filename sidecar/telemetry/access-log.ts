@@ -45,6 +45,7 @@ const TEXT = {
   policy: Buffer.from(',"policy":'),
   rule: Buffer.from(',"rule":'),
   reason: Buffer.from(',"reason":'),
+  audited: Buffer.from(',"audited":'),
 };
 
 /**
@@ -177,6 +178,10 @@ function writeDecision(line: LogLines, passage: Passage): void {
   if (passage.rule !== undefined) {
     line.constant(TEXT.rule);
     line.integer(passage.rule);
+  }
+  if (passage.audited !== undefined) {
+    line.constant(TEXT.audited);
+    line.quoted(shortened(passage.audited));
   }
   if (passage.code === 'allowed') return;
   line.constant(TEXT.reason);

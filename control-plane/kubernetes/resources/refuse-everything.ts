@@ -1,3 +1,4 @@
+import { readDryRun } from '#policy/resource/dry-run.ts';
 import { workloadSelector } from '#policy/resource/kinds/workload-selector.ts';
 import { resourceDocument } from '#policy/resource/resource-document.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
@@ -6,7 +7,6 @@ import type { MeshObject } from './mesh-objects.ts';
 
 /** Of these nothing is ever enforced, good or not. */
 const WITHOUT_EFFECT: ReadonlySet<unknown> = new Set(['AUDIT']);
-const DRY_RUN = 'istio.io/dry-run';
 /** Signs nothing: beside it, the tokens that are accepted are those of resources that are good. */
 const NO_ISSUER = { issuer: 'none, until the resource is mended', jwks: '{"keys":[]}' };
 
@@ -39,7 +39,7 @@ function strictestOf({ kind, metadata, document }: MeshObject): { readonly [fiel
     document.apiVersion !== 'lateral.dev/v1alpha1' &&
     (spec.targetRefs ?? spec.targetRef) !== undefined;
   if (kind === 'RequestAuthentication') return isForGateways ? undefined : { jwtRules: [NO_ISSUER] };
-  if (kind !== 'AuthorizationPolicy' || metadata.annotations[DRY_RUN] === 'true') return undefined;
+  if (kind !== 'AuthorizationPolicy' || readDryRun(metadata.annotations) === true) return undefined;
   if (!isRecord(spec)) return { action: 'DENY', rules: [{}] };
   if (isForGateways || WITHOUT_EFFECT.has(spec.action)) return undefined;
   // Without rules it lets nobody in, and takes away nothing that other policies allow.

@@ -25,7 +25,10 @@ const authorizationPolicyFields = object({
   targetRef: optional(targetRef),
   targetRefs: optional(list(targetRef)),
   action: defaulted(
-    choice(['ALLOW', 'DENY'], { planned: ['CUSTOM', 'AUDIT'], description: 'What a match of a rule means.' }),
+    choice(['ALLOW', 'DENY', 'AUDIT'], {
+      planned: ['CUSTOM'],
+      description: 'What a match of a rule means. AUDIT: it is noted in the access log, and decides nothing.',
+    }),
     'ALLOW',
   ),
   rules: optional(list(authorizationRule)),

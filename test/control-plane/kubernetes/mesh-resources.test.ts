@@ -6,7 +6,7 @@ import { MESH } from '../control-plane-fixture.ts';
 import { TestCluster } from './cluster-fixture.ts';
 
 const ISTIO = { group: 'security.istio.io' };
-const UNREADABLE = [{ when: [{ key: 'request.auth.claims[group]', values: ['admin'] }] }];
+const UNREADABLE = [{ when: [{ key: 'experimental.envoy.filters.a[b]', values: ['c'] }] }];
 const SELECTOR = { matchLabels: { app: 'orders' } };
 
 function accepted(cluster: TestCluster, key: string): string | undefined {
@@ -88,9 +88,9 @@ t.test('what never was good stands in as the strictest that it could have meant'
 
 t.test('what enforces nothing, good or not, has nothing that stands in for it', async (t) => {
   const cluster = new TestCluster();
-  cluster.resource('AuthorizationPolicy', 'audit', { action: 'AUDIT', rules: [{}] }, ISTIO);
+  cluster.resource('AuthorizationPolicy', 'audit', { action: 'AUDIT', rules: UNREADABLE }, ISTIO);
   const metadata = { annotations: { 'istio.io/dry-run': 'true' } };
-  cluster.resource('AuthorizationPolicy', 'dry', { action: 'DENY', rules: [{}] }, { ...ISTIO, metadata });
+  cluster.resource('AuthorizationPolicy', 'dry', { action: 'DENY', rules: UNREADABLE }, { ...ISTIO, metadata });
   cluster.resource('AuthorizationPolicy', 'gateway', { targetRefs: [{ name: 'x' }], rules: UNREADABLE }, ISTIO);
   cluster.resource('RequestAuthentication', 'gateway', { targetRefs: [{ name: 'x' }], jwtRules: 1 }, ISTIO);
   t.strictSame(cluster.inForce(), {});

@@ -4,7 +4,7 @@ import { compileAuthorizer } from '#policy/authorization/compile-authorizer.ts';
 import type { Resource } from '#policy/resource/kind.ts';
 import type { AuthorizationPolicySpec } from '#policy/resource/kinds/authorization-policy.ts';
 import { generatedPolicies, generatedRequest } from './generated-policies.ts';
-import { evaluatePlainly, type PlainPolicy } from './plain-evaluator.ts';
+import { evaluatePlainly, firstMatch, type PlainPolicy } from './plain-evaluator.ts';
 
 /** Requests that each generated set of policies judges. */
 const REQUESTS = 20;
@@ -27,6 +27,18 @@ t.test('the engine decides as the plain evaluator does', async (t) => {
         const decision = authorizer.decide(request);
         if (decision.kind !== wanted.kind || decision.rule !== wanted.rule) throw differing(wanted, decision, request);
         if (wanted.rule !== undefined && decision.policy !== wanted.policy) throw differing(wanted, decision, request);
+        const observed = authorizer.observe?.(decision, request);
+        const audited = firstMatch(
+          policies.filter(({ isOnTrial }) => !isOnTrial),
+          'AUDIT',
+          request,
+        );
+        if (observed?.audited?.policy !== audited?.policy || observed?.audited?.index !== audited?.rule) {
+          throw differing(audited, observed, request);
+        }
+        const enforced = policies.map((policy) => ({ ...policy, isOnTrial: false }));
+        const tried = evaluatePlainly(enforced, request, isAllowedByDefault);
+        if ((observed?.trial ?? decision).kind !== tried.kind) throw differing(tried, observed, request);
         const told = authorizer.explain(decision, request);
         if (told.kind !== wanted.kind || told.reason.endsWith(': ')) throw differing(wanted, told, request);
         decided += 1;
@@ -42,9 +54,9 @@ t.test('the engine decides as the plain evaluator does', async (t) => {
   t.ok(percent >= 20 && percent <= 80, `${decided} decisions, ${percent} % of them by a rule`);
 });
 
-function resourceOf({ namespace, name, action, rules }: PlainPolicy): Resource<AuthorizationPolicySpec> {
+function resourceOf({ namespace, name, action, rules, isOnTrial }: PlainPolicy): Resource<AuthorizationPolicySpec> {
   const spec = { action, rules, selector: undefined, targetRef: undefined, targetRefs: undefined };
-  return { apiVersion: 'security.istio.io/v1', kind: 'AuthorizationPolicy', namespace, name, spec } as never;
+  return { apiVersion: 'security.istio.io/v1', kind: 'AuthorizationPolicy', namespace, name, spec, isOnTrial } as never;
 }
 
 function differing(wanted: unknown, decision: unknown, request: unknown): Error {

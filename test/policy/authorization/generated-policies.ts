@@ -164,8 +164,8 @@ function policiesOf(count: number, rules: fc.SizeForArbitrary | number): fc.Arbi
     fc.record({
       namespace: fc.constantFrom('a', 'b'),
       name: fc.constantFrom('p', 'q', 'r'),
-      action: fc.constantFrom('ALLOW', 'ALLOW', 'DENY'),
-      isOnTrial: fc.constant(false),
+      action: fc.constantFrom('ALLOW', 'ALLOW', 'ALLOW', 'DENY', 'AUDIT'),
+      isOnTrial: fc.nat(7).map((chance) => chance === 0),
       rules: fc.array(rule, { maxLength }),
     }),
     { maxLength: count },
