@@ -102,7 +102,7 @@ function checkTogether(
 ): readonly SourcedResource[] {
   const sourced = checkResourceSet(read, mesh, problems);
   const known = unknown.size === 0 ? sourced : withoutUnknown(sourced, unknown);
-  problems.push(...checkApiSchemas(known, givenSpecOf), ...checkValidationPolicies(known));
+  problems.push(...checkApiSchemas(known, givenSpecOf), ...checkValidationPolicies(known), ...checkConditions(sourced));
   return sourced;
 }
 

@@ -73,6 +73,16 @@ export class Sight {
     this.begin(NOTHING);
   }
 
+  /** Of the conditions of this action that could not be judged, that of the first rule. */
+  faultOf(action: ConditionFault['place']['action']): ConditionFault | undefined {
+    let first: ConditionFault | undefined;
+    for (const fault of this.faults) {
+      const { place } = fault;
+      if (place.action === action && (first === undefined || place.order < first.place.order)) first = fault;
+    }
+    return first;
+  }
+
   read(attribute: Attribute): Seen {
     const { slot } = attribute;
     if (slot < this.#readAt.length && this.#readAt[slot] === this.#now) return this.#values[slot];

@@ -13,6 +13,7 @@ import type {
 import { Sight } from './attribute.ts';
 import { ClauseCompiler } from './clause-compiler.ts';
 import { compileRule } from './compile-rule.ts';
+import { ConditionClause, type ConditionFault, type ConditionPlace } from './condition-clause.ts';
 import { ObservingAuthorizer } from './observing-authorizer.ts';
 import { RuleEngine } from './rule-engine.ts';
 import { Rule, type Term, termsOf } from './term.ts';
@@ -45,7 +46,7 @@ export function compileAuthorizer(
     const chosen = binding.filter(
       (policy) => policy.spec.action === action && (policy.isOnTrial ?? false) === isOnTrial,
     );
-    return new RuleEngine(termsOfPolicies(chosen, action, ownDomains, compiler), sight);
+    return new RuleEngine(termsOfPolicies(chosen, action, ownDomains, compiler, conditions), sight);
   };
   const allowing = binding.filter(({ spec, isOnTrial = false }) => spec.action === 'ALLOW' && !isOnTrial);
   const unmatched = allowing.length === 0 ? withoutAllowPolicy(workload, defaults) : notAllowed(allowing);
@@ -75,9 +76,22 @@ class CompiledAuthorizer implements Authorizer {
 
   decide(request: AuthorizationRequest): AuthorizationDecision {
     this.#sight.begin(request);
-    const rule = this.#denials.first() ?? this.#allowances.first();
+    const decision = this.#decision();
     this.#sight.end();
-    return rule === undefined ? this.#unmatched : rule.decision;
+    return decision;
+  }
+
+  #decision(): AuthorizationDecision {
+    const denial = this.#denials.first();
+    if (denial !== undefined) {
+      const fault = this.#sight.faultOf('DENY');
+      const isOfFault = fault?.place.policy === denial.policy && fault.place.rule === denial.index;
+      return isOfFault ? unjudged(fault) : denial.decision;
+    }
+    const allowance = this.#allowances.first();
+    if (allowance !== undefined) return allowance.decision;
+    const fault = this.#sight.faultOf('ALLOW');
+    return fault === undefined ? this.#unmatched : unjudged(fault);
   }
 
   explain(decision: AuthorizationDecision, request: AuthorizationRequest): AuthorizationDecision {

@@ -1,6 +1,5 @@
 import type { Sight } from './attribute.ts';
 import { buildIndex } from './build-index.ts';
-import type { ConditionFault } from './condition-clause.ts';
 import { explainMiss, type NearestMiss } from './explain-miss.ts';
 import type { IndexNode } from './index-node.ts';
 import type { Rule, Term } from './term.ts';

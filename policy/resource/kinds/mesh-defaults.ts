@@ -2,6 +2,9 @@ import { choice, defaulted, type Infer, integer, object, optional } from '../../
 import type { EffectiveDefaults } from '../../workload-policy.ts';
 import type { ResourceKind } from '../kind.ts';
 
+/** Times and paths that are remembered of each caller are as many. */
+const MAX_ALERT_THRESHOLD = 1_000;
+const DEFAULT_ALERT_THRESHOLD = 20;
 /** More than anybody has one behind the other. */
 const MAX_TRUSTED_PROXIES = 32;
 

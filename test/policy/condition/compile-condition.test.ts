@@ -18,7 +18,7 @@ const REQUEST: AuthorizationRequest = {
   remoteIp: '10.0.0.7',
   sni: undefined,
   claims: {
-    principal: 'https://id/u1',
+    principal: 'https://issuer.example/joe',
     audiences: [],
     presenter: undefined,
     all: { tenant: 't1', groups: ['admin', 'dev'], level: 3, nested: { deep: true }, many: [...Array(101).keys()] },
