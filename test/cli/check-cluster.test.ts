@@ -63,7 +63,7 @@ const CLUSTER: FakeCluster = {
         rules: [{ from: [{ source: { principals: ['cluster.local/ns/shop/sa/web'] } }] }],
       }),
       policy('broken', 'bank', { rulse: [] }),
-      policy('idle', 'shop', { selector: { matchLabels: { app: 'nobody' } } }),
+      policy('idle', 'shop', { selector: { matchLabels: { app: 'nobody' } }, rules: [{}] }),
     ],
     '/apis/lateral.dev/v1alpha1/apischemas': [],
     '/apis/lateral.dev/v1alpha1/apivalidationpolicies': [],

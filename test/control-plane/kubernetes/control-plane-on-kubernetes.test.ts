@@ -374,10 +374,12 @@ t.test('a control plane on a real API server', { skip: noApiServer ?? false, tim
       t.match(early.warnings, [{ code: 'unknown_reference', severity: 'warning' }]);
       const nobody = judgeObject(policy('z', { selector: { matchLabels: { app: 'nobody' } }, rules: [{}] }), view);
       t.match(nobody.warnings, [{ code: 'no_workload', message: /matches no Pod of namespace shop/ }]);
-      t.strictSame(judgeObject(policy('good', { selector: { matchLabels: { app: 'orders' } }, rules: [{}] }), view), {
-        errors: [],
-        warnings: [],
-      });
+      const orders = { matchLabels: { app: 'orders' } };
+      const late = judgeObject(policy('late', { selector: orders, rules: [{}] }), view);
+      t.match(late.warnings, [{ code: 'shadowed_rule', message: /shop\/allow-late/ }], 'beside what is in force');
+      const rules = [{ to: [{ operation: { paths: ['/private'] } }] }];
+      const good = policy('good', { selector: orders, action: 'DENY', rules });
+      t.strictSame(judgeObject(good, view), { errors: [], warnings: [] });
     });
 
     t.test(
