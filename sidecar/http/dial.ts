@@ -6,7 +6,7 @@ import { onReadOf, type ReadTaker } from './reused-reads.ts';
 
 /** Time for TCP and TLS together. */
 export const CONNECT_TIMEOUT_MS = 5_000;
-/** The same for a handshake that would be begun again. */
+/** For a handshake that would be begun again, once TCP is connected. */
 const SETTLING_TIMEOUT_MS = 500;
 /** From a handshake that failed to the next, where the other side may not have heard yet that it is to speak TLS. */
 const SETTLING_PAUSE_MS = 50;
@@ -66,30 +66,28 @@ export function dial(
   protocols: readonly string[] = ['http/1.1'],
   reads?: ReadTaker,
 ): void {
-  const attempt = (isLast: boolean) => {
-    const timeoutMs = isLast ? CONNECT_TIMEOUT_MS : SETTLING_TIMEOUT_MS;
-    dialOnce(address, port, peer, isLast ? callback : again, timeoutMs, plaintext, protocols, reads);
+  const attempt = () => {
+    const isSettled = peer?.settledAt === undefined || performance.now() >= peer.settledAt;
+    dialOnce(address, port, peer, isSettled ? undefined : again, callback, plaintext, protocols, reads);
   };
-  const isSettled = () => peer?.settledAt === undefined || performance.now() >= peer.settledAt;
-  const again: Dialled = (failure, socket, certificate) => {
-    if (failure?.kind !== 'unreachable') callback(failure, socket, certificate);
-    else setTimeout(() => attempt(isSettled()), SETTLING_PAUSE_MS);
-  };
-  attempt(isSettled());
+  const again = () => void setTimeout(attempt, SETTLING_PAUSE_MS);
+  attempt();
 }
 
+/** `again`: called in place of `callback` where TCP was connected and the handshake failed. */
 function dialOnce(
   address: string,
   port: number,
   peer: PeerTls | undefined,
+  again: (() => void) | undefined,
   callback: Dialled,
-  timeoutMs: number,
   plaintext: PlaintextWay | undefined,
   protocols: readonly string[],
   reads: ReadTaker | undefined,
 ): void {
   const where = `${address}:${port}`;
   let isOver = false;
+  let isConnected = false;
   const own = reads === undefined ? {} : { onread: onReadOf(reads) };
   const handshake = peer?.begin();
   const socket =
@@ -107,15 +105,27 @@ function dialOnce(
     }
     socket.on('error', () => {});
     socket.destroy();
-    callback(failure, null);
+    if (isConnected && again !== undefined && failure.kind === 'unreachable') again();
+    else callback(failure, null);
   };
   const onError = (error: Error) => finish(new UpstreamFailure('unreachable', `${where}: ${error.message}`, true));
-  const timer = setTimeout(
-    () =>
-      finish(new UpstreamFailure('unreachable', `${where}: no connection within connectTimeoutMs ${timeoutMs}`, true)),
-    timeoutMs,
-  );
+  const timeOut = (timeoutMs: number) =>
+    setTimeout(
+      () =>
+        finish(
+          new UpstreamFailure('unreachable', `${where}: no connection within connectTimeoutMs ${timeoutMs}`, true),
+        ),
+      timeoutMs,
+    );
+  let timer = timeOut(CONNECT_TIMEOUT_MS);
   socket.on('error', onError);
+  if (again !== undefined) {
+    socket.once('connect', () => {
+      isConnected = true;
+      clearTimeout(timer);
+      timer = timeOut(SETTLING_TIMEOUT_MS);
+    });
+  }
   socket.once(peer === undefined ? 'connect' : 'secureConnect', () => {
     socket.setNoDelay(true);
     if (peer === undefined && plaintext?.isOwnListener(socket) === true) {

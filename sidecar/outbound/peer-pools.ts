@@ -14,10 +14,15 @@ const TLS_SETTLES_MS = 2_000;
 /** An endpoint that no request went to yet. */
 const UNUSED: EndpointLoad = Object.freeze({ inFlight: 0, unreachableUntil: 0 });
 
+/** A pool's own, since a port may leave DISABLE again and again while the pool is kept. */
+interface SettlingTls extends PeerTls {
+  settledAt: number;
+}
+
 interface Peer {
   readonly upstream: Upstream;
   /** How it is reached; undefined: in plaintext. */
-  readonly tls: PeerTls | undefined;
+  readonly tls: SettlingTls | undefined;
   readonly load: EndpointLoad;
   usedAt: number;
 }
@@ -49,7 +54,10 @@ export class PeerPools {
     this.#timer.unref();
   }
 
-  /** The pool of an endpoint that is about to be used; made at first use. */
+  /**
+   * The pool of an endpoint that is about to be used; made at first use. Each version of the policy has endpoints of its own, so that
+   * one that became TLS just now is new here, whatever is known of its address.
+   */
   of(endpoint: Endpoint): Peer {
     const known = this.#byEndpoint.get(endpoint);
     if (known !== undefined) {
@@ -57,9 +65,11 @@ export class PeerPools {
       return known;
     }
     const made = this.#get(keyOf(endpoint), () => {
-      const tls = this.#settling(endpoint, this.#tlsFor(endpoint));
+      const way = this.#tlsFor(endpoint);
+      const tls = way === undefined ? undefined : { ...way, settledAt: 0 };
       return { upstream: this.#make(endpoint.address, endpoint.port, tls, endpoint), tls };
     });
+    if (made.tls !== undefined && this.#wasPlaintextLately(endpoint)) made.tls.settledAt = made.usedAt + TLS_SETTLES_MS;
     this.#byEndpoint.set(endpoint, made);
     return made;
   }
@@ -81,11 +91,9 @@ export class PeerPools {
     this.#peers.clear();
   }
 
-  #settling(endpoint: Endpoint, tls: PeerTls | undefined): PeerTls | undefined {
+  #wasPlaintextLately(endpoint: Endpoint): boolean {
     const plaintext = this.#peers.get(keyOf({ ...endpoint, identity: undefined }));
-    const now = performance.now();
-    if (tls === undefined || plaintext === undefined || now - plaintext.usedAt > PLAINTEXT_LATELY_MS) return tls;
-    return { ...tls, settledAt: now + TLS_SETTLES_MS };
+    return plaintext !== undefined && performance.now() - plaintext.usedAt <= PLAINTEXT_LATELY_MS;
   }
 
   #get(key: string, make: () => Pick<Peer, 'upstream' | 'tls'>): Peer {

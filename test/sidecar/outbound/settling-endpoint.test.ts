@@ -25,10 +25,23 @@ t.test('an endpoint that was called in plaintext just now has time to hear of TL
   t.teardown(() => pools.close());
   const endpoint = (address: string): Endpoint => ({ address, port: 80, identity, hasSidecar: true, labels: {} });
   pools.of({ ...endpoint('10.0.0.1'), identity: undefined });
-  const left = (pools.of(endpoint('10.0.0.1')).tls?.settledAt ?? 0) - performance.now();
-  t.ok(left > 1_000 && left <= 2_000, `${left} ms`);
-  t.equal(pools.of(endpoint('10.0.0.2')).tls?.settledAt, undefined);
+  const leftMs = (one: Endpoint) => (pools.of(one).tls?.settledAt ?? 0) - performance.now();
+  const first = leftMs(endpoint('10.0.0.1'));
+  t.ok(first > 1_000 && first <= 2_000, `${first} ms`);
+  t.ok(leftMs(endpoint('10.0.0.2')) < 0);
+
+  pools.of(endpoint('10.0.0.3'));
+  pools.of({ ...endpoint('10.0.0.3'), identity: undefined });
+  t.ok(leftMs(endpoint('10.0.0.3')) > 1_000, 'also where it has a pool from before it was in plaintext');
   t.end();
+});
+
+t.test('where nobody listens another endpoint is tried at once, settled or not', async (t) => {
+  const { port, close } = await lateServer(t, 'nothing', 0);
+  await close();
+  const began = performance.now();
+  const [failure] = await dialled({ ...peerAt(port), settledAt: began + 60_000 }, port);
+  t.match(failure, { kind: 'unreachable', message: /ECONNREFUSED/ });
 });
 
 t.test('while it settles, a handshake that is answered in plaintext, or not at all, is begun again', async (t) => {
@@ -67,7 +80,8 @@ async function lateServer(t: { teardown(end: () => void): void }, first: 'plaint
   });
   await listen(server);
   t.teardown(() => server.close());
-  return { port: portOf(server), count: () => count };
+  const close = () => new Promise<unknown>((resolve) => server.close(resolve));
+  return { port: portOf(server), count: () => count, close };
 }
 
 function peerAt(port: number): PeerTls {
