@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { AuthContext } from '@grpc/grpc-js/build/src/auth-context.js';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
@@ -61,8 +62,9 @@ export class CallerProofs {
 
   /** Remembers a connection whose handshake is complete, until it closes; its calls are known by it from then on. */
   add(socket: TLSSocket): void {
-    const judgement = this.judgementOf(socket);
-    if (judgement === undefined) return;
+    const leaf = socket.getPeerX509Certificate();
+    if (leaf === undefined) return;
+    const judgement = this.#judge(socket, leaf);
     if (judgement.kind === 'refused') {
       const { code, reason } = judgement;
       this.#options.log('caller_certificate_refused', { peer: peerOf(socket), code, reason });
@@ -71,7 +73,7 @@ export class CallerProofs {
     socket.once('close', () => this.#open.delete(socket));
     // gRPC asks the socket of a call for its certificate, and hands on the very object that it gets (`getAuthContext`), of
     // those that are `authorized`, which nothing but this reads. Node's would be read of DER for nobody, with all its names.
-    const certificate = { raw: socket.getPeerX509Certificate()?.raw };
+    const certificate = { raw: leaf.raw };
     this.#sockets.set(certificate, socket);
     Reflect.set(socket, 'getPeerCertificate', () => certificate);
     socket.authorized = true;
@@ -82,7 +84,10 @@ export class CallerProofs {
     const known = this.#judgements.get(socket);
     if (known !== undefined) return known;
     const leaf = socket.getPeerX509Certificate();
-    if (leaf === undefined) return undefined;
+    return leaf === undefined ? undefined : this.#judge(socket, leaf);
+  }
+
+  #judge(socket: TLSSocket, leaf: X509Certificate): Judgement {
     const judgement = this.#verdicts.judge(sha256Of(leaf), () => sentChain(leaf), 'client', this.#options.now());
     this.#judgements.set(socket, judgement);
     return judgement;

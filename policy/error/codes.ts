@@ -36,7 +36,7 @@ export const CODES = {
     grpcStatus: GRPC.invalidArgument,
     title: 'Ambiguous path',
     meaning:
-      'The path has dot segments, an encoded slash, a backslash, `//`, `..;`, a double or broken percent-encoding or invalid UTF-8: two programs could read two paths.',
+      'The path has dot segments, an encoded slash, a backslash, `//`, `..;`, parameters of a segment (`/a;b`), a double or broken percent-encoding or invalid UTF-8: two programs could read two paths.',
     remedy: 'Send the path in its plain form, or set MeshDefaults.pathNormalization.',
   },
   header_block_too_large: {

@@ -6,10 +6,17 @@ const DOT = 0x2e;
 /** Dot, slash, backslash or NUL for whoever decodes once more than this sidecar. Other text may be encoded twice: a file's name, say. */
 const ENCODED_TWICE = /%(25)+(2e|2f|5c|00)/i;
 
-/** Characters that call for a closer look: `%`, backslash, `#`, `?`, space and control characters. */
+/**
+ * Parameters of a segment: servers that know of them route `/admin;x` as `/admin`, and `/;x/admin` as `//admin`; others see names. One
+ * kind is lawful, since it leaves nothing to hide behind: a last segment of parameters alone, as RFC 6570 and OpenAPI's `matrix`
+ * write a value (`/orders/;id=5`).
+ */
+const PARAMETERS = /\/[^/;]+(;[^/]*)|\/(;[^/]*)\//;
+
+/** Characters that call for a closer look: `%`, backslash, `#`, `?`, `;`, space and control characters. */
 const IS_SUSPECT = new Uint8Array(128);
 for (let code = 0; code < 128; code++) {
-  IS_SUSPECT[code] = code <= 0x20 || code === 0x7f || '%\\#?'.includes(String.fromCharCode(code)) ? 1 : 0;
+  IS_SUSPECT[code] = code <= 0x20 || code === 0x7f || '%\\#?;'.includes(String.fromCharCode(code)) ? 1 : 0;
 }
 
 /**
@@ -51,7 +58,7 @@ function closerLook(path: string): string | undefined {
     bytes.push(byte);
     index += 2;
   }
-  return dotSegmentComplaint(path) ?? decodedComplaint(Buffer.from(bytes));
+  return dotSegmentComplaint(path) ?? parameterComplaint(path) ?? decodedComplaint(Buffer.from(bytes));
 }
 
 function encodedComplaint(byte: number, encoding: string): string | undefined {
@@ -75,4 +82,9 @@ function dotSegmentComplaint(path: string): string | undefined {
   return found[2] === undefined
     ? `the path has a dot segment (${found[1]})`
     : `the path has a dot segment (${found[1]};)`;
+}
+
+function parameterComplaint(path: string): string | undefined {
+  const found = PARAMETERS.exec(path);
+  return found === null ? undefined : `a segment of the path has parameters (${(found[1] ?? found[2])?.slice(0, 32)})`;
 }

@@ -10,7 +10,9 @@ t.test('Refuse returns what is unambiguous as it came', (t) => {
     '/.well-known/x',
     '/a/..b',
     '/a/...',
-    '/a;b=1',
+    '/a/;b=1',
+    '/a/;b=1;c',
+    '/a%3Bb',
     '/a%20b',
     '/%C3%A9',
     '/%c3%a9',
@@ -21,7 +23,6 @@ t.test('Refuse returns what is unambiguous as it came', (t) => {
     '/%3Fx',
     '*',
     '/a/b..',
-    '/a..;b',
   ];
   for (const path of paths) t.same(normalizePath(path, 'Refuse'), { kind: 'normal', path }, path);
   t.end();
@@ -46,6 +47,13 @@ t.test('Refuse names what could be read in two ways', (t) => {
     ['/a/..;/b', 'the path has a dot segment (..;)'],
     ['/a/..;x=1', 'the path has a dot segment (..;)'],
     ['/a/..%3B/b', 'the path has a dot segment (..;)'],
+    ['/admin;x', 'a segment of the path has parameters (;x)'],
+    ['/admin;', 'a segment of the path has parameters (;)'],
+    ['/a;b=1/c', 'a segment of the path has parameters (;b=1)'],
+    ['/a..;b', 'a segment of the path has parameters (;b)'],
+    ['/;x/admin', 'a segment of the path has parameters (;x)'],
+    ['/a/;b=1/c', 'a segment of the path has parameters (;b=1)'],
+    ['/a/;/', 'a segment of the path has parameters (;)'],
     ['/a%', 'the path has a broken percent-encoding (%)'],
     ['/a%2', 'the path has a broken percent-encoding (%2)'],
     ['/a%zz', 'the path has a broken percent-encoding (%zz)'],
