@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { requestClaims } from '#policy/authentication/request-claims.ts';
 import { compileAuthorizer } from '#policy/authorization/compile-authorizer.ts';
 import { compileConditions } from '#policy/condition/compile-condition.ts';
 import { ALLOWED } from '#policy/error/codes.ts';
@@ -8,7 +9,7 @@ import { parseSpiffeId, type SpiffeId } from '#policy/identity/spiffe-id.ts';
 import { normalizePath } from '#policy/path/normalize-path.ts';
 import { effectiveDefaults } from '#policy/resource/kinds/mesh-defaults.ts';
 import type { AnyResource } from '#policy/resource/read-resource.ts';
-import type { Authorizer, Mesh, Observation, RequestClaims } from '#policy/workload-policy.ts';
+import type { Authorizer, Mesh, Observation } from '#policy/workload-policy.ts';
 import type { OfflineRequest } from './offline-request.ts';
 
 /** A decision as it is printed. */
@@ -72,7 +73,7 @@ export function createOfflineAuthorizer(
       remoteIp: remoteIpOf(request, headers, defaults.trustedProxies),
       destinationIp: request.destinationIp,
       sni: request.sni,
-      claims: requestClaims(request.claims),
+      claims: request.claims === undefined ? undefined : requestClaims(request.claims),
     };
     const decided = authorizer.decide(asked);
     const decision = authorizer.explain(decided, asked);
@@ -117,15 +118,6 @@ function remoteIpOf(request: OfflineRequest, headers: FlatHeaders, trustedProxie
   const { remoteIp: given, sourceIp, protocol } = request;
   if (given !== undefined || sourceIp === undefined || protocol === 'tcp') return given ?? sourceIp;
   return remoteIp(headers, sourceIp, trustedProxies);
-}
-
-/** As the sidecar finds them in a token that it has verified. */
-function requestClaims(claims: OfflineRequest['claims']): RequestClaims | undefined {
-  if (claims === undefined) return undefined;
-  const { iss, sub, aud, azp } = claims;
-  const audiences = (Array.isArray(aud) ? aud : [aud]).filter((one): one is string => typeof one === 'string');
-  const presenter = typeof azp === 'string' ? azp : undefined;
-  return { principal: `${iss ?? ''}/${sub ?? ''}`, audiences, presenter, all: claims };
 }
 
 function flatHeaders(headers: OfflineRequest['headers']): FlatHeaders {

@@ -30,11 +30,11 @@ const FORMS: readonly ((index: number) => object)[] = [
 const RULES_A_POLICY = 20;
 /** Of so many rules one is of a DENY policy, however many there are. */
 const RULES_A_DENIAL = 10;
+const isDenial = (index: number) => index % RULES_A_DENIAL === RULES_A_DENIAL - 1;
 
 /** Policies with `count` rules altogether. */
 export function benchPolicies(count: number): readonly object[] {
   const numbers = Array.from({ length: count }, (_, index) => index);
-  const isDenial = (index: number) => index % RULES_A_DENIAL === RULES_A_DENIAL - 1;
   const denials = numbers.filter(isDenial);
   const allowances = numbers.filter((index) => !isDenial(index));
   return [...policiesOf('DENY', denials), ...policiesOf('ALLOW', allowances)];
@@ -48,26 +48,39 @@ function policiesOf(action: string, numbers: readonly number[]): readonly object
   });
 }
 
-/** Requests for rules all over the policies: of each form one that matches and one that misses, and some that are far from any. */
+/**
+ * Requests for rules all over the policies: of each form some that match and some that miss, some that a DENY policy refuses, and some
+ * that are far from any. As many under few rules as under many, each an object of its own, so that the requests' own memory costs alike.
+ */
 export function benchRequests(count: number): { readonly [name: string]: readonly AuthorizationRequest[] } {
-  const spread = Array.from({ length: 8 }, (_, part) => Math.floor((part * count) / 8));
-  const of = (form: number) =>
-    spread.map((start) => start - (start % FORMS.length) + form).filter((index) => index < count);
-  const all = Array.from({ length: FORMS.length }, (_, form) => of(form).map((index) => ({ form, index }))).flat();
+  const numbers = Array.from({ length: count }, (_, index) => index);
+  const allowed = FORMS.flatMap((_, form) =>
+    spread(numbers.filter((index) => index % FORMS.length === form && !isDenial(index))),
+  );
   return {
-    match: all.map(({ form, index }) => matching(form, index)),
-    miss: all.map(({ form, index }) => ({
-      ...matching(form, index),
+    match: allowed.map(matching),
+    deny: FORMS.flatMap(() => spread(numbers.filter(isDenial))).map(matching),
+    miss: allowed.map((index) => ({
+      ...matching(index),
       source: STRANGER,
       headers: ['x-tenant', 'nobody'],
       claims: undefined,
       sourceIp: '172.16.0.1',
     })),
-    stranger: [
-      { ...BASE, source: null },
-      { ...BASE, path: '/nothing/like/it', method: 'DELETE' },
-    ],
+    stranger: allowed.map((index) =>
+      index % 2 === 0 ? { ...BASE, source: null } : { ...BASE, path: `/nothing/like/${index}`, method: 'DELETE' },
+    ),
   };
+}
+
+/** Of a form: from the first rule to the last. */
+const REQUESTS_A_FORM = 8;
+
+function spread(numbers: readonly number[]): readonly number[] {
+  return Array.from(
+    { length: REQUESTS_A_FORM },
+    (_, part) => numbers[Math.floor((part * numbers.length) / REQUESTS_A_FORM)] ?? 0,
+  );
 }
 
 const STRANGER = spiffeId('cluster.local', 'elsewhere', 'nobody');
@@ -88,7 +101,7 @@ function ruleOf(index: number): object {
   return FORMS[index % FORMS.length]?.(index) ?? {};
 }
 
-function matching(form: number, index: number): AuthorizationRequest {
+function matching(index: number): AuthorizationRequest {
   const byAccount = { ...BASE, source: spiffeId('cluster.local', 'shop', `account-${index}`) };
   const byNamespace = { ...BASE, source: spiffeId('cluster.local', `team-${index % 50}`, 'web') };
   const of: readonly AuthorizationRequest[] = [
@@ -102,7 +115,7 @@ function matching(form: number, index: number): AuthorizationRequest {
     { ...BASE, claims: claimsOf([`other`, `group-${index}`]) },
     { ...byAccount, host: `orders-${index}.example` },
   ];
-  return of[form] ?? BASE;
+  return of[index % FORMS.length] ?? BASE;
 }
 
 function claimsOf(groups: readonly string[]) {
