@@ -3,7 +3,7 @@ import type { PositiveClause } from './clause.ts';
 import { type IndexKey, keysOf, type TermKeys } from './index-keys.ts';
 import { type Bucket, IndexNode, type IndexTable } from './index-node.ts';
 import { Term } from './term.ts';
-import { TextTrie } from './text-trie.ts';
+import { TextTrieBuilder } from './text-trie.ts';
 
 /** Terms that are judged one by one: to tell them apart would cost as much. */
 export const MAX_LEAF_TERMS = 8;
@@ -67,23 +67,22 @@ class IndexBuilder {
 
   #table(attribute: Attribute, byKey: ReadonlyMap<string, Pile>, used: ReadonlySet<Attribute>): IndexTable {
     const exact = new Map<string, Bucket>();
-    let starts: TextTrie<Bucket> | undefined;
-    let ends: TextTrie<Bucket> | undefined;
+    let starts: TextTrieBuilder<Bucket> | undefined;
+    let ends: TextTrieBuilder<Bucket> | undefined;
     const shared = new Map<string, IndexNode>();
     for (const { key, terms } of byKey.values()) {
       const bucket = this.#bucket(terms, used, shared);
-      const put = () => bucket;
       if (key.kind === 'exact') exact.set(key.text, bucket);
       else if (key.kind === 'end') {
-        ends ??= new TextTrie('backwards');
-        ends.addStart(key.text, put);
+        ends ??= new TextTrieBuilder('backwards');
+        ends.addStart(key.text, bucket);
       } else {
-        starts ??= new TextTrie('forwards');
-        if (key.kind === 'template') starts.addTemplate(key.pieces, key.isOpen, put);
-        else starts.addStart(key.text, put);
+        starts ??= new TextTrieBuilder('forwards');
+        if (key.kind === 'template') starts.addTemplate(key.pieces, key.isOpen, bucket);
+        else starts.addStart(key.text, bucket);
       }
     }
-    return { attribute, exact, starts, ends };
+    return { attribute, exact, starts: starts?.build(), ends: ends?.build() };
   }
 
   /** Values that lead to the same terms lead to the same node. */
@@ -158,8 +157,8 @@ export function* termsIn(bucket: Bucket): Iterable<Term> {
     yield* bucket.rest;
     for (const { exact, starts, ends } of bucket.tables) {
       for (const below of exact.values()) yield* termsIn(below);
-      for (const below of starts?.values() ?? []) yield* termsIn(below);
-      for (const below of ends?.values() ?? []) yield* termsIn(below);
+      for (const below of starts?.values ?? []) yield* termsIn(below);
+      for (const below of ends?.values ?? []) yield* termsIn(below);
     }
   }
 }

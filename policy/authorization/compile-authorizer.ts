@@ -42,15 +42,19 @@ export function compileAuthorizer(
   );
   const compiler = new ClauseCompiler();
   const sight = new Sight();
-  const engineOf = (action: Rule['action'], isOnTrial = false) => {
+  const termsFor = (action: Rule['action'], isOnTrial = false, firstOrder = 0) => {
     const chosen = binding.filter(
       (policy) => policy.spec.action === action && (policy.isOnTrial ?? false) === isOnTrial,
     );
-    return new RuleEngine(termsOfPolicies(chosen, action, ownDomains, compiler, conditions), sight);
+    return termsOfPolicies(chosen, action, ownDomains, compiler, conditions, firstOrder);
   };
+  const engineOf = (action: Rule['action'], isOnTrial = false) => new RuleEngine(termsFor(action, isOnTrial), sight);
+  const denials = termsFor('DENY');
+  const allowances = termsFor('ALLOW', false, (denials.at(-1)?.order ?? -1) + 1);
   const allowing = binding.filter(({ spec, isOnTrial = false }) => spec.action === 'ALLOW' && !isOnTrial);
   const unmatched = allowing.length === 0 ? withoutAllowPolicy(workload, defaults) : notAllowed(allowing);
-  const authorizer = new CompiledAuthorizer(sight, engineOf('DENY'), engineOf('ALLOW'), unmatched);
+  const rules = new RuleEngine([...denials, ...allowances], sight, allowances);
+  const authorizer = new CompiledAuthorizer(sight, rules, unmatched);
   const enforcesAll = binding.every(({ spec, isOnTrial = false }) => spec.action !== 'AUDIT' && !isOnTrial);
   if (enforcesAll) return authorizer;
   const trial = binding.filter(({ spec, isOnTrial = false }) => spec.action === 'ALLOW' && isOnTrial);
@@ -62,15 +66,14 @@ export function compileAuthorizer(
 
 class CompiledAuthorizer implements Authorizer {
   readonly #sight: Sight;
-  readonly #denials: RuleEngine;
-  readonly #allowances: RuleEngine;
+  /** DENY, then ALLOW: one walk through one index finds what decides. */
+  readonly #rules: RuleEngine;
   /** Where no rule matches. */
   readonly #unmatched: AuthorizationDecision;
 
-  constructor(sight: Sight, denials: RuleEngine, allowances: RuleEngine, unmatched: AuthorizationDecision) {
+  constructor(sight: Sight, rules: RuleEngine, unmatched: AuthorizationDecision) {
     this.#sight = sight;
-    this.#denials = denials;
-    this.#allowances = allowances;
+    this.#rules = rules;
     this.#unmatched = unmatched;
   }
 
@@ -82,22 +85,18 @@ class CompiledAuthorizer implements Authorizer {
   }
 
   #decision(): AuthorizationDecision {
-    const denial = this.#denials.first();
-    if (denial !== undefined) {
-      const fault = this.#sight.faultOf('DENY');
-      const isOfFault = fault?.place.policy === denial.policy && fault.place.rule === denial.index;
-      return isOfFault ? unjudged(fault) : denial.decision;
-    }
-    const allowance = this.#allowances.first();
-    if (allowance !== undefined) return allowance.decision;
-    const fault = this.#sight.faultOf('ALLOW');
-    return fault === undefined ? this.#unmatched : unjudged(fault);
+    const found = this.#rules.first();
+    if (found?.action === 'ALLOW') return found.decision;
+    const fault = this.#sight.faultOf(found?.action ?? 'ALLOW');
+    if (found === undefined) return fault === undefined ? this.#unmatched : unjudged(fault);
+    const isOfFault = fault?.place.policy === found.policy && fault.place.rule === found.index;
+    return isOfFault ? unjudged(fault) : found.decision;
   }
 
   explain(decision: AuthorizationDecision, request: AuthorizationRequest): AuthorizationDecision {
     if (decision !== this.#unmatched || decision.kind === 'allow') return decision;
     this.#sight.begin(request);
-    const miss = this.#allowances.nearestMiss();
+    const miss = this.#rules.nearestMiss();
     this.#sight.end();
     if (miss === undefined) return decision;
     const { policy, index } = miss.rule;
@@ -118,8 +117,9 @@ function termsOfPolicies(
   ownDomains: readonly string[],
   compiler: ClauseCompiler,
   conditions: Conditions,
+  firstOrder: number,
 ): readonly Term[] {
-  let order = 0;
+  let order = firstOrder;
   return policies.flatMap(({ namespace, name, spec }) =>
     (spec.rules ?? []).flatMap((given, index) => {
       const place = { policy: `${namespace}/${name}`, rule: index, order, action };

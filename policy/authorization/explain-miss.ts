@@ -7,6 +7,8 @@ import { lookUp } from './term-search.ts';
 
 /** Terms that are looked at to find the one that came nearest to a match. */
 export const MAX_EXPLAINED_TERMS = 64;
+/** Terms that are come by meanwhile, those of DENY rules among them, which a request need not match. */
+const MAX_VISITED_TERMS = 1_024;
 
 /** The rule that came nearest to a match. */
 export interface NearestMiss {
@@ -23,7 +25,7 @@ interface Distance {
 
 /** Of terms none of which holds: those that the request's own values lead to come first, then those of the first rules. */
 export function explainMiss(root: IndexNode, terms: readonly Term[], sight: Sight): NearestMiss | undefined {
-  const looked = terms.length > MAX_EXPLAINED_TERMS ? nearTerms(root, terms, sight) : terms;
+  const looked = new NearTerms(sight).of(root, terms);
   let nearest: Distance | undefined;
   for (const term of looked) {
     const distance = distanceOf(term, sight);
@@ -39,26 +41,35 @@ export function explainMiss(root: IndexNode, terms: readonly Term[], sight: Sigh
   return { rule: term.rule, failing: failing[0]?.explain(sight) ?? '' };
 }
 
-function nearTerms(root: IndexNode, terms: readonly Term[], sight: Sight): readonly Term[] {
-  const found = new Set<Term>();
-  gather(root, 0, sight, found);
-  addAll(terms, found);
-  return [...found].sort((one, other) => one.order - other.order);
-}
+class NearTerms {
+  readonly #sight: Sight;
+  readonly #found = new Set<Term>();
+  #visitsLeft = MAX_VISITED_TERMS;
 
-/** Deepest first: who stands there has most in common with the request. */
-function gather(bucket: Bucket, depth: number, sight: Sight, found: Set<Term>): void {
-  if (bucket instanceof IndexNode) {
-    const visitor = { visit: (below: Bucket) => gather(below, depth + 1, sight, found) };
-    for (const table of bucket.tables) lookUp(table, sight, visitor);
+  constructor(sight: Sight) {
+    this.#sight = sight;
   }
-  if (depth > 0) addAll(termsIn(bucket), found);
-}
 
-function addAll(terms: Iterable<Term>, found: Set<Term>): void {
-  for (const term of terms) {
-    if (found.size >= MAX_EXPLAINED_TERMS) return;
-    found.add(term);
+  of(root: IndexNode, terms: readonly Term[]): readonly Term[] {
+    if (terms.length > MAX_EXPLAINED_TERMS) this.#gather(root, 0);
+    this.#addAll(terms);
+    return [...this.#found].sort((one, other) => one.order - other.order);
+  }
+
+  /** Deepest first: who stands there has most in common with the request. */
+  #gather(bucket: Bucket, depth: number): void {
+    if (bucket instanceof IndexNode) {
+      const visitor = { visit: (below: Bucket) => this.#gather(below, depth + 1) };
+      for (const table of bucket.tables) lookUp(table, this.#sight, visitor);
+    }
+    if (depth > 0) this.#addAll(termsIn(bucket));
+  }
+
+  #addAll(terms: Iterable<Term>): void {
+    for (const term of terms) {
+      if (this.#found.size >= MAX_EXPLAINED_TERMS || this.#visitsLeft-- <= 0) return;
+      if (term.rule.action !== 'DENY') this.#found.add(term);
+    }
   }
 }
 

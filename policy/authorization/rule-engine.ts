@@ -5,18 +5,20 @@ import type { IndexNode } from './index-node.ts';
 import type { Rule, Term } from './term.ts';
 import { TermSearch } from './term-search.ts';
 
-/** The rules of one action, each matched by an index. */
+/** Rules in the order in which they decide, matched by one index. */
 export class RuleEngine {
   readonly #terms: readonly Term[];
+  readonly #allowing: readonly Term[];
   readonly #sight: Sight;
   readonly #root: IndexNode;
   readonly #http: TermSearch;
   #tcp: TermSearch | undefined;
 
-  /** `terms`: in their order. `sight`: what all engines of one workload see the request by. */
-  constructor(terms: readonly Term[], sight: Sight) {
+  /** `terms`: in their order. `sight`: what all engines of one workload see the request by. `allowing`: those that a miss is told of. */
+  constructor(terms: readonly Term[], sight: Sight, allowing = terms) {
     this.#sight = sight;
     this.#terms = terms;
+    this.#allowing = allowing;
     this.#root = buildIndex(terms);
     this.#http = new TermSearch(this.#root, this.#sight);
     // Most workloads never see a connection that is not HTTP: what judges those is made for the first.
@@ -30,9 +32,9 @@ export class RuleEngine {
     return search.first()?.rule;
   }
 
-  /** Where no rule matches what is in sight. */
+  /** Of the rules that allow, where none matches what is in sight. */
   nearestMiss(): NearestMiss | undefined {
-    return explainMiss(this.#root, this.#terms, this.#sight);
+    return explainMiss(this.#root, this.#allowing, this.#sight);
   }
 
   #overTcp(): TermSearch {

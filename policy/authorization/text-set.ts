@@ -1,5 +1,5 @@
 import { compilePathTemplate, isPathTemplate } from '../path/path-template.ts';
-import { TextTrie } from './text-trie.ts';
+import { TextTrie, TextTrieBuilder } from './text-trie.ts';
 
 /** Prefixes or suffixes of one set that are compared one by one; more of them stand in a trie. */
 const MAX_LISTED = 16;
@@ -128,9 +128,9 @@ function holds(parts: readonly string[], text: string): boolean {
 function listed(texts: readonly string[], direction: 'forwards' | 'backwards') {
   if (texts.length === 0) return undefined;
   if (texts.length <= MAX_LISTED) return texts;
-  const trie = new TextTrie<true>(direction);
-  for (const text of texts) trie.addStart(text, () => true);
-  return trie;
+  const trie = new TextTrieBuilder<true>(direction);
+  for (const text of texts) trie.addStart(text, true);
+  return trie.build();
 }
 
 function textsIn(found: readonly string[] | TextTrie<true> | undefined): Iterable<string> {
