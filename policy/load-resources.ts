@@ -3,7 +3,6 @@ import { analyseResourceSet, analysisOf } from './analysis/analyse-resource-set.
 import { finish } from './analysis/finish.ts';
 import { compareProblems, type Problem } from './problem.ts';
 import { checkApiSchemas } from './resource/check-api-schemas.ts';
-import { checkConditions } from './resource/check-conditions.ts';
 import { checkResourceSet } from './resource/check-resource-set.ts';
 import { checkValidationPolicies } from './resource/check-validation-policies.ts';
 import { type NamedDocuments, readResource } from './resource/read-resource.ts';
@@ -27,7 +26,7 @@ export interface LoadedResources extends ResourceSet {
 export type PlacedDocument = Omit<SourcedResource, 'any'>;
 
 /**
- * Reads all resources of a policy folder, checks each and all together. Any error among the problems means
+ * Reads all resources of a policy folder, checks each and all together, but for their conditions (`conditionProblems`). Any error among the problems means
  * that the set must not be put in force; the problems are sorted by file and position.
  */
 export function loadResources(files: readonly SourceFile[], readDocument: ReadDocument, mesh: Mesh): LoadedResources {
@@ -102,7 +101,7 @@ function checkTogether(
 ): readonly SourcedResource[] {
   const sourced = checkResourceSet(read, mesh, problems);
   const known = unknown.size === 0 ? sourced : withoutUnknown(sourced, unknown);
-  problems.push(...checkApiSchemas(known, givenSpecOf), ...checkValidationPolicies(known), ...checkConditions(sourced));
+  problems.push(...checkApiSchemas(known, givenSpecOf), ...checkValidationPolicies(known));
   return sourced;
 }
 

@@ -8,6 +8,7 @@ import {
   readPlaced,
 } from '#policy/load-resources.ts';
 import { compareProblems, type Problem } from '#policy/problem.ts';
+import { conditionProblems } from '#policy/resource/condition-problems.ts';
 import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
 import type { SourceFile } from '#policy/resource-set.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
@@ -31,7 +32,8 @@ export interface LoadedManifests {
 export async function loadManifests(paths: readonly string[], mesh: Mesh): Promise<LoadedManifests> {
   const { files, problems, readDocument } = await readFolders(paths);
   const loaded = judgeFiles(files, readDocument, mesh);
-  return { ...loaded, problems: [...problems, ...loaded.problems].sort(compareProblems), files: files.length };
+  const all = [...problems, ...loaded.problems, ...(await conditionProblems(loaded.sourced))];
+  return { ...loaded, problems: all.sort(compareProblems), files: files.length };
 }
 
 function judgeFiles(

@@ -3,6 +3,7 @@ import { readPolicyFolder } from '#files/read-policy-folder.ts';
 import { watchPath } from '#files/watch-path.ts';
 import { loadingOf } from '#policy/load-resources.ts';
 import { compareProblems, formatProblem, type Problem } from '#policy/problem.ts';
+import { conditionProblems } from '#policy/resource/condition-problems.ts';
 import { snapshotOf } from '#policy/resource/resource-document.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
@@ -163,8 +164,8 @@ async function readFirst(directory: string, mesh: Mesh): Promise<Reading> {
 async function readFolder(directory: string, mesh: Mesh): Promise<Reading> {
   const folder = await readPolicyFolder(directory);
   const loading = loadingOf(folder.files, folder.readDocument, mesh);
-  const { resources, problems: resourceProblems } = await runInSlices(loading);
-  const problems = [...folder.problems, ...resourceProblems].sort(compareProblems);
+  const { resources, sourced, problems: found } = await runInSlices(loading);
+  const problems = [...folder.problems, ...found, ...(await conditionProblems(sourced))].sort(compareProblems);
   return { resources, problems, hasError: countErrors(problems) > 0 };
 }
 

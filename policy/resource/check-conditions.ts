@@ -9,7 +9,7 @@ export function checkConditions(all: readonly SourcedResource[]): readonly Probl
     return (sourced.any.resource.spec.rules ?? []).flatMap(({ condition }, index) => {
       const result = condition === undefined ? undefined : compileCondition(condition);
       if (result?.kind !== 'invalid') return [];
-      const message = `character ${result.offset + 1}: ${result.message}`;
+      const message = `spec.rules[${index}].condition: character ${result.offset + 1}: ${result.message}`;
       return [problemAt(sourced, ['spec', 'rules', index, 'condition'], 'error', 'invalid_condition', message)];
     });
   });

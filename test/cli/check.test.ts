@@ -34,6 +34,14 @@ t.test('errors of all files are printed in order, and the exit code is 1', async
   });
 });
 
+t.test('a condition that cannot be right is an error with its place', async (t) => {
+  const rules = 'rules: [{condition: "jwt.tenant == reqest.path"}]';
+  const text = SOUND.replace('security.istio.io/v1', 'lateral.dev/v1alpha1').replace('rules: [{}]', rules);
+  const { code, stdout } = await check(t.testdir({ 'a.yaml': text }));
+  t.equal(code, 1);
+  t.match(stdout, /a\.yaml:4:28: error invalid_condition spec\.rules\[0\]\.condition: character \d+: unknown attribute/);
+});
+
 t.test('warnings alone exit 0', async (t) => {
   const root = t.testdir({ 'a.yaml': SOUND.replace('spec: {', 'spec: {targetRefs: [{kind: Gateway, name: g}], ') });
   const { code, stdout } = await check(root);
