@@ -3,7 +3,7 @@ import { allNamesOf } from './all-names-of.ts';
 import { type Attribute, type AttributeReader, AttributeTable } from './attribute.ts';
 import { ATTRIBUTES, type AttributeName } from './attributes.ts';
 import { requestPrincipalPattern } from './claims.ts';
-import { type Clause, NegativeClause, PositiveClause } from './clause.ts';
+import { type Clause, type Comparison, NegativeClause, PositiveClause } from './clause.ts';
 import { ipBlockPrefixes } from './ip-digits.ts';
 import { NamespaceGlobs, type Pattern, PatternSet, readPathPattern, readPattern, type TextSet } from './text-set.ts';
 
@@ -35,12 +35,14 @@ export interface FieldValues {
   readonly notValues: readonly string[] | undefined;
 }
 
+type Comparing = PositiveClause | NegativeClause;
+
 /** Compiles fields of the rules of one workload; what several of them give is there once. */
 export class ClauseCompiler {
   readonly #attributes = new AttributeTable();
-  readonly #sets = new Map<string, TextSet>();
-  readonly #clauses = new Map<string, Clause>();
-  readonly #ids = new Map<TextSet, number>();
+  /** By their form; then by the one value, or by all of them as JSON. */
+  readonly #sets = { ofOne: new Map<string, Map<string, TextSet>>(), ofMany: new Map<string, Map<string, TextSet>>() };
+  readonly #clauses = new Map<TextSet, Comparing[]>();
 
   /** The clauses of a field that is compared as it is given; both must be satisfied. */
   field(name: AttributeName, form: ValueForm, given: FieldValues, scope: RuleScope): readonly Clause[] {
@@ -71,48 +73,52 @@ export class ClauseCompiler {
     const found: Clause[] = [];
     if (isGiven(values)) {
       const comparison = { field, attribute: attribute(values), values, set: set(values) };
-      found.push(this.#shared(`+${this.#key(comparison)}`, () => new PositiveClause(comparison)));
+      found.push(this.#shared(PositiveClause, comparison));
     }
     if (isGiven(notValues)) {
       const comparison = { field: notField, attribute: attribute(notValues), values: notValues, set: set(notValues) };
-      found.push(this.#shared(`-${this.#key(comparison)}`, () => new NegativeClause(comparison)));
+      found.push(this.#shared(NegativeClause, comparison));
     }
     return found;
   }
 
-  #key({ field, attribute, set }: { field: string; attribute: Attribute; set: TextSet }): string {
-    const id = this.#ids.get(set) ?? this.#ids.size;
-    this.#ids.set(set, id);
-    return `${attribute.slot} ${id} ${field}`;
-  }
-
-  #shared(key: string, make: () => Clause): Clause {
-    const known = this.#clauses.get(key);
+  #shared(kind: new (comparison: Comparison) => Comparing, comparison: Comparison): Clause {
+    const { field, attribute, set } = comparison;
+    const ofSet = this.#clauses.get(set);
+    const known = ofSet?.find((one) => one instanceof kind && one.attribute === attribute && one.field === field);
     if (known !== undefined) return known;
-    const made = make();
-    this.#clauses.set(key, made);
+    const made = new kind(comparison);
+    if (ofSet === undefined) this.#clauses.set(set, [made]);
+    else ofSet.push(made);
     return made;
   }
 
   #set(form: ValueForm, values: readonly string[], scope: RuleScope): TextSet {
-    const where = form === 'serviceAccounts' ? scope.namespace : '';
-    return this.#sharedSet(`${form}\n${where}\n${values.join('\n')}`, () => {
-      return new PatternSet(patternsOf(form, values, scope));
-    });
+    const kind = form === 'serviceAccounts' ? `${form} ${scope.namespace}` : form;
+    return this.#sharedSet(kind, values, () => new PatternSet(patternsOf(form, values, scope)));
   }
 
   #namespaceSet(values: readonly string[]): TextSet {
-    return this.#sharedSet(`namespaces\n${values.join('\n')}`, () =>
+    return this.#sharedSet('namespaces', values, () =>
       values.some(isGlob) ? new NamespaceGlobs(values) : new PatternSet(values.map(exact)),
     );
   }
 
-  #sharedSet(key: string, make: () => TextSet): TextSet {
-    const known = this.#sets.get(key);
-    if (known !== undefined) return known;
-    const made = make();
-    this.#sets.set(key, made);
-    return made;
+  #sharedSet(form: string, values: readonly string[], make: () => TextSet): TextSet {
+    const [only = ''] = values;
+    const byForm = values.length === 1 ? this.#sets.ofOne : this.#sets.ofMany;
+    const key = values.length === 1 ? only : JSON.stringify(values);
+    let known = byForm.get(form);
+    if (known === undefined) {
+      known = new Map();
+      byForm.set(form, known);
+    }
+    let set = known.get(key);
+    if (set === undefined) {
+      set = make();
+      known.set(key, set);
+    }
+    return set;
   }
 }
 

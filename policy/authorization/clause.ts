@@ -18,7 +18,7 @@ const MAX_SHOWN_VALUES = 10;
 const MAX_SHOWN_LENGTH = 200;
 
 /** What a clause compares, and with what. */
-interface Comparison {
+export interface Comparison {
   /** Name of the field as the policy writes it, e.g. `methods` or `request.headers[x-team]`. */
   readonly field: string;
   readonly attribute: Attribute;

@@ -51,6 +51,17 @@ t.test('a rule of very many pairs is judged as one of few', async (t) => {
   t.match(explain({ ...REQUEST, source, path: '/p40' }).reason, /none of 40 alternatives; the first by paths: \/p40/);
 });
 
+t.test('one value that holds a line break is not the two of another rule', async (t) => {
+  const tenants = (values: readonly string[]) => ({ when: [{ key: 'request.headers[x-tenant]', values }] });
+  const of = (tenant: string) => ({ ...REQUEST, headers: ['x-tenant', tenant] });
+  const { decide } = bound(authorizerOf([tenants(['a', 'b'])]));
+  t.match(decide(of('a')), { kind: 'allow' });
+  const both = bound(
+    authorizerOf([{ ...tenants(['a\nb']), to: [{ operation: { methods: ['POST'] } }] }, tenants(['a', 'b'])]),
+  );
+  t.match(both.decide({ ...of('a'), method: 'POST' }), { kind: 'allow', rule: 1 });
+});
+
 t.test('among thousands of rules the one for the path of the request is the nearest', async (t) => {
   const rules = Array.from({ length: 5_000 }, (_, index) => ({
     from: [WEB],
