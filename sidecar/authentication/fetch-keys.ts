@@ -1,15 +1,11 @@
-import type { IncomingMessage } from 'node:http';
-import { request as httpRequest } from 'node:http';
-import { request as httpsRequest } from 'node:https';
 import { getCACertificates } from 'node:tls';
 import { MAX_KEY_SET_BYTES } from '#policy/authentication/key-set.ts';
 import type { RemoteKeySource } from '#policy/authentication/token-rule.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 
 /**
- * The text of the JWK set that the source names, by http or https (system's roots). By node:http: it is one GET in minutes, over a
- * connection of its own. Redirections are not followed: what a policy names is what is believed. The source's time is for
- * everything, from the look-up of the name to the last byte. Rejects in one sentence.
+ * The text of the JWK set that the source names, by http or https (system's roots). Redirections are not followed: what a policy names is what is
+ * believed. The source's time is for everything, from the look-up of the name to the last byte. Rejects in one sentence.
  */
 export async function fetchKeys(source: RemoteKeySource, closing: AbortSignal): Promise<string> {
   const deadline = AbortSignal.timeout(source.timeoutMs);
@@ -43,23 +39,15 @@ function keysUrlOf(configuration: string, from: string): string {
 const HEADERS = { accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': 'lateral' };
 
 async function get(url: string, signal: AbortSignal): Promise<string> {
-  const response = await answer(url, signal);
+  const { Agent, request } = (await import('undici')).default; // the bundle has no others of a CommonJS package
+  const dispatcher = new Agent({ pipelining: 0, connect: { ca: roots(), minVersion: 'TLSv1.2' } });
   try {
-    if (response.statusCode !== 200) throw new Error(`answered ${response.statusCode}, expected 200`);
-    return await bodyOf(response);
+    const { statusCode, body } = await request(url, { dispatcher, signal, headers: HEADERS });
+    if (statusCode === 200) return await textOf(body);
+    throw new Error(`answered ${statusCode}, expected 200`);
   } finally {
-    response.destroy();
+    await dispatcher.destroy(); // one GET in minutes keeps no connection
   }
-}
-
-function answer(url: string, signal: AbortSignal): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const options = { agent: false, signal, headers: HEADERS };
-    const request = url.startsWith('https:')
-      ? httpsRequest(url, { ...options, ca: roots(), minVersion: 'TLSv1.2' }, resolve)
-      : httpRequest(url, options, resolve);
-    request.on('error', reject).end();
-  });
 }
 
 /** The system's; Node's own in an image without any; and those of NODE_EXTRA_CA_CERTS. */
@@ -68,14 +56,13 @@ function roots(): string[] {
   return [...(system.length > 0 ? system : getCACertificates('bundled')), ...getCACertificates('extra')];
 }
 
-async function bodyOf(response: IncomingMessage): Promise<string> {
+async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of response) {
+  for await (const chunk of body) {
     bytes += chunk.length;
     if (bytes > MAX_KEY_SET_BYTES) throw new Error(`the answer exceeds the limit of ${MAX_KEY_SET_BYTES} bytes`);
     chunks.push(chunk);
   }
-  if (!response.complete) throw new Error('the answer ended before its end');
   return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
 }
