@@ -1,5 +1,6 @@
 import type { TokenJudge, TokenVerifier } from './authentication/judge-tokens.ts';
 import { referredClaims } from './authentication/referred-claims.ts';
+import type { OwnDomains } from './authorization/all-names-of.ts';
 import { compileAuthorizer } from './authorization/compile-authorizer.ts';
 import { referredHeaders } from './authorization/referred-headers.ts';
 import { conditionsOf } from './condition/conditions-of.ts';
@@ -59,7 +60,7 @@ export async function compileWorkloadPolicy(
     version: snapshot.version,
     defaults,
     trust: memory.trustOf(resources),
-    authorizer: compileAuthorizer(authorization, workload, mesh, defaults, ownDomainsOf(resources), conditions),
+    authorizer: compileAuthorizer(authorization, workload, mesh, defaults, ownDomainsOf(resources, mesh), conditions),
     mtlsMode: mtls.mtlsMode,
     authentication: await compileTokens(resources, workload, mesh, openVerifier),
     validation,
@@ -70,12 +71,11 @@ export async function compileWorkloadPolicy(
   };
 }
 
-/** All names of the own trust domain; none: the snapshot does not say. */
-function ownDomainsOf(resources: readonly DistributedResource[]): readonly string[] {
+function ownDomainsOf(resources: readonly DistributedResource[], mesh: Mesh): OwnDomains {
   const bundle = resources.find((any) => any.type === 'TrustBundle')?.resource.spec;
-  return bundle === undefined
-    ? []
-    : [...bundle.domains.slice(0, 1).map(({ trustDomain }) => trustDomain), ...bundle.aliases];
+  if (bundle === undefined) return { names: [mesh.trustDomain] };
+  const [own = mesh.trustDomain, ...others] = bundle.domains.map(({ trustDomain }) => trustDomain);
+  return { names: [own, ...bundle.aliases], isClusterLocalForeign: others.includes('cluster.local') };
 }
 
 async function compileTokens(

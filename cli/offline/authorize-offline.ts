@@ -30,7 +30,7 @@ export function createOfflineAuthorizer(
   mesh: Mesh,
   aliases: readonly string[] = [],
 ) {
-  const ownDomains = [mesh.trustDomain, ...aliases];
+  const own = { names: [mesh.trustDomain, ...aliases] };
   const policies = resources.flatMap((any) => (any.type === 'AuthorizationPolicy' ? [any.resource] : []));
   const defaults = effectiveDefaults(resources.find((any) => any.type === 'MeshDefaults')?.resource.spec);
   const conditions = compileConditions(
@@ -44,7 +44,7 @@ export function createOfflineAuthorizer(
     const key = JSON.stringify([to.namespace, to.name, workload.labels]);
     const known = authorizers.get(key);
     if (known !== undefined) return known;
-    const authorizer = compileAuthorizer(policies, workload, mesh, defaults, ownDomains, conditions);
+    const authorizer = compileAuthorizer(policies, workload, mesh, defaults, own, conditions);
     authorizers.set(key, authorizer);
     return authorizer;
   }

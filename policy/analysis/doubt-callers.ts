@@ -84,7 +84,7 @@ function principalDoubt(principal: string, workloads: KnownWorkloads, mesh: Mesh
     return `no identity of the mesh is ${principal}; the form is ${mesh.trustDomain}/ns/NAMESPACE/sa/SERVICEACCOUNT`;
   }
   if (mesh.otherDomains?.includes(trustDomain) === true) return undefined;
-  if (trustDomain !== mesh.trustDomain) {
+  if (trustDomain !== mesh.trustDomain && trustDomain !== 'cluster.local') {
     return `${principal} is of the trust domain ${trustDomain}; that of the mesh is ${mesh.trustDomain}, and it is nobody's unless the mesh federates with the other or has it for an alias`;
   }
   return accountDoubt(`${namespace}/${serviceAccount}`, workloads);

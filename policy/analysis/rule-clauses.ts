@@ -45,6 +45,7 @@ function attribute(name: string, dialect: Dialect, more: Partial<RuleAttribute> 
 }
 
 const PRINCIPAL = attribute('source.principal', 'text');
+const TRUST_DOMAIN = attribute('source.trustDomain', 'text');
 export const NAMESPACE = attribute('source.namespace', 'glob');
 const PORT = attribute('destination.port', 'port');
 const HTTP = { isHttp: true };
@@ -55,6 +56,7 @@ const FIELDS: { readonly [field: string]: RuleAttribute } = {
   principals: PRINCIPAL,
   serviceAccounts: PRINCIPAL,
   namespaces: NAMESPACE,
+  trustDomains: TRUST_DOMAIN,
   requestPrincipals: attribute('request.auth.principal', 'text', HTTP),
   ipBlocks: attribute('source.ip', 'ip'),
   remoteIpBlocks: attribute('remote.ip', 'ip'),
@@ -70,6 +72,7 @@ const KEYS: { readonly [key: string]: RuleAttribute } = {
   'source.principal': PRINCIPAL,
   'source.serviceAccount': PRINCIPAL,
   'source.namespace': NAMESPACE,
+  'source.trustDomain': TRUST_DOMAIN,
   'source.ip': attribute('source.ip', 'ip'),
   'remote.ip': attribute('remote.ip', 'ip'),
   'destination.ip': attribute('destination.ip', 'ip'),

@@ -1,30 +1,39 @@
 /** Of `TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT`. */
 const PRINCIPAL_PARTS = 5;
+/** In policies, whatever the own trust domain is called. */
+const OWN_DOMAIN = 'cluster.local';
+
+/** What the own trust domain is called. */
+export interface OwnDomains {
+  /** The present name and its aliases. */
+  readonly names: readonly string[];
+  /** Another mesh's, with which this one federates: then `cluster.local` is no word for the own domain. */
+  readonly isClusterLocalForeign?: boolean;
+}
 
 /**
- * A pattern of principals in all names of the own trust domain that it speaks of, so that who is
- * renamed stays under the rules that name him, in either order of renaming him and them. Source: Istio's expansion of
- * `trustDomainAliases`, which leaves prefixes as they are; a DENY of `old.example/ns/shop/*` would end with the renaming. `cluster.local`
- * is no further name here, as it is in Istio: it may be another mesh's, whose bundle has not come yet.
+ * A pattern of principals in all names of the own trust domain, where it speaks of one. Source: Istio (`trustDomainAliases`), to the
+ * letter: only whole principals are, and a trust domain with an asterisk before it stays as it is for the names that it matches.
  */
-export function allNamesOf(pattern: string, ownDomains: readonly string[]): readonly string[] {
-  return ownDomains.length < 2 ? [pattern] : [...new Set([pattern, ...inAllNames(pattern, ownDomains)])];
+export function allNamesOf(pattern: string, own: OwnDomains): readonly string[] {
+  const parts = pattern.split('/');
+  const [domain = '', ...path] = parts;
+  if (parts.length !== PRINCIPAL_PARTS || domain === '*') return [pattern];
+  const isOwn = own.names.some((name) => isMeantBy(domain, name));
+  if (!isOwn && (domain !== OWN_DOMAIN || own.isClusterLocalForeign === true)) return [pattern];
+  const all = own.names.map((name) => (isEndOf(domain, name) ? pattern : [name, ...path].join('/')));
+  return [...new Set(all)];
 }
 
-function inAllNames(pattern: string, ownDomains: readonly string[]): readonly string[] {
-  const slash = pattern.indexOf('/');
-  const path = slash === -1 ? '/*' : pattern.slice(slash);
-  const domain = slash === -1 ? pattern : pattern.slice(0, slash);
-  return ownDomains.some(isMeantBy(pattern, domain)) ? ownDomains.map((name) => `${name}${path}`) : [];
+/** A trust domain alone; one with an asterisk is no name. Source: Istio. */
+export function allDomainsOf(pattern: string, own: OwnDomains): readonly string[] {
+  return own.names.includes(pattern) ? own.names : [pattern];
 }
 
-/** Whether a pattern whose first part is `domain` says anything of the name of a trust domain. */
-function isMeantBy(pattern: string, domain: string): (name: string) => boolean {
-  if (!pattern.startsWith('*')) {
-    const isPrefix = domain.endsWith('*') && domain === pattern;
-    return isPrefix ? (name) => name.startsWith(domain.slice(0, -1)) : (name) => name === domain;
-  }
-  // The end of a path alone is that of every domain, and one with a further asterisk is nobody's.
-  const isWhole = pattern.split('/').length === PRINCIPAL_PARTS && !pattern.endsWith('*');
-  return isWhole && domain !== '*' ? (name) => name.endsWith(domain.slice(1)) : () => false;
+function isMeantBy(domain: string, name: string): boolean {
+  return domain === name || (domain.endsWith('*') && name.startsWith(domain.slice(0, -1))) || isEndOf(domain, name);
+}
+
+function isEndOf(domain: string, name: string): boolean {
+  return domain.startsWith('*') && name.endsWith(domain.slice(1));
 }

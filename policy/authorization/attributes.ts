@@ -16,6 +16,7 @@ type Read = (request: AuthorizationRequest) => Seen;
 /** Everything that rules look at, by name; headers and claims have functions of their own. */
 export const ATTRIBUTES = {
   principal: () => plain(NO_IDENTITY, ({ source }) => source?.principal),
+  trustDomain: () => plain(NO_IDENTITY, ({ source }) => source?.trustDomain),
   namespace: () => plain(NO_IDENTITY, ({ source }) => source?.namespace),
   /** Of the caller; shown as its namespace, of which alone policies speak so. */
   uri: () =>

@@ -1,5 +1,5 @@
 import { pathSpellings } from '../path/path-spellings.ts';
-import { allNamesOf } from './all-names-of.ts';
+import { allDomainsOf, allNamesOf, type OwnDomains } from './all-names-of.ts';
 import { type Attribute, type AttributeReader, AttributeTable } from './attribute.ts';
 import { ATTRIBUTES, type AttributeName } from './attributes.ts';
 import { requestPrincipalPattern } from './claims.ts';
@@ -7,12 +7,14 @@ import { type Clause, type Comparison, NegativeClause, PositiveClause } from './
 import { ipBlockPrefixes } from './ip-digits.ts';
 import { NamespaceGlobs, type Pattern, PatternSet, readPathPattern, readPattern, type TextSet } from './text-set.ts';
 
+/** Of what is compiled for no workload. */
+export const NO_DOMAINS: OwnDomains = { names: [] };
+
 /** Where a rule stands, and what its values are read by. */
 export interface RuleScope {
   /** Of its policy. */
   readonly namespace: string;
-  /** All names of the own trust domain, the present one and its aliases. */
-  readonly ownDomains: readonly string[];
+  readonly own: OwnDomains;
 }
 
 /** How the values of a field are read. */
@@ -23,6 +25,7 @@ export type ValueForm =
   | 'ports'
   | 'headers'
   | 'principals'
+  | 'trustDomains'
   | 'serviceAccounts'
   | 'addresses'
   | 'requestPrincipals';
@@ -52,7 +55,7 @@ export class ClauseCompiler {
 
   /** As `field`, for an attribute that is named by the rule. */
   named(name: string, reader: () => AttributeReader, form: ValueForm, given: FieldValues): readonly Clause[] {
-    const set = (values: readonly string[]) => this.#set(form, values, { namespace: '', ownDomains: [] });
+    const set = (values: readonly string[]) => this.#set(form, values, { namespace: '', own: NO_DOMAINS });
     return this.#both(() => this.#attributes.of(name, reader), set, given);
   }
 
@@ -153,7 +156,9 @@ function patternsOf(form: ValueForm, values: readonly string[], scope: RuleScope
       // A `*` is satisfied by a header that is there, even with an empty value (Envoy's present_match).
       return values.map((value) => (value === '*' ? { kind: 'present' } : readPattern(value)));
     case 'principals':
-      return values.flatMap((value) => allNamesOf(value, scope.ownDomains)).map(readPattern);
+      return values.flatMap((value) => allNamesOf(value, scope.own)).map(readPattern);
+    case 'trustDomains':
+      return values.flatMap((value) => allDomainsOf(value, scope.own)).map(readPattern);
     case 'serviceAccounts':
       return values.map((value) => ({ kind: 'suffix', text: accountEnding(value, scope.namespace) }));
     case 'addresses':

@@ -10,6 +10,7 @@ import type {
   EffectiveDefaults,
   Mesh,
 } from '../workload-policy.ts';
+import type { OwnDomains } from './all-names-of.ts';
 import { Sight } from './attribute.ts';
 import { ClauseCompiler } from './clause-compiler.ts';
 import { compileRule } from './compile-rule.ts';
@@ -27,14 +28,14 @@ const NO_CONDITIONS: Conditions = new Map();
 /**
  * Compiles the policies that bind the workload (those that do not are left out): DENY first, then ALLOW, then
  * the mesh's default. Source: Istio, for a sidecar. A decision allocates nothing but what it reads of the request.
- * `ownDomains`: all names of the own trust domain, where it has several. `conditions`: those of the policies, compiled.
+ * `own`: all names of the own trust domain, where it has others than the mesh says. `conditions`: those of the policies, compiled.
  */
 export function compileAuthorizer(
   policies: readonly Policy[],
   workload: Pick<BoundWorkload, 'namespace' | 'name' | 'labels'>,
   mesh: Mesh,
   defaults: Pick<EffectiveDefaults, 'authorizationDefault'>,
-  ownDomains: readonly string[] = [],
+  own: OwnDomains = { names: [mesh.trustDomain] },
   conditions: Conditions = NO_CONDITIONS,
 ): Authorizer {
   const binding = policies.filter(
@@ -46,7 +47,7 @@ export function compileAuthorizer(
     const chosen = binding.filter(
       (policy) => policy.spec.action === action && (policy.isOnTrial ?? false) === isOnTrial,
     );
-    return termsOfPolicies(chosen, action, ownDomains, compiler, conditions, firstOrder);
+    return termsOfPolicies(chosen, action, own, compiler, conditions, firstOrder);
   };
   const engineOf = (action: Rule['action'], isOnTrial = false) => new RuleEngine(termsFor(action, isOnTrial), sight);
   const denials = termsFor('DENY');
@@ -114,7 +115,7 @@ function unjudged({ place: { policy, rule, action }, error }: ConditionFault): A
 function termsOfPolicies(
   policies: readonly Policy[],
   action: Rule['action'],
-  ownDomains: readonly string[],
+  own: OwnDomains,
   compiler: ClauseCompiler,
   conditions: Conditions,
   firstOrder: number,
@@ -124,7 +125,7 @@ function termsOfPolicies(
     (spec.rules ?? []).flatMap((given, index) => {
       const place = { policy: `${namespace}/${name}`, rule: index, order, action };
       const condition = conditionClause(given.condition, conditions, place);
-      const fields = compileRule(given, { namespace, ownDomains }, compiler);
+      const fields = compileRule(given, { namespace, own }, compiler);
       const compiled = { ...fields, when: [...fields.when, ...condition] };
       const clauses = [compiled.from, compiled.to, [compiled.when]].flat(2);
       const rule = new Rule(`${namespace}/${name}`, index, action, clauses.find(({ isHttp }) => isHttp)?.field);

@@ -7,7 +7,7 @@ import type {
 import { type ConditionKey, parseConditionKey } from '../resource/kinds/condition-key.ts';
 import { claim, header } from './attributes.ts';
 import type { Clause } from './clause.ts';
-import { ClauseCompiler, type FieldValues, type RuleScope } from './clause-compiler.ts';
+import { ClauseCompiler, type FieldValues, NO_DOMAINS, type RuleScope } from './clause-compiler.ts';
 
 /** A rule as its groups: one of `from`, one of `to`, and all of `when` must hold. An empty group matches anything. */
 export interface CompiledRule {
@@ -26,7 +26,7 @@ export function compileRule(rule: AuthorizationRule, scope: RuleScope, compiler:
 
 /** Every clause of a rule, for analysis. */
 export function compileClauses(rule: AuthorizationRule): readonly Clause[] {
-  const { from, to, when } = compileRule(rule, { namespace: '', ownDomains: [] }, new ClauseCompiler());
+  const { from, to, when } = compileRule(rule, { namespace: '', own: NO_DOMAINS }, new ClauseCompiler());
   return [...from.flat(), ...to.flat(), ...when];
 }
 
@@ -41,6 +41,7 @@ function compileSource(source: AuthorizationSource, scope: RuleScope, compiler: 
       given('requestPrincipals', 'notRequestPrincipals'),
       scope,
     ),
+    ...compiler.field('trustDomain', 'trustDomains', given('trustDomains', 'notTrustDomains'), scope),
     ...compiler.namespaces(given('namespaces', 'notNamespaces')),
     ...compiler.field('principal', 'serviceAccounts', given('serviceAccounts', 'notServiceAccounts'), scope),
     ...compiler.field('sourceIp', 'addresses', given('ipBlocks', 'notIpBlocks'), scope),
@@ -87,6 +88,8 @@ function compileKey(key: ConditionKey, given: FieldValues, scope: RuleScope, com
       return compiler.field('presenter', 'texts', given, scope);
     case 'source.principal':
       return compiler.field('principal', 'principals', given, scope);
+    case 'source.trustDomain':
+      return compiler.field('trustDomain', 'trustDomains', given, scope);
     case 'source.namespace':
       return compiler.namespaces(given);
     case 'source.serviceAccount':

@@ -12,7 +12,13 @@ import {
   string,
 } from '../../schema/schema.ts';
 import { conditionKeyComplaint, conditionValueComplaint, isPlannedConditionKey } from './condition-key.ts';
-import { ipBlockComplaint, portComplaint, principalComplaint, serviceAccountComplaint } from './value-complaints.ts';
+import {
+  ipBlockComplaint,
+  portComplaint,
+  principalComplaint,
+  serviceAccountComplaint,
+  trustDomainPatternComplaint,
+} from './value-complaints.ts';
 import { methodDoubt, pathDoubt, wildcardDoubt } from './value-doubts.ts';
 
 /** Istio's own bound on serviceAccounts. */
@@ -46,6 +52,7 @@ function values(description: string, { check, doubt, maxItems }: ValueRules = {}
 
 const principals = { check: principalComplaint, doubt: wildcardDoubt };
 const accounts = { check: serviceAccountComplaint, maxItems: MAX_SERVICE_ACCOUNTS };
+const trustDomains = { check: trustDomainPatternComplaint };
 const ipBlocks = { check: ipBlockComplaint };
 const ports = { check: portComplaint };
 const paths = { check: pathTemplateComplaint, doubt: pathDoubt };
@@ -62,6 +69,8 @@ const source = nonEmpty(
     notNamespaces: values('Namespaces that must not match.'),
     serviceAccounts: values('NAME or NAMESPACE/NAME.', accounts),
     notServiceAccounts: values('NAME or NAMESPACE/NAME.', accounts),
+    trustDomains: values('Trust domains of the caller.', trustDomains),
+    notTrustDomains: values('Trust domains that must not match.', trustDomains),
     ipBlocks: values('IP addresses or CIDR blocks of the peer.', ipBlocks),
     notIpBlocks: values('IP addresses or CIDR blocks that must not match.', ipBlocks),
     remoteIpBlocks: values('IP addresses or CIDR blocks of the client, behind trusted proxies.', ipBlocks),

@@ -1,10 +1,16 @@
 import { nearestSpelling } from '../../schema/nearest-spelling.ts';
-import { ipBlockComplaint, portComplaint, serviceAccountComplaint } from './value-complaints.ts';
+import {
+  ipBlockComplaint,
+  portComplaint,
+  serviceAccountComplaint,
+  trustDomainPatternComplaint,
+} from './value-complaints.ts';
 
 const PLAIN_KEYS = [
   'source.principal',
   'source.namespace',
   'source.serviceAccount',
+  'source.trustDomain',
   'source.ip',
   'remote.ip',
   'destination.ip',
@@ -66,6 +72,8 @@ export function conditionValueComplaint(key: string, value: string): string | un
       return portComplaint(value);
     case 'source.serviceAccount':
       return serviceAccountComplaint(value);
+    case 'source.trustDomain':
+      return trustDomainPatternComplaint(value);
     default:
       return undefined;
   }

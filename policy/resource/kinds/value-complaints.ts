@@ -14,6 +14,15 @@ export function serviceAccountComplaint(value: string): string | undefined {
   return undefined;
 }
 
+/** A trust domain, with an asterisk at one end at the most. */
+export function trustDomainPatternComplaint(value: string): string | undefined {
+  if (value.includes('/')) return `a trust domain has no slash: ${value.slice(0, value.indexOf('/'))}`;
+  if (value === '' || /.[*]./.test(value) || /^[*].*[*]$/.test(value)) {
+    return `expected a trust domain, or * at one of its ends, got ${value === '' ? '(empty)' : value}`;
+  }
+  return undefined;
+}
+
 /** An IP address or a CIDR block. */
 export function ipBlockComplaint(value: string): string | undefined {
   const slash = value.indexOf('/');

@@ -27,7 +27,14 @@ function authorizerOf(...texts: readonly string[]) {
   const conditions = compileConditions(
     policies.flatMap(({ spec }) => (spec.rules ?? []).flatMap(({ condition }) => condition ?? [])),
   );
-  const authorizer = compileAuthorizer(policies, WORKLOAD, MESH, { authorizationDefault: 'Deny' }, [], conditions);
+  const authorizer = compileAuthorizer(
+    policies,
+    WORKLOAD,
+    MESH,
+    { authorizationDefault: 'Deny' },
+    undefined,
+    conditions,
+  );
   return (change: Partial<AuthorizationRequest> = {}) => {
     const asked = { ...request(), ...change };
     return authorizer.explain(authorizer.decide(asked), asked);

@@ -67,6 +67,7 @@ const requestPrincipal = patternOf([
 ]);
 
 const namespacePattern = fc.constantFrom<string>(...NAMESPACES, 'a*', '*b', '*a', '*', 's*', 'a*b');
+const domainPattern = fc.constantFrom('cluster.local', 'old.example', '*.local', 'old*', '*');
 const accountPattern = fc.constantFrom('x', 'y', 'a/x', 'b/y', 'ns/x');
 const block = fc.constantFrom(...BLOCKS);
 const port = fc.constantFrom(...PORTS.map(String), '080');
@@ -90,6 +91,7 @@ function fieldsOf<Name extends string>(lists: { readonly [name in Name]: fc.Arbi
 const source = fieldsOf({
   principals: patternOf(PRINCIPALS),
   requestPrincipals: requestPrincipal,
+  trustDomains: domainPattern,
   namespaces: namespacePattern,
   serviceAccounts: accountPattern,
   ipBlocks: block,
@@ -102,6 +104,7 @@ const CONDITIONS: readonly (readonly [string, fc.Arbitrary<string>])[] = [
   ['request.headers[X-B]', word],
   ['request.headers[:method]', patternOf(METHODS)],
   ['source.principal', patternOf(PRINCIPALS)],
+  ['source.trustDomain', domainPattern],
   ['source.namespace', namespacePattern],
   ['source.serviceAccount', accountPattern],
   ['source.ip', block],

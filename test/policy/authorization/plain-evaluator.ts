@@ -90,6 +90,7 @@ function sourceFields(source: Source, policyNamespace: string, request: Authoriz
   return [
     [source.principals, source.notPrincipals, test('source.principal')],
     [source.requestPrincipals, source.notRequestPrincipals, test('request.auth.principal')],
+    [source.trustDomains, source.notTrustDomains, test('source.trustDomain')],
     [source.namespaces, source.notNamespaces, test('source.namespace')],
     [source.serviceAccounts, source.notServiceAccounts, test('source.serviceAccount')],
     [source.ipBlocks, source.notIpBlocks, test('source.ip')],
@@ -122,6 +123,8 @@ function conditionTest(key: string, policyNamespace: string, request: Authorizat
   switch (key) {
     case 'source.principal':
       return (value) => matchesText(value, source?.principal);
+    case 'source.trustDomain':
+      return (value) => matchesText(value, source?.trustDomain);
     case 'source.namespace':
       return (value) => source !== null && new RegExp(`^.*/ns/${value.replaceAll('*', '.*')}/.*$`).test(source.uri);
     case 'source.serviceAccount':

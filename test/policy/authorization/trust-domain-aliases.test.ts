@@ -13,6 +13,8 @@ const ORDERS = { name: 'orders-1', namespace: 'shop', serviceAccount: 'orders', 
 const ROOTS = certificatesFromPem(new TestAuthority('new.example').rootPem);
 const OLD = 'old.example/ns/shop/sa/web';
 const NEW = 'new.example/ns/shop/sa/web';
+/** In policies, whatever the own domain is called. */
+const OWN = 'cluster.local/ns/shop/sa/web';
 const ANYBODY = '{}';
 
 const policy = (action: string, rule: string) =>
@@ -51,10 +53,25 @@ const meant: readonly (readonly [string, (name: string) => readonly string[], re
 
 t.test('a policy written for any name of the own domain binds callers of all of its names', async (t) => {
   for (const [title, policies, wanted] of meant) {
-    for (const name of [OLD, NEW, 'old.example/*', 'new.example/ns/shop/*', '*w.example/ns/shop/sa/web']) {
+    for (const name of [OLD, NEW, 'old.example/ns/shop/sa/w*', '*w.example/ns/shop/sa/web', OWN]) {
       t.same(await decisions(policies(name), ['old.example']), wanted, `${title}: ${name}`);
     }
   }
+});
+
+t.test('what is no whole principal speaks of one name, as in Istio', async (t) => {
+  for (const name of ['old.example/*', 'old.example/ns/shop/*', 'old.*']) {
+    t.same(await decisions([policy('ALLOW', principal(name))], ['old.example']), ['deny', 'allow', 'deny'], name);
+  }
+});
+
+t.test('trust domains count under all names of the own one', async (t) => {
+  const allowed = (rule: string) => decisions([policy('ALLOW', rule)], ['old.example']);
+  t.same(await allowed(from('trustDomains: [new.example]')), OWN_ALLOWED);
+  t.same(await allowed('{when: [{key: source.trustDomain, values: [old.example]}]}'), OWN_ALLOWED);
+  t.same(await allowed(from('notTrustDomains: [old.example]')), OWN_DENIED);
+  t.same(await allowed(from('trustDomains: ["old*"]')), ['deny', 'allow', 'deny']);
+  t.same(await allowed(from('trustDomains: ["*"]')), ['allow', 'allow', 'allow']);
 });
 
 t.test('without an alias a name is that of one domain', async (t) => {
