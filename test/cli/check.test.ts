@@ -39,7 +39,10 @@ t.test('a condition that cannot be right is an error with its place', async (t) 
   const text = SOUND.replace('security.istio.io/v1', 'lateral.dev/v1alpha1').replace('rules: [{}]', rules);
   const { code, stdout } = await check(t.testdir({ 'a.yaml': text }));
   t.equal(code, 1);
-  t.match(stdout, /a\.yaml:4:28: error invalid_condition spec\.rules\[0\]\.condition: character \d+: unknown attribute/);
+  t.match(
+    stdout,
+    /a\.yaml:4:28: error invalid_condition spec\.rules\[0\]\.condition: character \d+: unknown attribute/,
+  );
 });
 
 t.test('warnings alone exit 0', async (t) => {

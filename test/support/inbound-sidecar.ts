@@ -131,8 +131,8 @@ function established<S extends net.Socket>(socket: S, event: string): Promise<S>
 const UNTIL_TIMEOUT_MS = 8_000;
 
 /** Asks until it is so; returns all the same when it takes too long, so that the assertion behind it tells. */
-export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + UNTIL_TIMEOUT_MS;
+export async function until(isSo: () => boolean | Promise<boolean>, timeoutMs = UNTIL_TIMEOUT_MS): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
   while (!(await isSo()) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
