@@ -1,5 +1,6 @@
 import type { TokenJudge } from './authentication/judge-tokens.ts';
 import type { ClaimPath } from './authentication/referred-claims.ts';
+import type { Doubt } from './authorization/doubt.ts';
 import type { Code } from './error/codes.ts';
 import type { RefusalFacts } from './error/refusal.ts';
 import type { FlatHeaders } from './http/flat-headers.ts';
@@ -151,6 +152,8 @@ export interface Observation {
 /** Decides whether a caller may make a request; pure. MeshDefaults.mode is applied by the caller. */
 export interface Authorizer {
   decide(request: AuthorizationRequest): AuthorizationDecision;
+  /** The decisions that a request may have of which not all is known; one alone is certain. */
+  possible(request: AuthorizationRequest, doubt: Doubt): readonly AuthorizationDecision[];
   /**
    * A decision of the same request, told in full: a denial for want of a match with the rule that came nearest to one, and the
    * clause of it that failed. It costs more than the decision.

@@ -31,13 +31,13 @@ export function policiesOf(all: readonly SourcedResource[], action: Action): rea
     .flatMap((sourced) => {
       if (sourced.any.type !== 'AuthorizationPolicy') return [];
       const policy = sourced.any.resource;
-      return policy.spec.action === action && isEnforced(policy.spec) ? [{ sourced, policy }] : [];
+      return policy.spec.action === action && isEnforced(policy) ? [{ sourced, policy }] : [];
     })
     .sort((left, right) => compareOrder(left.policy, right.policy));
 }
 
-function isEnforced(spec: AuthorizationPolicySpec): boolean {
-  return isForSidecars(spec) && !('mode' in spec && spec.mode === 'Audit');
+function isEnforced({ spec, isOnTrial = false }: PlacedPolicy['policy']): boolean {
+  return isForSidecars(spec) && !isOnTrial;
 }
 
 export function compareOrder(left: PlacedPolicy['policy'], right: PlacedPolicy['policy']): number {

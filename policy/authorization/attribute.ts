@@ -1,5 +1,6 @@
 import type { AuthorizationRequest } from '../workload-policy.ts';
 import type { ConditionFault } from './condition-clause.ts';
+import type { Certainty, Doubt } from './doubt.ts';
 
 /** What an attribute of a request is: one value, or several of which any may match; undefined: there is none. */
 export type Seen = string | readonly string[] | undefined;
@@ -14,6 +15,8 @@ export interface AttributeReader {
   readonly isSecret?: boolean;
   /** In the form in which it is compared. */
   read(request: AuthorizationRequest): Seen;
+  /** How much is known of it of a recorded request; absent: always all. */
+  certainty?(doubt: Doubt): Certainty;
   /** As the operator knows it; absent: as it is compared. */
   shown?(request: AuthorizationRequest): Seen;
 }

@@ -3,6 +3,7 @@ import { isSecretName } from '../http/is-secret-name.ts';
 import type { AuthorizationRequest } from '../workload-policy.ts';
 import type { AttributeReader, Seen } from './attribute.ts';
 import { claimValue, requestPrincipal } from './claims.ts';
+import type { Certainty, Doubt, DoubtfulPart } from './doubt.ts';
 import { ipDigits } from './ip-digits.ts';
 
 const NOT_HTTP = 'the connection is not HTTP';
@@ -25,25 +26,40 @@ export const ATTRIBUTES = {
       ({ source }) => source?.uri,
       ({ source }) => source?.namespace,
     ),
-  sourceIp: () => address('the address of the caller is not known', ({ sourceIp }) => sourceIp),
-  remoteIp: () => address('the address of the client is not known', ({ remoteIp }) => remoteIp),
-  destinationIp: () => address('the destination address is not known', ({ destinationIp }) => destinationIp),
-  sni: () => plain('the caller asked for no server name', ({ sni }) => sni),
+  sourceIp: () => address('sourceIp', 'the address of the caller is not known', ({ sourceIp }) => sourceIp),
+  remoteIp: () => address('remoteIp', 'the address of the client is not known', ({ remoteIp }) => remoteIp),
+  destinationIp: () =>
+    address('destinationIp', 'the destination address is not known', ({ destinationIp }) => destinationIp),
+  sni: () =>
+    doubtful(
+      'sni',
+      plain('the caller asked for no server name', ({ sni }) => sni),
+    ),
   port: () => plain('', ({ port }) => portText(port)),
   host: () =>
-    http(
-      NOT_HTTP,
-      ({ host }) => host?.toLowerCase(),
-      ({ host }) => host,
+    doubtful(
+      'host',
+      http(
+        NOT_HTTP,
+        ({ host }) => host?.toLowerCase(),
+        ({ host }) => host,
+      ),
     ),
   method: () => http(NOT_HTTP, ({ method }) => method),
-  path: () => http(NOT_HTTP, ({ path }) => path),
-  requestPrincipal: () =>
-    http(
+  path: () =>
+    doubtful(
+      'path',
+      http(NOT_HTTP, ({ path }) => path),
+    ),
+  requestPrincipal: () => ({
+    ...http(
       NO_TOKEN,
       ({ claims }) => requestPrincipal(claims),
       ({ claims }) => claims?.principal,
     ),
+    certainty: (doubt: Doubt): Certainty =>
+      doubt.ofClaim(['iss']) === 'known' && doubt.ofClaim(['sub']) === 'known' ? 'known' : 'unknown',
+  }),
   presenter: () => claim(['azp']),
   audience: () => claim(['aud']),
 } as const satisfies { readonly [name: string]: () => AttributeReader };
@@ -59,6 +75,10 @@ export function header(lowerName: string): AttributeReader {
       return headerValue(request.headers, lowerName, ENVOY_SEPARATOR);
     }),
     isSecret: isSecretName(lowerName) && !isAuthority,
+    certainty(doubt) {
+      if (isAuthority) return doubt.of('host');
+      return lowerName === ':method' ? 'known' : doubt.ofHeader(lowerName);
+    },
   };
 }
 
@@ -67,6 +87,7 @@ export function claim(names: readonly string[]): AttributeReader {
   return {
     ...http('no valid token has such a claim', ({ claims }) => claimValue(claims, names)),
     isSecret: names.some(isSecretName),
+    certainty: (doubt) => doubt.ofClaim(names),
   };
 }
 
@@ -90,10 +111,18 @@ function http(absent: string, read: Read, shown: Read = read): AttributeReader {
   return { isHttp: true, absent, read, shown };
 }
 
+function doubtful(part: DoubtfulPart, reader: AttributeReader): AttributeReader {
+  return { ...reader, certainty: (doubt) => doubt.of(part) };
+}
+
 /** Addresses whose digits are kept: peers call again. */
 const MAX_KEPT_ADDRESSES = 1_024;
 
-function address(absent: string, given: (request: AuthorizationRequest) => string | undefined): AttributeReader {
+function address(
+  part: DoubtfulPart,
+  absent: string,
+  given: (request: AuthorizationRequest) => string | undefined,
+): AttributeReader {
   const kept = new Map<string, string | undefined>();
   const read = (request: AuthorizationRequest) => {
     const text = given(request);
@@ -105,5 +134,5 @@ function address(absent: string, given: (request: AuthorizationRequest) => strin
     kept.set(text, digits);
     return digits;
   };
-  return plain(absent, read, given);
+  return doubtful(part, plain(absent, read, given));
 }

@@ -28,7 +28,7 @@ export interface Comparison {
 }
 
 /** A field that compares one attribute with values. */
-abstract class ValueClause implements Clause {
+export abstract class ValueClause implements Clause {
   readonly field: string;
   readonly attribute: Attribute;
   readonly set: TextSet;
@@ -47,6 +47,12 @@ abstract class ValueClause implements Clause {
 
   abstract isSatisfied(sight: Sight): boolean;
   abstract explain(sight: Sight): string;
+
+  /** Any value will do, were it empty. */
+  get isOfPresence(): boolean {
+    for (const { kind } of this.set.patterns ?? []) if (kind === 'present') return true;
+    return false;
+  }
 
   protected isInSet(seen: Exclude<Seen, undefined>): boolean {
     if (typeof seen === 'string') return this.set.has(seen);

@@ -14,8 +14,10 @@ import type { OwnDomains } from './all-names-of.ts';
 import { Sight } from './attribute.ts';
 import { ClauseCompiler } from './clause-compiler.ts';
 import { compileRule } from './compile-rule.ts';
-import { ConditionClause, type ConditionFault, type ConditionPlace } from './condition-clause.ts';
+import { ConditionClause, type ConditionPlace, unjudged } from './condition-clause.ts';
+import type { Doubt } from './doubt.ts';
 import { ObservingAuthorizer } from './observing-authorizer.ts';
+import { possibleDecisions } from './possible-decisions.ts';
 import { RuleEngine } from './rule-engine.ts';
 import { Rule, type Term, termsOf } from './term.ts';
 
@@ -94,6 +96,14 @@ class CompiledAuthorizer implements Authorizer {
     return isOfFault ? unjudged(fault) : found.decision;
   }
 
+  possible(request: AuthorizationRequest, doubt: Doubt): readonly AuthorizationDecision[] {
+    this.#sight.begin(request);
+    const by = { sight: this.#sight, denials: this.#denials, allowances: this.#allowances, unmatched: this.#unmatched };
+    const decisions = possibleDecisions(by, doubt);
+    this.#sight.end();
+    return decisions;
+  }
+
   explain(decision: AuthorizationDecision, request: AuthorizationRequest): AuthorizationDecision {
     if (decision !== this.#unmatched || decision.kind === 'allow') return decision;
     this.#sight.begin(request);
@@ -104,12 +114,6 @@ class CompiledAuthorizer implements Authorizer {
     const reason = `${decision.reason}; nearest ${policy} rule ${index}: ${miss.failing}`;
     return { ...decision, policy, rule: index, reason };
   }
-}
-
-/** No rule lets the request pass, and of one of them it cannot be said. */
-function unjudged({ place: { policy, rule, action }, error }: ConditionFault): AuthorizationDecision {
-  const reason = `the condition of rule ${rule} of ${action} policy ${policy} could not be judged: ${error}`;
-  return { kind: 'deny', code: 'authorization_condition_failed', policy, rule, reason };
 }
 
 function termsOfPolicies(

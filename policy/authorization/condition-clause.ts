@@ -1,6 +1,8 @@
 import type { Condition } from '../condition/compile-condition.ts';
+import type { AuthorizationDecision } from '../workload-policy.ts';
 import type { Sight } from './attribute.ts';
 import type { Clause } from './clause.ts';
+import { type Doubt, isCertainFor } from './doubt.ts';
 
 /** Longest text of a condition in a reason. */
 const MAX_SHOWN_LENGTH = 200;
@@ -46,9 +48,20 @@ export class ConditionClause implements Clause {
     return this.place.action === 'DENY';
   }
 
+  /** False: it looks at what is not known. */
+  isCertain(doubt: Doubt): boolean {
+    return isCertainFor(this.#condition.reads, doubt);
+  }
+
   explain(sight: Sight): string {
     const verdict = this.#condition.judge(sight.request);
     if (typeof verdict === 'boolean') return `condition: ${this.#text} is ${verdict}`;
     return `condition: ${this.#text} could not be judged: ${verdict.error}`;
   }
+}
+
+/** No rule lets the request pass, and of one of them it cannot be said. */
+export function unjudged({ place: { policy, rule, action }, error }: ConditionFault): AuthorizationDecision {
+  const reason = `the condition of rule ${rule} of ${action} policy ${policy} could not be judged: ${error}`;
+  return { kind: 'deny', code: 'authorization_condition_failed', policy, rule, reason };
 }

@@ -1,5 +1,8 @@
+import type { Code } from '../error/codes.ts';
 import type { AuthorizationDecision, AuthorizationRequest, Authorizer, Observation } from '../workload-policy.ts';
 import type { Sight } from './attribute.ts';
+import { unjudged } from './condition-clause.ts';
+import type { Doubt } from './doubt.ts';
 import type { RuleEngine } from './rule-engine.ts';
 
 /** What enforces nothing, each in an index of its own: what is in force is the same with and without it. */
@@ -13,6 +16,9 @@ export interface ObservedRules {
   readonly unmatched: AuthorizationDecision | undefined;
 }
 
+/** Denials for want of a match; what a DENY rule refuses, or a condition that cannot be judged, no further policy lets pass. */
+const ALLOWANCES_WOULD_CHANGE: ReadonlySet<Code> = new Set(['authorization_not_allowed', 'authorization_default_deny']);
+
 /** Decides as another does, and tells what AUDIT policies and those on trial say beside it. */
 export class ObservingAuthorizer implements Authorizer {
   readonly #authorizer: Authorizer;
@@ -25,6 +31,10 @@ export class ObservingAuthorizer implements Authorizer {
 
   decide(request: AuthorizationRequest): AuthorizationDecision {
     return this.#authorizer.decide(request);
+  }
+
+  possible(request: AuthorizationRequest, doubt: Doubt): readonly AuthorizationDecision[] {
+    return this.#authorizer.possible(request, doubt);
   }
 
   explain(decision: AuthorizationDecision, request: AuthorizationRequest): AuthorizationDecision {
@@ -42,10 +52,14 @@ export class ObservingAuthorizer implements Authorizer {
 
   /** As if the policies on trial were in force with the others; undefined: as it is. */
   #trial(decision: AuthorizationDecision): AuthorizationDecision | undefined {
-    const { denials, allowances, unmatched } = this.#rules;
-    if (decision.kind === 'deny' && decision.code === 'authorization_denied') return undefined;
+    const { sight, denials, allowances, unmatched } = this.#rules;
+    if (decision.kind === 'deny' && !ALLOWANCES_WOULD_CHANGE.has(decision.code)) return undefined;
     const denial = denials.first();
-    if (denial !== undefined) return decision.kind === 'allow' ? denial.decision : undefined;
+    if (denial !== undefined) {
+      if (decision.kind === 'deny') return undefined;
+      const fault = sight.faultOf('DENY');
+      return fault === undefined ? denial.decision : unjudged(fault);
+    }
     if (unmatched === undefined || (decision.kind === 'allow' && decision.rule !== undefined)) return undefined;
     const allowance = allowances.first()?.decision;
     if (decision.kind === 'allow') return allowance === undefined ? unmatched : undefined;

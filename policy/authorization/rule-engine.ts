@@ -1,7 +1,9 @@
 import type { Sight } from './attribute.ts';
 import { buildIndex } from './build-index.ts';
+import type { Doubt } from './doubt.ts';
 import { explainMiss, type NearestMiss } from './explain-miss.ts';
 import type { IndexNode } from './index-node.ts';
+import { possibleTerms } from './possible-decisions.ts';
 import type { Rule, Term } from './term.ts';
 import { TermSearch } from './term-search.ts';
 
@@ -35,6 +37,12 @@ export class RuleEngine {
   /** Of the rules that allow, where none matches what is in sight. */
   nearestMiss(): NearestMiss | undefined {
     return explainMiss(this.#root, this.#allowing, this.#sight);
+  }
+
+  /** Those of the rules that may match what is in sight, in their order. */
+  candidates(doubt: Doubt): readonly Term[] {
+    if (this.#sight.request.method !== undefined) return possibleTerms(this.#root, this.#sight, doubt);
+    return this.#terms.flatMap((term) => term.overTcp() ?? []);
   }
 
   #overTcp(): TermSearch {

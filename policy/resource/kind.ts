@@ -22,6 +22,6 @@ export interface Resource<Spec> {
   readonly namespace: string;
   readonly name: string;
   readonly spec: Spec;
-  /** An AuthorizationPolicy that enforces nothing: what it would decide is told alone (`istio.io/dry-run`). */
+  /** An AuthorizationPolicy that enforces nothing: what it would decide is told alone (`mode: Audit`, `istio.io/dry-run`). */
   readonly isOnTrial?: boolean;
 }

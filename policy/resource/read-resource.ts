@@ -210,7 +210,7 @@ function readSpec<Spec>(
   const { namespace, name } = metadata;
   const resource = {
     ...{ apiVersion, kind: kind.kind, namespace, name, spec },
-    ...(isOnTrial(kind.kind, metadata, context) ? { isOnTrial: true } : {}),
+    ...(isOnTrial(kind.kind, spec, metadata, context) ? { isOnTrial: true } : {}),
   };
   kind.check?.(resource, mesh, context);
   return resource;
@@ -255,7 +255,7 @@ function tagged<K extends KindName>(type: K, resource: Resource<SpecOf<K>> | und
 }
 
 /** Other kinds have no trial: to go on would be to enforce what was not meant to be. */
-function isOnTrial(kind: string, { annotations }: Metadata, context: ReadContext): boolean {
+function isOnTrial(kind: string, spec: unknown, { annotations }: Metadata, context: ReadContext): boolean {
   const given = readDryRun(annotations);
   const path = ['metadata', 'annotations', DRY_RUN];
   if (given === undefined) {
@@ -267,5 +267,5 @@ function isOnTrial(kind: string, { annotations }: Metadata, context: ReadContext
   } else if (given && kind !== 'AuthorizationPolicy') {
     context.fail(path, 'not_implemented', `${DRY_RUN} of a ${kind} is not implemented in this version`, 'key');
   }
-  return given ?? false;
+  return given === true || (kind === 'AuthorizationPolicy' && isRecord(spec) && spec.mode === 'Audit');
 }

@@ -42,6 +42,7 @@ function strictestOf({ kind, metadata, document }: MeshObject): { readonly [fiel
   if (kind !== 'AuthorizationPolicy' || readDryRun(metadata.annotations) === true) return undefined;
   if (!isRecord(spec)) return { action: 'DENY', rules: [{}] };
   if (isForGateways || WITHOUT_EFFECT.has(spec.action)) return undefined;
+  if (document.apiVersion === 'lateral.dev/v1alpha1' && spec.mode === 'Audit') return undefined;
   // Without rules it lets nobody in, and takes away nothing that other policies allow.
   if ((spec.action ?? 'ALLOW') === 'ALLOW') return { action: 'ALLOW' };
   // DENY and CUSTOM, and a word that is neither: whom it would have refused is not known.

@@ -9,6 +9,7 @@ import {
   string,
   withCel,
 } from '../../schema/schema.ts';
+import { DRY_RUN } from '../dry-run.ts';
 import type { ResourceKind } from '../kind.ts';
 import { authorizationRule } from './authorization-rule.ts';
 import { workloadSelector } from './workload-selector.ts';
@@ -30,6 +31,12 @@ const authorizationPolicyFields = object({
       description: 'What a match of a rule means. AUDIT: it is noted in the access log, and decides nothing.',
     }),
     'ALLOW',
+  ),
+  mode: optional(
+    choice(['Enforce', 'Audit'], {
+      description:
+        'Under lateral.dev alone. Audit: the policy is on trial; what it would refuse is recorded and goes on. Absent: Enforce.',
+    }),
   ),
   rules: optional(list(authorizationRule)),
   provider: planned('provider (of action CUSTOM)'),
@@ -65,6 +72,14 @@ export const authorizationPolicyKind: ResourceKind<AuthorizationPolicySpec> = {
       } else {
         context.warn(path, 'invalid_value', 'a policy with targetRefs is ignored on sidecars', 'key');
       }
+    }
+    if (spec.mode !== undefined && !apiVersion.startsWith('lateral.dev/')) {
+      const message = `Istio knows no mode: annotate the policy with ${DRY_RUN}: "true", or write it under lateral.dev/v1alpha1`;
+      context.fail(['spec', 'mode'], 'unknown_field', message, 'key');
+    }
+    if (spec.mode === 'Audit' && spec.action === 'AUDIT') {
+      const message = 'an AUDIT policy refuses nothing anyway; on trial it is not even noted';
+      context.warn(['spec', 'mode'], 'suspicious_value', message, 'key');
     }
     for (const [index, { condition }] of (spec.rules ?? []).entries()) {
       if (condition === undefined || apiVersion.startsWith('lateral.dev/')) continue;

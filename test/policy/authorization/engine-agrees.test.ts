@@ -1,10 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { compileAuthorizer } from '#policy/authorization/compile-authorizer.ts';
-import type { Resource } from '#policy/resource/kind.ts';
-import type { AuthorizationPolicySpec } from '#policy/resource/kinds/authorization-policy.ts';
-import { generatedPolicies, generatedRequest } from './generated-policies.ts';
-import { evaluatePlainly, firstMatch, type PlainPolicy } from './plain-evaluator.ts';
+import { generatedPolicies, generatedRequest, resourceOf } from './generated-policies.ts';
+import { evaluatePlainly, firstMatch } from './plain-evaluator.ts';
 
 /** Requests that each generated set of policies judges. */
 const REQUESTS = 20;
@@ -56,11 +54,6 @@ t.test('the engine decides as the plain evaluator does', { timeout: RUNS * MAX_M
   const percent = Math.round((100 * matched) / decided);
   t.ok(percent >= 20 && percent <= 80, `${decided} decisions, ${percent} % of them by a rule`);
 });
-
-function resourceOf({ namespace, name, action, rules, isOnTrial }: PlainPolicy): Resource<AuthorizationPolicySpec> {
-  const spec = { action, rules, selector: undefined, targetRef: undefined, targetRefs: undefined };
-  return { apiVersion: 'security.istio.io/v1', kind: 'AuthorizationPolicy', namespace, name, spec, isOnTrial } as never;
-}
 
 function differing(wanted: unknown, decision: unknown, request: unknown): Error {
   return new Error(`wanted ${JSON.stringify(wanted)}, got ${JSON.stringify(decision)}, of ${JSON.stringify(request)}`);

@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { spiffeId } from '#policy/identity/spiffe-id.ts';
+import type { Resource } from '#policy/resource/kind.ts';
+import type { AuthorizationPolicySpec } from '#policy/resource/kinds/authorization-policy.ts';
 import type { AuthorizationRule } from '#policy/resource/kinds/authorization-rule.ts';
 import type { AuthorizationRequest } from '#policy/workload-policy.ts';
 import type { PlainPolicy } from './plain-evaluator.ts';
@@ -220,3 +222,14 @@ export const generatedRequest: fc.Arbitrary<AuthorizationRequest> = fc
     if (!isTcp) return { ...rest, source, headers: headers.flat() };
     return { ...rest, source, method: undefined, path: undefined, host: undefined, headers: [], claims: undefined };
   });
+
+export function resourceOf({
+  namespace,
+  name,
+  action,
+  rules,
+  isOnTrial,
+}: PlainPolicy): Resource<AuthorizationPolicySpec> {
+  const spec = { action, rules, selector: undefined, targetRef: undefined, targetRefs: undefined };
+  return { apiVersion: 'security.istio.io/v1', kind: 'AuthorizationPolicy', namespace, name, spec, isOnTrial } as never;
+}
