@@ -54,6 +54,8 @@ export class Passage {
   rule: number | undefined = undefined;
   reason = '';
   refusal: Refusal | undefined = undefined;
+  /** What policy would have refused it for, the first finding; undefined: nothing. */
+  wouldRefuse: Pick<Finding, 'code' | 'reason' | 'facts'> | undefined = undefined;
   /** The first rule of an AUDIT policy that matched: `shop/log rule 0`. */
   audited: string | undefined = undefined;
 
@@ -104,7 +106,8 @@ export class Passage {
 
   /** Records what policy would have refused and lets the passage go on. */
   audit(finding: Pick<Finding, 'code' | 'reason' | 'facts'>): void {
-    if (this.decision === 'audit') return; // the first finding is the one that would have refused
+    if (this.wouldRefuse !== undefined) return; // the first finding is the one that would have refused
+    this.wouldRefuse = finding;
     this.decision = 'audit';
     this.code = finding.code;
     this.reason = finding.reason;
@@ -118,6 +121,9 @@ export class Passage {
     this.refusal = refusal;
     this.code = refusal.code;
     this.reason = refusal.reason;
+    if (this.wouldRefuse !== undefined) {
+      this.reason += `; in audit mode before: ${this.wouldRefuse.code}: ${this.wouldRefuse.reason}`;
+    }
     if (refusal.facts.policy === undefined) return;
     this.policyName = refusal.facts.policy;
     this.rule = refusal.facts.rule;

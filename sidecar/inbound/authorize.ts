@@ -37,10 +37,16 @@ export function judge(passage: Passage, asked: AuthorizationRequest): void {
   const decision = authorizer.decide(asked);
   const { audited, trial } = authorizer.observe?.(decision, asked) ?? NOTHING_OBSERVED;
   if (audited !== undefined) passage.audited = `${audited.policy} rule ${audited.index}`;
-  settleDecision(passage, authorizer.explain(decision, asked));
+  settleDecision(passage, withTrial(authorizer.explain(decision, asked), trial));
   if (trial?.kind !== 'deny') return;
   const { code, policy, rule } = trial;
   passage.audit({ code, reason: `on trial: would be refused: ${trial.reason}`, facts: { policy, rule } });
+}
+
+/** A refusal that the policies on trial would not have made says so. */
+function withTrial(decision: AuthorizationDecision, trial: AuthorizationDecision | undefined): AuthorizationDecision {
+  if (decision.kind === 'allow' || trial?.kind !== 'allow') return decision;
+  return { ...decision, reason: `${decision.reason}; on trial: would be allowed: ${trial.reason}` };
 }
 
 const NOTHING_OBSERVED = { audited: undefined, trial: undefined };

@@ -4,7 +4,7 @@ import type { Passage, StageName } from '../exchange/passage.ts';
 import type { Recorder } from '../exchange/record.ts';
 import type { TcpPassage } from '../exchange/tcp-passage.ts';
 import { isoTime } from './iso-time.ts';
-import { inputsOf } from './log-inputs.ts';
+import type { LogInputs } from './log-inputs.ts';
 import type { LogLines } from './log-lines.ts';
 import type { LogWriter } from './log-writer.ts';
 import { redactQuery } from './redact.ts';
@@ -24,7 +24,6 @@ const TEXT = {
   end: Buffer.from('}\n'),
   noRequest: Buffer.from(',"method":null,"host":null,"path":null,"status":0'),
   noTrace: Buffer.from(',"traceId":null,"stages":'),
-  noInputs: Buffer.from(',"inputs":{}'),
   time: Buffer.from('{"time":"'),
   direction: Buffer.from('","direction":"'),
   decision: Buffer.from('","decision":"'),
@@ -55,11 +54,11 @@ const TEXT = {
  */
 export class AccessLog implements Recorder {
   readonly #writer: LogWriter;
-  readonly #key: Uint8Array;
+  readonly #inputs: LogInputs;
 
-  constructor(writer: LogWriter, key: Uint8Array) {
+  constructor(writer: LogWriter, inputs: LogInputs) {
     this.#writer = writer;
-    this.#key = key;
+    this.#inputs = inputs;
   }
 
   record(exchange: Exchange, endedAt: number): void {
@@ -83,7 +82,7 @@ export class AccessLog implements Recorder {
     line.constant(TEXT.stages);
     writeStages(line, exchange, endedAt);
     line.constant(TEXT.inputs);
-    line.text(inputsOf(exchange, this.#key));
+    line.text(this.#inputsOf(exchange));
     writeDecision(line, exchange);
     line.constant(TEXT.end);
     this.#writer.commit();
@@ -99,10 +98,20 @@ export class AccessLog implements Recorder {
     writeFigures(line, passage, endedAt);
     line.constant(TEXT.noTrace);
     writeStages(line, passage, endedAt);
-    line.constant(TEXT.noInputs);
+    line.constant(TEXT.inputs);
+    const { connection, destinationIp } = passage;
+    line.text(
+      passage.direction === 'inbound' ? this.#inputs.ofConnection({ caller: connection.caller, destinationIp }) : '{}',
+    );
     writeDecision(line, passage);
     line.constant(TEXT.end);
     this.#writer.commit();
+  }
+
+  /** Of the caller's side nothing is: its policies judge nobody. */
+  #inputsOf({ direction, headers, claims, policy, server, destinationIp }: Exchange): string {
+    if (direction === 'outbound') return '{}';
+    return this.#inputs.of({ headers, claims, policy, caller: server.caller, destinationIp });
   }
 }
 

@@ -3,42 +3,91 @@ import type { ClaimPath } from '#policy/authentication/referred-claims.ts';
 import { claimAt } from '#policy/authentication/request-claims.ts';
 import { type FlatHeaders, headerValue } from '#policy/http/flat-headers.ts';
 import { isSecretName } from '#policy/http/is-secret-name.ts';
-import type { RequestClaims, WorkloadPolicy } from '#policy/workload-policy.ts';
+import { remoteIp } from '#policy/http/remote-ip.ts';
+import type { RequestClaims, Workload, WorkloadPolicy } from '#policy/workload-policy.ts';
+import type { Caller } from '../http/message.ts';
 
-/** Longest value that is kept: a longer one is cut (headers) or left out (claims), and cannot be replayed. */
+/** Longest value that is kept: a longer one is hashed as secrets are, and cannot be replayed. */
 const MAX_VALUE_LENGTH = 4_096;
 /** Hex digits of a hashed secret: enough to compare, useless to invert. */
 const SECRET_HASH_LENGTH = 16;
+/** Longest labels that are written in every line; longer ones are left out, and `lateral replay` must be told. */
+const MAX_LABELS_LENGTH = 1_024;
 
 /** What is looked at of an exchange. */
-interface Inputs {
+export interface Inputs {
   readonly headers: FlatHeaders;
   readonly claims: RequestClaims | undefined;
-  readonly policy: Pick<WorkloadPolicy, 'referredHeaders' | 'referredClaims'>;
+  readonly policy: Pick<WorkloadPolicy, 'referredHeaders' | 'referredClaims' | 'defaults'>;
+  readonly caller: Pick<Caller, 'address' | 'serverName'>;
+  readonly destinationIp: string | undefined;
 }
+
+/** What is looked at of a TCP connection. */
+export type ConnectionInputs = Pick<Inputs, 'caller' | 'destinationIp'>;
 
 type Hash = (value: string) => string;
 
 /**
- * The header values and claims that some policy looks at, as JSON: what `lateral replay` needs. What is secret by its name is
- * hashed. `claims` is null where no valid token came, and absent where no policy looks at any.
+ * What authorization looked at and the rest of a log line does not tell, as JSON: what `lateral replay` needs. Header values and claims
+ * are those alone that some policy looks at, what is secret by its name is hashed.
  */
-export function inputsOf(exchange: Inputs, key: Uint8Array): string {
-  const { referredHeaders, referredClaims } = exchange.policy;
-  if (referredHeaders.length === 0 && referredClaims.length === 0) return '{}';
-  const hash: Hash = (value) =>
-    `hmac:${createHmac('sha256', key).update(value).digest('hex').slice(0, SECRET_HASH_LENGTH)}`;
-  return JSON.stringify({
-    ...(referredHeaders.length === 0 ? {} : { headers: headersOf(exchange.headers, referredHeaders, hash) }),
-    ...(referredClaims.length === 0 ? {} : { claims: claimsOf(exchange.claims, referredClaims, hash) }),
-  });
+export class LogInputs {
+  readonly #hash: Hash;
+  /** The part that is the same in all lines. */
+  readonly #workload: string;
+  /** Most lines: no header, no claim, no server name. */
+  readonly #nothingElse: string;
+
+  /** `key`: of the hashes; it lives and dies with the process. */
+  constructor(key: Uint8Array, { namespace, name, labels }: Pick<Workload, 'namespace' | 'name' | 'labels'>) {
+    this.#hash = (value) =>
+      `hmac:${createHmac('sha256', key).update(value).digest('hex').slice(0, SECRET_HASH_LENGTH)}`;
+    const isLong = JSON.stringify(labels).length > MAX_LABELS_LENGTH;
+    this.#workload = `{"workload":${JSON.stringify({ namespace, name, ...(isLong ? {} : { labels }) })}`;
+    this.#nothingElse = `${this.#workload}}`;
+  }
+
+  /**
+   * `headers`: null for those that are not there. `claims`: null where no valid token came, absent where no policy looks at any;
+   * `claimPaths`: which were looked for. `remoteIp`, with the number of proxies that are trusted: absent where none is.
+   */
+  of({ headers, claims, policy, caller, destinationIp }: Inputs): string {
+    const { referredHeaders, referredClaims, defaults } = policy;
+    const { trustedProxies, pathNormalization } = defaults;
+    let text = this.ofConnection({ caller, destinationIp }).slice(0, -1);
+    if (pathNormalization !== 'Refuse') text += `,"pathNormalization":"${pathNormalization}"`;
+    if (trustedProxies > 0) {
+      text += `,"remoteIp":${JSON.stringify(remoteIp(headers, caller.address, trustedProxies))},"trustedProxies":${trustedProxies}`;
+    }
+    if (referredHeaders.length > 0) {
+      text += `,"headers":${JSON.stringify(headersOf(headers, referredHeaders, this.#hash))}`;
+    }
+    if (referredClaims.length > 0) {
+      text += `,"claims":${JSON.stringify(claimsOf(claims, referredClaims, this.#hash))}`;
+      if (claims !== undefined) text += `,"claimPaths":${JSON.stringify(referredClaims)}`;
+    }
+    return `${text}}`;
+  }
+
+  /** The same of a TCP connection. `sni` and `destinationIp`: absent where there is none. */
+  ofConnection({ caller: { serverName }, destinationIp }: ConnectionInputs): string {
+    if (serverName === undefined && destinationIp === undefined) return this.#nothingElse;
+    const sni = serverName === undefined ? '' : `,"sni":${JSON.stringify(serverName)}`;
+    const destination = destinationIp === undefined ? '' : `,"destinationIp":${JSON.stringify(destinationIp)}`;
+    return `${this.#workload}${sni}${destination}}`;
+  }
 }
 
+/** Several fields of one name as rules see them. */
+const ENVOY_SEPARATOR = ',';
+
 function headersOf(headers: FlatHeaders, names: readonly string[], hash: Hash): object {
-  const values: { [name: string]: string } = {};
+  const values: { [name: string]: string | null } = Object.create(null);
   for (const name of names) {
-    const value = headerValue(headers, name);
-    if (value !== undefined) values[name] = isSecretName(name) ? hash(value) : value.slice(0, MAX_VALUE_LENGTH);
+    const value = headerValue(headers, name, ENVOY_SEPARATOR);
+    const isHashed = value !== undefined && (isSecretName(name) || value.length > MAX_VALUE_LENGTH);
+    values[name] = isHashed ? hash(value) : (value ?? null);
   }
   return values;
 }
@@ -63,8 +112,8 @@ function newTree(): Tree {
 function shown(value: unknown, path: ClaimPath, hash: Hash): unknown {
   if (value === undefined) return undefined;
   const text = JSON.stringify(value);
-  if (path.some(isSecretName)) return hash(typeof value === 'string' ? value : text);
-  return text.length > MAX_VALUE_LENGTH ? undefined : value;
+  const isHashed = path.some(isSecretName) || text.length > MAX_VALUE_LENGTH;
+  return isHashed ? hash(typeof value === 'string' ? value : text) : value;
 }
 
 /** Shorter paths come first: where one leads to an object, the longer ones are within what is there already. */

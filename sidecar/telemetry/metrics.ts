@@ -1,5 +1,5 @@
 import type { Exchange } from '../exchange/exchange.ts';
-import type { Direction } from '../exchange/passage.ts';
+import type { Direction, Passage } from '../exchange/passage.ts';
 import type { Recorder } from '../exchange/record.ts';
 import type { TcpPassage } from '../exchange/tcp-passage.ts';
 
@@ -25,6 +25,7 @@ export interface Gauge {
 export interface MetricsSnapshot {
   readonly requests: Series;
   readonly refusals: Series;
+  readonly audited: Series;
   readonly tcpConnections: Series;
   readonly tcpBytes: { readonly [D in Direction]: { readonly received: number; readonly sent: number } };
   readonly durations: { readonly inbound: Histogram; readonly outbound: Histogram };
@@ -46,6 +47,7 @@ interface Histogram {
 export class Metrics implements Recorder {
   readonly #requests = new Map<string, number>();
   readonly #refusals = new Map<string, number>();
+  readonly #audited = new Map<string, number>();
   readonly #tcpConnections = new Map<string, number>();
   readonly #tcpBytes = { inbound: { received: 0, sent: 0 }, outbound: { received: 0, sent: 0 } };
   readonly #durations = { inbound: emptyHistogram(), outbound: emptyHistogram() };
@@ -65,6 +67,7 @@ export class Metrics implements Recorder {
     return {
       requests: [...this.#requests],
       refusals: [...this.#refusals],
+      audited: [...this.#audited],
       tcpConnections: [...this.#tcpConnections],
       tcpBytes: this.#tcpBytes,
       durations: this.#durations,
@@ -76,6 +79,7 @@ export class Metrics implements Recorder {
   absorb(counted: MetricsSnapshot): void {
     for (const [labels, value] of counted.requests) increment(this.#requests, labels, value);
     for (const [labels, value] of counted.refusals) increment(this.#refusals, labels, value);
+    for (const [labels, value] of counted.audited) increment(this.#audited, labels, value);
     for (const [labels, value] of counted.tcpConnections) increment(this.#tcpConnections, labels, value);
     for (const direction of DIRECTIONS) {
       this.#tcpBytes[direction].received += counted.tcpBytes[direction].received;
@@ -90,6 +94,7 @@ export class Metrics implements Recorder {
     const { direction, decision, code, status } = exchange;
     increment(this.#requests, this.#labelsOf(direction, decision, status));
     if (code !== 'allowed') increment(this.#refusals, `direction="${direction}",decision="${decision}",code="${code}"`);
+    this.#countAudited(exchange);
     const seconds = (endedAt - exchange.startedAt) / 1_000;
     const histogram = this.#durations[direction];
     const bucket = DURATION_BUCKETS_S.findIndex((bound) => seconds <= bound);
@@ -106,11 +111,20 @@ export class Metrics implements Recorder {
     return labels;
   }
 
-  recordTcp({ direction, decision, code, bytesIn, bytesOut }: TcpPassage): void {
+  recordTcp(passage: TcpPassage): void {
+    const { direction, decision, code, bytesIn, bytesOut } = passage;
+    this.#countAudited(passage);
     increment(this.#tcpConnections, `direction="${direction}",decision="${decision}"`);
     if (code !== 'allowed') increment(this.#refusals, `direction="${direction}",decision="${decision}",code="${code}"`);
     this.#tcpBytes[direction].received += bytesIn;
     this.#tcpBytes[direction].sent += bytesOut;
+  }
+
+  #countAudited({ direction, wouldRefuse }: Passage): void {
+    if (wouldRefuse === undefined) return;
+    const { code, facts } = wouldRefuse;
+    const labels = `direction="${direction}",code="${code}",policy="${facts.policy ?? ''}",rule="${facts.rule ?? ''}"`;
+    increment(this.#audited, labels);
   }
 
   /** A connection that was closed before a request. */
@@ -131,6 +145,12 @@ export class Metrics implements Recorder {
       'counter',
     );
     for (const [labels, value] of this.#refusals) text += `lateral_refusals_total{${labels}} ${value}\n`;
+    text += header(
+      'lateral_audited_refusals_total',
+      'Requests and connections that policy would have refused, were it enforced, by code and by the policy and rule that decided.',
+      'counter',
+    );
+    for (const [labels, value] of this.#audited) text += `lateral_audited_refusals_total{${labels}} ${value}\n`;
     text += header(
       'lateral_request_duration_seconds',
       'From the end of the request head to the end of the response.',

@@ -23,6 +23,7 @@ import type { PolicyInForce } from '../policy/policy-in-force.ts';
 import { shareProcess } from '../pressure/process-pressure.ts';
 import { AccessLog } from '../telemetry/access-log.ts';
 import { ConnectionRecorder } from '../telemetry/connection-recorder.ts';
+import { LogInputs } from '../telemetry/log-inputs.ts';
 import type { LogWriter } from '../telemetry/log-writer.ts';
 import { type Gauge, Metrics } from '../telemetry/metrics.ts';
 import { type PlaintextCaller, PlaintextCallers } from '../telemetry/plaintext-callers.ts';
@@ -75,11 +76,12 @@ export class ServedTraffic implements Traffic {
     const contexts = new TlsContexts(credentials, policy);
     this.#contexts = contexts;
     const refusals = new ConnectionRecorder(this.#metrics, log, recorders, identity.uri);
+    const inputs = new LogInputs(logKey, configuration.workload);
     const shared = {
       policy: () => policy.current,
       sampleRatio: configuration.telemetry.sampleRatio,
       watch: this.#watch,
-      recorders: [this.#metrics, ...(log === undefined ? [] : [new AccessLog(log, logKey)]), ...recorders],
+      recorders: [this.#metrics, ...(log === undefined ? [] : [new AccessLog(log, inputs)]), ...recorders],
     };
     const connections = () => countConnections(this.#listeners);
     for (const gauge of [

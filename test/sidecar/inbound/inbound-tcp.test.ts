@@ -37,7 +37,7 @@ t.test('bytes go both ways over mutual TLS, and the log says whose and how many'
     traceId: null,
     policy: 'test/allow-client',
     rule: 0,
-    inputs: {},
+    inputs: { workload: { namespace: 'test', name: 'server-1', labels: { app: 'server' } } },
   });
   t.strictSame(Object.keys(line?.stages ?? {}), ['identify', 'authorize', 'connect', 'join']);
   t.match(line?.durationMs, Number);

@@ -39,6 +39,7 @@ function countsOf(counts: { readonly [name: string]: number }) {
   return {
     requests: [],
     refusals: [],
+    audited: [],
     tcpConnections: [],
     tcpBytes: { inbound: { received: 0, sent: 0 }, outbound: { received: 0, sent: 0 } },
     durations: { inbound: none, outbound: none },
