@@ -42,6 +42,10 @@ const COMMANDS: { readonly [name: string]: { readonly summary: string; readonly 
     summary: 'requests as they end, live',
     load: async () => (await import('./commands/tap.ts')).tapCommand,
   },
+  replay: {
+    summary: 'what changed policies would have decided of recorded traffic',
+    load: async () => (await import('./commands/replay.ts')).replayCommand,
+  },
   inject: {
     summary: 'prints manifests with the sidecar added, as the webhook would, offline',
     load: async () => (await import('./commands/inject.ts')).injectCommand,
@@ -53,7 +57,7 @@ const COMMANDS: { readonly [name: string]: { readonly summary: string; readonly 
 };
 
 /** Commands of the contract that later versions bring. */
-const PLANNED: ReadonlySet<string> = new Set(['inventory', 'suggest', 'replay']);
+const PLANNED: ReadonlySet<string> = new Set(['inventory', 'suggest']);
 
 function help(): string {
   const names = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(14)} ${summary}`);

@@ -1,8 +1,7 @@
-import { trustDomainComplaint } from '#policy/identity/spiffe-id.ts';
 import { type Command, UsageError } from '../command.ts';
 import { createOfflineAuthorizer, type OfflineDecision, refused } from '../offline/authorize-offline.ts';
 import { loadSoundPolicies } from '../offline/load-policies.ts';
-import { MESH_HELP, meshOf } from '../offline/mesh-options.ts';
+import { ALIAS_HELP, ALIAS_OPTIONS, aliasesOf, MESH_HELP, meshOf } from '../offline/mesh-options.ts';
 import { DEFAULT_PORT, type OfflineRequestReading } from '../offline/offline-request.ts';
 import { parseOptions } from '../offline/parse-options.ts';
 import { checkedRequest, describedRequest, REQUEST_OPTIONS } from '../offline/request-options.ts';
@@ -14,7 +13,7 @@ const OPTIONS = {
   'remote-ip': { type: 'string' },
   'destination-ip': { type: 'string' },
   sni: { type: 'string' },
-  'trust-domain-alias': { type: 'string', multiple: true },
+  ...ALIAS_OPTIONS,
 } as const;
 
 type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>['values'];
@@ -47,9 +46,7 @@ decided, or the nearest rule and the clause of it that failed. The exit code say
                           line out, in order
   --json                  one JSON object in place of text
 ${MESH_HELP}
-  --trust-domain-alias NAME
-                          another name of that trust domain, as the control plane's
-                          trustDomainAliases; may be repeated
+${ALIAS_HELP}
 
 Tokens are not read here: --claims, and \`claims\` of a batch line, say what one would hold.
 
@@ -81,14 +78,6 @@ Example:
     return 0;
   },
 };
-
-function aliasesOf({ 'trust-domain-alias': aliases = [] }: Values): readonly string[] {
-  for (const alias of aliases) {
-    const complaint = trustDomainComplaint(alias);
-    if (complaint !== undefined) throw new UsageError(`--trust-domain-alias ${alias} ${complaint}`);
-  }
-  return aliases;
-}
 
 function singleRequest(values: Values): object {
   return {

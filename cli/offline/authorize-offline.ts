@@ -24,6 +24,9 @@ export interface OfflineDecision {
 /** Authorizers kept, one a distinct `to`. */
 const MAX_AUTHORIZERS = 1_000;
 
+/** What decides requests to any workload by the resources of a folder. */
+export type OfflineAuthorizer = ReturnType<typeof createOfflineAuthorizer>;
+
 /** Decides requests to any workload by the resources of a folder, with the sidecar's own engine. `aliases`: of the mesh's trust domain. */
 export function createOfflineAuthorizer(
   resources: readonly AnyResource[],
@@ -39,7 +42,7 @@ export function createOfflineAuthorizer(
   const labels = endpointLabels(resources);
   const authorizers = new LRUCache<string, Authorizer>({ max: MAX_AUTHORIZERS });
 
-  function authorizerOf(to: OfflineRequest['to']): Authorizer {
+  function authorizerOf(to: Omit<OfflineRequest['to'], 'port'>): Authorizer {
     const workload = { ...to, labels: to.labels ?? labels.get(`${to.namespace}/${to.name}`) ?? {} };
     const key = JSON.stringify([to.namespace, to.name, workload.labels]);
     const known = authorizers.get(key);
@@ -91,7 +94,7 @@ export function createOfflineAuthorizer(
     };
   }
 
-  return { decide };
+  return { decide, authorizerOf, defaults, policies, conditions };
 }
 
 /** A denial that no policy made. */

@@ -17,3 +17,22 @@ export function meshOf(values: { readonly 'trust-domain': string; readonly 'root
   if (complaint !== undefined) throw new UsageError(`--trust-domain ${trustDomain} ${complaint}`);
   return { trustDomain, rootNamespace: values['root-namespace'] };
 }
+
+/** Of commands that decide by other names of the trust domain too. */
+export const ALIAS_OPTIONS = { 'trust-domain-alias': { type: 'string', multiple: true } } as const;
+
+export const ALIAS_HELP = `  --trust-domain-alias NAME
+                          another name of that trust domain, as the control plane's
+                          trustDomainAliases; may be repeated`;
+
+export function aliasesOf({
+  'trust-domain-alias': aliases = [],
+}: {
+  readonly 'trust-domain-alias'?: readonly string[] | undefined;
+}): readonly string[] {
+  for (const alias of aliases) {
+    const complaint = trustDomainComplaint(alias);
+    if (complaint !== undefined) throw new UsageError(`--trust-domain-alias ${alias} ${complaint}`);
+  }
+  return aliases;
+}

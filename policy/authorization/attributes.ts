@@ -87,7 +87,8 @@ export function claim(names: readonly string[]): AttributeReader {
   return {
     ...http('no valid token has such a claim', ({ claims }) => claimValue(claims, names)),
     isSecret: names.some(isSecretName),
-    certainty: (doubt) => doubt.ofClaim(names),
+    // One that is withheld may be no text, which no rule sees.
+    certainty: (doubt) => (doubt.ofClaim(names) === 'known' ? 'known' : 'unknown'),
   };
 }
 

@@ -50,8 +50,7 @@ export abstract class ValueClause implements Clause {
 
   /** Any value will do, were it empty. */
   get isOfPresence(): boolean {
-    for (const { kind } of this.set.patterns ?? []) if (kind === 'present') return true;
-    return false;
+    return this.set.patterns === undefined && this.set.has('');
   }
 
   protected isInSet(seen: Exclude<Seen, undefined>): boolean {

@@ -1,0 +1,152 @@
+import { referredClaims } from '#policy/authentication/referred-claims.ts';
+import { referredHeaders } from '#policy/authorization/referred-headers.ts';
+import { parseSpiffeId } from '#policy/identity/spiffe-id.ts';
+import { isRecord } from '#policy/schema/schema.ts';
+import type { AuthorizationDecision, Authorizer, BoundWorkload } from '#policy/workload-policy.ts';
+import type { OfflineAuthorizer } from '../offline/authorize-offline.ts';
+import { type RecalledRequest, recallRequest } from './recalled-request.ts';
+import type { Outcome, RecordedRequest } from './recorded-line.ts';
+
+/** How the decision of a recorded request compares with what the policies given would have decided. */
+export type Comparison =
+  | { readonly kind: 'same' }
+  | { readonly kind: 'undecidable'; readonly missing: readonly string[] }
+  | {
+      readonly kind: 'newlyRefused' | 'newlyAllowed' | 'otherRule';
+      /** Several: all of them let through or all refuse, and which one it would be depends on what is not recorded. */
+      readonly after: readonly Outcome[];
+      /** Why, of a decision that is certain; it costs more than the comparison. */
+      readonly reason: () => string;
+    };
+
+/** The workload of lines that do not name theirs. */
+export type NamedWorkload = Pick<BoundWorkload, 'namespace' | 'name' | 'labels'>;
+
+/** Codes whose policy and rule are those that decided; others name what came nearest. */
+const BY_A_RULE: ReadonlySet<string> = new Set(['allowed', 'authorization_denied', 'authorization_condition_failed']);
+/** Of refusals by somebody who is asked: what he would say today is not recorded. */
+const BY_A_PROVIDER = /^authorization_(custom|provider)/;
+const PROVIDER = 'answer of the CUSTOM provider';
+const TOKEN = 'token, which was no good';
+const WORKLOAD = 'workload (--to, --label)';
+
+/** Decides recorded requests anew, by the engine of the sidecar. */
+export class Replayer {
+  readonly #offline: OfflineAuthorizer;
+  readonly #otherwise: NamedWorkload | undefined;
+  readonly #headers: readonly string[];
+  readonly #claims: readonly (readonly string[])[];
+  readonly #readsQuery: boolean;
+  readonly #asksProviders: boolean;
+
+  /** `otherwise`: for lines of versions that did not write their workload. */
+  constructor(offline: OfflineAuthorizer, otherwise: NamedWorkload | undefined) {
+    const { policies, conditions } = offline;
+    this.#offline = offline;
+    this.#otherwise = otherwise;
+    this.#headers = referredHeaders(policies, conditions.values());
+    this.#claims = referredClaims(policies, conditions.values());
+    this.#readsQuery = [...conditions.values()].some(({ reads }) => reads.attributes.has('request.query'));
+    this.#asksProviders = policies.some(({ spec }) => !WITHOUT_PROVIDER.has(spec.action));
+  }
+
+  compare(recorded: RecordedRequest): Comparison {
+    const workload = workloadOf(recorded) ?? this.#otherwise;
+    if (workload === undefined) return { kind: 'undecidable', missing: [WORKLOAD] };
+    if (this.#asksProviders || BY_A_PROVIDER.test(recorded.before.code)) {
+      return { kind: 'undecidable', missing: [PROVIDER] };
+    }
+    if (recorded.isTokenRefused && this.#offline.defaults.mode === 'Enforce') {
+      return { kind: 'undecidable', missing: [TOKEN] };
+    }
+    const recalled = recallRequest(recorded, this.#offline.defaults);
+    if (recalled.ambiguity !== undefined) return this.#ofAmbiguousPath(recorded, recalled.ambiguity);
+    const { namespace, labels = {} } = workload;
+    const destination = parseSpiffeId(recorded.destination);
+    // Pods of one service account and the same labels are judged alike.
+    const name = destination.kind === 'valid' ? destination.id.serviceAccount : workload.name;
+    const authorizer = this.#offline.authorizerOf({ namespace, name, labels });
+    if (this.#isWhole(recalled)) return this.#certain(recorded, recalled, authorizer);
+    return this.#inDoubt(recorded, recalled, authorizer);
+  }
+
+  /** All is known that any policy looks at. */
+  #isWhole({ doubt }: RecalledRequest): boolean {
+    const isKnown = (['path', 'host', 'sourceIp', 'remoteIp', 'destinationIp', 'sni'] as const).every(
+      (part) => doubt.of(part) === 'known',
+    );
+    return (
+      isKnown &&
+      (!this.#readsQuery || doubt.of('query') === 'known') &&
+      this.#headers.every((name) => OF_THE_HEAD.has(name) || doubt.ofHeader(name) === 'known') &&
+      this.#claims.every((names) => doubt.ofClaim(names) === 'known')
+    );
+  }
+
+  #ofAmbiguousPath({ before }: RecordedRequest, reason: string): Comparison {
+    const after = { decision: 'deny', code: 'ambiguous_path', policy: undefined, rule: undefined } as const;
+    const kind = before.decision === 'deny' ? 'otherRule' : 'newlyRefused';
+    return { kind, after: [after], reason: () => reason };
+  }
+
+  #certain(recorded: RecordedRequest, { asked }: RecalledRequest, authorizer: Authorizer): Comparison {
+    const decision = authorizer.decide(asked);
+    const trial = authorizer.observe?.(decision, asked)?.trial;
+    const isRefusedOnTrial = decision.kind === 'allow' && trial?.kind === 'deny';
+    const after = isRefusedOnTrial
+      ? { ...this.#outcomeOf(trial), decision: 'audit' as const }
+      : this.#outcomeOf(decision);
+    const kind = kindOf(recorded, [after], true);
+    if (kind === 'same') return { kind };
+    const reason = () => (isRefusedOnTrial ? trial.reason : authorizer.explain(decision, asked).reason);
+    return { kind, after: [after], reason };
+  }
+
+  #inDoubt(recorded: RecordedRequest, { asked, doubt }: RecalledRequest, authorizer: Authorizer): Comparison {
+    doubt.missing.clear();
+    const after = authorizer.possible(asked, doubt).map((decision) => this.#outcomeOf(decision));
+    const isRefused = new Set(after.map(({ decision }) => decision === 'deny'));
+    if (isRefused.size > 1) return { kind: 'undecidable', missing: [...doubt.missing].sort() };
+    // What policies on trial would say of it is in doubt as well.
+    const kind = kindOf(recorded, after, authorizer.observe === undefined);
+    if (kind === 'same') return { kind };
+    const reason = () => `whatever ${[...doubt.missing].sort().join(', ')} was`;
+    return { kind, after, reason };
+  }
+
+  #outcomeOf(decision: AuthorizationDecision): Outcome {
+    const { policy, rule } = decision;
+    if (decision.kind === 'allow') return { decision: 'allow', code: 'allowed', policy, rule };
+    const { mode } = this.#offline.defaults;
+    return { decision: mode === 'Enforce' ? 'deny' : 'audit', code: decision.code, policy, rule };
+  }
+}
+
+const WITHOUT_PROVIDER: ReadonlySet<string> = new Set(['ALLOW', 'DENY', 'AUDIT']);
+/** What policies may name as headers and is recorded beside them. */
+const OF_THE_HEAD: ReadonlySet<string> = new Set(['host', ':authority', ':method']);
+
+function kindOf(
+  { before, isRuleKnown }: RecordedRequest,
+  after: readonly Outcome[],
+  isAfterSure: boolean,
+): Exclude<Comparison['kind'], 'undecidable'> {
+  const isRefused = after[0]?.decision === 'deny';
+  if (isRefused !== (before.decision === 'deny')) return isRefused ? 'newlyRefused' : 'newlyAllowed';
+  if (!isRuleKnown || !isAfterSure) return 'same';
+  return after.some((one) => isSame(one, before)) ? 'same' : 'otherRule';
+}
+
+function isSame(one: Outcome, other: Outcome): boolean {
+  if (one.decision !== other.decision || one.code !== other.code) return false;
+  return !BY_A_RULE.has(one.code) || (one.policy === other.policy && one.rule === other.rule);
+}
+
+/** As the sidecar wrote it; undefined: it did not, or left its labels out. */
+function workloadOf({ inputs: { workload } }: RecordedRequest): NamedWorkload | undefined {
+  if (!isRecord(workload)) return undefined;
+  const { namespace, name, labels } = workload;
+  if (typeof namespace !== 'string' || typeof name !== 'string' || !isRecord(labels)) return undefined;
+  const texts = Object.entries(labels).flatMap(([key, value]) => (typeof value === 'string' ? [[key, value]] : []));
+  return { namespace, name, labels: Object.fromEntries(texts) };
+}
