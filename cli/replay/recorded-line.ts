@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { TOKEN_CODES } from '#policy/error/token-codes.ts';
 import { parseSpiffeId, type SpiffeId } from '#policy/identity/spiffe-id.ts';
 import { isRecord } from '#policy/schema/schema.ts';
@@ -112,6 +113,16 @@ function isDecision(value: unknown): value is Outcome['decision'] {
 function sourceOf(source: unknown): SpiffeId | null | undefined {
   if (source === null) return null;
   if (typeof source !== 'string') return undefined;
-  const parsed = parseSpiffeId(source);
+  return identityOf(source);
+}
+
+/** Identities that are kept: a log names the same ones again and again. */
+const MAX_KEPT_IDENTITIES = 10_000;
+const kept = new LRUCache<string, ReturnType<typeof parseSpiffeId>>({ max: MAX_KEPT_IDENTITIES });
+
+/** Undefined: the text is no SPIFFE ID. */
+export function identityOf(text: string): SpiffeId | undefined {
+  const parsed = kept.get(text) ?? parseSpiffeId(text);
+  kept.set(text, parsed);
   return parsed.kind === 'valid' ? parsed.id : undefined;
 }

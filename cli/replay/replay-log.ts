@@ -1,8 +1,7 @@
-import { parseSpiffeId } from '#policy/identity/spiffe-id.ts';
 import type { CommandIo } from '../command.ts';
 import { type BatchLine, linesOf } from '../offline/read-lines.ts';
 import { openLog } from './open-log.ts';
-import { type PassedOver, type RecordedRequest, readRecordedLine } from './recorded-line.ts';
+import { identityOf, type PassedOver, type RecordedRequest, readRecordedLine } from './recorded-line.ts';
 import type { ReplayTally } from './replay-tally.ts';
 import type { Replayer } from './replayer.ts';
 
@@ -47,8 +46,8 @@ function readLine({ text, isEnded }: BatchLine, namespace: string | undefined): 
   const recorded = readRecordedLine(text);
   if (recorded === 'malformed' && !isEnded) return 'cut_off';
   if (typeof recorded === 'string' || namespace === undefined) return recorded;
-  const destination = parseSpiffeId(recorded.destination);
-  return destination.kind === 'valid' && destination.id.namespace !== namespace ? 'other_workload' : recorded;
+  const destination = identityOf(recorded.destination);
+  return destination !== undefined && destination.namespace !== namespace ? 'other_workload' : recorded;
 }
 
 /** Errors of node:zlib: Z_BUF_ERROR of one that ends too early, Z_DATA_ERROR of one that is damaged. */

@@ -1,11 +1,10 @@
 import { referredClaims } from '#policy/authentication/referred-claims.ts';
 import { referredHeaders } from '#policy/authorization/referred-headers.ts';
-import { parseSpiffeId } from '#policy/identity/spiffe-id.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import type { AuthorizationDecision, Authorizer, BoundWorkload } from '#policy/workload-policy.ts';
 import type { OfflineAuthorizer } from '../offline/authorize-offline.ts';
 import { type RecalledRequest, recallRequest } from './recalled-request.ts';
-import type { Outcome, RecordedRequest } from './recorded-line.ts';
+import { identityOf, type Outcome, type RecordedRequest } from './recorded-line.ts';
 
 /** How the decision of a recorded request compares with what the policies given would have decided. */
 export type Comparison =
@@ -62,9 +61,8 @@ export class Replayer {
     const recalled = recallRequest(recorded, this.#offline.defaults);
     if (recalled.ambiguity !== undefined) return this.#ofAmbiguousPath(recorded, recalled.ambiguity);
     const { namespace, labels = {} } = workload;
-    const destination = parseSpiffeId(recorded.destination);
     // Pods of one service account and the same labels are judged alike.
-    const name = destination.kind === 'valid' ? destination.id.serviceAccount : workload.name;
+    const name = identityOf(recorded.destination)?.serviceAccount ?? workload.name;
     const authorizer = this.#offline.authorizerOf({ namespace, name, labels });
     if (this.#isWhole(recalled)) return this.#certain(recorded, recalled, authorizer);
     return this.#inDoubt(recorded, recalled, authorizer);
@@ -142,11 +140,15 @@ function isSame(one: Outcome, other: Outcome): boolean {
   return !BY_A_RULE.has(one.code) || (one.policy === other.policy && one.rule === other.rule);
 }
 
+function isOfTexts(labels: { readonly [key: string]: unknown }): labels is { readonly [key: string]: string } {
+  for (const key in labels) if (typeof labels[key] !== 'string') return false;
+  return true;
+}
+
 /** As the sidecar wrote it; undefined: it did not, or left its labels out. */
 function workloadOf({ inputs: { workload } }: RecordedRequest): NamedWorkload | undefined {
   if (!isRecord(workload)) return undefined;
   const { namespace, name, labels } = workload;
   if (typeof namespace !== 'string' || typeof name !== 'string' || !isRecord(labels)) return undefined;
-  const texts = Object.entries(labels).flatMap(([key, value]) => (typeof value === 'string' ? [[key, value]] : []));
-  return { namespace, name, labels: Object.fromEntries(texts) };
+  return isOfTexts(labels) ? { namespace, name, labels } : undefined;
 }
