@@ -1,8 +1,8 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type InboundSidecar, readAll, startInbound } from '../../support/inbound-sidecar.ts';
+import { startApp } from '../../support/start-app.ts';
 import { runReplay } from './replay-lines.ts';
 
 const policy = (name: string, spec: string, group = 'security.istio.io/v1') => `apiVersion: ${group}
@@ -34,12 +34,7 @@ const TRIED = policy(
 const TRUSTING = defaults('{numTrustedProxies: 1}');
 const ALL = [READS, BY_TEAM, CLIENTS, NO_OLD, TRIED, TRUSTING];
 
-async function httpApp(t: Test): Promise<number> {
-  const server = createServer((_request, response) => response.end('reached'));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => server.close());
-  return (server.address() as AddressInfo).port;
-}
+const reached: RequestListener = (_request, response) => response.end('reached');
 
 function asking(sidecar: InboundSidecar) {
   return async (request: string, headers: readonly string[] = [], servername = '') => {
@@ -56,7 +51,7 @@ async function replaying(t: Test, log: string, policies: readonly string[]) {
 }
 
 t.test('what a sidecar has logged', async (t) => {
-  const sidecar = await startInbound(t, await httpApp(t), 'auto', ALL.join('---\n'));
+  const sidecar = await startInbound(t, (await startApp(t, reached)).port, 'auto', ALL.join('---\n'));
   const ask = asking(sidecar);
   const forwarded = 'x-forwarded-for: 203.0.113.9';
   const asked: readonly [number, ...Parameters<typeof ask>][] = [
