@@ -1,6 +1,8 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
-import { join } from 'node:path';
-import t, { type Test } from 'tap';
+import { dirname, join } from 'node:path';
+import t from 'tap';
+import { jwks, signer } from '../../policy/authentication/tokens.ts';
 import { type InboundSidecar, readAll, startInbound } from '../../support/inbound-sidecar.ts';
 import { startApp } from '../../support/start-app.ts';
 import { runReplay } from './replay-lines.ts';
@@ -45,9 +47,10 @@ function asking(sidecar: InboundSidecar) {
   };
 }
 
-async function replaying(t: Test, log: string, policies: readonly string[]) {
-  const root = t.testdir({ 'a.yaml': policies.join('---\n') });
-  return runReplay('--log', log, '--policies', root, '--json');
+async function replaying(log: string, policies: readonly string[]) {
+  const file = join(dirname(log), 'replayed.yaml');
+  await writeFile(file, policies.join('---\n'));
+  return runReplay('--log', log, '--policies', file, '--json');
 }
 
 t.test('what a sidecar has logged', async (t) => {
@@ -77,7 +80,7 @@ t.test('what a sidecar has logged', async (t) => {
   const decided = asked.length; // an ambiguous path never came to authorization; the TCP connection did
 
   await t.test('is decided the same by the same policies', async (t) => {
-    const { report, code } = await replaying(t, log, ALL);
+    const { report, code } = await replaying(log, ALL);
     t.match(report, { lines: decided + 1, same: decided, passedOver: { before_authorization: 1 } });
     t.strictSame(report.differences, []);
     t.equal(code, 0);
@@ -88,7 +91,7 @@ t.test('what a sidecar has logged', async (t) => {
       'no-orders',
       '{action: DENY, rules: [{to: [{operation: {paths: ["/orders/{*}"], methods: [GET]}}]}]}',
     );
-    const { report, code } = await replaying(t, log, [READS, BY_TEAM, CLIENTS, noOrders, TRIED, TRUSTING]);
+    const { report, code } = await replaying(log, [READS, BY_TEAM, CLIENTS, noOrders, TRIED, TRUSTING]);
     t.equal(code, 1);
     t.match(report, { newlyRefused: 2, newlyAllowed: 1, otherRule: 1, undecidable: 0, same: decided - 4 });
     t.match(report.differences, [
@@ -107,7 +110,7 @@ t.test('what a sidecar has logged', async (t) => {
   });
 
   await t.test('tells what ending a trial would refuse', async (t) => {
-    const { report } = await replaying(t, log, [
+    const { report } = await replaying(log, [
       READS,
       BY_TEAM,
       CLIENTS,
@@ -120,7 +123,7 @@ t.test('what a sidecar has logged', async (t) => {
   });
 
   await t.test('tells what the whole mesh in audit would let through', async (t) => {
-    const { report } = await replaying(t, log, [...ALL.slice(0, -1), defaults('{numTrustedProxies: 1, mode: Audit}')]);
+    const { report } = await replaying(log, [...ALL.slice(0, -1), defaults('{numTrustedProxies: 1, mode: Audit}')]);
     t.match(report, { newlyRefused: 0, newlyAllowed: 7, otherRule: 0, undecidable: 0 });
   });
 
@@ -129,8 +132,45 @@ t.test('what a sidecar has logged', async (t) => {
       'by-region',
       '{action: DENY, rules: [{to: [{operation: {methods: [PUT]}}], when: [{key: "request.headers[x-region]", values: [eu]}]}]}',
     );
-    const { report, code } = await replaying(t, log, [...ALL, region]);
+    const { report, code } = await replaying(log, [...ALL, region]);
     t.match(report, { undecidable: 1, same: decided - 1, missing: [{ input: 'header x-region', count: 1 }] });
     t.equal(code, 0);
   });
+});
+
+t.test('what a sidecar has logged of tokens', async (t) => {
+  const key = await signer();
+  const issuer = 'https://issuer.example';
+  const authentication = `apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: jwt, namespace: test}
+spec: ${JSON.stringify({ jwtRules: [{ issuer, jwks: jwks(key), fromParams: ['token'] }] })}
+`;
+  const tenants = (field: string) =>
+    policy('tenants', `{rules: [{when: [{key: "request.auth.claims[${field}]", values: [one]}]}]}`);
+  const sidecar = await startInbound(
+    t,
+    (await startApp(t, reached)).port,
+    'auto',
+    [authentication, tenants('realm][tenant')].join('---\n'),
+  );
+  const ask = asking(sidecar);
+  const tokenOf = (realm: unknown) =>
+    key.sign({ iss: issuer, sub: 'ann', exp: Math.floor(Date.now() / 1_000) + 300, realm });
+  const [one, two] = [await tokenOf({ tenant: 'one', area: 'eu' }), await tokenOf({ tenant: 'two' })];
+  t.equal(await ask(`GET /?token=${one}`), 200);
+  t.equal(await ask(`GET /?token=${two}`), 403);
+  t.equal(await ask('GET /?token=nonsense'), 401);
+  t.equal(await ask('GET /'), 403);
+  await sidecar.log(4);
+  const log = join(sidecar.directory, 'server.log');
+  const text = await readFile(log, 'utf8');
+  t.notMatch(text, one);
+  t.notMatch(text, '"area"', 'claims that no policy looks at');
+  const same = await replaying(log, [authentication, tenants('realm][tenant')]);
+  t.match(same, { code: 0, report: { same: 3, undecidable: 0, passedOver: { before_authorization: 1 } } });
+  const other = await replaying(log, [authentication, tenants('realm][area')]);
+  t.match(other.report, { same: 1, undecidable: 2, missing: [{ input: 'claim realm.area', count: 2 }] });
+  const all = await replaying(log, [authentication, tenants('realm][area'), policy('all', '{rules: [{}]}')]);
+  t.match(all, { code: 1, report: { newlyAllowed: 2, undecidable: 0 } });
 });
