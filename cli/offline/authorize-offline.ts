@@ -80,7 +80,9 @@ export function createOfflineAuthorizer(
     };
     const decided = authorizer.decide(asked);
     const decision = authorizer.explain(decided, asked);
-    const noted = notes(authorizer.observe?.(decided, asked));
+    const observed = authorizer.observe?.(decided, asked);
+    const trial = observed?.trial === undefined ? undefined : authorizer.explain(observed.trial, asked);
+    const noted = notes(observed?.audited, trial);
     const facts = { policy: decision.policy ?? null, rule: decision.rule ?? null };
     if (decision.kind === 'allow')
       return { decision: 'allow', code: ALLOWED, ...facts, reason: decision.reason + noted };
@@ -109,8 +111,7 @@ function sourceOf(from: string | undefined): SpiffeId | null | string {
 }
 
 /** What policies that enforce nothing say, behind the reason of the decision. */
-function notes(observation: Observation | undefined): string {
-  const { audited, trial } = observation ?? {};
+function notes(audited: Observation['audited'], trial: Observation['trial']): string {
   const notes = audited === undefined ? '' : `; rule ${audited.index} of AUDIT policy ${audited.policy} matched`;
   if (trial === undefined) return notes;
   return `${notes}; on trial: would be ${trial.kind === 'deny' ? 'refused' : 'allowed'}: ${trial.reason}`;

@@ -96,7 +96,7 @@ export class Replayer {
       : this.#outcomeOf(decision);
     const kind = kindOf(recorded, [after], true);
     if (kind === 'same') return { kind };
-    const reason = () => (isRefusedOnTrial ? trial.reason : authorizer.explain(decision, asked).reason);
+    const reason = () => authorizer.explain(isRefusedOnTrial ? trial : decision, asked).reason;
     return { kind, after: [after], reason };
   }
 

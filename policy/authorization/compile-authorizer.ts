@@ -16,6 +16,7 @@ import { ClauseCompiler } from './clause-compiler.ts';
 import { compileRule } from './compile-rule.ts';
 import { ConditionClause, type ConditionPlace, unjudged } from './condition-clause.ts';
 import type { Doubt } from './doubt.ts';
+import { withNearestMiss } from './explain-miss.ts';
 import { ObservingAuthorizer } from './observing-authorizer.ts';
 import { possibleDecisions } from './possible-decisions.ts';
 import { RuleEngine } from './rule-engine.ts';
@@ -109,10 +110,7 @@ class CompiledAuthorizer implements Authorizer {
     this.#sight.begin(request);
     const miss = this.#rules.nearestMiss();
     this.#sight.end();
-    if (miss === undefined) return decision;
-    const { policy, index } = miss.rule;
-    const reason = `${decision.reason}; nearest ${policy} rule ${index}: ${miss.failing}`;
-    return { ...decision, policy, rule: index, reason };
+    return withNearestMiss(decision, miss);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { AuthorizationDecision } from '../workload-policy.ts';
 import type { Sight } from './attribute.ts';
 import { termsIn } from './build-index.ts';
 import type { Clause } from './clause.ts';
@@ -15,6 +16,14 @@ export interface NearestMiss {
   readonly rule: Rule;
   /** The first of its clauses that failed, e.g. `methods: POST is not one of GET, HEAD`. */
   readonly failing: string;
+}
+
+/** The decision that nothing matched, with the rule that came nearest. */
+export function withNearestMiss(decision: AuthorizationDecision, miss: NearestMiss | undefined): AuthorizationDecision {
+  if (miss === undefined) return decision;
+  const { policy, index } = miss.rule;
+  const reason = `${decision.reason}; nearest ${policy} rule ${index}: ${miss.failing}`;
+  return { ...decision, policy, rule: index, reason };
 }
 
 interface Distance {

@@ -3,6 +3,7 @@ import type { AuthorizationDecision, AuthorizationRequest, Authorizer, Observati
 import type { Sight } from './attribute.ts';
 import { unjudged } from './condition-clause.ts';
 import type { Doubt } from './doubt.ts';
+import { withNearestMiss } from './explain-miss.ts';
 import type { RuleEngine } from './rule-engine.ts';
 
 /** What enforces nothing, each in an index of its own: what is in force is the same with and without it. */
@@ -37,7 +38,15 @@ export class ObservingAuthorizer implements Authorizer {
     return this.#authorizer.possible(request, doubt);
   }
 
+  /** Of what would be decided on trial too. */
   explain(decision: AuthorizationDecision, request: AuthorizationRequest): AuthorizationDecision {
+    const { sight, allowances, unmatched } = this.#rules;
+    if (decision === unmatched) {
+      sight.begin(request);
+      const miss = allowances.nearestMiss();
+      sight.end();
+      return withNearestMiss(decision, miss);
+    }
     return this.#authorizer.explain(decision, request);
   }
 

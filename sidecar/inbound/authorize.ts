@@ -39,8 +39,8 @@ export function judge(passage: Passage, asked: AuthorizationRequest): void {
   if (audited !== undefined) passage.audited = `${audited.policy} rule ${audited.index}`;
   settleDecision(passage, withTrial(authorizer.explain(decision, asked), trial));
   if (trial?.kind !== 'deny') return;
-  const { code, policy, rule } = trial;
-  passage.audit({ code, reason: `on trial: would be refused: ${trial.reason}`, facts: { policy, rule } });
+  const { policy, rule, reason } = authorizer.explain(trial, asked);
+  passage.audit({ code: trial.code, reason: `on trial: would be refused: ${reason}`, facts: { policy, rule } });
 }
 
 /** A refusal that the policies on trial would not have made says so. */
