@@ -64,7 +64,7 @@ export function compileAuthorizer(
   const trial = binding.filter(({ spec, isOnTrial = false }) => spec.action === 'ALLOW' && isOnTrial);
   return new ObservingAuthorizer(authorizer, {
     ...{ sight, audits: engineOf('AUDIT'), denials: engineOf('DENY', true), allowances: engineOf('ALLOW', true) },
-    unmatched: trial.length === 0 ? undefined : notAllowed([...allowing, ...trial]),
+    unmatched: trial.length === 0 ? undefined : notAllowedOnTrial(allowing, trial),
   });
 }
 
@@ -155,6 +155,15 @@ function withoutAllowPolicy(
   const reason = `no ALLOW policy binds ${namespace}/${name} and MeshDefaults.authorization.default is ${authorizationDefault}`;
   if (authorizationDefault === 'Allow') return { kind: 'allow', ...facts, reason };
   return { kind: 'deny', code: 'authorization_default_deny', ...facts, reason };
+}
+
+/** Names the policy on trial where it is alone: without it nothing would be refused. */
+function notAllowedOnTrial(allowing: readonly Policy[], trial: readonly Policy[]): AuthorizationDecision {
+  const [first] = trial;
+  const decision = notAllowed([...allowing, ...trial]);
+  return first === undefined || trial.length > 1
+    ? decision
+    : { ...decision, policy: `${first.namespace}/${first.name}` };
 }
 
 function notAllowed(allowing: readonly Policy[]): AuthorizationDecision {

@@ -25,6 +25,14 @@ export type StageName =
 /** Whom a passage waits for; each has a limit in stall-watch.ts. */
 export type WaitingFor = 'caller-body' | 'upstream-head' | 'upstream-body' | 'caller-drain' | 'switched' | 'tcp';
 
+/** What would have been refused, were it enforced. */
+export interface AuditedRefusal {
+  readonly code: Code;
+  readonly reason: string;
+  /** What decided; undefined: no policy, or no rule of it, did alone. */
+  readonly by: Pick<Finding['facts'], 'policy' | 'rule'>;
+}
+
 /**
  * What passes the sidecar and is decided on, as far as an HTTP exchange and a TCP connection are alike: who, under
  * which law, how it was decided, how far it got.
@@ -55,7 +63,7 @@ export class Passage {
   reason = '';
   refusal: Refusal | undefined = undefined;
   /** What policy would have refused it for, the first finding; undefined: nothing. */
-  wouldRefuse: Pick<Finding, 'code' | 'reason' | 'facts'> | undefined = undefined;
+  wouldRefuse: AuditedRefusal | undefined = undefined;
   /** The first rule of an AUDIT policy that matched: `shop/log rule 0`. */
   audited: string | undefined = undefined;
 
@@ -104,10 +112,10 @@ export class Passage {
     this.onGivenUp?.(refusal);
   }
 
-  /** Records what policy would have refused and lets the passage go on. */
-  audit(finding: Pick<Finding, 'code' | 'reason' | 'facts'>): void {
+  /** Records what policy would have refused and lets the passage go on. `by`: what decided, where `facts` name what came near. */
+  audit(finding: Pick<Finding, 'code' | 'reason' | 'facts'>, by: AuditedRefusal['by'] = finding.facts): void {
     if (this.wouldRefuse !== undefined) return; // the first finding is the one that would have refused
-    this.wouldRefuse = finding;
+    this.wouldRefuse = { code: finding.code, reason: finding.reason, by };
     this.decision = 'audit';
     this.code = finding.code;
     this.reason = finding.reason;

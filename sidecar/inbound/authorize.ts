@@ -37,10 +37,11 @@ export function judge(passage: Passage, asked: AuthorizationRequest): void {
   const decision = authorizer.decide(asked);
   const { audited, trial } = authorizer.observe?.(decision, asked) ?? NOTHING_OBSERVED;
   if (audited !== undefined) passage.audited = `${audited.policy} rule ${audited.index}`;
-  settleDecision(passage, withTrial(authorizer.explain(decision, asked), trial));
+  settleDecision(passage, withTrial(authorizer.explain(decision, asked), trial), decision);
   if (trial?.kind !== 'deny') return;
   const { policy, rule, reason } = authorizer.explain(trial, asked);
-  passage.audit({ code: trial.code, reason: `on trial: would be refused: ${reason}`, facts: { policy, rule } });
+  const finding = { code: trial.code, reason: `on trial: would be refused: ${reason}`, facts: { policy, rule } };
+  passage.audit(finding, trial);
 }
 
 /** A refusal that the policies on trial would not have made says so. */
@@ -51,13 +52,13 @@ function withTrial(decision: AuthorizationDecision, trial: AuthorizationDecision
 
 const NOTHING_OBSERVED = { audited: undefined, trial: undefined };
 
-/** Records a decision; a denial throws in Enforce mode and is let pass, recorded, in Audit. */
-function settleDecision(passage: Passage, decision: AuthorizationDecision): void {
+/** Records a decision; a denial throws in Enforce mode and is let pass, recorded, in Audit. `by`: it, with what decided alone. */
+function settleDecision(passage: Passage, decision: AuthorizationDecision, by: AuthorizationDecision): void {
   passage.policyName = decision.policy;
   passage.rule = decision.rule;
   passage.reason = decision.reason;
   if (decision.kind === 'allow') return;
   const facts = { policy: decision.policy, rule: decision.rule };
   if (passage.policy.defaults.mode === 'Enforce') throw new Refusal(decision.code, decision.reason, facts);
-  passage.audit({ code: decision.code, reason: decision.reason, facts });
+  passage.audit({ code: decision.code, reason: decision.reason, facts }, by);
 }

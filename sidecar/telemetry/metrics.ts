@@ -122,8 +122,8 @@ export class Metrics implements Recorder {
 
   #countAudited({ direction, wouldRefuse }: Passage): void {
     if (wouldRefuse === undefined) return;
-    const { code, facts } = wouldRefuse;
-    const labels = `direction="${direction}",code="${code}",policy="${facts.policy ?? ''}",rule="${facts.rule ?? ''}"`;
+    const { code, by } = wouldRefuse;
+    const labels = `direction="${direction}",code="${code}",policy="${by.policy ?? ''}",rule="${by.rule ?? ''}"`;
     increment(this.#audited, labels);
   }
 

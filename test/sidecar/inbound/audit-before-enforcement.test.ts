@@ -72,6 +72,24 @@ t.test(
   },
 );
 
+t.test('an ALLOW policy on trial where none is in force', async (t) => {
+  const open = AUDIT.replace('mode: Audit', 'authorization: {default: Allow}');
+  const { status, sidecar } = await start(t, TRIED_ALLOWANCE, open);
+  t.equal(await status('GET', '/'), 200);
+  t.equal(await status('DELETE', '/'), 200);
+  t.match(await sidecar.log(2), [
+    { decision: 'allow', code: 'allowed' },
+    {
+      decision: 'audit',
+      code: 'authorization_not_allowed',
+      reason: /nearest test\/tried-allowance rule 0: methods: DELETE/,
+    },
+  ]);
+  t.match(counted(await sidecar.metrics()), [
+    /code="authorization_not_allowed",policy="test\/tried-allowance",rule=""\} 1/,
+  ]);
+});
+
 t.test('the mesh in mode Audit refuses no request by policy, and counts which policy would', async (t) => {
   const { status, sidecar } = await start(t, READS, NO_ADMIN, AUDIT);
   t.equal(await status('GET', '/admin'), 200);
@@ -84,7 +102,7 @@ t.test('the mesh in mode Audit refuses no request by policy, and counts which po
   ]);
   const metrics = counted(await sidecar.metrics()).join('\n');
   t.match(metrics, /code="authorization_denied",policy="test\/no-admin",rule="0"\} 1/);
-  t.match(metrics, /code="authorization_not_allowed",policy="[^"]*",rule="[^"]*"\} 1/);
+  t.match(metrics, /code="authorization_not_allowed",policy="",rule=""\} 1/);
 });
 
 t.test('the mesh in mode Audit refuses no TCP connection by policy, and mutual TLS stays as it is', async (t) => {
