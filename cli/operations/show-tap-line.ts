@@ -21,7 +21,7 @@ export function showTapLine(line: LogLine, workload: string | undefined): string
 }
 
 /** `shop/web` of `spiffe://cluster.local/ns/shop/sa/web`; anything else as it is. */
-function shortIdentity(identity: string): string {
+export function shortIdentity(identity: string): string {
   return identity.replace(/^spiffe:\/\/[^/]+\/ns\/([^/]+)\/sa\/([^/]+)$/, '$1/$2');
 }
 

@@ -102,13 +102,16 @@ export class Replayer {
 
   #inDoubt(recorded: RecordedRequest, { asked, doubt }: RecalledRequest, authorizer: Authorizer): Comparison {
     doubt.missing.clear();
-    const after = authorizer.possible(asked, doubt).map((decision) => this.#outcomeOf(decision));
+    const possible = authorizer.possible(asked, doubt);
+    const after = possible.map((decision) => this.#outcomeOf(decision));
     const isRefused = new Set(after.map(({ decision }) => decision === 'deny'));
     if (isRefused.size > 1) return { kind: 'undecidable', missing: [...doubt.missing].sort() };
     // What policies on trial would say of it is in doubt as well.
     const kind = kindOf(recorded, after, authorizer.observe === undefined);
     if (kind === 'same') return { kind };
-    const reason = () => `whatever ${[...doubt.missing].sort().join(', ')} was`;
+    const [only, ...others] = possible;
+    const reason = () =>
+      only !== undefined && others.length === 0 ? only.reason : `whatever ${[...doubt.missing].sort().join(', ')} was`;
     return { kind, after, reason };
   }
 

@@ -1,9 +1,13 @@
+import { shortIdentity } from '../operations/show-tap-line.ts';
 import { plain, table } from '../operations/table.ts';
 import { PASSED_OVER } from './recorded-line.ts';
 import type { Difference, ReplayReport } from './replay-tally.ts';
 
 /** Differences that are shown; all are in --json. */
 const MAX_SHOWN = 50;
+
+/** Reasons that are shown. */
+const MAX_REASONS = 10;
 
 /** The report for a terminal. */
 export function showReport(report: ReplayReport): string {
@@ -30,8 +34,9 @@ export function showReport(report: ReplayReport): string {
   if (hidden > 0) text += `and ${hidden} further kinds of differences: --json tells them\n`;
   if (report.furtherDifferences > 0)
     text += `and ${report.furtherDifferences} requests of kinds that were too many to count\n`;
-  text += `\nWhy, of the first:\n`;
-  for (const { decisionId, reason } of shown.slice(0, 1)) text += plain(`${decisionId}: ${reason}`).concat('\n');
+  text += '\nWhy:\n';
+  for (const { decisionId, reason } of shown.slice(0, MAX_REASONS))
+    text += plain(`${decisionId}: ${reason}`).concat('\n');
   return text;
 }
 
@@ -48,7 +53,8 @@ function passedOver({ passedOver: counts }: ReplayReport): string[][] {
 function rowOf(difference: Difference): string[] {
   const { count, source, destination, port, method, path, before, after, decisionId } = difference;
   const request = method === null ? 'a TCP connection' : `${method} ${path}`;
-  const row = [`${count}`, source ?? 'nobody', `${destination}:${port}`, request, `${before} -> ${after}`];
+  const from = source === null ? 'nobody' : shortIdentity(source);
+  const row = [`${count}`, from, `${shortIdentity(destination)}:${port}`, request, `${before} -> ${after}`];
   return [...row, by(difference), decisionId].map(plain);
 }
 

@@ -38,6 +38,8 @@ export class LogInputs {
   readonly #workload: string;
   /** Most lines: no header, no claim, no server name. */
   readonly #nothingElse: string;
+  /** Of each version of the policy: whether a name is secret is not found out at each request. */
+  readonly #named = new WeakMap<readonly string[], readonly NamedHeader[]>();
 
   /** `key`: of the hashes; it lives and dies with the process. */
   constructor(key: Uint8Array, { namespace, name, labels }: Pick<Workload, 'namespace' | 'name' | 'labels'>) {
@@ -60,14 +62,26 @@ export class LogInputs {
     if (trustedProxies > 0) {
       text += `,"remoteIp":${JSON.stringify(remoteIp(headers, caller.address, trustedProxies))},"trustedProxies":${trustedProxies}`;
     }
-    if (referredHeaders.length > 0) {
-      text += `,"headers":${JSON.stringify(headersOf(headers, referredHeaders, this.#hash))}`;
-    }
+    if (referredHeaders.length > 0) text += `,"headers":{${this.#headersOf(headers, referredHeaders)}}`;
     if (referredClaims.length > 0) {
       text += `,"claims":${JSON.stringify(claimsOf(claims, referredClaims, this.#hash))}`;
       if (claims !== undefined) text += `,"claimPaths":${JSON.stringify(referredClaims)}`;
     }
     return `${text}}`;
+  }
+
+  #headersOf(headers: FlatHeaders, names: readonly string[]): string {
+    const known = this.#named.get(names);
+    const named = known ?? names.map(namedHeader);
+    if (known === undefined) this.#named.set(names, named);
+    let text = '';
+    for (const { lowerName, key, isSecret } of named) {
+      const value = headerValue(headers, lowerName, ENVOY_SEPARATOR);
+      const isHashed = value !== undefined && (isSecret || value.length > MAX_VALUE_LENGTH);
+      const shown = value === undefined ? 'null' : JSON.stringify(isHashed ? this.#hash(value) : value);
+      text += text === '' ? `${key}:${shown}` : `,${key}:${shown}`;
+    }
+    return text;
   }
 
   /** The same of a TCP connection. `sni` and `destinationIp`: absent where there is none. */
@@ -79,18 +93,19 @@ export class LogInputs {
   }
 }
 
+interface NamedHeader {
+  readonly lowerName: string;
+  /** As JSON has it. */
+  readonly key: string;
+  readonly isSecret: boolean;
+}
+
+function namedHeader(lowerName: string): NamedHeader {
+  return { lowerName, key: JSON.stringify(lowerName), isSecret: isSecretName(lowerName) };
+}
+
 /** Several fields of one name as rules see them. */
 const ENVOY_SEPARATOR = ',';
-
-function headersOf(headers: FlatHeaders, names: readonly string[], hash: Hash): object {
-  const values: { [name: string]: string | null } = Object.create(null);
-  for (const name of names) {
-    const value = headerValue(headers, name, ENVOY_SEPARATOR);
-    const isHashed = value !== undefined && (isSecretName(name) || value.length > MAX_VALUE_LENGTH);
-    values[name] = isHashed ? hash(value) : (value ?? null);
-  }
-  return values;
-}
 
 type Tree = { [name: string]: unknown };
 

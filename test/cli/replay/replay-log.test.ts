@@ -64,7 +64,7 @@ t.test('the text names counts, what is missing, and each difference', async (t) 
   t.match(stdout, /^passed over +1\n +1 +the last line, cut off$/m);
   t.match(
     stdout,
-    /^1 +spiffe:\/\/cluster.local\/ns\/shop\/sa\/web +\S+:8080 +GET \/orders\/\{\*\} +deny authorization_not_allowed -> allow +shop\/reads rule 0 +00112233445566aa$/m,
+    /^1 +shop\/web +shop\/orders:8080 +GET \/orders\/\{\*\} +deny authorization_not_allowed -> allow +shop\/reads rule 0 +00112233445566aa$/m,
   );
   t.notMatch(stdout, '\u001b');
 });
