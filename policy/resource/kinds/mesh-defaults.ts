@@ -41,7 +41,8 @@ const meshDefaultsSpec = object({
   ),
   mode: defaulted(
     choice(['Enforce', 'Audit'], {
-      description: 'Audit: nothing is refused by policy; what would have been is recorded.',
+      description:
+        'Audit: nothing is refused by policy (authorization, tokens, validation); what would have been is recorded. Mutual TLS stays as it is.',
     }),
     'Enforce',
   ),
