@@ -99,7 +99,7 @@ class CompiledAuthorizer implements Authorizer {
 
   possible(request: AuthorizationRequest, doubt: Doubt): readonly AuthorizationDecision[] {
     this.#sight.begin(request);
-    const by = { sight: this.#sight, denials: this.#denials, allowances: this.#allowances, unmatched: this.#unmatched };
+    const by = { sight: this.#sight, terms: this.#rules.candidates(doubt), unmatched: this.#unmatched };
     const decisions = possibleDecisions(by, doubt);
     this.#sight.end();
     return decisions;

@@ -11,16 +11,11 @@ import { lookUp } from './term-search.ts';
 /** Decisions that are told apart where several are possible; of more, those of the first rules. */
 export const MAX_POSSIBLE_DECISIONS = 64;
 
-/** The engine of one action, as far as doubt needs it. */
-interface Candidates {
-  candidates(doubt: Doubt): readonly Term[];
-}
-
 /** What an authorizer decides by. */
 export interface JudgedBy {
   readonly sight: Sight;
-  readonly denials: Candidates;
-  readonly allowances: Candidates;
+  /** Those that may hold, in their order: of DENY, then of ALLOW. */
+  readonly terms: readonly Term[];
   readonly unmatched: AuthorizationDecision;
 }
 
@@ -36,8 +31,9 @@ export function possibleDecisions(by: JudgedBy, doubt: Doubt): readonly Authoriz
 }
 
 /** True: one of them is certain. */
-function gatherDenials({ sight, denials }: JudgedBy, doubt: Doubt, found: Found): boolean {
-  for (const term of denials.candidates(doubt)) {
+function gatherDenials({ sight, terms }: JudgedBy, doubt: Doubt, found: Found): boolean {
+  for (const term of terms) {
+    if (term.rule.action !== 'DENY') break;
     const { verdict, fault, isDoubtful } = judgeTerm(term, sight, doubt);
     if (verdict === false) continue;
     found.add(fault === undefined ? term.rule.decision : unjudged(fault));
@@ -47,10 +43,11 @@ function gatherDenials({ sight, denials }: JudgedBy, doubt: Doubt, found: Found)
   return false;
 }
 
-function gatherAllowances({ sight, allowances, unmatched }: JudgedBy, doubt: Doubt, found: Found): void {
+function gatherAllowances({ sight, terms, unmatched }: JudgedBy, doubt: Doubt, found: Found): void {
   let otherwise = unmatched;
   let isFaulty = false;
-  for (const term of allowances.candidates(doubt)) {
+  for (const term of terms) {
+    if (term.rule.action === 'DENY') continue;
     const { verdict, fault, isDoubtful, isFaultCertain } = judgeTerm(term, sight, doubt);
     if (verdict !== false) found.add(term.rule.decision);
     if (verdict === true) return;
