@@ -16,15 +16,19 @@ export interface Replaying {
   readonly tally: ReplayTally;
   /** Lines of others are passed over; undefined: none are. */
   readonly namespace: string | undefined;
+  /** Monotonic; default: performance.now. */
+  readonly nowMs?: () => number;
 }
 
 /** Decides each line of a log anew; resolves when all were. A log that breaks off is told, and what was read of it counts. */
-export async function replayLog(file: string, { replayer, tally, namespace }: Replaying, io: CommandIo): Promise<void> {
+export async function replayLog(file: string, replaying: Replaying, io: CommandIo): Promise<void> {
+  const { replayer, tally, namespace, nowMs = () => performance.now() } = replaying;
   const log = openLog(file);
-  let toldAt = performance.now();
+  let toldAt = nowMs();
   const tell = () => {
-    if (performance.now() - toldAt < PROGRESS_MS) return;
-    toldAt = performance.now();
+    const now = nowMs();
+    if (now - toldAt < PROGRESS_MS) return;
+    toldAt = now;
     io.stderr(`lateral replay: ${file}: ${tally.lines} lines, ${Math.round(log.bytes() / MEBIBYTE)} MiB so far\n`);
   };
   try {

@@ -1,4 +1,5 @@
 import { referredClaims } from '#policy/authentication/referred-claims.ts';
+import { MAX_POSSIBLE_DECISIONS } from '#policy/authorization/possible-decisions.ts';
 import { referredHeaders } from '#policy/authorization/referred-headers.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import type { AuthorizationDecision, Authorizer, BoundWorkload } from '#policy/workload-policy.ts';
@@ -76,7 +77,7 @@ export class Replayer {
     return (
       isKnown &&
       (!this.#readsQuery || doubt.of('query') === 'known') &&
-      this.#headers.every((name) => OF_THE_HEAD.has(name) || doubt.ofHeader(name) === 'known') &&
+      this.#headers.every((name) => doubt.ofHeader(name) === 'known') &&
       this.#claims.every((names) => doubt.ofClaim(names) === 'known')
     );
   }
@@ -124,8 +125,6 @@ export class Replayer {
 }
 
 const WITHOUT_PROVIDER: ReadonlySet<string> = new Set(['ALLOW', 'DENY', 'AUDIT']);
-/** What policies may name as headers and is recorded beside them. */
-const OF_THE_HEAD: ReadonlySet<string> = new Set(['host', ':authority', ':method']);
 
 function kindOf(
   { before, isRuleKnown }: RecordedRequest,
@@ -134,7 +133,7 @@ function kindOf(
 ): Exclude<Comparison['kind'], 'undecidable'> {
   const isRefused = after[0]?.decision === 'deny';
   if (isRefused !== (before.decision === 'deny')) return isRefused ? 'newlyRefused' : 'newlyAllowed';
-  if (!isRuleKnown || !isAfterSure) return 'same';
+  if (!isRuleKnown || !isAfterSure || after.length >= MAX_POSSIBLE_DECISIONS) return 'same';
   return after.some((one) => isSame(one, before)) ? 'same' : 'otherRule';
 }
 

@@ -132,8 +132,11 @@ function possibleFault({ rule, order }: Term): ConditionFault {
   return { place: { policy, rule: index, order, action }, error: 'what it looks at is not known' };
 }
 
-/** The terms below that may hold, in their order: by the index where it asks for what is known, all others where it does not. */
-export function possibleTerms(root: IndexNode, sight: Sight, doubt: Doubt): readonly Term[] {
+/** Those of the terms that may hold, in their order: by the index where it asks for what is known, all others where it does not. */
+export function possibleTerms(root: IndexNode, terms: readonly Term[], sight: Sight, doubt: Doubt): readonly Term[] {
+  const isKnown = ({ tables }: IndexNode) =>
+    tables.every(({ attribute }) => (attribute.certainty?.(doubt) ?? 'known') === 'known');
+  if (!isKnown(root)) return terms;
   const found = new Set<Term>();
   const visitor = { visit: gather };
   function gather(bucket: Bucket): void {
@@ -141,9 +144,12 @@ export function possibleTerms(root: IndexNode, sight: Sight, doubt: Doubt): read
       for (const term of termsIn(bucket)) found.add(term);
       return;
     }
-    const isKnown = bucket.tables.every(({ attribute }) => (attribute.certainty?.(doubt) ?? 'known') === 'known');
-    for (const term of isKnown ? bucket.rest : termsIn(bucket)) found.add(term);
-    if (isKnown) for (const table of bucket.tables) lookUp(table, sight, visitor);
+    if (!isKnown(bucket)) {
+      for (const term of termsIn(bucket)) found.add(term);
+      return;
+    }
+    for (const term of bucket.rest) found.add(term);
+    for (const table of bucket.tables) lookUp(table, sight, visitor);
   }
   gather(root);
   return [...found].sort((one, other) => one.order - other.order);

@@ -41,7 +41,7 @@ export class RuleEngine {
 
   /** Those of the rules that may match what is in sight, in their order. */
   candidates(doubt: Doubt): readonly Term[] {
-    if (this.#sight.request.method !== undefined) return possibleTerms(this.#root, this.#sight, doubt);
+    if (this.#sight.request.method !== undefined) return possibleTerms(this.#root, this.#terms, this.#sight, doubt);
     return this.#terms.flatMap((term) => term.overTcp() ?? []);
   }
 

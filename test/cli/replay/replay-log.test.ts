@@ -5,7 +5,8 @@ import { pipeline } from 'node:stream/promises';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { UsageError } from '#cli/command.ts';
-import { MAX_DIFFERENCES } from '#cli/replay/replay-tally.ts';
+import { replayLog } from '#cli/replay/replay-log.ts';
+import { MAX_DIFFERENCES, ReplayTally } from '#cli/replay/replay-tally.ts';
 import { runLateral } from '../../support/run-lateral.ts';
 import { line, policy, refused, replay, runReplay } from './replay-lines.ts';
 
@@ -113,6 +114,17 @@ t.test('a line of 100 MB, in memory that does not grow with it', async (t) => {
   const { stdout, code } = await runLateral(t, args, { NODE_OPTIONS: '--max-old-space-size=64' });
   t.match(JSON.parse(stdout), { lines: 3, same: 2, passedOver: { too_long: 1 } });
   t.equal(code, 0);
+});
+
+t.test('how far it got is told once a second', async (t) => {
+  const file = join(t.testdir({ 'a.jsonl': '{}\n'.repeat(5_500) }), 'a.jsonl');
+  let clock = 0;
+  const nowMs = () => (clock += 400);
+  let stderr = '';
+  const io = { stdout: () => {}, stderr: (text: string) => (stderr += text) };
+  const replayer = { compare: () => ({ kind: 'same' }) } as never;
+  await replayLog(file, { replayer, tally: new ReplayTally(), namespace: undefined, nowMs }, io);
+  t.strictSame(stderr.match(/\d+ lines/g), ['3000 lines']);
 });
 
 t.test('kinds of differences beyond what is kept are counted together', async (t) => {

@@ -208,6 +208,13 @@ const CASES: readonly Case[] = [
     wanted: 'undecidable: host',
   },
 
+  {
+    title: 'the host as a header that a condition reads, and nobody looked at',
+    line: line(),
+    policies: [byCondition("request.headers['host'] == 'orders.shop'")],
+    wanted: 'undecidable: header host',
+  },
+
   // claims
   {
     title: 'a claim that was recorded',
