@@ -91,9 +91,16 @@ t.test('what enforces nothing, good or not, has nothing that stands in for it', 
   cluster.resource('AuthorizationPolicy', 'audit', { action: 'AUDIT', rules: UNREADABLE }, ISTIO);
   const metadata = { annotations: { 'istio.io/dry-run': 'true' } };
   cluster.resource('AuthorizationPolicy', 'dry', { action: 'DENY', rules: UNREADABLE }, { ...ISTIO, metadata });
+  cluster.resource('AuthorizationPolicy', 'tried', { mode: 'Audit', action: 'DENY', rules: UNREADABLE });
   cluster.resource('AuthorizationPolicy', 'gateway', { targetRefs: [{ name: 'x' }], rules: UNREADABLE }, ISTIO);
   cluster.resource('RequestAuthentication', 'gateway', { targetRefs: [{ name: 'x' }], jwtRules: 1 }, ISTIO);
   t.strictSame(cluster.inForce(), {});
+});
+
+t.test('a mode that Istio does not know does not take away what stands in for a policy of Istio', async (t) => {
+  const cluster = new TestCluster();
+  cluster.resource('AuthorizationPolicy', 'x', { mode: 'Audit', action: 'DENY', rules: UNREADABLE }, ISTIO);
+  t.strictSame(cluster.inForce(), { 'AuthorizationPolicy/shop/x': { action: 'DENY', rules: [{}] } });
 });
 
 t.test('one that was good keeps its last good form, whatever stands in after a restart', async (t) => {
