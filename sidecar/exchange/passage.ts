@@ -130,7 +130,7 @@ export class Passage {
     this.code = refusal.code;
     this.reason = refusal.reason;
     if (this.wouldRefuse !== undefined) {
-      this.reason += `; in audit mode before: ${this.wouldRefuse.code}: ${this.wouldRefuse.reason}`;
+      this.reason += `; before that it was let through, though ${this.wouldRefuse.code}: ${this.wouldRefuse.reason}`;
     }
     if (refusal.facts.policy === undefined) return;
     this.policyName = refusal.facts.policy;

@@ -116,6 +116,15 @@ t.test('a line of 100 MB, in memory that does not grow with it', async (t) => {
   t.equal(code, 0);
 });
 
+t.test('a line that does not name its workload cannot be decided, unless somebody else does', async (t) => {
+  const lines = [line({}, { workload: undefined }), line({}, { workload: { namespace: 'shop', name: 'a' } })];
+  const selecting = READS.replace('rules', 'selector: {matchLabels: {app: orders}}, rules');
+  const nobody = await replay(t, lines, [selecting]);
+  t.match(nobody.report, { undecidable: 2, missing: [{ input: 'workload (--to, --label)', count: 2 }] });
+  const somebody = await replay(t, lines, [selecting], '--to', 'shop/orders', '--label', 'app=orders');
+  t.match(somebody.report, { undecidable: 0, same: 2 });
+});
+
 t.test('how far it got is told once a second', async (t) => {
   const file = join(t.testdir({ 'a.jsonl': '{}\n'.repeat(5_500) }), 'a.jsonl');
   let clock = 0;

@@ -309,6 +309,40 @@ const CASES: readonly Case[] = [
     wanted: 'newlyRefused',
   },
 
+  {
+    title: 'a DENY rule by an unknown claim that another clause keeps from matching',
+    line: line(),
+    policies: [
+      READS,
+      policy('a', `{action: DENY, rules: [{to: [{operation: {methods: [PUT]}}], condition: "jwt.tenant == 'one'"}]}`),
+    ],
+    wanted: 'same',
+  },
+  {
+    title: 'a DENY rule by an unknown claim',
+    line: line(),
+    policies: [READS, policy('a', `{action: DENY, rules: [{condition: "jwt.tenant == 'one'"}]}`)],
+    wanted: 'undecidable: claim tenant',
+  },
+  {
+    title: 'a DENY rule by an unknown claim before one that certainly matches',
+    line: line({ path: '/admin' }),
+    policies: [READS, policy('a', `{action: DENY, rules: [{condition: "jwt.tenant == 'one'"}]}`), NO_ADMIN],
+    wanted: 'newlyRefused',
+  },
+  {
+    title: 'a DENY rule whose condition certainly cannot be judged',
+    line: line({}, { claims: null }),
+    policies: [READS, policy('a', `{action: DENY, rules: [{condition: "jwt.tenant == 'one'"}]}`)],
+    wanted: 'newlyRefused',
+  },
+  {
+    title: 'the same, where it is recorded so',
+    line: refused({ code: 'authorization_condition_failed', policy: 'shop/a' }, { claims: null }),
+    policies: [READS, policy('a', `{action: DENY, rules: [{condition: "jwt.tenant == 'one'"}]}`)],
+    wanted: 'same',
+  },
+
   // connections
   {
     title: 'a server name',

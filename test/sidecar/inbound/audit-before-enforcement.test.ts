@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap';
+import { freePorts } from '../../support/free-ports.ts';
 import { readAll, startInbound } from '../../support/inbound-sidecar.ts';
 import { runLateral } from '../../support/run-lateral.ts';
 import { startApp } from '../../support/start-app.ts';
@@ -71,6 +72,22 @@ t.test(
     t.match(stdout, /^reason +on trial: would be refused: rule 0 of DENY policy test\/tried matched$/m);
   },
 );
+
+t.test('an app that is away takes nothing from the record of what would have been refused', async (t) => {
+  const [closed = 0] = await freePorts(1);
+  const sidecar = await startInbound(t, closed, 'http', [READS, TRIED].join('---\n'));
+  const caller = await sidecar.connectTls('client');
+  caller.write('GET /old HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n');
+  t.match(await readAll(caller), /^HTTP\/1.1 503 /);
+  t.match(await sidecar.log(1), [
+    {
+      ...{ decision: 'audit', code: 'upstream_unavailable', policy: 'test/tried', rule: 0 },
+      reason:
+        /; before that it was let through, though authorization_denied: on trial: would be refused: rule 0 of DENY/,
+    },
+  ]);
+  t.match(counted(await sidecar.metrics()), [/code="authorization_denied",policy="test\/tried",rule="0"\} 1/]);
+});
 
 t.test('an ALLOW policy on trial where none is in force', async (t) => {
   const open = AUDIT.replace('mode: Audit', 'authorization: {default: Allow}');
