@@ -1,4 +1,4 @@
-import type { Reads } from '../condition/attributes.ts';
+import type { AttributeName, Reads } from '../condition/attributes.ts';
 
 /** `withheld`: it is there, and its value is not known. `unknown`: nothing is known of it. */
 export type Certainty = 'known' | 'withheld' | 'unknown';
@@ -15,39 +15,29 @@ export interface Doubt {
   ofClaim(names: readonly string[]): Certainty;
 }
 
+/** Which part an attribute of conditions is; undefined: it is always recorded, or has members that are looked at one by one. */
+const PARTS: { readonly [Name in AttributeName]: DoubtfulPart | undefined } = {
+  'source.principal': undefined,
+  'source.namespace': undefined,
+  'source.serviceAccount': undefined,
+  'source.ip': 'sourceIp',
+  'destination.ip': 'destinationIp',
+  'destination.port': undefined,
+  'request.method': undefined,
+  'request.path': 'path',
+  'request.host': 'host',
+  'request.headers': undefined,
+  'request.query': 'query',
+  jwt: undefined,
+};
+
 /** True where all is known that a condition looks at. */
 export function isCertainFor({ attributes, headers, claims }: Reads, doubt: Doubt): boolean {
-  const isKnown = (part: DoubtfulPart) => doubt.of(part) === 'known';
   for (const attribute of attributes) {
-    switch (attribute) {
-      case 'source.ip':
-        if (!isKnown('sourceIp')) return false;
-        break;
-      case 'destination.ip':
-        if (!isKnown('destinationIp')) return false;
-        break;
-      case 'request.path':
-        if (!isKnown('path')) return false;
-        break;
-      case 'request.host':
-        if (!isKnown('host')) return false;
-        break;
-      case 'request.query':
-        if (!isKnown('query')) return false;
-        break;
-      case 'request.headers':
-        for (const name of headers) if (doubt.ofHeader(name) !== 'known') return false;
-        break;
-      case 'jwt':
-        for (const name of claims) if (doubt.ofClaim([name]) !== 'known') return false;
-        break;
-      case 'source.principal':
-      case 'source.namespace':
-      case 'source.serviceAccount':
-      case 'destination.port':
-      case 'request.method':
-        break;
-    }
+    const part = PARTS[attribute];
+    if (part !== undefined && doubt.of(part) !== 'known') return false;
   }
+  for (const name of headers) if (doubt.ofHeader(name) !== 'known') return false;
+  for (const name of claims) if (doubt.ofClaim([name]) !== 'known') return false;
   return true;
 }
