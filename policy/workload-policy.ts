@@ -141,6 +141,12 @@ export type AuthorizationDecision =
       readonly reason: string;
     };
 
+/** How many more denials may be explained. */
+export interface ExplanationBudget {
+  /** True: this one may, and is counted. */
+  take(request: AuthorizationRequest): boolean;
+}
+
 /** What policies that enforce nothing say of a request. */
 export interface Observation {
   /** The first rule of an AUDIT policy that matches it. */
@@ -156,9 +162,13 @@ export interface Authorizer {
   possible(request: AuthorizationRequest, doubt: Doubt): readonly AuthorizationDecision[];
   /**
    * A decision of the same request, told in full: a denial for want of a match with the rule that came nearest to one, and the
-   * clause of it that failed. It costs more than the decision.
+   * clause of it that failed. It costs more than the decision; where `budget` has none left the reason says so instead.
    */
-  explain(decision: AuthorizationDecision, request: AuthorizationRequest): AuthorizationDecision;
+  explain(
+    decision: AuthorizationDecision,
+    request: AuthorizationRequest,
+    budget?: ExplanationBudget,
+  ): AuthorizationDecision;
   /** Beside the decision of the same request; undefined: there is nothing to be noted. Absent: no policy could say anything. */
   readonly observe?: (decision: AuthorizationDecision, request: AuthorizationRequest) => Observation | undefined;
 }

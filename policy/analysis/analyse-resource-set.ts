@@ -7,6 +7,7 @@ import { alikeRules } from './count-alike-rules.ts';
 import { unknownCallers } from './doubt-callers.ts';
 import { shapeDoubts } from './doubt-rule-shape.ts';
 import { tcpDoubts } from './doubt-tcp.ts';
+import { tokenDoubts } from './doubt-tokens.ts';
 import { valueDoubts } from './doubt-values.ts';
 import { coveredProblems, coveredRules } from './find-covered-rules.ts';
 import { finish } from './finish.ts';
@@ -34,9 +35,11 @@ export function analyseResource(
 
 /** False for what `analyseResource` says the same without, of a resource of this namespace. */
 export function bearsOn({ any }: SourcedResource, namespace: string, { rootNamespace }: Mesh): boolean {
-  if (any.type === 'MeshService') return true;
+  if (any.type === 'MeshService' || any.type === 'MeshDefaults') return true;
   if (any.type === 'PeerAuthentication') return any.resource.namespace === namespace;
   if (any.type !== 'AuthorizationPolicy') return false;
+  // What is said of tokens in the root namespace is said of all workloads.
+  if (namespace === rootNamespace) return true;
   return any.resource.namespace === namespace || any.resource.namespace === rootNamespace;
 }
 
@@ -51,6 +54,10 @@ function* analyse(
   for (const sourced of judged) {
     problems.push(...unboundPolicy(sourced, workloads, mesh));
     yield;
+    if (sourced.any.type === 'RequestAuthentication') {
+      problems.push(...tokenDoubts(sourced, sourced.any.resource, all, mesh));
+      yield;
+    }
     if (sourced.any.type !== 'AuthorizationPolicy') continue;
     const policy = sourced.any.resource;
     problems.push(...(yield* shapeDoubts(sourced, policy)));

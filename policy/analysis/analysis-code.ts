@@ -18,6 +18,7 @@ export const ANALYSIS_CODES = [
   'suspicious_method',
   'http_field_on_tcp_port',
   'denies_tcp',
+  'token_not_required',
   'alike_rules',
   'too_many_denials',
   'too_many_rules',

@@ -36,7 +36,8 @@ export function policiesOf(all: readonly SourcedResource[], action: Action): rea
     .sort((left, right) => compareOrder(left.policy, right.policy));
 }
 
-function isEnforced({ spec, isOnTrial = false }: PlacedPolicy['policy']): boolean {
+/** One on trial is no law yet, and makes none superfluous. */
+export function isEnforced({ spec, isOnTrial = false }: PlacedPolicy['policy']): boolean {
   return isForSidecars(spec) && !isOnTrial;
 }
 

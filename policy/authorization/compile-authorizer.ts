@@ -8,6 +8,7 @@ import type {
   Authorizer,
   BoundWorkload,
   EffectiveDefaults,
+  ExplanationBudget,
   Mesh,
 } from '../workload-policy.ts';
 import type { OwnDomains } from './all-names-of.ts';
@@ -25,6 +26,10 @@ import { Rule, type Term, termsOf } from './term.ts';
 type Policy = Resource<AuthorizationPolicySpec>;
 /** By their texts. */
 type Conditions = ReadonlyMap<string, Condition>;
+
+/** In place of the nearest rule. */
+const UNEXPLAINED =
+  'the nearest rule was not looked for, since very many requests are refused just now: `lateral authz` finds it';
 
 const NO_CONDITIONS: Conditions = new Map();
 
@@ -74,11 +79,14 @@ class CompiledAuthorizer implements Authorizer {
   readonly #rules: RuleEngine;
   /** Where no rule matches. */
   readonly #unmatched: AuthorizationDecision;
+  /** The same, where nobody looked which rule was nearest. */
+  readonly #unexplained: AuthorizationDecision;
 
   constructor(sight: Sight, rules: RuleEngine, unmatched: AuthorizationDecision) {
     this.#sight = sight;
     this.#rules = rules;
     this.#unmatched = unmatched;
+    this.#unexplained = { ...unmatched, reason: `${unmatched.reason}; ${UNEXPLAINED}` };
   }
 
   decide(request: AuthorizationRequest): AuthorizationDecision {
@@ -105,8 +113,13 @@ class CompiledAuthorizer implements Authorizer {
     return decisions;
   }
 
-  explain(decision: AuthorizationDecision, request: AuthorizationRequest): AuthorizationDecision {
-    if (decision !== this.#unmatched || decision.kind === 'allow') return decision;
+  explain(
+    decision: AuthorizationDecision,
+    request: AuthorizationRequest,
+    budget?: ExplanationBudget,
+  ): AuthorizationDecision {
+    if (decision !== this.#unmatched || decision.kind === 'allow' || !this.#rules.allowsAny) return decision;
+    if (budget?.take(request) === false) return this.#unexplained;
     this.#sight.begin(request);
     const miss = this.#rules.nearestMiss();
     this.#sight.end();

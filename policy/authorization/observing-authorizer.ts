@@ -1,5 +1,11 @@
 import type { Code } from '../error/codes.ts';
-import type { AuthorizationDecision, AuthorizationRequest, Authorizer, Observation } from '../workload-policy.ts';
+import type {
+  AuthorizationDecision,
+  AuthorizationRequest,
+  Authorizer,
+  ExplanationBudget,
+  Observation,
+} from '../workload-policy.ts';
 import type { Sight } from './attribute.ts';
 import { unjudged } from './condition-clause.ts';
 import type { Doubt } from './doubt.ts';
@@ -39,15 +45,20 @@ export class ObservingAuthorizer implements Authorizer {
   }
 
   /** Of what would be decided on trial too. */
-  explain(decision: AuthorizationDecision, request: AuthorizationRequest): AuthorizationDecision {
+  explain(
+    decision: AuthorizationDecision,
+    request: AuthorizationRequest,
+    budget?: ExplanationBudget,
+  ): AuthorizationDecision {
     const { sight, allowances, unmatched } = this.#rules;
     if (decision === unmatched) {
+      if (budget?.take(request) === false) return decision;
       sight.begin(request);
       const miss = allowances.nearestMiss();
       sight.end();
       return withNearestMiss(decision, miss);
     }
-    return this.#authorizer.explain(decision, request);
+    return this.#authorizer.explain(decision, request, budget);
   }
 
   readonly observe = (decision: AuthorizationDecision, request: AuthorizationRequest): Observation | undefined => {

@@ -27,6 +27,11 @@ export class RuleEngine {
     if (terms.every(({ rule }) => rule.httpField === undefined)) this.#tcp = this.#http;
   }
 
+  /** False: there is no rule that a miss could be told of. */
+  get allowsAny(): boolean {
+    return this.#allowing.length > 0;
+  }
+
   /** The first rule that matches what is in sight. */
   first(): Rule | undefined {
     if (this.#terms.length === 0) return undefined;

@@ -3,6 +3,7 @@ import { remoteIp } from '#policy/http/remote-ip.ts';
 import type { AuthorizationDecision, AuthorizationRequest } from '#policy/workload-policy.ts';
 import { type Authenticated, isPermitted, narrowed, type Permitted } from '../exchange/exchange.ts';
 import type { Passage } from '../exchange/passage.ts';
+import { SecondsBudget } from './explanation-budget.ts';
 
 /**
  * Decides whether the caller may make this request. Refuses: authorization_denied,
@@ -31,15 +32,18 @@ export function authorize(exchange: Authenticated): Permitted {
   return narrowed(exchange, isPermitted);
 }
 
+/** Of this thread: what its listeners refuse costs together. */
+const explanations = new SecondsBudget();
+
 /** Decides, records what enforces nothing, and refuses. */
 export function judge(passage: Passage, asked: AuthorizationRequest): void {
   const { authorizer } = passage.policy;
   const decision = authorizer.decide(asked);
   const { audited, trial } = authorizer.observe?.(decision, asked) ?? NOTHING_OBSERVED;
   if (audited !== undefined) passage.audited = `${audited.policy} rule ${audited.index}`;
-  settleDecision(passage, withTrial(authorizer.explain(decision, asked), trial), decision);
+  settleDecision(passage, withTrial(authorizer.explain(decision, asked, explanations), trial), decision);
   if (trial?.kind !== 'deny') return;
-  const { policy, rule, reason } = authorizer.explain(trial, asked);
+  const { policy, rule, reason } = authorizer.explain(trial, asked, explanations);
   const finding = { code: trial.code, reason: `on trial: would be refused: ${reason}`, facts: { policy, rule } };
   passage.audit(finding, trial);
 }
