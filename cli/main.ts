@@ -30,6 +30,10 @@ const COMMANDS: { readonly [name: string]: { readonly summary: string; readonly 
     summary: 'the sidecars that are connected, and whether they have the policies of now',
     load: async () => (await import('./commands/proxies.ts')).proxiesCommand,
   },
+  rules: {
+    summary: 'how often each rule of the authorization policies matched, and which never did',
+    load: async () => (await import('./commands/rules.ts')).rulesCommand,
+  },
   ca: {
     summary: 'the certificate authority: its roots, a change of the root, revocations',
     load: async () => (await import('./commands/ca.ts')).caCommand,

@@ -18,6 +18,7 @@ import { leafTimes, startAuthority } from './start/start-authority.ts';
 import { startFederation } from './start/start-federation.ts';
 import { startProbes } from './start/start-probes.ts';
 import { startRotation } from './start/start-rotation.ts';
+import { startRuleUses } from './start/start-rule-uses.ts';
 import { startServer } from './start/start-server.ts';
 import { startSource } from './start/start-source.ts';
 import { startTokenStore } from './start/start-token-store.ts';
@@ -117,8 +118,14 @@ async function start(
   probes.waitsFor('policies are not in force yet');
   const policies = await startSource(configuration, kubernetes, shared, closers);
   const source = () => policies.status;
+  const ruleUses = await startRuleUses(
+    configuration,
+    { distribution, survey, leafLifetimeMs, cluster: policies.kubernetes, log, now },
+    closers,
+  );
   const facts = {
     registry,
+    ruleUses,
     observations,
     metrics,
     source,
@@ -141,7 +148,7 @@ async function start(
   const { workloads } = policies;
   const { trustDomainAliases: aliases = [] } = configuration;
   const isRevoked: IsRevoked = (uri, serial) => authority.revocations.isRevoked(uri, serial);
-  const seen = { registry, observations, source, survey };
+  const seen = { registry, observations, ruleUses, source, survey };
   const cluster = policies.kubernetes;
   const parts = { identities, survey, identity: () => server.identity(), kubernetes, cluster, log, now };
   const { rotation, operations } = startRotation(configuration, options, parts);

@@ -3,6 +3,7 @@ import { referredClaims } from './authentication/referred-claims.ts';
 import type { OwnDomains } from './authorization/all-names-of.ts';
 import { compileAuthorizer } from './authorization/compile-authorizer.ts';
 import { referredHeaders } from './authorization/referred-headers.ts';
+import type { RuleTallies } from './authorization/rule-tallies.ts';
 import { conditionsOf } from './condition/conditions-of.ts';
 import { compileServices } from './mesh/compile-services.ts';
 import { compileMtlsModes } from './mtls/compile-mtls-modes.ts';
@@ -34,6 +35,7 @@ export interface CompiledWorkloadPolicy extends WorkloadPolicy {
  * Compiles the snapshot of a workload. Throws `SnapshotError` where a document cannot be read, or the API
  * descriptions of a validation policy cannot be put together: what was in force must then stay. `memory`: what was read of the
  * snapshots before. `openVerifier` is asked where a policy wants tokens judged; absent: nobody judges any (offline).
+ * `tallies` count the matches of rules over all versions.
  */
 export async function compileWorkloadPolicy(
   snapshot: Snapshot,
@@ -42,6 +44,7 @@ export async function compileWorkloadPolicy(
   generate: GenerateValidators,
   memory = new DocumentMemory(mesh),
   openVerifier?: OpenVerifier,
+  tallies?: RuleTallies,
 ): Promise<CompiledWorkloadPolicy> {
   const resources = memory.read(snapshot.resources).map(({ any }) => any);
   const defaults = effectiveDefaults(resources.find((any) => any.type === 'MeshDefaults')?.resource.spec);
@@ -56,11 +59,12 @@ export async function compileWorkloadPolicy(
   const schemas = resources.flatMap((any) => (any.type === 'APISchema' ? [any.resource] : []));
   const { validation, problems } = await compileBound(binding, schemas, generate);
   const conditions = await conditionsOf(authorization);
+  const own = ownDomainsOf(resources, mesh);
   return {
     version: snapshot.version,
     defaults,
     trust: memory.trustOf(resources),
-    authorizer: compileAuthorizer(authorization, workload, mesh, defaults, ownDomainsOf(resources, mesh), conditions),
+    authorizer: compileAuthorizer(authorization, workload, mesh, defaults, own, conditions, tallies),
     mtlsMode: mtls.mtlsMode,
     authentication: await compileTokens(resources, workload, mesh, openVerifier),
     validation,

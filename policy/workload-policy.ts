@@ -1,6 +1,7 @@
 import type { TokenJudge } from './authentication/judge-tokens.ts';
 import type { ClaimPath } from './authentication/referred-claims.ts';
 import type { Doubt } from './authorization/doubt.ts';
+import type { RuleTally } from './authorization/rule-tallies.ts';
 import type { Code } from './error/codes.ts';
 import type { RefusalFacts } from './error/refusal.ts';
 import type { FlatHeaders } from './http/flat-headers.ts';
@@ -155,8 +156,10 @@ export interface Observation {
   readonly trial: AuthorizationDecision | undefined;
 }
 
-/** Decides whether a caller may make a request; pure. MeshDefaults.mode is applied by the caller. */
+/** Decides whether a caller may make a request; pure but for the tallies of its rules. MeshDefaults.mode is applied by the caller. */
 export interface Authorizer {
+  /** All that it judges by, with what counts their matches. */
+  readonly rules: readonly { readonly tally: RuleTally; readonly index: number }[];
   decide(request: AuthorizationRequest): AuthorizationDecision;
   /** The decisions that a request may have of which not all is known; one alone is certain. */
   possible(request: AuthorizationRequest, doubt: Doubt): readonly AuthorizationDecision[];

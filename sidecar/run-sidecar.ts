@@ -144,10 +144,12 @@ async function openTraffic(
   lines.onWanted((isWanted) => {
     log.isOff = !isWanted;
   });
+  const policy = policyInForceOf(configuration, generateInWorker);
+  observer?.countRules(policy.tallies);
   const traffic = new ServedTraffic({
     configuration,
     credentials,
-    policy: policyInForceOf(configuration, generateInWorker),
+    policy,
     log,
     logKey: randomBytes(32),
     recorders: [...recorders, ...(spans === undefined ? [] : [spans]), ...(observer === undefined ? [] : [observer])],

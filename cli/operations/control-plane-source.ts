@@ -5,6 +5,7 @@ import { connectAsOperator } from './connect-as-operator.ts';
 import { type DecisionFacts, proxyState, readDecision } from './facts.ts';
 import type { OperationsSource } from './operations-source.ts';
 import type { ControlPlaneReach } from './reach-options.ts';
+import { readRulesPage } from './rule-facts.ts';
 
 /** A control plane that does not answer by then is taken as away. */
 const CALL_TIMEOUT_MS = 10_000;
@@ -51,6 +52,10 @@ export async function openControlPlaneSource(reach: ControlPlaneReach): Promise<
     async decisions(code, limit) {
       const { decisions } = await call(OperationsService.listDecisions, { code, limit });
       return decisions.map(decisionOf);
+    },
+    async rules() {
+      const { facts } = await call(OperationsService.listRules, {});
+      return readRulesPage(JSON.parse(facts));
     },
     close: () => client.close(),
   };

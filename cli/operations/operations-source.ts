@@ -1,3 +1,4 @@
+import type { RuleFacts } from '#control-plane/observation/rule-uses.ts';
 import type { DecisionFacts, ProxyList } from './facts.ts';
 
 /** Somebody who can be asked about the mesh: a control plane, or one sidecar. Calls reject with a sentence. */
@@ -9,5 +10,7 @@ export interface OperationsSource {
   decision(id: string): Promise<DecisionFacts | undefined>;
   /** The last ones that are kept, latest last; `code` empty: of any. */
   decisions(code: string, limit: number): Promise<readonly DecisionFacts[]>;
+  /** How often each rule matched. */
+  rules(): Promise<RuleFacts>;
   close(): void;
 }

@@ -12,6 +12,7 @@ import {
 } from './facts.ts';
 import { getPage } from './get-page.ts';
 import type { OperationsSource } from './operations-source.ts';
+import { readRulesPage } from './rule-facts.ts';
 
 const PLAINTEXT_PAGE = '/plaintext-callers';
 
@@ -21,6 +22,7 @@ export function controlPlanePages(name: string, dial: Dial): OperationsSource {
     name,
     proxies: async () => readProxiesPage(await getPage(dial, '/proxies')),
     ...decisionsOf(async () => readDecisionsPage(await getPage(dial, '/decisions'))),
+    rules: async () => readRulesPage(await getPage(dial, '/rules')),
     close() {},
   };
 }
@@ -65,6 +67,11 @@ export function sidecarPages(name: string, dial: Dial): OperationsSource {
       const sidecar = textOf(recordOf(workload).name);
       return readDecisionsPage(await getPage(dial, '/decisions')).map((decision) => ({ ...decision, sidecar }));
     }),
+    async rules() {
+      throw new Error(
+        'a sidecar counts for itself alone: see lateral_authorization_rule_matches_total of its metrics, or ask the control plane',
+      );
+    },
     close() {},
   };
 }

@@ -25,6 +25,8 @@ export interface PolicyDistribution {
   /** Calls back after each publication that may give the workload another snapshot; returns the function that ends it. */
   follow(workload: Pick<Workload, 'namespace' | 'labels'>, listener: () => void): () => void;
   readonly resourceCount: number;
+  /** Of the source; another list after each publication. */
+  readonly resources: readonly ResourceDocument[];
 }
 
 /** A distribution with nothing in force yet. */
@@ -66,6 +68,9 @@ export function createPolicyDistribution(mesh: Mesh): PolicyDistribution {
     follow: (workload, listener) => followers.add(workload, listener),
     get resourceCount() {
       return resourceCount;
+    },
+    get resources() {
+      return given;
     },
   };
 }

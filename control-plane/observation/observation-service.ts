@@ -5,9 +5,11 @@ import type { CallerProofs } from '../grpc/caller-proofs.ts';
 import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
 import type { ControlPlaneMetrics } from '../status/metrics.ts';
 import type { ObservationLog } from './observation-log.ts';
+import type { RuleUses } from './rule-uses.ts';
 
 export interface ObservationServiceOptions {
   readonly observations: ObservationLog;
+  readonly ruleUses: Pick<RuleUses, 'take' | 'facts'>;
   readonly metrics: ControlPlaneMetrics;
   readonly log: EventLog;
   readonly callers: CallerProofs;
@@ -17,7 +19,7 @@ export interface ObservationServiceOptions {
 export function observationService(
   options: ObservationServiceOptions,
 ): handleClientStreamingCall<ReportRequest, ReportResponse> {
-  const { observations, metrics, log, callers } = options;
+  const { observations, ruleUses, metrics, log, callers } = options;
   return (call, callback) => {
     try {
       const caller = callers.of(call);
@@ -25,6 +27,7 @@ export function observationService(
       call.on('data', (report: ReportRequest) => {
         metrics.reports++;
         observations.take(caller.identity.uri, report);
+        ruleUses.take(report.rules);
       });
       call.on('end', () => callback(null, {}));
       // The sidecar is gone; what it reported is kept.

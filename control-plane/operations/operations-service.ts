@@ -7,6 +7,7 @@ import type { OwnerOf, WorkloadDirectory } from '../discovery/workload-directory
 import type { EventLog } from '../event-log.ts';
 import { asRefusal, CallRefusal } from '../grpc/refuse-call.ts';
 import type { ObservationLog, ReportedDecision } from '../observation/observation-log.ts';
+import type { RuleUses } from '../observation/rule-uses.ts';
 import type { SourceStatus } from '../source/source-status.ts';
 import type { OperatorGrant } from '../tokens/token-record.ts';
 import type { TokenStore } from '../tokens/token-store.ts';
@@ -21,6 +22,7 @@ export interface OperationsServiceOptions {
   /** Undefined: nobody knows whose an address is. */
   readonly workloads: WorkloadDirectory | undefined;
   readonly observations: ObservationLog;
+  readonly ruleUses: Pick<RuleUses, 'take' | 'facts'>;
   readonly source: () => SourceStatus;
   readonly operations: Pick<AuthorityOperations, 'facts' | 'make'>;
   readonly log: EventLog;
@@ -45,6 +47,7 @@ export function operationsService(options: OperationsServiceOptions, tap: Operat
       const found = observations.decisions.findLast((decision) => decision.decisionId === decisionId);
       return { decision: found === undefined ? undefined : decisionMessage(found) };
     }),
+    listRules: answering(options, () => ({ facts: JSON.stringify(options.ruleUses.facts()) })),
     getAuthority: answering(options, async () => authorityResponse(await operations.facts())),
     changeAuthority: answering(options, async (request, { peer, grant }) => {
       if (grant.mayChangeAuthority !== true) {

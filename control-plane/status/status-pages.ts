@@ -2,6 +2,7 @@ import type { SidecarRegistry } from '../discovery/sidecar-registry.ts';
 import type { WorkloadDirectory } from '../discovery/workload-directory.ts';
 import { refusedConnectionLines } from '../listener/refused-connection-lines.ts';
 import type { ObservationLog } from '../observation/observation-log.ts';
+import type { RuleUses } from '../observation/rule-uses.ts';
 import { proxyFactsOf, proxyStateOf } from '../operations/proxy-facts.ts';
 import type { SourceStatus } from '../source/source-status.ts';
 import type { ControlPlaneMetrics } from './metrics.ts';
@@ -12,6 +13,7 @@ export interface StatusFacts {
   /** Undefined: nobody knows whose an address is. */
   readonly workloads: WorkloadDirectory | undefined;
   readonly observations: ObservationLog;
+  readonly ruleUses: Pick<RuleUses, 'facts'>;
   readonly metrics: ControlPlaneMetrics;
   readonly source: () => SourceStatus;
   readonly issuerNotAfterMs: number;
@@ -59,6 +61,7 @@ export function statusPages(facts: StatusFacts): StatusPages {
     '/readyz': () => text('ok\n'),
     '/metrics': () => ({ contentType: PROMETHEUS, body: prometheusText(facts) }),
     '/proxies': () => json({ source: facts.source(), proxies: proxiesOf(facts) }),
+    '/rules': () => json(facts.ruleUses.facts()),
     '/decisions': () =>
       json({
         decisions: facts.observations.decisions,

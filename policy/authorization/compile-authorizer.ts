@@ -21,6 +21,8 @@ import { withNearestMiss } from './explain-miss.ts';
 import { ObservingAuthorizer } from './observing-authorizer.ts';
 import { possibleDecisions } from './possible-decisions.ts';
 import { RuleEngine } from './rule-engine.ts';
+import { ruleKeys } from './rule-keys.ts';
+import { RuleTallies } from './rule-tallies.ts';
 import { Rule, type Term, termsOf } from './term.ts';
 
 type Policy = Resource<AuthorizationPolicySpec>;
@@ -37,6 +39,7 @@ const NO_CONDITIONS: Conditions = new Map();
  * Compiles the policies that bind the workload (those that do not are left out): DENY first, then ALLOW, then
  * the mesh's default. Source: Istio, for a sidecar. A decision allocates nothing but what it reads of the request.
  * `own`: all names of the own trust domain, where it has others than the mesh says. `conditions`: those of the policies, compiled.
+ * `tallies`: where matches are counted.
  */
 export function compileAuthorizer(
   policies: readonly Policy[],
@@ -45,6 +48,7 @@ export function compileAuthorizer(
   defaults: Pick<EffectiveDefaults, 'authorizationDefault'>,
   own: OwnDomains = { names: [mesh.trustDomain] },
   conditions: Conditions = NO_CONDITIONS,
+  tallies = new RuleTallies(),
 ): Authorizer {
   const binding = policies.filter(
     ({ namespace, spec }) => isForSidecars(spec) && selects(namespace, spec.selector, workload, mesh.rootNamespace),
@@ -55,7 +59,7 @@ export function compileAuthorizer(
     const chosen = binding.filter(
       (policy) => policy.spec.action === action && (policy.isOnTrial ?? false) === isOnTrial,
     );
-    return termsOfPolicies(chosen, action, own, compiler, conditions, firstOrder);
+    return termsOfPolicies(chosen, action, { own, compiler, conditions, tallies }, firstOrder);
   };
   const engineOf = (action: Rule['action'], isOnTrial = false) => new RuleEngine(termsFor(action, isOnTrial), sight);
   const denials = termsFor('DENY');
@@ -74,6 +78,7 @@ export function compileAuthorizer(
 }
 
 class CompiledAuthorizer implements Authorizer {
+  readonly rules: Authorizer['rules'];
   readonly #sight: Sight;
   /** DENY, then ALLOW: one walk through one index finds what decides. */
   readonly #rules: RuleEngine;
@@ -86,6 +91,7 @@ class CompiledAuthorizer implements Authorizer {
     this.#sight = sight;
     this.#rules = rules;
     this.#unmatched = unmatched;
+    this.rules = [...new Set(rules.rules())];
     this.#unexplained = { ...unmatched, reason: `${unmatched.reason}; ${UNEXPLAINED}` };
   }
 
@@ -98,11 +104,11 @@ class CompiledAuthorizer implements Authorizer {
 
   #decision(): AuthorizationDecision {
     const found = this.#rules.first();
-    if (found?.action === 'ALLOW') return found.decision;
+    if (found?.action === 'ALLOW') return decided(found);
     const fault = this.#sight.faultOf(found?.action ?? 'ALLOW');
     if (found === undefined) return fault === undefined ? this.#unmatched : unjudged(fault);
     const isOfFault = fault?.place.policy === found.policy && fault.place.rule === found.index;
-    return isOfFault ? unjudged(fault) : found.decision;
+    return isOfFault ? unjudged(fault) : decided(found);
   }
 
   possible(request: AuthorizationRequest, doubt: Doubt): readonly AuthorizationDecision[] {
@@ -127,26 +133,39 @@ class CompiledAuthorizer implements Authorizer {
   }
 }
 
+function decided(rule: Rule): AuthorizationDecision {
+  rule.tally.matches++;
+  return rule.decision;
+}
+
+interface TermParts {
+  readonly own: OwnDomains;
+  readonly compiler: ClauseCompiler;
+  readonly conditions: Conditions;
+  readonly tallies: RuleTallies;
+}
+
 function termsOfPolicies(
   policies: readonly Policy[],
   action: Rule['action'],
-  own: OwnDomains,
-  compiler: ClauseCompiler,
-  conditions: Conditions,
+  { own, compiler, conditions, tallies }: TermParts,
   firstOrder: number,
 ): readonly Term[] {
   let order = firstOrder;
-  return policies.flatMap(({ namespace, name, spec }) =>
-    (spec.rules ?? []).flatMap((given, index) => {
+  return policies.flatMap((policy) => {
+    const { namespace, name, spec } = policy;
+    const keys = ruleKeys(policy);
+    return (spec.rules ?? []).flatMap((given, index) => {
       const place = { policy: `${namespace}/${name}`, rule: index, order, action };
       const condition = conditionClause(given.condition, conditions, place);
       const fields = compileRule(given, { namespace, own }, compiler);
       const compiled = { ...fields, when: [...fields.when, ...condition] };
       const clauses = [compiled.from, compiled.to, [compiled.when]].flat(2);
-      const rule = new Rule(`${namespace}/${name}`, index, action, clauses.find(({ isHttp }) => isHttp)?.field);
+      const tally = tallies.tallyOf(place.policy, index, keys.next().value ?? '');
+      const rule = new Rule(place.policy, index, action, clauses.find(({ isHttp }) => isHttp)?.field, tally);
       return termsOf(compiled, order++, rule);
-    }),
-  );
+    });
+  });
 }
 
 function conditionClause(

@@ -11,6 +11,7 @@ import { unjudged } from './condition-clause.ts';
 import type { Doubt } from './doubt.ts';
 import { withNearestMiss } from './explain-miss.ts';
 import type { RuleEngine } from './rule-engine.ts';
+import type { Rule } from './term.ts';
 
 /** What enforces nothing, each in an index of its own: what is in force is the same with and without it. */
 export interface ObservedRules {
@@ -28,12 +29,15 @@ const ALLOWANCES_WOULD_CHANGE: ReadonlySet<Code> = new Set(['authorization_not_a
 
 /** Decides as another does, and tells what AUDIT policies and those on trial say beside it. */
 export class ObservingAuthorizer implements Authorizer {
+  readonly rules: Authorizer['rules'];
   readonly #authorizer: Authorizer;
   readonly #rules: ObservedRules;
 
   constructor(authorizer: Authorizer, rules: ObservedRules) {
     this.#authorizer = authorizer;
     this.#rules = rules;
+    const observed = [rules.audits, rules.denials, rules.allowances].flatMap((engine) => [...engine.rules()]);
+    this.rules = [...authorizer.rules, ...new Set(observed)];
   }
 
   decide(request: AuthorizationRequest): AuthorizationDecision {
@@ -64,7 +68,7 @@ export class ObservingAuthorizer implements Authorizer {
   readonly observe = (decision: AuthorizationDecision, request: AuthorizationRequest): Observation | undefined => {
     const { sight, audits } = this.#rules;
     sight.begin(request);
-    const audited = audits.first();
+    const audited = counted(audits.first());
     const trial = this.#trial(decision);
     sight.end();
     return audited === undefined && trial === undefined ? undefined : { audited, trial };
@@ -74,15 +78,20 @@ export class ObservingAuthorizer implements Authorizer {
   #trial(decision: AuthorizationDecision): AuthorizationDecision | undefined {
     const { sight, denials, allowances, unmatched } = this.#rules;
     if (decision.kind === 'deny' && !ALLOWANCES_WOULD_CHANGE.has(decision.code)) return undefined;
-    const denial = denials.first();
+    const denial = counted(denials.first());
     if (denial !== undefined) {
       if (decision.kind === 'deny') return undefined;
       const fault = sight.faultOf('DENY');
       return fault === undefined ? denial.decision : unjudged(fault);
     }
     if (unmatched === undefined || (decision.kind === 'allow' && decision.rule !== undefined)) return undefined;
-    const allowance = allowances.first()?.decision;
+    const allowance = counted(allowances.first())?.decision;
     if (decision.kind === 'allow') return allowance === undefined ? unmatched : undefined;
     return allowance;
   }
+}
+
+function counted(rule: Rule | undefined): Rule | undefined {
+  if (rule !== undefined) rule.tally.matches++;
+  return rule;
 }

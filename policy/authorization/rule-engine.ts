@@ -39,6 +39,11 @@ export class RuleEngine {
     return search.first()?.rule;
   }
 
+  /** Each rule, once for each of its terms that stand together. */
+  *rules(): Generator<Rule> {
+    for (const { rule } of this.#terms) yield rule;
+  }
+
   /** Of the rules that allow, where none matches what is in sight. */
   nearestMiss(): NearestMiss | undefined {
     return explainMiss(this.#root, this.#allowing, this.#sight);

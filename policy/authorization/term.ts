@@ -2,6 +2,7 @@ import type { AuthorizationDecision } from '../workload-policy.ts';
 import type { Sight } from './attribute.ts';
 import type { Clause } from './clause.ts';
 import type { CompiledRule } from './compile-rule.ts';
+import type { RuleTally } from './rule-tallies.ts';
 
 /** Pairs of one `from` and one `to` that a rule is dealt out into; beyond it the shorter of the two stays one clause. */
 const MAX_PAIRS = 64;
@@ -14,9 +15,17 @@ export class Rule {
   readonly action: 'ALLOW' | 'DENY' | 'AUDIT';
   /** The first field of it that only HTTP has; undefined: none is. */
   readonly httpField: string | undefined;
+  readonly tally: RuleTally;
   #decision: AuthorizationDecision | undefined;
 
-  constructor(policy: string, index: number, action: Rule['action'], httpField: string | undefined) {
+  constructor(
+    policy: string,
+    index: number,
+    action: Rule['action'],
+    httpField: string | undefined,
+    tally: RuleTally = { policy, rule: index, key: '', matches: 0, told: 0 },
+  ) {
+    this.tally = tally;
     this.policy = policy;
     this.index = index;
     this.action = action;

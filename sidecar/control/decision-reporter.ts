@@ -1,9 +1,10 @@
 import { type Client, type ClientWritableStream, Metadata } from '@grpc/grpc-js';
+import type { RuleTallies } from '#policy/authorization/rule-tallies.ts';
 import { type DecisionRecord, ObservationService, type ReportRequest } from '#proto/gen/lateral/v1/observation.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Recorder } from '../exchange/record.ts';
 import type { TcpPassage } from '../exchange/tcp-passage.ts';
-import { DecisionTally, type TalliedDecisions } from './decision-tally.ts';
+import { DecisionTally, MAX_RULES_A_REPORT, RULES_INTERVAL_MS, type TalliedDecisions } from './decision-tally.ts';
 
 /** A report leaves at most this often. */
 export const REPORT_INTERVAL_MS = 1_000;
@@ -39,6 +40,11 @@ export class DecisionReporter implements Recorder {
     this.#schedule();
   }
 
+  /** Tells the matches of these rules, too. */
+  countRules(tallies: RuleTallies): void {
+    this.#tally.countRules(tallies);
+  }
+
   /** Sends over this connection from now on; returns the function that ends it. */
   attach(client: Client): () => void {
     const { path, requestSerialize, responseDeserialize } = ObservationService.report;
@@ -49,7 +55,9 @@ export class DecisionReporter implements Recorder {
     stream.on('error', () => {});
     this.#stream = stream;
     this.#schedule();
+    const looking = setInterval(() => this.#schedule(), RULES_INTERVAL_MS).unref();
     return () => {
+      clearInterval(looking);
       if (this.#stream === stream) this.#stream = undefined;
       stream.cancel();
     };
@@ -80,6 +88,8 @@ export class DecisionReporter implements Recorder {
       this.#schedule();
       return;
     }
-    stream.write({ sidecar: this.#sidecar, ...this.#tally.take() });
+    const report = this.#tally.take();
+    stream.write({ sidecar: this.#sidecar, ...report });
+    if (report.rules.length >= MAX_RULES_A_REPORT) this.#schedule();
   }
 }

@@ -1,3 +1,4 @@
+import type { RuleMatches, RuleTallies } from '#policy/authorization/rule-tallies.ts';
 import type { Count, DecisionRecord } from '#proto/gen/lateral/v1/observation.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Passage } from '../exchange/passage.ts';
@@ -8,6 +9,12 @@ import type { TcpPassage } from '../exchange/tcp-passage.ts';
 export const MAX_BUFFERED_DECISIONS = 1_000;
 /** Different counts that wait to be sent; requests beyond are counted under the peer `other`. */
 export const MAX_BUFFERED_COUNTS = 1_000;
+/** Rules of which matches are told in one report; further ones come with the next. */
+export const MAX_RULES_A_REPORT = 1_000;
+/** Matches of rules are looked for so often even if nothing has ended: a connection may last for days. */
+export const RULES_INTERVAL_MS = 10_000;
+/** Rules of which matches of workers wait to be told; of further ones they are lost. */
+const MAX_BUFFERED_RULES = 100_000;
 /** Longest path and reason in a report. */
 const MAX_TEXT_LENGTH = 2_048;
 
@@ -16,6 +23,7 @@ export interface TalliedDecisions {
   readonly decisions: DecisionRecord[];
   readonly counts: Count[];
   readonly droppedDecisions: number;
+  readonly rules: RuleMatches[];
 }
 
 /** Gathers what was decided, bounded, until somebody takes it. */
@@ -23,9 +31,24 @@ export class DecisionTally implements Recorder {
   readonly #counts = new Map<string, Count>();
   #decisions: DecisionRecord[] = [];
   #droppedDecisions = 0;
+  /** Of this thread. */
+  #ruleTallies: RuleTallies | undefined;
+  /** Of workers, by policy and key. */
+  readonly #rules = new Map<string, RuleMatches>();
 
   get isEmpty(): boolean {
-    return this.#decisions.length === 0 && this.#counts.size === 0 && this.#droppedDecisions === 0;
+    return (
+      this.#decisions.length === 0 &&
+      this.#counts.size === 0 &&
+      this.#droppedDecisions === 0 &&
+      this.#rules.size === 0 &&
+      this.#ruleTallies?.hasUntold !== true
+    );
+  }
+
+  /** Tells the matches of rules that this thread counts, too. */
+  countRules(tallies: RuleTallies): void {
+    this.#ruleTallies = tallies;
   }
 
   /** Every exchange is counted; those that were refused, or would have been, are reported one by one. */
@@ -48,7 +71,8 @@ export class DecisionTally implements Recorder {
   }
 
   /** Adds what another tally has gathered. */
-  absorb({ decisions, counts, droppedDecisions }: TalliedDecisions): void {
+  absorb({ decisions, counts, droppedDecisions, rules }: TalliedDecisions): void {
+    for (const rule of rules) this.#countRule(rule);
     for (const decision of decisions) this.#report(decision);
     for (const count of counts) this.#count(count);
     this.#droppedDecisions += droppedDecisions;
@@ -60,11 +84,29 @@ export class DecisionTally implements Recorder {
       decisions: this.#decisions,
       counts: [...this.#counts.values()],
       droppedDecisions: this.#droppedDecisions,
+      rules: this.#takeRules(),
     };
     this.#decisions = [];
     this.#counts.clear();
     this.#droppedDecisions = 0;
     return taken;
+  }
+
+  #takeRules(): RuleMatches[] {
+    const taken = this.#ruleTallies?.take(MAX_RULES_A_REPORT) ?? [];
+    for (const [name, rule] of this.#rules) {
+      if (taken.length >= MAX_RULES_A_REPORT) break;
+      this.#rules.delete(name);
+      taken.push(rule);
+    }
+    return taken;
+  }
+
+  #countRule(rule: RuleMatches): void {
+    const name = `${rule.policy} ${rule.key}`;
+    const known = this.#rules.get(name);
+    if (known === undefined && this.#rules.size >= MAX_BUFFERED_RULES) return;
+    this.#rules.set(name, known === undefined ? rule : { ...rule, matches: rule.matches + known.matches });
   }
 
   #countPassage(passage: Passage): void {

@@ -1,3 +1,4 @@
+import { RuleTallies } from '#policy/authorization/rule-tallies.ts';
 import { compileWorkloadPolicy } from '#policy/compile-workload-policy.ts';
 import { Refusal } from '#policy/error/refusal.ts';
 import type { Snapshot } from '#policy/resource-set.ts';
@@ -27,6 +28,8 @@ export class PolicyInForce implements PolicyTarget {
   readonly #generate: GenerateValidators;
   readonly #memory: DocumentMemory;
   readonly #tokens: TokenVerification;
+  /** How often each rule matched, in this thread. */
+  readonly tallies = new RuleTallies();
   readonly #listeners: (() => void)[] = [];
   readonly #modes = new SettledModes(() => performance.now());
   #policy: WorkloadPolicy | undefined;
@@ -69,11 +72,13 @@ export class PolicyInForce implements PolicyTarget {
       this.#generate,
       this.#memory,
       this.#tokens.open,
+      this.tallies,
     );
     return {
       defaults: policy.defaults,
       commit: () => {
         this.#policy = { ...policy, mtlsMode: this.#modes.replace(policy.mtlsMode) };
+        this.tallies.putInForce(policy.authorizer.rules);
         this.#tokens.inForce(policy.authentication);
         for (const listener of this.#listeners) listener();
       },

@@ -27,6 +27,7 @@ import { LogInputs } from '../telemetry/log-inputs.ts';
 import type { LogWriter } from '../telemetry/log-writer.ts';
 import { type Gauge, Metrics } from '../telemetry/metrics.ts';
 import { type PlaintextCaller, PlaintextCallers } from '../telemetry/plaintext-callers.ts';
+import { ruleMatches } from '../telemetry/rule-matches.ts';
 import { trafficGauges } from '../telemetry/sidecar-gauges.ts';
 import { tlsGauges } from '../telemetry/tls-gauges.ts';
 import type { Traffic } from './traffic.ts';
@@ -87,6 +88,7 @@ export class ServedTraffic implements Traffic {
     for (const gauge of [
       ...trafficGauges(this.#watch, log, connections),
       ...this.#plaintext.gauges,
+      ruleMatches(policy.tallies),
       ...tlsGauges(contexts.counts),
       ...gauges,
     ])

@@ -1,5 +1,6 @@
+import type { RuleTallies } from '#policy/authorization/rule-tallies.ts';
 import type { DecisionRecord } from '#proto/gen/lateral/v1/observation.ts';
-import { DecisionTally } from '../control/decision-tally.ts';
+import { DecisionTally, RULES_INTERVAL_MS } from '../control/decision-tally.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Recorder } from '../exchange/record.ts';
 import type { TcpPassage } from '../exchange/tcp-passage.ts';
@@ -23,12 +24,18 @@ export class ForwardedRecords implements Recorder {
   #isOnItsWay = false;
   #timer: NodeJS.Timeout | undefined;
   #onSent: (() => void) | undefined;
+  readonly #looking = setInterval(() => this.#schedule(), RULES_INTERVAL_MS).unref();
   /** Spans that were not handed over, because the main thread was too slow. */
   lost = 0;
 
   constructor(wantsSpans: boolean, send: (records: WorkerRecords) => void) {
     this.#wantsSpans = wantsSpans;
     this.#send = send;
+  }
+
+  /** Tells the matches of these rules, too. */
+  countRules(tallies: RuleTallies): void {
+    this.#tally.countRules(tallies);
   }
 
   record(exchange: Exchange, endedAt: number): void {
@@ -60,6 +67,7 @@ export class ForwardedRecords implements Recorder {
   /** Resolves once the main thread has all. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
+    clearInterval(this.#looking);
     const sent = Promise.withResolvers<void>();
     this.#onSent = sent.resolve;
     this.#flush();

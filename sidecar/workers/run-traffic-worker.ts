@@ -25,6 +25,7 @@ export function runTrafficWorker(port: MessagePort, settings: WorkerSettings): v
   const log = new LogWriter(lines, settings.maxPendingLogBytes);
   log.isOff = !settings.wantsLog;
   const records = new ForwardedRecords(wantsSpans, (batch) => post({ kind: 'records', records: batch }));
+  records.countRules(policy.tallies);
   const traffic = new ServedTraffic({
     configuration,
     credentials,

@@ -344,8 +344,13 @@ t.test('decisions and counts reach the control plane', async (t) => {
   t.teardown(() => connection.close());
   await connection.policies.start(taker().apply);
   const count = { direction: 'inbound', peer: 'web', decision: 'deny', code: 'x' };
-  connection.observer.absorb({ decisions: [DECISION], counts: [{ ...count, requests: 1 }], droppedDecisions: 0 });
-  connection.observer.absorb({ decisions: [], counts: [{ ...count, requests: 2 }], droppedDecisions: 0 });
+  connection.observer.absorb({
+    decisions: [DECISION],
+    counts: [{ ...count, requests: 1 }],
+    droppedDecisions: 0,
+    rules: [],
+  });
+  connection.observer.absorb({ decisions: [], counts: [{ ...count, requests: 2 }], droppedDecisions: 0, rules: [] });
   await eventually('reported', async () => (await (await fixture.status('/decisions')).text()).includes('0123456789'));
   const shown = await (await fixture.status('/decisions')).json();
   t.match(shown, {
@@ -354,6 +359,7 @@ t.test('decisions and counts reach the control plane', async (t) => {
     ],
     counts: [{ peer: 'web', requests: 3 }],
     droppedDecisions: 0,
+    rules: [],
   });
 });
 
@@ -362,7 +368,7 @@ t.test('decisions beyond the buffer are dropped and counted', async (t) => {
   const connection = await new SidecarFixture(fixture).connect({ tokenFile: await fixture.token() });
   t.teardown(() => connection.close());
   const decisions = Array.from({ length: MAX_BUFFERED_DECISIONS + 3 }, () => DECISION);
-  connection.observer.absorb({ decisions, counts: [], droppedDecisions: 4 });
+  connection.observer.absorb({ decisions, counts: [], droppedDecisions: 4, rules: [] });
   await connection.policies.start(taker().apply);
   await eventually('reported', async () =>
     (await (await fixture.status('/metrics')).text()).includes('dropped_decisions_total 7\n'),

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { compileAuthorizer } from '#policy/authorization/compile-authorizer.ts';
+import { loadResources } from '#policy/load-resources.ts';
 import type { AuthorizationRequest } from '#policy/workload-policy.ts';
 import {
   EXPLANATIONS_A_CALLER,
@@ -28,16 +29,17 @@ t.test('so many denials a second are explained, of one caller half, and the next
 });
 
 t.test('a denial that is not explained says so, and how to ask; what needs no search takes nothing', (t) => {
-  const allow = {
-    kind: 'AuthorizationPolicy',
-    ...{ apiVersion: 'security.istio.io/v1', namespace: 'test', name: 'gets' },
-    spec: { action: 'ALLOW' as const, rules: [{ to: [{ operation: { methods: ['PUT'] } }] }] },
-  };
+  const text = `apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: gets, namespace: test}
+spec: {rules: [{to: [{operation: {methods: [PUT]}}]}]}`;
   const workload = { namespace: 'test', name: 'app', labels: {} };
   const mesh = { trustDomain: 'test', rootNamespace: 'lateral-system' };
+  const { sourced } = loadResources([{ path: 'a.yaml', text }], () => undefined, mesh);
+  const policies = sourced.flatMap(({ any }) => (any.type === 'AuthorizationPolicy' ? [any.resource] : []));
   let asked = 0;
   const spent = { take: () => ++asked < 0 };
-  const authorizer = compileAuthorizer([allow], workload, mesh, { authorizationDefault: 'Deny' });
+  const authorizer = compileAuthorizer(policies, workload, mesh, { authorizationDefault: 'Deny' });
   const asks = request('10.0.0.1');
   const told = authorizer.explain(authorizer.decide(asks), asks, spent);
   t.match(told, { kind: 'deny', code: 'authorization_not_allowed', policy: undefined, rule: undefined });

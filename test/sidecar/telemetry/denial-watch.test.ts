@@ -107,6 +107,7 @@ t.test('callers without an identity are told apart by address; how many are watc
     decisions: [denial(3, { source: '', sourceIp: '10.0.0.1' })],
     counts: [],
     droppedDecisions: 0,
+    rules: [],
   });
   t.match(alerts, [{ caller: '10.0.0.1' }]);
 });

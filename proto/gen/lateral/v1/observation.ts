@@ -18,6 +18,7 @@ export interface ReportRequest {
   counts: Count[];
   /** Decisions dropped since the last report because the buffer was full. */
   droppedDecisions: number;
+  rules: RuleCount[];
 }
 
 export interface ReportResponse {
@@ -63,8 +64,19 @@ export interface Count {
   requests: number;
 }
 
+/** Matches of one rule of an AuthorizationPolicy since the last report. */
+export interface RuleCount {
+  /** NAMESPACE/NAME. */
+  policy: string;
+  /** Index of the rule within the policy. */
+  rule: number;
+  /** What the rule is known by: a hash of its content. */
+  key: string;
+  matches: number;
+}
+
 function createBaseReportRequest(): ReportRequest {
-  return { sidecar: "", decisions: [], counts: [], droppedDecisions: 0 };
+  return { sidecar: "", decisions: [], counts: [], droppedDecisions: 0, rules: [] };
 }
 
 export const ReportRequest: MessageFns<ReportRequest> = {
@@ -80,6 +92,9 @@ export const ReportRequest: MessageFns<ReportRequest> = {
     }
     if (message.droppedDecisions !== 0) {
       writer.uint32(32).uint64(message.droppedDecisions);
+    }
+    for (const v of message.rules) {
+      RuleCount.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -127,6 +142,14 @@ export const ReportRequest: MessageFns<ReportRequest> = {
             }
 
             message.droppedDecisions = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.rules.push(RuleCount.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -572,6 +595,85 @@ export const Count: MessageFns<Count> = {
             }
 
             message.requests = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRuleCount(): RuleCount {
+  return { policy: "", rule: 0, key: "", matches: 0 };
+}
+
+export const RuleCount: MessageFns<RuleCount> = {
+  encode(message: RuleCount, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.policy !== "") {
+      writer.uint32(10).string(message.policy);
+    }
+    if (message.rule !== 0) {
+      writer.uint32(16).uint32(message.rule);
+    }
+    if (message.key !== "") {
+      writer.uint32(26).string(message.key);
+    }
+    if (message.matches !== 0) {
+      writer.uint32(32).uint64(message.matches);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RuleCount {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRuleCount();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.policy = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.rule = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.matches = longToNumber(reader.uint64());
             continue;
           }
         }

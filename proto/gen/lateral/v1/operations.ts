@@ -14,6 +14,14 @@ export const protobufPackage = "lateral.v1";
 
 export const protobufFileName = "lateral/v1/operations.proto";
 
+export interface ListRulesRequest {
+}
+
+export interface ListRulesResponse {
+  /** One JSON object, as the page /rules shows it. */
+  facts: string;
+}
+
 export interface GetAuthorityRequest {
 }
 
@@ -159,6 +167,87 @@ export interface KeptDecision {
   /** Name of the workload whose sidecar decided. */
   sidecar: string;
 }
+
+function createBaseListRulesRequest(): ListRulesRequest {
+  return {};
+}
+
+export const ListRulesRequest: MessageFns<ListRulesRequest> = {
+  encode(_: ListRulesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRulesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRulesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListRulesResponse(): ListRulesResponse {
+  return { facts: "" };
+}
+
+export const ListRulesResponse: MessageFns<ListRulesResponse> = {
+  encode(message: ListRulesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.facts !== "") {
+      writer.uint32(10).string(message.facts);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRulesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRulesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.facts = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
 
 function createBaseGetAuthorityRequest(): GetAuthorityRequest {
   return {};
@@ -1418,6 +1507,16 @@ export const OperationsService = {
     responseSerialize: (value: TapResponse): Buffer => Buffer.from(TapResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): TapResponse => TapResponse.decode(value),
   },
+  /** How often each rule of an AuthorizationPolicy matched. */
+  listRules: {
+    path: "/lateral.v1.Operations/ListRules" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListRulesRequest): Buffer => Buffer.from(ListRulesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListRulesRequest => ListRulesRequest.decode(value),
+    responseSerialize: (value: ListRulesResponse): Buffer => Buffer.from(ListRulesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListRulesResponse => ListRulesResponse.decode(value),
+  },
   /** The authority: its roots, a change of them, revocations. */
   getAuthority: {
     path: "/lateral.v1.Operations/GetAuthority" as const,
@@ -1449,6 +1548,8 @@ export interface OperationsServer extends UntypedServiceImplementation {
   getDecision: handleUnaryCall<GetDecisionRequest, GetDecisionResponse>;
   /** Requests as they end, relayed from the sidecars. */
   tap: handleServerStreamingCall<TapRequest, TapResponse>;
+  /** How often each rule of an AuthorizationPolicy matched. */
+  listRules: handleUnaryCall<ListRulesRequest, ListRulesResponse>;
   /** The authority: its roots, a change of them, revocations. */
   getAuthority: handleUnaryCall<GetAuthorityRequest, GetAuthorityResponse>;
   /** Makes one change, and tells how things are then. FAILED_PRECONDITION: not as they are now. */

@@ -1,0 +1,60 @@
+import { readJsonFile } from '#files/read-json-file.ts';
+import { writeFileAtomically } from '#files/write-file-atomically.ts';
+import { isRecord } from '#policy/schema/schema.ts';
+import type { RuleUse } from './rule-uses.ts';
+
+/** Largest file that is read back: 100,000 rules. */
+const MAX_FILE_BYTES = 64 * 1024 * 1024;
+const FORMAT = 1;
+
+/** What outlasts a restart. Times are milliseconds since the epoch. */
+export interface StoredRules {
+  readonly savedAtMs: number;
+  readonly observedSinceMs: number;
+  readonly rules: readonly RuleUse[];
+  /** NAMESPACE/NAME of those that were connected, or could still serve. */
+  readonly sidecars: readonly string[];
+}
+
+export interface RuleUseStore {
+  /** Undefined: nothing is stored, or nothing that could be read. */
+  read(): Promise<StoredRules | undefined>;
+  /** Never rejects: what cannot be stored is lost at the next restart. */
+  write(stored: StoredRules): Promise<void>;
+}
+
+/** Everything is forgotten at a restart, and observed anew. */
+export const NO_STORE: RuleUseStore = { read: async () => undefined, write: async () => {} };
+
+/** `onFailed` is told each failure to write. */
+export function ruleUseFile(path: string, onFailed: (reason: string) => void): RuleUseStore {
+  return {
+    async read() {
+      return storedFrom(await readJsonFile(path, MAX_FILE_BYTES).catch(() => undefined));
+    },
+    async write(stored) {
+      await writeFileAtomically(path, `${JSON.stringify({ format: FORMAT, ...stored })}\n`).catch((error: unknown) =>
+        onFailed(String(error)),
+      );
+    },
+  };
+}
+
+function storedFrom(value: unknown): StoredRules | undefined {
+  if (!isRecord(value) || value.format !== FORMAT) return undefined;
+  const { savedAtMs, observedSinceMs, rules, sidecars } = value;
+  if (typeof savedAtMs !== 'number' || typeof observedSinceMs !== 'number') return undefined;
+  if (!Array.isArray(rules) || !Array.isArray(sidecars)) return undefined;
+  const uses = rules.map(ruleFrom);
+  if (!uses.every((use) => use !== undefined) || !sidecars.every((name) => typeof name === 'string')) return undefined;
+  return { savedAtMs, observedSinceMs, rules: uses, sidecars };
+}
+
+function ruleFrom(value: unknown): RuleUse | undefined {
+  if (!isRecord(value)) return undefined;
+  const { policy, rule, key, action, isOnTrial, matches, lastMatchedMs, sinceMs } = value;
+  if (typeof policy !== 'string' || typeof key !== 'string' || typeof action !== 'string') return undefined;
+  if (typeof rule !== 'number' || typeof matches !== 'number' || typeof sinceMs !== 'number') return undefined;
+  const last = typeof lastMatchedMs === 'number' ? lastMatchedMs : undefined;
+  return { policy, rule, key, action, isOnTrial: isOnTrial === true, matches, lastMatchedMs: last, sinceMs };
+}

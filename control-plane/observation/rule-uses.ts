@@ -1,0 +1,227 @@
+import { ruleKeys } from '#policy/authorization/rule-keys.ts';
+import type { ResourceDocument } from '#policy/resource-set.ts';
+import { readDocuments } from '#policy/snapshot/read-documents.ts';
+import { setBounded } from '#policy/trust/set-bounded.ts';
+import type { Mesh } from '#policy/workload-policy.ts';
+import type { RuleCount } from '#proto/gen/lateral/v1/observation.ts';
+import type { TrustSurvey } from '../authority/trust-survey.ts';
+import { runInSlices } from '../source/run-in-slices.ts';
+import type { RuleUseStore, StoredRules } from './rule-use-store.ts';
+
+/** Rules that are remembered; of further ones nothing is known. */
+export const MAX_KNOWN_RULES = 100_000;
+/** Sidecars of an earlier life of the control plane that are waited for. */
+const MAX_AWAITED_SIDECARS = 10_000;
+/** How often what is in force is looked at, and what is known is stored. */
+export const KEEP_INTERVAL_MS = 10_000;
+/** A control plane that was away for longer begins to observe anew: sidecars may have ended meanwhile with what they had seen. */
+export const MAX_ABSENCE_MS = 300_000;
+/** Rules taken from one message; a sidecar sends no more. */
+const MAX_RULES_A_MESSAGE = 1_000;
+
+/** What is known of one rule. Times are milliseconds since the epoch. */
+export interface RuleUse {
+  /** NAMESPACE/NAME. */
+  readonly policy: string;
+  /** Its number in the policy as it is now. */
+  rule: number;
+  readonly key: string;
+  action: string;
+  isOnTrial: boolean;
+  /** Of all sidecars. */
+  matches: number;
+  lastMatchedMs: number | undefined;
+  /** Since when it is in force, as far as is known. */
+  readonly sinceMs: number;
+}
+
+/** What operators are told, as the page /rules shows it. Times are ISO 8601. */
+export interface RuleFacts {
+  readonly rootNamespace: string;
+  /** Of no match before is anything known. */
+  readonly observedSince: string;
+  readonly rules: readonly {
+    readonly policy: string;
+    readonly rule: number;
+    readonly key: string;
+    readonly action: string;
+    readonly isOnTrial: boolean;
+    readonly matches: number;
+    /** Null: never since it is observed. */
+    readonly lastMatched: string | null;
+    readonly inForceSince: string;
+  }[];
+  /** NAMESPACE/NAME of the sidecars that are connected. */
+  readonly heard: readonly string[];
+  /** Of those that went, and may still serve with a certificate that has not ended: what they match is not known. */
+  readonly unheard: readonly string[];
+  /** Some that went were too many to be remembered. */
+  readonly hasForgotten: boolean;
+}
+
+export interface RuleUsesOptions {
+  readonly mesh: Mesh;
+  /** All that is in force. */
+  readonly resources: () => readonly ResourceDocument[];
+  readonly survey: Pick<TrustSurvey, 'answer'>;
+  readonly leafLifetimeMs: number;
+  /** Whether a workload, NAMESPACE/NAME, is known to be no more. */
+  readonly isGone: (name: string) => boolean;
+  readonly store: RuleUseStore;
+  readonly now: () => number;
+}
+
+/** How often each rule in force matched, over all sidecars and, as far as the store goes, over restarts. */
+export class RuleUses {
+  readonly #options: RuleUsesOptions;
+  readonly #uses = new Map<string, RuleUse>();
+  /** Sidecars of an earlier life that have not come back, and when their certificates have ended. */
+  readonly #awaited = new Map<string, number>();
+  readonly #timer: NodeJS.Timeout;
+  #observedSinceMs: number;
+  #seen: readonly ResourceDocument[] = [];
+  #keeping: Promise<void> | undefined;
+
+  private constructor(options: RuleUsesOptions, stored: StoredRules | undefined) {
+    this.#options = options;
+    const now = options.now();
+    this.#observedSinceMs = now;
+    this.#timer = setInterval(() => void this.keep(), KEEP_INTERVAL_MS).unref();
+    if (stored === undefined || now - stored.savedAtMs > MAX_ABSENCE_MS) return;
+    this.#observedSinceMs = stored.observedSinceMs;
+    for (const use of stored.rules) this.#uses.set(nameOf(use), { ...use });
+    const untilMs = stored.savedAtMs + options.leafLifetimeMs;
+    for (const name of stored.sidecars) setBounded(this.#awaited, name, untilMs, MAX_AWAITED_SIDECARS);
+  }
+
+  static async open(options: RuleUsesOptions): Promise<RuleUses> {
+    const uses = new RuleUses(options, await options.store.read());
+    await uses.#look();
+    return uses;
+  }
+
+  /** What a sidecar tells; rules that are not in force, or not yet, are dropped when that is looked at next. */
+  take(counts: readonly RuleCount[]): void {
+    const now = this.#options.now();
+    for (const { policy, rule, key, matches } of counts.slice(0, MAX_RULES_A_MESSAGE)) {
+      const use = this.#useOf({ policy, key }, rule, now);
+      if (use === undefined) continue;
+      use.matches += matches;
+      use.lastMatchedMs = now;
+    }
+  }
+
+  /** As of the last look at what is in force. */
+  facts(): RuleFacts {
+    void this.#look();
+    const { mesh } = this.#options;
+    const { heard, unheard, hasForgotten } = this.#sidecars();
+    const rules = [...this.#uses.values()].map(({ lastMatchedMs, sinceMs, ...use }) => ({
+      ...use,
+      lastMatched: lastMatchedMs === undefined ? null : isoOf(lastMatchedMs),
+      inForceSince: isoOf(sinceMs),
+    }));
+    rules.sort((one, other) => compare(one.policy, other.policy) || one.rule - other.rule);
+    const observedSince = isoOf(this.#observedSinceMs);
+    return { rootNamespace: mesh.rootNamespace, observedSince, rules, heard, unheard, hasForgotten };
+  }
+
+  /** Stores what is known, one write at a time. */
+  keep(): Promise<void> {
+    this.#keeping ??= this.#keep().finally(() => {
+      this.#keeping = undefined;
+    });
+    return this.#keeping;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#keeping;
+    await this.keep();
+  }
+
+  async #keep(): Promise<void> {
+    await this.#look();
+    const { heard, unheard } = this.#sidecars();
+    await this.#options.store.write({
+      savedAtMs: this.#options.now(),
+      observedSinceMs: this.#observedSinceMs,
+      rules: [...this.#uses.values()],
+      sidecars: [...heard, ...unheard],
+    });
+  }
+
+  #sidecars() {
+    const { survey, isGone, now } = this.#options;
+    const { sidecars, forgotten } = survey.answer([]);
+    const heard = new Set(sidecars.filter(({ isConnected }) => isConnected).map(({ name }) => name));
+    for (const [name, untilMs] of this.#awaited) {
+      if (untilMs <= now() || heard.has(name) || isGone(name)) this.#awaited.delete(name);
+    }
+    const absent = sidecars.filter(({ name, isConnected }) => !isConnected && !heard.has(name) && !isGone(name));
+    const unheard = new Set([...absent.map(({ name }) => name), ...this.#awaited.keys()]);
+    return { heard: [...heard], unheard: [...unheard], hasForgotten: forgotten > 0 };
+  }
+
+  /** Takes in what is in force now. */
+  async #look(): Promise<void> {
+    const resources = this.#options.resources();
+    if (resources === this.#seen) return;
+    this.#seen = resources;
+    await runInSlices(this.#lookAt(resources));
+  }
+
+  *#lookAt(resources: readonly ResourceDocument[]): Generator<void, void> {
+    const now = this.#options.now();
+    const inForce = new Set<string>();
+    for (const document of resources) {
+      if (!document.key.startsWith('AuthorizationPolicy/')) continue;
+      for (const given of rulesOf(document, this.#options.mesh)) {
+        inForce.add(nameOf(given));
+        const use = this.#useOf(given, given.rule, now);
+        if (use !== undefined) Object.assign(use, given);
+      }
+      yield;
+    }
+    for (const name of this.#uses.keys()) if (!inForce.has(name)) this.#uses.delete(name);
+  }
+
+  #useOf(name: Pick<RuleUse, 'policy' | 'key'>, rule: number, now: number): RuleUse | undefined {
+    const known = this.#uses.get(nameOf(name));
+    if (known !== undefined || this.#uses.size >= MAX_KNOWN_RULES) return known;
+    const { policy, key } = name;
+    const facts = { policy, key, rule, action: '', isOnTrial: false };
+    const use: RuleUse = { ...facts, matches: 0, lastMatchedMs: undefined, sinceMs: now };
+    this.#uses.set(nameOf(use), use);
+    return use;
+  }
+}
+
+type GivenRule = Pick<RuleUse, 'policy' | 'rule' | 'key' | 'action' | 'isOnTrial'>;
+
+const readRules = new WeakMap<ResourceDocument, readonly GivenRule[]>();
+
+function rulesOf(document: ResourceDocument, mesh: Mesh): readonly GivenRule[] {
+  const known = readRules.get(document);
+  if (known !== undefined) return known;
+  const rules = readDocuments([document], mesh).flatMap(({ any }) => {
+    if (any.type !== 'AuthorizationPolicy') return [];
+    const { namespace, name, spec, isOnTrial = false } = any.resource;
+    const facts = { policy: `${namespace}/${name}`, action: spec.action, isOnTrial };
+    return [...ruleKeys(any.resource)].map((key, rule) => ({ ...facts, rule, key }));
+  });
+  readRules.set(document, rules);
+  return rules;
+}
+
+function nameOf({ policy, key }: Pick<RuleUse, 'policy' | 'key'>): string {
+  return `${policy} ${key}`;
+}
+
+function isoOf(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function compare(one: string, other: string): number {
+  return one === other ? 0 : one < other ? -1 : 1;
+}
