@@ -92,7 +92,7 @@ export class TokenJudge {
     if (found.length === 0) return { kind: 'accepted', claims: undefined, headers: kept, query };
     if (found.length > MAX_TOKENS_OF_REQUEST) {
       const reason = `${found.length} tokens exceed maxTokensOfRequest ${MAX_TOKENS_OF_REQUEST}`;
-      return refused({ code: 'jwt_too_many', reason }, undefined, kept);
+      return refused({ code: 'jwt_too_many', reason }, found[0]?.rules[0], kept);
     }
     const verdicts = found.map((one) => this.#judgeToken(one));
     if (!verdicts.some((verdict) => verdict instanceof Promise))
@@ -126,9 +126,10 @@ export class TokenJudge {
 
   #judgeToken(found: FoundToken): Verdict | Promise<Verdict> {
     const token = this.#verifier.recall(found.text) ?? readToken(found.text);
-    if ('code' in token) return { kind: 'bad', refusal: token, rule: undefined };
+    // whoever looked for a token there is who refuses what is none of theirs
+    if ('code' in token) return { kind: 'bad', refusal: token, rule: found.rules[0] };
     const named = found.rules.filter(({ issuer }) => issuer === token.issuer);
-    if (named.length === 0) return { kind: 'bad', refusal: issuerRefusal(token, found.rules), rule: undefined };
+    if (named.length === 0) return { kind: 'bad', refusal: issuerRefusal(token, found.rules), rule: found.rules[0] };
     const late = timeRefusal(token, this.#verifier.nowMs());
     if (late !== undefined) return { kind: 'bad', refusal: late, rule: named[0] };
     const [rule, ...others] = named.filter(({ accepted }) => isForAudience(token, accepted));

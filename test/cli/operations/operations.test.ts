@@ -102,6 +102,27 @@ t.test('operators ask a control plane, and a sidecar', async (t) => {
     }
   });
 
+  await t.test('rules tells how often each matched, and calls none unused before it was observed', async (t) => {
+    const rows = async (...args: readonly string[]) => (await runLateral(t, ['rules', ...args, ...asOperator])).stdout;
+    await eventually('the match was told', async () => /^shop\/private +0 +DENY +[1-9]/m.test(await rows('shop')));
+    const table = await rows('shop');
+    t.match(table, /^POLICY +RULE +ACTION +MATCHES +LAST MATCHED +IN FORCE +USE$/m);
+    t.match(table, /^shop\/private +0 +DENY +1 +\d+s ago +\d+s +used$/m);
+    t.equal(await rows('--unused', '7d'), '', 'nothing was observed for so long');
+    t.equal(await rows('nowhere'), '');
+    const { rules } = JSON.parse(await rows('--json'));
+    t.match(
+      rules.find(({ policy }: { policy: string }) => policy === 'shop/private'),
+      { rule: 0, matches: 1 },
+    );
+    t.notOk(
+      rules.some(({ action }: { action: string }) => action === ''),
+      'what sidecars count is what is in force',
+    );
+    const pages = await (await mesh.fixture.status('/rules')).json();
+    t.match(pages, { heard: ['shop/orders-1', 'shop/web-1'], unheard: [], hasForgotten: false });
+  });
+
   await t.test('a connection without TLS is a decision too, which the control plane hears of', async (t) => {
     const socket = connect(mesh.inbound, '127.0.0.1', () => socket.end('GET / HTTP/1.1\r\n\r\n'));
     socket.on('error', () => {});
