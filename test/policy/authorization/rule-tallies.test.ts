@@ -30,7 +30,7 @@ const request = (asked: string): AuthorizationRequest => ({
 /** Puts the rules in force; returns what decides by them. */
 function putInForce(tallies: RuleTallies, rules: readonly object[], spec?: object) {
   const defaults = { authorizationDefault: 'Deny' } as const;
-  const compiled = compileAuthorizer(policiesOf(rules, spec), WORKLOAD, MESH, defaults, [], new Map(), tallies);
+  const compiled = compileAuthorizer(policiesOf(rules, spec), WORKLOAD, MESH, defaults, undefined, new Map(), tallies);
   tallies.putInForce(compiled.rules);
   return (asked: string) => compiled.decide(request(asked));
 }
