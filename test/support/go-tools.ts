@@ -16,6 +16,7 @@ const TOOLS = {
   http2: { module: '.', program: './http2' },
   spiffe: { module: 'spiffe', program: './' },
   spiffeBundle: { module: 'spiffe-bundle', program: './' },
+  istiod: { module: 'istiod', program: './' },
   h2spec: { module: 'h2spec', program: 'github.com/summerwind/h2spec/cmd/h2spec' },
 } as const;
 

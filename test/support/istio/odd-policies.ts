@@ -1,0 +1,172 @@
+import fc from 'fast-check';
+
+/**
+ * Policies and requests of one or two fields each, with the values of which two readers make different things: spellings of paths and
+ * hosts, empty values and asterisks, headers that come twice, addresses behind proxies.
+ */
+const HOSTS = ['shop', 'SHOP', 'shop.a', 'shop.a:80', 'shop.a.', '*.a', 'shop*', '*', '*:80', 'sh*p', '*OP', '10.0.0.1'];
+const METHODS = ['GET', 'get', 'P*', '*T', '*', 'OPTIONS', 'POST'];
+const PATHS = [
+  ...['/', '/a', '/a/', '/a*', '*/b', '*', '/A', '/a/b', '/a/*', '*b', '/*', '**', '/a**', '*a*', 'a', '/a?x=1', '*?x=1'],
+  ...['/%C3%A9', '/%c3%a9', '/a%20b', '/a+b', '/a;x', '/a//b', '/a/../b', '/a%2Fb', '/a%2fb', '/a%2F*', '/%61', '/a%7Eb'],
+  ...['/{*}', '/a/{*}', '/{**}', '/a/{**}', '/{**}/b', '/a/{*}/b', '/a/{**}/', '/{*}/{**}', '/a/{*}/', '/{*}/b/{**}'],
+  ...['/a/{**}/b/c', '/a%20b/{*}', '/a;x/{**}', '/{*}/{*}', '/.{a', '/A/{*}'].filter((path) => !path.includes('{a')),
+];
+const PRINCIPALS = [
+  ...['cluster.local/ns/a/sa/x', 'cluster.local/*', '*/sa/x', '*/ns/a/*', '*', 'cluster.local/ns/a/sa/*', 'cluster.*'],
+  ...['*cluster.local/ns/a/sa/x', 'old.example/ns/a/sa/x', '*x', 'CLUSTER.local/ns/a/sa/x'],
+];
+const NAMESPACES = ['a', '*', 'a*', '*b', 'a*b', 'ns', 'sa', 'a.b', 'A', '**', 'a/sa', 'a/sa/x', '.', 'a+'];
+const ACCOUNTS = ['x', 'a/x', 'ns/sa', 'ab/x', 'sa/x', 'ns/x', 'X', 'a.b/x', '.'];
+const TRUST_DOMAINS = ['cluster.local', 'old.example', '*', 'cluster.*', '*.local', 'cluster', '*example', 'Cluster.local'];
+const BLOCKS = [
+  ...['127.0.0.1', '127.0.0.0/8', '127.0.0.3/31', '10.0.0.5/8', '10.0.0.1', '0.0.0.0/0', '::/0', '2001:db8::/32', '::1'],
+  ...['::ffff:10.0.0.1', '::ffff:10.0.0.0/104', '::ffff:0:0/96', '1.2.3.4', '10.0.0.1/32', '2001:DB8::1', '::ffff:127.0.0.1'],
+];
+const WORDS = ['red', '*', 'red*', '*d', 'red,blue', '*,blue', '*,*', 'RED', 'red ', ' ', ',', 'blue'];
+const PORTS = ['80', '8080', '080', '65535'];
+const NAMES = ['api.example', 'API.example', '*.example', 'api*', '*', 'api'];
+const REQUEST_PRINCIPALS = ['*', 'https://id/u1', 'https://id*', '*u1', 'https://id/*', '*/u1', 'id/*', '*id/u1', 'id', 'https://id/b/u1', '/u1', 'id/'];
+const CLAIM_WORDS = ['red', '*', 'red*', '*d', '', 'blue'].filter(Boolean);
+
+function lists<Name extends string>(fields: { readonly [name in Name]: readonly string[] }) {
+  const choices = Object.entries<readonly string[]>(fields).flatMap(([name, values]) => [
+    [name, values] as const,
+    [`not${name.charAt(0).toUpperCase()}${name.slice(1)}`, values] as const,
+  ]);
+  const one = fc
+    .constantFrom(...choices)
+    .chain(([name, values]) =>
+      fc
+        .array(fc.constantFrom(...values), { minLength: 1, maxLength: 3 })
+        .map((chosen) => [name, chosen] as const),
+    );
+  return fc.array(one, { minLength: 1, maxLength: 2 }).map((entries) => Object.fromEntries(entries));
+}
+
+const source = fc
+  .oneof(
+    lists({ principals: PRINCIPALS, namespaces: NAMESPACES, trustDomains: TRUST_DOMAINS, requestPrincipals: REQUEST_PRINCIPALS }),
+    lists({ ipBlocks: BLOCKS, remoteIpBlocks: BLOCKS }),
+    lists({ serviceAccounts: ACCOUNTS, ipBlocks: BLOCKS }),
+  )
+  .map((given) => ({ source: given }));
+const operation = fc
+  .oneof(lists({ hosts: HOSTS, methods: METHODS }), lists({ paths: PATHS }), lists({ ports: PORTS, paths: PATHS }))
+  .map((given) => ({ operation: given }));
+const KEYS: readonly (readonly [string, readonly string[]])[] = [
+  ...['x-a', 'X-A', 'cookie', 'x-b'].map((name) => [`request.headers[${name}]`, WORDS] as const),
+  ['request.headers[:authority]', HOSTS],
+  ['request.headers[host]', HOSTS],
+  ['request.headers[Host]', HOSTS],
+  ['request.headers[:method]', METHODS],
+  ['source.ip', BLOCKS],
+  ['remote.ip', BLOCKS],
+  ['destination.ip', BLOCKS],
+  ['destination.port', PORTS],
+  ['connection.sni', NAMES],
+  ['source.principal', PRINCIPALS],
+  ['source.namespace', NAMESPACES],
+  ['source.serviceAccount', ACCOUNTS],
+  ['source.trustDomain', TRUST_DOMAINS],
+  ['request.auth.principal', REQUEST_PRINCIPALS],
+  ['request.auth.audiences', CLAIM_WORDS],
+  ['request.auth.presenter', CLAIM_WORDS],
+  ...['[role]', '[scope]', '[realm][roles]', '[realm]', '[permission]', '[aud]', '[iss]', '[deep][a][b]'].map(
+    (path) => [`request.auth.claims${path}`, CLAIM_WORDS] as const,
+  ),
+];
+const condition = fc.constantFrom(...KEYS).chain(([key, values]) => {
+  const some = fc.array(fc.constantFrom(...values), { minLength: 1, maxLength: 2 });
+  return fc.oneof(
+    some.map((chosen) => ({ key, values: chosen })),
+    some.map((chosen) => ({ key, notValues: chosen })),
+  );
+});
+
+const rule = fc.oneof(
+  source.map((one) => ({ from: [one] })),
+  operation.map((one) => ({ to: [one] })),
+  condition.map((one) => ({ when: [one] })),
+  fc.tuple(operation, condition).map(([to, when]) => ({ to: [to], when: [when] })),
+  fc.tuple(source, condition).map(([from, when]) => ({ from: [from], when: [when] })),
+);
+
+export const oddPolicies = fc
+  .array(
+    fc.record({
+      namespace: fc.constantFrom('a', 'b'),
+      action: fc.constantFrom('ALLOW', 'ALLOW', 'DENY'),
+      isOnTrial: fc.nat(15).map((chance) => chance === 0),
+      rules: fc.array(rule, { minLength: 1, maxLength: 3 }),
+    }),
+    { minLength: 1, maxLength: 2 },
+  )
+  .map((policies) => policies.map((policy, index) => ({ ...policy, name: `p${index}` })));
+
+/** A request as it goes out; headers flat. */
+export interface OddRequest {
+  readonly caller: string | undefined;
+  readonly isTcp: boolean;
+  readonly sourceIp: string;
+  readonly destinationIp: string;
+  readonly port: number;
+  readonly sni: string | undefined;
+  readonly method: string;
+  readonly target: string;
+  readonly host: string;
+  readonly headers: readonly string[];
+  readonly claims: { readonly [name: string]: unknown } | undefined;
+}
+
+const word = fc.constantFrom('red', '', 'red,blue', 'RED', 'blue', 'redder', '  red  ', ',');
+const claim = fc.oneof(
+  fc.constantFrom('red', 'blue', '', 'red blue', ' blue  red', 'redder'),
+  fc.array(fc.constantFrom<unknown>('red', 'blue', '', 7, true, null), { maxLength: 3 }),
+  fc.constantFrom<unknown>(7, true, null, {}, { roles: 'red' }, { roles: ['blue', 'red'] }, { a: { b: 'red' } }),
+);
+const claims = fc.record(
+  {
+    iss: fc.constantFrom('https://id', 'https://id/b', 'id', ''),
+    sub: fc.constantFrom('u1', 'u2', 'b/u1', ''),
+    aud: fc.constantFrom<unknown>('red', ['red', 'blue'], [], ''),
+    ...{ azp: claim, role: claim, scope: claim, permission: claim, realm: claim, deep: claim },
+  },
+  { requiredKeys: [] },
+);
+
+export const oddRequest: fc.Arbitrary<OddRequest> = fc.record({
+  caller: fc.constantFrom(
+    ...['cluster.local/ns/a/sa/x', 'cluster.local/ns/ab/sa/y', 'old.example/ns/a/sa/x', 'cluster.local/ns/ns/sa/sa'],
+    ...['cluster.local/ns/sa/sa/x', 'cluster.local/ns/a.b/sa/x', 'cluster.local/ns/a/sa/sa', undefined],
+  ),
+  isTcp: fc.nat(5).map((chance) => chance === 0),
+  sourceIp: fc.constantFrom('127.0.0.1', '127.0.0.2', '127.0.0.3', '127.1.2.3'),
+  destinationIp: fc.constantFrom('10.0.0.1', '10.1.2.3', '127.0.0.1', '192.168.1.1'),
+  port: fc.constantFrom(80, 8080, 9090, 65535),
+  sni: fc.constantFrom('api.example', 'API.example', 'Api', undefined),
+  method: fc.constantFrom('GET', 'POST', 'PUT', 'OPTIONS', 'PATCH'),
+  target: fc.constantFrom(
+    ...['/', '/a', '/a/', '/a/b', '/A', '/a/b/', '/a/x/b', '/a/b/c', '/%C3%A9', '/%c3%a9', '/%61', '/a%20b', '/a+b', '/a;x'],
+    ...['/a?x=1', '/a/?q', '/a/b?y=/a', '/x?/a', '/a//b', '/a/./b', '/a/../b', '/a%2Fb', '/a%2fb', '/a*', '/a/*', '/~a'],
+    ...['/a%7Eb', '/a~b', '/a.b', '/..', '/%2e%2e/a', '/a\\b', '/a%25b', '/a%2A', '/b', '/ab', '/a;x/b', '/a%20b/c', '/?', '//', '/a%5Cb'],
+    ...['/a|b', '/a/%7Bx%7D', '/a/x%2F', "/a'b", '/a/!$&()', '/a/b;c=d,e', '/a/"', '/a/[x]', '/a/{x}', '/a/x^', '/a/%', '/a/%zz'],
+  ),
+  host: fc.constantFrom('shop', 'Shop', 'shop.a', 'shop.a:80', 'SHOP.A:80', 'shop.a.', '10.0.0.1:80', '10.0.0.1', '[::1]:80', ''),
+  headers: fc
+    .array(
+      fc.oneof(
+        fc.tuple(fc.constantFrom('x-a', 'X-A', 'x-b', 'cookie', 'Cookie'), word),
+        fc.tuple(
+          fc.constant('x-forwarded-for'),
+          fc.constantFrom(
+            ...['10.0.0.1', '1.2.3.4, 10.0.0.1', '10.0.0.1,1.2.3.4', ' 10.0.0.1 ', '10.0.0.1,', '', 'unknown', '10.0.0.1:80'],
+            ...['2001:db8::1', '[2001:db8::1]', '::ffff:10.0.0.1', '10.0.0.01', '1.2.3.4,unknown', '127.0.0.1', '[2001:db8::1]:8080'],
+          ),
+        ),
+      ),
+      { maxLength: 3 },
+    )
+    .map((pairs) => pairs.flat()),
+  claims: fc.oneof(claims, fc.constant(undefined)),
+});
