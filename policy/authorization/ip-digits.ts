@@ -1,6 +1,5 @@
 /** IPv4-mapped IPv6 addresses are IPv4 addresses. Source: RFC 4291 §2.5.5.2. */
 const MAPPED = '600000000000000000000ffff';
-const V4_BITS = 32;
 const V6_GROUPS = 8;
 /** Bits of one hexadecimal digit. */
 const DIGIT_BITS = 4;
@@ -22,15 +21,14 @@ export function ipDigits(address: string): string | undefined {
   return digits.startsWith(MAPPED) ? `4${digits.slice(MAPPED.length)}` : digits;
 }
 
-/** The prefixes of `ipDigits` that a block of addresses has, at most eight; `block` was checked. */
+/**
+ * The prefixes of `ipDigits` that a block of addresses has, at most eight; `block` was checked. One of IPv4-mapped addresses has none of
+ * IPv4's, as in Envoy, which takes such a block for one of IPv6 alone.
+ */
 export function ipBlockPrefixes(block: string): readonly string[] {
   const [address = '', bits] = block.split('/');
-  const digits = ipDigits(address) ?? '';
-  const all = (digits.length - 1) * DIGIT_BITS;
-  // A mapped block that is as wide as all mapped addresses, or wider, is one of IPv6.
-  const isNarrowed = all === V4_BITS && address.includes(':') && bits !== undefined;
-  if (isNarrowed && Number(bits) < 96) return prefixesOf(v6Digits(address) ?? '', Number(bits));
-  return prefixesOf(digits, bits === undefined ? all : Number(bits) - (isNarrowed ? 96 : 0));
+  const digits = (address.includes(':') ? v6Digits(address) : ipDigits(address)) ?? '';
+  return prefixesOf(digits, bits === undefined ? (digits.length - 1) * DIGIT_BITS : Number(bits));
 }
 
 function prefixesOf(digits: string, bits: number): readonly string[] {
