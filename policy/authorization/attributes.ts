@@ -30,10 +30,15 @@ export const ATTRIBUTES = {
   remoteIp: () => address('remoteIp', 'the address of the client is not known', ({ remoteIp }) => remoteIp),
   destinationIp: () =>
     address('destinationIp', 'the destination address is not known', ({ destinationIp }) => destinationIp),
+  /** Envoy has it in lower case. */
   sni: () =>
     doubtful(
       'sni',
-      plain('the caller asked for no server name', ({ sni }) => sni),
+      plain(
+        'the caller asked for no server name',
+        ({ sni }) => sni?.toLowerCase(),
+        ({ sni }) => sni,
+      ),
     ),
   port: () => plain('', ({ port }) => portText(port)),
   host: () =>

@@ -130,9 +130,9 @@ function isGiven(values: readonly string[] | undefined): values is readonly stri
   return values !== undefined && values.length > 0;
 }
 
-/** `ns` and `sa` are found at other places of an ID than that of its namespace. */
+/** `ns`, `sa` and what has a slash are found at other places of an ID than that of its namespace. */
 function isGlob(namespace: string): boolean {
-  return namespace.includes('*') || namespace === 'ns' || namespace === 'sa';
+  return /[*/]/.test(namespace) || namespace === 'ns' || namespace === 'sa';
 }
 
 function exact(text: string): Pattern {
@@ -144,7 +144,8 @@ function patternsOf(form: ValueForm, values: readonly string[], scope: RuleScope
     case 'texts':
       return values.map(readPattern);
     case 'caseless':
-      return values.map((value) => readPattern(value.toLowerCase()));
+      // As of headers: a `*` is satisfied by an empty authority too.
+      return values.map((value) => (value === '*' ? { kind: 'present' } : readPattern(value.toLowerCase())));
     case 'paths':
       return values.flatMap((value) => {
         const pattern = readPathPattern(value);

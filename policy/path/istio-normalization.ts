@@ -10,13 +10,13 @@ export function mergeSlashes(path: string): string {
 
 /**
  * RFC 3986 §6.2.2 as Envoy's `normalize_path` does it: backslashes become slashes, characters that need no
- * encoding are decoded, those beyond ASCII encoded, dot segments (plain or encoded) resolved. Undefined for an
+ * encoding are decoded, those beyond ASCII and `"<>^`{|}` encoded, dot segments (plain or encoded) resolved. Undefined for an
  * encoded NUL, which Envoy refuses too.
  */
 export function resolveBase(path: string): string | undefined {
   if (/%00/.test(path)) return undefined;
   if (!path.startsWith('/')) return path;
-  const plain = decodeUnreserved(path.replaceAll('\\', '/')).replace(/[^\0-\x7f]+/g, (text) => encodeBytes(text));
+  const plain = decodeUnreserved(path.replaceAll('\\', '/')).replace(/[^\0-\x7f]+|["<>^`{|}]/g, (text) => encodeBytes(text));
   return plain.includes('/.') ? resolveDotSegments(plain) : plain;
 }
 

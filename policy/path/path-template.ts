@@ -3,11 +3,13 @@ const ONE_SEGMENT = '{*}';
 /** Matches zero or more characters, slashes included; the last operator of a template. */
 const ANY_SEGMENTS = '{**}';
 
-/** Characters of a path that a template's operators match: Envoy's uri_template, RFC 3986 pchar without `*`. */
+/** What may stand in a template: Istio's validation, RFC 3986 pchar without `*`. */
 const LITERAL = /^[a-zA-Z0-9\-._~%!$&'()+,;:@=]+$/;
 
 const IS_LITERAL = new Uint8Array(128);
 for (let code = 0; code < 128; code++) IS_LITERAL[code] = LITERAL.test(String.fromCharCode(code)) ? 1 : 0;
+// Envoy's operators match an asterisk of a request too, which may not stand in a template.
+IS_LITERAL[0x2a] = 1;
 
 export function isPathTemplate(path: string): boolean {
   return path.includes(ONE_SEGMENT) || path.includes(ANY_SEGMENTS);
