@@ -1,4 +1,4 @@
-import { headerValue } from '../http/flat-headers.ts';
+import { headerValues } from '../http/flat-headers.ts';
 import { isSecretName } from '../http/is-secret-name.ts';
 import type { AuthorizationRequest } from '../workload-policy.ts';
 import type { AttributeReader, Seen } from './attribute.ts';
@@ -9,8 +9,6 @@ import { ipDigits } from './ip-digits.ts';
 const NOT_HTTP = 'the connection is not HTTP';
 const NO_IDENTITY = 'the caller has no identity';
 const NO_TOKEN = 'the request has no valid token';
-/** How Envoy's header matchers, and so Istio's policies, see several fields of one name. */
-const ENVOY_SEPARATOR = ',';
 
 type Read = (request: AuthorizationRequest) => Seen;
 
@@ -77,7 +75,7 @@ export function header(lowerName: string): AttributeReader {
     ...http('the request has no such header', (request) => {
       if (isAuthority) return request.host;
       if (lowerName === ':method') return request.method;
-      return headerValue(request.headers, lowerName, ENVOY_SEPARATOR);
+      return headerValues(request.headers, lowerName); // as Envoy's matchers: several fields are compared one by one
     }),
     isSecret: isSecretName(lowerName) && !isAuthority,
     certainty(doubt) {

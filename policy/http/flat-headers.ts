@@ -19,3 +19,18 @@ export function headerValue(headers: FlatHeaders, lowerName: string, separator =
   }
   return found;
 }
+
+/** The values of a header, an array where several fields have its name; undefined: there is none. `lowerName` must be lower case. */
+export function headerValues(headers: FlatHeaders, lowerName: string): string | readonly string[] | undefined {
+  let found: string | string[] | undefined;
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index];
+    if (name === undefined || name.length !== lowerName.length) continue;
+    if (name !== lowerName && name.toLowerCase() !== lowerName) continue;
+    const value = headers[index + 1] ?? '';
+    if (found === undefined) found = value;
+    else if (typeof found === 'string') found = [found, value];
+    else found.push(value);
+  }
+  return found;
+}
