@@ -16,7 +16,9 @@ export function mergeSlashes(path: string): string {
 export function resolveBase(path: string): string | undefined {
   if (/%00/.test(path)) return undefined;
   if (!path.startsWith('/')) return path;
-  const plain = decodeUnreserved(path.replaceAll('\\', '/')).replace(/[^\0-\x7f]+|["<>^`{|}]/g, (text) => encodeBytes(text));
+  const plain = decodeUnreserved(path.replaceAll('\\', '/')).replace(/[^\0-\x7f]+|["<>^`{|}]/g, (text) =>
+    encodeBytes(text),
+  );
   return plain.includes('/.') ? resolveDotSegments(plain) : plain;
 }
 

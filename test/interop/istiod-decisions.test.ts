@@ -94,7 +94,15 @@ t.test('decides as istiod and Envoy do', { timeout: GO_TEST_TIMEOUT_MS + DECISIO
 const usualRequest = fc.tuple(generatedRequest, oddRequest).map(([usual, odd]): OddRequest => {
   const { source, path, headers, port } = usual;
   const caller = source === null ? undefined : source.principal;
-  return { ...odd, caller, target: path ?? '/', headers, port, isTcp: usual.method === undefined, claims: usual.claims?.all };
+  return {
+    ...odd,
+    caller,
+    target: path ?? '/',
+    headers,
+    port,
+    isTcp: usual.method === undefined,
+    claims: usual.claims?.all,
+  };
 });
 const policySet: fc.Arbitrary<PolicySet> = fc
   .oneof(
@@ -120,7 +128,12 @@ function withoutUndefined<Value>(value: Value): Value {
 
 function questionOf({ policies }: PolicySet) {
   const { namespace, labels } = WORKLOAD;
-  return { trustDomains: [MESH.trustDomain], rootNamespace: MESH.rootNamespace, workload: { namespace, labels }, policies };
+  return {
+    trustDomains: [MESH.trustDomain],
+    rootNamespace: MESH.rootNamespace,
+    workload: { namespace, labels },
+    policies,
+  };
 }
 
 function lateralOf(policies: readonly IstioPolicy[]) {

@@ -105,7 +105,7 @@ function operationFields(operation: Operation, request: AuthorizationRequest): r
     [
       operation.hosts,
       operation.notHosts,
-      http(isHttp, (value) => matchesText(value.toLowerCase(), host?.toLowerCase())),
+      http(isHttp, (value) => matchesHeader(value.toLowerCase(), host?.toLowerCase())),
     ],
     [operation.methods, operation.notMethods, http(isHttp, (value) => matchesHeader(value, method))],
     [operation.paths, operation.notPaths, http(isHttp, (value) => matchesPath(value, path ?? ''))],
@@ -117,7 +117,8 @@ function conditionTest(key: string, policyNamespace: string, request: Authorizat
   const { source, claims } = request;
   const isHttp = request.method !== undefined;
   const [, header] = /^request\.headers\[(.*)\]$/.exec(key) ?? [];
-  if (header !== undefined) return http(isHttp, (value) => matchesHeader(value, headerOf(request, header)));
+  if (header !== undefined)
+    return http(isHttp, (value) => headersOf(request, header).some((one) => matchesHeader(value, one)));
   const [, path] = /^request\.auth\.claims\[(.*)\]$/.exec(key) ?? [];
   if (path !== undefined) return http(isHttp, (value) => matchesClaim(value, claimAt(claims?.all, path.split(']['))));
   switch (key) {
@@ -141,7 +142,7 @@ function conditionTest(key: string, policyNamespace: string, request: Authorizat
     case 'destination.port':
       return (value) => Number(value) === request.port;
     case 'connection.sni':
-      return (value) => matchesText(value, request.sni);
+      return (value) => matchesText(value, request.sni?.toLowerCase());
     case 'request.auth.principal':
       return http(isHttp, (value) => matchesRequestPrincipal(value, claims?.all));
     case 'request.auth.audiences':
@@ -211,12 +212,9 @@ function matchesRequestPrincipal(value: string, claims: { readonly [name: string
   return issuer === iss && matchesText(subject, sub);
 }
 
-function headerOf({ headers, method }: AuthorizationRequest, name: string): string | undefined {
-  if (name === ':method') return method;
-  const values = headers.filter(
-    (_, index) => index % 2 === 1 && headers[index - 1]?.toLowerCase() === name.toLowerCase(),
-  );
-  return values.length === 0 ? undefined : values.join(',');
+function headersOf({ headers, method }: AuthorizationRequest, name: string): readonly (string | undefined)[] {
+  if (name === ':method') return [method];
+  return headers.filter((_, index) => index % 2 === 1 && headers[index - 1]?.toLowerCase() === name.toLowerCase());
 }
 
 function isInBlock(block: string, address: string | undefined): boolean {

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
-import { type TestLeaf, TestAuthority } from '../certificates.ts';
+import { TestAuthority, type TestLeaf } from '../certificates.ts';
 import { type EnvoyGround, type RbacListener, rbacListener } from './envoy-listener.ts';
 
 const START_TIMEOUT_MS = 60_000;

@@ -4,11 +4,55 @@ import fc from 'fast-check';
  * Policies and requests of one or two fields each, with the values of which two readers make different things: spellings of paths and
  * hosts, empty values and asterisks, headers that come twice, addresses behind proxies.
  */
-const HOSTS = ['shop', 'SHOP', 'shop.a', 'shop.a:80', 'shop.a.', '*.a', 'shop*', '*', '*:80', 'sh*p', '*OP', '10.0.0.1'];
+const HOSTS = [
+  'shop',
+  'SHOP',
+  'shop.a',
+  'shop.a:80',
+  'shop.a.',
+  '*.a',
+  'shop*',
+  '*',
+  '*:80',
+  'sh*p',
+  '*OP',
+  '10.0.0.1',
+];
 const METHODS = ['GET', 'get', 'P*', '*T', '*', 'OPTIONS', 'POST'];
 const PATHS = [
-  ...['/', '/a', '/a/', '/a*', '*/b', '*', '/A', '/a/b', '/a/*', '*b', '/*', '**', '/a**', '*a*', 'a', '/a?x=1', '*?x=1'],
-  ...['/%C3%A9', '/%c3%a9', '/a%20b', '/a+b', '/a;x', '/a//b', '/a/../b', '/a%2Fb', '/a%2fb', '/a%2F*', '/%61', '/a%7Eb'],
+  ...[
+    '/',
+    '/a',
+    '/a/',
+    '/a*',
+    '*/b',
+    '*',
+    '/A',
+    '/a/b',
+    '/a/*',
+    '*b',
+    '/*',
+    '**',
+    '/a**',
+    '*a*',
+    'a',
+    '/a?x=1',
+    '*?x=1',
+  ],
+  ...[
+    '/%C3%A9',
+    '/%c3%a9',
+    '/a%20b',
+    '/a+b',
+    '/a;x',
+    '/a//b',
+    '/a/../b',
+    '/a%2Fb',
+    '/a%2fb',
+    '/a%2F*',
+    '/%61',
+    '/a%7Eb',
+  ],
   ...['/{*}', '/a/{*}', '/{**}', '/a/{**}', '/{**}/b', '/a/{*}/b', '/a/{**}/', '/{*}/{**}', '/a/{*}/', '/{*}/b/{**}'],
   ...['/a/{**}/b/c', '/a%20b/{*}', '/a;x/{**}', '/{*}/{*}', '/.{a', '/A/{*}'].filter((path) => !path.includes('{a')),
 ];
@@ -18,15 +62,55 @@ const PRINCIPALS = [
 ];
 const NAMESPACES = ['a', '*', 'a*', '*b', 'a*b', 'ns', 'sa', 'a.b', 'A', '**', 'a/sa', 'a/sa/x', '.', 'a+'];
 const ACCOUNTS = ['x', 'a/x', 'ns/sa', 'ab/x', 'sa/x', 'ns/x', 'X', 'a.b/x', '.'];
-const TRUST_DOMAINS = ['cluster.local', 'old.example', '*', 'cluster.*', '*.local', 'cluster', '*example', 'Cluster.local'];
+const TRUST_DOMAINS = [
+  'cluster.local',
+  'old.example',
+  '*',
+  'cluster.*',
+  '*.local',
+  'cluster',
+  '*example',
+  'Cluster.local',
+];
 const BLOCKS = [
-  ...['127.0.0.1', '127.0.0.0/8', '127.0.0.3/31', '10.0.0.5/8', '10.0.0.1', '0.0.0.0/0', '::/0', '2001:db8::/32', '::1'],
-  ...['::ffff:10.0.0.1', '::ffff:10.0.0.0/104', '::ffff:0:0/96', '1.2.3.4', '10.0.0.1/32', '2001:DB8::1', '::ffff:127.0.0.1'],
+  ...[
+    '127.0.0.1',
+    '127.0.0.0/8',
+    '127.0.0.3/31',
+    '10.0.0.5/8',
+    '10.0.0.1',
+    '0.0.0.0/0',
+    '::/0',
+    '2001:db8::/32',
+    '::1',
+  ],
+  ...[
+    '::ffff:10.0.0.1',
+    '::ffff:10.0.0.0/104',
+    '::ffff:0:0/96',
+    '1.2.3.4',
+    '10.0.0.1/32',
+    '2001:DB8::1',
+    '::ffff:127.0.0.1',
+  ],
 ];
 const WORDS = ['red', '*', 'red*', '*d', 'red,blue', '*,blue', '*,*', 'RED', 'red ', ' ', ',', 'blue'];
 const PORTS = ['80', '8080', '080', '65535'];
 const NAMES = ['api.example', 'API.example', '*.example', 'api*', '*', 'api'];
-const REQUEST_PRINCIPALS = ['*', 'https://id/u1', 'https://id*', '*u1', 'https://id/*', '*/u1', 'id/*', '*id/u1', 'id', 'https://id/b/u1', '/u1', 'id/'];
+const REQUEST_PRINCIPALS = [
+  '*',
+  'https://id/u1',
+  'https://id*',
+  '*u1',
+  'https://id/*',
+  '*/u1',
+  'id/*',
+  '*id/u1',
+  'id',
+  'https://id/b/u1',
+  '/u1',
+  'id/',
+];
 const CLAIM_WORDS = ['red', '*', 'red*', '*d', '', 'blue'].filter(Boolean);
 
 function lists<Name extends string>(fields: { readonly [name in Name]: readonly string[] }) {
@@ -37,16 +121,19 @@ function lists<Name extends string>(fields: { readonly [name in Name]: readonly 
   const one = fc
     .constantFrom(...choices)
     .chain(([name, values]) =>
-      fc
-        .array(fc.constantFrom(...values), { minLength: 1, maxLength: 3 })
-        .map((chosen) => [name, chosen] as const),
+      fc.array(fc.constantFrom(...values), { minLength: 1, maxLength: 3 }).map((chosen) => [name, chosen] as const),
     );
   return fc.array(one, { minLength: 1, maxLength: 2 }).map((entries) => Object.fromEntries(entries));
 }
 
 const source = fc
   .oneof(
-    lists({ principals: PRINCIPALS, namespaces: NAMESPACES, trustDomains: TRUST_DOMAINS, requestPrincipals: REQUEST_PRINCIPALS }),
+    lists({
+      principals: PRINCIPALS,
+      namespaces: NAMESPACES,
+      trustDomains: TRUST_DOMAINS,
+      requestPrincipals: REQUEST_PRINCIPALS,
+    }),
     lists({ ipBlocks: BLOCKS, remoteIpBlocks: BLOCKS }),
     lists({ serviceAccounts: ACCOUNTS, ipBlocks: BLOCKS }),
   )
@@ -149,10 +236,50 @@ export const oddRequest: fc.Arbitrary<OddRequest> = fc.record({
   target: fc.constantFrom(
     ...['/', '/a', '/a/', '/a/b', '/A', '/a/b/', '/a/x/b', '/a/b/c', '/%C3%A9', '/%61', '/a%20b', '/a+b', '/a;x'],
     ...['/a?x=1', '/a/?q', '/a/b?y=/a', '/x?/a', '/a//b', '/a/./b', '/a/../b', '/a%2Fb', '/a*', '/a/*', '/~a'],
-    ...['/a%7Eb', '/a~b', '/a.b', '/..', '/%2e%2e/a', '/a\\b', '/a%25b', '/a%2A', '/b', '/ab', '/a;x/b', '/a%20b/c', '/?', '//', '/a%5Cb'],
-    ...['/a|b', '/a/%7Bx%7D', '/a/x%2F', "/a'b", '/a/!$&()', '/a/b;c=d,e', '/a/"', '/a/[x]', '/a/{x}', '/a/x^', '/a/%', '/a/%zz'],
+    ...[
+      '/a%7Eb',
+      '/a~b',
+      '/a.b',
+      '/..',
+      '/%2e%2e/a',
+      '/a\\b',
+      '/a%25b',
+      '/a%2A',
+      '/b',
+      '/ab',
+      '/a;x/b',
+      '/a%20b/c',
+      '/?',
+      '//',
+      '/a%5Cb',
+    ],
+    ...[
+      '/a|b',
+      '/a/%7Bx%7D',
+      '/a/x%2F',
+      "/a'b",
+      '/a/!$&()',
+      '/a/b;c=d,e',
+      '/a/"',
+      '/a/[x]',
+      '/a/{x}',
+      '/a/x^',
+      '/a/%',
+      '/a/%zz',
+    ],
   ),
-  host: fc.constantFrom('shop', 'Shop', 'shop.a', 'shop.a:80', 'SHOP.A:80', 'shop.a.', '10.0.0.1:80', '10.0.0.1', '[::1]:80', ''),
+  host: fc.constantFrom(
+    'shop',
+    'Shop',
+    'shop.a',
+    'shop.a:80',
+    'SHOP.A:80',
+    'shop.a.',
+    '10.0.0.1:80',
+    '10.0.0.1',
+    '[::1]:80',
+    '',
+  ),
   headers: fc
     .array(
       fc.oneof(
@@ -160,7 +287,16 @@ export const oddRequest: fc.Arbitrary<OddRequest> = fc.record({
         fc.tuple(
           fc.constant('x-forwarded-for'),
           fc.constantFrom(
-            ...['10.0.0.1', '1.2.3.4, 10.0.0.1', '10.0.0.1,1.2.3.4', ' 10.0.0.1 ', '10.0.0.1,', '', 'unknown', '10.0.0.1:80'],
+            ...[
+              '10.0.0.1',
+              '1.2.3.4, 10.0.0.1',
+              '10.0.0.1,1.2.3.4',
+              ' 10.0.0.1 ',
+              '10.0.0.1,',
+              '',
+              'unknown',
+              '10.0.0.1:80',
+            ],
             ...['2001:db8::1', '[2001:db8::1]', '10.0.0.01', '1.2.3.4,unknown', '127.0.0.1', '[2001:db8::1]:8080'],
           ),
         ),
