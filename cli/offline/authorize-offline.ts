@@ -128,12 +128,13 @@ function flatHeaders(headers: OfflineRequest['headers']): FlatHeaders {
   return Object.entries(headers).flatMap(([name, values]) => values.flatMap((value) => [name, value]));
 }
 
-function hostOf(headers: OfflineRequest['headers']): string {
+/** Undefined: the request names none, which no rule of `hosts` matches. */
+function hostOf(headers: OfflineRequest['headers']): string | undefined {
   for (const [name, values] of Object.entries(headers)) {
     const lowerName = name.toLowerCase();
     if (lowerName === 'host' || lowerName === ':authority') return values[0] ?? '';
   }
-  return '';
+  return undefined;
 }
 
 /** Labels of the first endpoint of each MeshService, by NAMESPACE/NAME. */

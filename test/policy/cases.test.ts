@@ -140,7 +140,7 @@ function authorizationRequest(request: OfflineRequest, trustedProxies: number) {
       principal === '' ? null : { uri: `spiffe://${principal}`, principal, trustDomain, namespace, serviceAccount },
     method: isHttp ? (request.method ?? 'GET') : undefined,
     path: isHttp ? (request.path ?? '/').replace(/\?.*$/, '') : undefined,
-    host: isHttp ? (host ?? '') : undefined,
+    host: isHttp ? host : undefined,
     headers,
     port: request.to.port,
     sourceIp: request.sourceIp,
