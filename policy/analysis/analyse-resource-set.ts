@@ -12,6 +12,7 @@ import { valueDoubts } from './doubt-values.ts';
 import { coveredProblems, coveredRules } from './find-covered-rules.ts';
 import { finish } from './finish.ts';
 import { type KnownAccounts, knownWorkloads, unboundPolicy } from './known-workloads.ts';
+import type { ScopeMemory } from './rule-scope.ts';
 
 /** Doubts about a set without errors: warnings, which never keep it from being put in force. */
 export function analyseResourceSet(all: readonly SourcedResource[], mesh: Mesh): readonly Problem[] {
@@ -23,14 +24,15 @@ export function analysisOf(all: readonly SourcedResource[], mesh: Mesh): Generat
   return analyse(all, all, mesh, undefined);
 }
 
-/** What `analyseResourceSet` says of one resource of the set, without the cost of judging the others. */
+/** What `analyseResourceSet` says of one resource of the set, without the cost of judging the others. `memory`: of the others, from one time to the next. */
 export function analyseResource(
   one: SourcedResource,
   others: readonly SourcedResource[],
   mesh: Mesh,
   knownAccounts?: KnownAccounts,
+  memory?: ScopeMemory,
 ): readonly Problem[] {
-  return finish(analyse([one], [one, ...others], mesh, knownAccounts));
+  return finish(analyse([one], [one, ...others], mesh, knownAccounts, memory));
 }
 
 /** False for what `analyseResource` says the same without, of a resource of this namespace. */
@@ -48,6 +50,7 @@ function* analyse(
   all: readonly SourcedResource[],
   mesh: Mesh,
   knownAccounts: KnownAccounts,
+  memory?: ScopeMemory,
 ): Generator<void, readonly Problem[]> {
   const workloads = knownWorkloads(all, knownAccounts);
   const problems: Problem[] = [];
@@ -70,7 +73,7 @@ function* analyse(
   }
   return [
     ...problems,
-    ...coveredProblems(yield* coveredRules(judged, all, mesh)),
+    ...coveredProblems(yield* coveredRules(judged, all, mesh, memory)),
     ...(yield* alikeRules(judged, all)),
     ...supersededPeerAuthentications(judged, all, mesh),
     ...mtlsDoubts(judged, all, mesh, knownAccounts !== undefined),

@@ -3,7 +3,7 @@ import { canonicalJson } from '../resource/canonical-json.ts';
 import type { SourcedResource } from '../resource/sourced-resource.ts';
 import { doubt } from './analysis-code.ts';
 import { type PlacedPolicy, type PlacedRule, placedRules, policiesOf } from './policy-scopes.ts';
-import type { RuleClause } from './rule-clauses.ts';
+import type { RuleClause, RuleClauses } from './rule-clauses.ts';
 
 /** Rules that differ by negations alone from which on it is told: no index tells them apart, and each is judged by itself. */
 export const MAX_ALIKE_RULES = 256;
@@ -34,7 +34,7 @@ function* alikeIn(
   const groups = new Map<string, { count: number; readonly first: Map<SourcedResource, PlacedRule> }>();
   for (const placed of policies) {
     for (const rule of placedRules(placed)) {
-      const key = positivesOf(rule);
+      const key = knownPositivesOf(rule);
       if (key !== undefined) {
         const group = groups.get(key) ?? { count: 0, first: new Map() };
         groups.set(key, group);
@@ -51,6 +51,14 @@ function* alikeIn(
       asked.has(sourced) ? [doubt(sourced, ['spec', 'rules', index], 'alike_rules', message)] : [],
     );
   });
+}
+
+const known = new WeakMap<RuleClauses, { readonly key: string | undefined }>();
+
+function knownPositivesOf(rule: PlacedRule): string | undefined {
+  const found = known.get(rule.clauses) ?? { key: positivesOf(rule) };
+  known.set(rule.clauses, found);
+  return found.key;
 }
 
 /** Equal for rules that demand the same; undefined for one that negates nothing. */

@@ -13,6 +13,7 @@ import {
   placedRules,
   policiesOf,
 } from './policy-scopes.ts';
+import type { ScopeMemory } from './rule-scope.ts';
 
 /** A rule that decides nothing, and the one that decides before it. */
 export interface CoveredRule {
@@ -33,12 +34,13 @@ export function* coveredRules(
   judged: readonly SourcedResource[],
   all: readonly SourcedResource[],
   mesh: Mesh,
+  memory?: ScopeMemory,
 ): Generator<void, readonly CoveredRules[]> {
   const allowing = policiesOf(judged, 'ALLOW');
   const denying = policiesOf(judged, 'DENY');
   if (allowing.length + denying.length === 0) return [];
-  const denials = yield* PolicyScopes.of(policiesOf(all, 'DENY'), [...allowing, ...denying], mesh);
-  const allowances = yield* PolicyScopes.of(policiesOf(all, 'ALLOW'), allowing, mesh);
+  const denials = yield* PolicyScopes.of(policiesOf(all, 'DENY'), [...allowing, ...denying], mesh, memory);
+  const allowances = yield* PolicyScopes.of(policiesOf(all, 'ALLOW'), allowing, mesh, memory);
   const found: CoveredRules[] = [];
   for (const placed of denying) found.push(yield* coveredIn(placed, [['DENY', denials]]));
   for (const placed of allowing) {

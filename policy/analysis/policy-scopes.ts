@@ -5,7 +5,7 @@ import type { SourcedResource } from '../resource/sourced-resource.ts';
 import type { Mesh } from '../workload-policy.ts';
 import { coversRule } from './covers-rule.ts';
 import { clausesOf, type RuleClauses } from './rule-clauses.ts';
-import { RuleIndex } from './rule-index.ts';
+import { RuleScope, type ScopeMemory } from './rule-scope.ts';
 
 /** Rules of one action and scope that others are compared with: an answer at admission must not wait for more. */
 export const MAX_COMPARED_RULES = 10_000;
@@ -27,13 +27,13 @@ export interface PlacedRule extends PlacedPolicy {
 
 /** Policies of an action in the order in which they are judged. */
 export function policiesOf(all: readonly SourcedResource[], action: Action): readonly PlacedPolicy[] {
-  return all
-    .flatMap((sourced) => {
-      if (sourced.any.type !== 'AuthorizationPolicy') return [];
-      const policy = sourced.any.resource;
-      return policy.spec.action === action && isEnforced(policy) ? [{ sourced, policy }] : [];
-    })
-    .sort((left, right) => compareOrder(left.policy, right.policy));
+  const placed: (PlacedPolicy & { readonly key: string })[] = [];
+  for (const sourced of all) {
+    if (sourced.any.type !== 'AuthorizationPolicy') continue;
+    const policy = sourced.any.resource;
+    if (policy.spec.action === action && isEnforced(policy)) placed.push({ sourced, policy, key: keyOf(policy) });
+  }
+  return placed.sort((left, right) => (left.key < right.key ? -1 : Number(left.key > right.key)));
 }
 
 /** One on trial is no law yet, and makes none superfluous. */
@@ -50,13 +50,6 @@ function keyOf({ namespace, name }: PlacedPolicy['policy']): string {
   return `${namespace}/${name}`;
 }
 
-/** Rules of policies that have one label of their selectors in common, or none. */
-interface Scope {
-  readonly index: RuleIndex<PlacedRule>;
-  readonly byText: ReadonlyMap<string, readonly PlacedRule[]>;
-  readonly isCut: boolean;
-}
-
 /** Where a rule that covers another is looked for. */
 export interface Search {
   readonly found: PlacedRule | undefined;
@@ -66,19 +59,20 @@ export interface Search {
 
 /** The rules of one action, by the workloads that they are judged for. */
 export class PolicyScopes {
-  readonly #scopes: ReadonlyMap<string, Scope>;
+  readonly #scopes: ReadonlyMap<string, readonly RuleScope[]>;
   readonly #mesh: Mesh;
 
-  private constructor(scopes: ReadonlyMap<string, Scope>, mesh: Mesh) {
+  private constructor(scopes: ReadonlyMap<string, readonly RuleScope[]>, mesh: Mesh) {
     this.#scopes = scopes;
     this.#mesh = mesh;
   }
 
-  /** Of `policies` those that may bind workloads of the judged ones. */
+  /** Of `policies` those that may bind workloads of the judged ones. `memory`: what was made of the others before. */
   static *of(
     policies: readonly PlacedPolicy[],
     judged: readonly PlacedPolicy[],
     mesh: Mesh,
+    memory?: ScopeMemory,
   ): Generator<void, PolicyScopes> {
     const wanted = new Set(judged.flatMap(({ policy }) => [...scopesWithin(policy, mesh)]));
     const byScope = new Map<string, PlacedPolicy[]>();
@@ -89,8 +83,12 @@ export class PolicyScopes {
       byScope.set(scope, list);
       list.push(placed);
     }
-    const scopes = new Map<string, Scope>();
-    for (const [key, list] of byScope) scopes.set(key, yield* scopeOfPolicies(list));
+    const scopes = new Map<string, readonly RuleScope[]>();
+    const asked = new Set(judged.map(({ policy }) => policy));
+    for (const [key, list] of byScope) {
+      const remembered = memory === undefined ? undefined : yield* memory.scopesOf(key, list, asked);
+      scopes.set(key, remembered ?? [yield* RuleScope.of(list, MAX_COMPARED_RULES)]);
+    }
     return new PolicyScopes(scopes, mesh);
   }
 
@@ -100,9 +98,9 @@ export class PolicyScopes {
     let isCut = false;
     let found: PlacedRule | undefined;
     for (const key of scopesWithin(rule.policy, this.#mesh)) {
-      const scope = this.#scopes.get(key);
-      if (scope === undefined) continue;
-      isCut ||= scope.isCut;
+      const parts = this.#scopes.get(key);
+      if (parts === undefined) continue;
+      isCut ||= parts.some((scope) => scope.isCut);
       let compared = 0;
       const visit = (candidate: PlacedRule) => {
         if (candidate.clauses === rule.clauses) return false;
@@ -112,43 +110,16 @@ export class PolicyScopes {
         found = candidate;
         return true;
       };
-      visitCandidates(scope, text, rule.clauses, visit);
+      if (
+        !parts.some((scope) => scope.visitWritten(text, visit)) &&
+        !parts.some((scope) => scope.visitWritten(EVERYTHING, visit))
+      )
+        parts.some((scope) => scope.visitLikely(rule.clauses, visit));
       if (found !== undefined) return { found, isCut };
       isCut ||= compared > MAX_CANDIDATES;
     }
     return { found, isCut };
   }
-}
-
-function visitCandidates(
-  { byText, index }: Scope,
-  text: string,
-  clauses: RuleClauses,
-  visit: (candidate: PlacedRule) => boolean,
-): void {
-  if (byText.get(text)?.some(visit) === true || byText.get(EVERYTHING)?.some(visit) === true) return;
-  index.visitCandidates(clauses, visit);
-}
-
-function* scopeOfPolicies(policies: readonly PlacedPolicy[]): Generator<void, Scope> {
-  const rules: PlacedRule[] = [];
-  const byText = new Map<string, PlacedRule[]>();
-  let isCut = false;
-  for (const { sourced, policy } of policies) {
-    for (const rule of placedRules({ sourced, policy })) {
-      isCut = rules.length >= MAX_COMPARED_RULES;
-      if (isCut) break;
-      rules.push(rule);
-      const text = ruleText(rule);
-      const same = byText.get(text) ?? [];
-      byText.set(text, same);
-      if (same.length < MAX_CANDIDATES) same.push(rule);
-      yield;
-    }
-    if (isCut) break;
-  }
-  const index = yield* RuleIndex.of(rules.map((entry) => ({ entry, clauses: entry.clauses })));
-  return { index, byText, isCut };
 }
 
 export function* placedRules({ sourced, policy }: PlacedPolicy): Generator<PlacedRule> {
@@ -185,7 +156,7 @@ function bindsAll({ spec }: PlacedPolicy['policy'], other: PlacedPolicy['policy'
 }
 
 /** Equal for rules that match the same: order of lists and of keys does not count. */
-function ruleText({ policy, index, clauses }: PlacedRule): string {
+export function ruleText({ policy, index, clauses }: PlacedRule): string {
   clauses.texts.whole ??= unordered(policy.spec.rules?.[index] ?? {});
   return clauses.texts.whole;
 }

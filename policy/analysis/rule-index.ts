@@ -21,23 +21,32 @@ interface Values<Entry> {
 export class RuleIndex<Entry> {
   readonly #values = new Map<string, Values<Entry>>();
   readonly #rest: Entry[] = [];
+  /** How many rules demand each value: by these the rarest is known. */
+  readonly #counts: Counts = new Map();
 
   private constructor() {}
 
   static *of<Entry>(rules: readonly Indexed<Entry>[]): Generator<void, RuleIndex<Entry>> {
     const index = new RuleIndex<Entry>();
-    const counts: Counts = new Map();
     for (const { clauses } of rules) {
-      for (const one of [...clauses.from.flat(), ...clauses.to.flat(), ...clauses.when]) {
-        if (!one.isNegative) count(counts, one);
-      }
+      index.#count(clauses);
       yield;
     }
     for (const { entry, clauses } of rules) {
-      index.#add(entry, anchorsOf(clauses, counts));
+      index.#add(entry, anchorsOf(clauses, index.#counts));
       yield;
     }
     return index;
+  }
+
+  /** One more, kept by what is rare until now. */
+  add({ entry, clauses }: Indexed<Entry>): void {
+    this.#count(clauses);
+    this.#add(entry, anchorsOf(clauses, this.#counts));
+  }
+
+  #count({ from, to, when }: RuleClauses): void {
+    for (const one of [...from.flat(), ...to.flat(), ...when]) if (!one.isNegative) count(this.#counts, one);
   }
 
   /** Shows those that could cover the rule, and perhaps others, some twice, until `visit` is true. */

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { analyseResource } from '#policy/analysis/analyse-resource-set.ts';
 import { namedAccounts } from '#policy/analysis/doubt-callers.ts';
+import { ScopeMemory } from '#policy/analysis/rule-scope.ts';
 import { parseAuthority } from '#policy/mesh/parse-authority.ts';
 import { compareProblems, type Problem } from '#policy/problem.ts';
 import { checkApiSchemas } from '#policy/resource/check-api-schemas.ts';
@@ -191,6 +192,15 @@ function checkAddresses(
   });
 }
 
+const memories = new WeakMap<ClusterView, ScopeMemory>();
+
+/** What was made of the policies of a cluster stays from one review to the next. */
+function memoryOf(view: ClusterView): ScopeMemory {
+  const memory = memories.get(view) ?? new ScopeMemory();
+  memories.set(view, memory);
+  return memory;
+}
+
 /** Doubts that only the cluster as a whole can raise. */
 function doubts(sourced: SourcedResource, view: ClusterView): readonly Problem[] {
   const own = ({ file }: { readonly file: string }) => file === sourced.file;
@@ -200,7 +210,9 @@ function doubts(sourced: SourcedResource, view: ClusterView): readonly Problem[]
   const known = [...others, ...view.declaredServices(isMeshWide ? undefined : namespace)];
   const accounts = view.serviceAccountsAmong(namedAccounts(sourced));
   // Pods and service accounts are known here: what is said of workloads is said of them below.
-  const found = analyseResource(sourced, known, view.mesh, accounts).filter(({ code }) => code !== 'no_workload');
+  const found = analyseResource(sourced, known, view.mesh, accounts, memoryOf(view)).filter(
+    ({ code }) => code !== 'no_workload',
+  );
   const selector = selectorOf(sourced);
   if (selector === NO_SELECTOR) return found;
   if (view.countWorkloads(namespace, selector) > 0) return found;

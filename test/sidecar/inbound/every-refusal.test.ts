@@ -29,8 +29,9 @@ const SECRETS = /hidden-|rule|allowance|gold|x-tier|issuer\.example|nearest|cart
 
 /** One record, the same everywhere, by the ID of the answer; `lateral explain --sidecar` reads this page. */
 async function recordOf(sidecar: InboundSidecar, decisionId: string, lines: number) {
-  const answer = await fetch(`http://127.0.0.1:${sidecar.adminPort}/decisions`);
-  const page = (await answer.json()) as { readonly decisions: readonly { readonly decisionId: string }[] };
+  const page: { decisions: { decisionId: string }[] } = JSON.parse(
+    await (await fetch(`http://127.0.0.1:${sidecar.adminPort}/decisions`)).text(),
+  );
   const kept = page.decisions.find((one) => one.decisionId === decisionId);
   const line = (await sidecar.log(lines)).find((one) => one.decisionId === decisionId);
   return { kept, line };
