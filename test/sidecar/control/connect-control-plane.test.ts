@@ -359,7 +359,6 @@ t.test('decisions and counts reach the control plane', async (t) => {
     ],
     counts: [{ peer: 'web', requests: 3 }],
     droppedDecisions: 0,
-    rules: [],
   });
 });
 
