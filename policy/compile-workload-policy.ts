@@ -2,6 +2,8 @@ import type { TokenJudge, TokenVerifier } from './authentication/judge-tokens.ts
 import { referredClaims } from './authentication/referred-claims.ts';
 import type { OwnDomains } from './authorization/all-names-of.ts';
 import { compileAuthorizer } from './authorization/compile-authorizer.ts';
+import { compileExternal } from './authorization/compile-external.ts';
+import { compileProviders } from './authorization/provider.ts';
 import { referredHeaders } from './authorization/referred-headers.ts';
 import type { RuleTallies } from './authorization/rule-tallies.ts';
 import { conditionsOf } from './condition/conditions-of.ts';
@@ -47,7 +49,9 @@ export async function compileWorkloadPolicy(
   tallies?: RuleTallies,
 ): Promise<CompiledWorkloadPolicy> {
   const resources = memory.read(snapshot.resources).map(({ any }) => any);
-  const defaults = effectiveDefaults(resources.find((any) => any.type === 'MeshDefaults')?.resource.spec);
+  const defaultsSpec = resources.find((any) => any.type === 'MeshDefaults')?.resource.spec;
+  const defaults = effectiveDefaults(defaultsSpec);
+  const providers = compileProviders(defaultsSpec?.extensionProviders);
   const authorization = resources.flatMap((any) => (any.type === 'AuthorizationPolicy' ? [any.resource] : []));
   const peerAuthentication = resources.flatMap((any) => (any.type === 'PeerAuthentication' ? [any.resource] : []));
   const mtls = compileMtlsModes(peerAuthentication, workload, mesh, defaults.mtlsMode);
@@ -65,6 +69,7 @@ export async function compileWorkloadPolicy(
     defaults,
     trust: memory.trustOf(resources),
     authorizer: compileAuthorizer(authorization, workload, mesh, defaults, own, conditions, tallies),
+    external: compileExternal(authorization, workload, mesh, providers, own, conditions),
     mtlsMode: mtls.mtlsMode,
     authentication: await compileTokens(resources, workload, mesh, openVerifier),
     validation,

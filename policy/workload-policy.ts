@@ -1,6 +1,7 @@
 import type { TokenJudge } from './authentication/judge-tokens.ts';
 import type { ClaimPath } from './authentication/referred-claims.ts';
 import type { Doubt } from './authorization/doubt.ts';
+import type { ExternalRules } from './authorization/external-rules.ts';
 import type { RuleTally } from './authorization/rule-tallies.ts';
 import type { Code } from './error/codes.ts';
 import type { RefusalFacts } from './error/refusal.ts';
@@ -73,6 +74,8 @@ export interface WorkloadPolicy {
   readonly version: string;
   readonly defaults: EffectiveDefaults;
   readonly authorizer: Authorizer;
+  /** Whose word is asked before; undefined: no CUSTOM policy binds the workload. */
+  readonly external: ExternalRules | undefined;
   /** Whom to believe; undefined: the snapshot does not say (a folder's), and the roots of the own credentials are what counts. */
   readonly trust: PeerTrust | undefined;
   /** Absent: no RequestAuthentication binds the workload, and nobody looks at tokens. */

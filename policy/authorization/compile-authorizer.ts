@@ -25,9 +25,9 @@ import { ruleKeys } from './rule-keys.ts';
 import { RuleTallies } from './rule-tallies.ts';
 import { Rule, type Term, termsOf } from './term.ts';
 
-type Policy = Resource<AuthorizationPolicySpec>;
+export type Policy = Resource<AuthorizationPolicySpec>;
 /** By their texts. */
-type Conditions = ReadonlyMap<string, Condition>;
+export type Conditions = ReadonlyMap<string, Condition>;
 
 /** In place of the nearest rule. */
 const UNEXPLAINED =
@@ -50,9 +50,7 @@ export function compileAuthorizer(
   conditions: Conditions = NO_CONDITIONS,
   tallies = new RuleTallies(),
 ): Authorizer {
-  const binding = policies.filter(
-    ({ namespace, spec }) => isForSidecars(spec) && selects(namespace, spec.selector, workload, mesh.rootNamespace),
-  );
+  const binding = bindingPolicies(policies, workload, mesh);
   const compiler = new ClauseCompiler();
   const sight = new Sight();
   const termsFor = (action: Rule['action'], isOnTrial = false, firstOrder = 0) => {
@@ -75,6 +73,17 @@ export function compileAuthorizer(
     ...{ sight, audits: engineOf('AUDIT'), denials: engineOf('DENY', true), allowances: engineOf('ALLOW', true) },
     unmatched: trial.length === 0 ? undefined : notAllowedOnTrial(allowing, trial),
   });
+}
+
+/** Those that are for sidecars, and for this one. */
+export function bindingPolicies(
+  policies: readonly Policy[],
+  workload: Pick<BoundWorkload, 'namespace' | 'labels'>,
+  mesh: Mesh,
+): readonly Policy[] {
+  return policies.filter(
+    ({ namespace, spec }) => isForSidecars(spec) && selects(namespace, spec.selector, workload, mesh.rootNamespace),
+  );
 }
 
 class CompiledAuthorizer implements Authorizer {
@@ -145,7 +154,8 @@ interface TermParts {
   readonly tallies: RuleTallies;
 }
 
-function termsOfPolicies(
+/** The terms of the rules of policies, in their order, from `firstOrder` on. */
+export function termsOfPolicies(
   policies: readonly Policy[],
   action: Rule['action'],
   { own, compiler, conditions, tallies }: TermParts,

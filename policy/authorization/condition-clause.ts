@@ -14,7 +14,7 @@ export interface ConditionPlace {
   readonly rule: number;
   /** Of its terms. */
   readonly order: number;
-  readonly action: 'ALLOW' | 'DENY' | 'AUDIT';
+  readonly action: 'ALLOW' | 'DENY' | 'AUDIT' | 'CUSTOM';
 }
 
 /** A condition that could not be judged for a request. */
@@ -24,7 +24,7 @@ export interface ConditionFault {
 }
 
 /**
- * A condition in CEL, as the last clause of a term: it costs most. Where it cannot be judged, a DENY rule holds and another does not;
+ * A condition in CEL, as the last clause of a term: it costs most. Where it cannot be judged, a DENY or CUSTOM rule holds and another does not;
  * the fault is kept in sight, so that the refusal names it.
  */
 export class ConditionClause implements Clause {
@@ -45,7 +45,7 @@ export class ConditionClause implements Clause {
     const verdict = this.#condition.judge(sight.request);
     if (typeof verdict === 'boolean') return verdict;
     sight.faults.push({ place: this.place, error: verdict.error });
-    return this.place.action === 'DENY';
+    return this.place.action === 'DENY' || this.place.action === 'CUSTOM';
   }
 
   /** False: it looks at what is not known. */

@@ -12,7 +12,7 @@ export class Rule {
   /** NAMESPACE/NAME. */
   readonly policy: string;
   readonly index: number;
-  readonly action: 'ALLOW' | 'DENY' | 'AUDIT';
+  readonly action: 'ALLOW' | 'DENY' | 'AUDIT' | 'CUSTOM';
   /** The first field of it that only HTTP has; undefined: none is. */
   readonly httpField: string | undefined;
   readonly tally: RuleTally;

@@ -1,6 +1,7 @@
 import { CERTIFICATE_CODES } from './certificate-codes.ts';
 import { type CodeEntry, GRPC } from './code-entry.ts';
 import { JOINING_CODES } from './joining-codes.ts';
+import { PROVIDER_CODES } from './provider-codes.ts';
 import { TOKEN_CODES } from './token-codes.ts';
 
 export type { CodeEntry } from './code-entry.ts';
@@ -186,6 +187,7 @@ export const CODES = {
     meaning: 'No ALLOW policy binds this workload and MeshDefaults.authorization.default is Deny.',
     remedy: 'Write an AuthorizationPolicy that allows the call.',
   },
+  ...PROVIDER_CODES,
   ...TOKEN_CODES,
   undocumented_path: {
     family: 'refused',

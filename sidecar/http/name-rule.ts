@@ -1,3 +1,5 @@
+import { isToken } from '#policy/http/is-token.ts';
+
 /** What has to be known of a field name; looked up once a field. */
 export interface NameRule {
   /** As HTTP/2 wants it (RFC 9113 §8.2.1). */
@@ -14,8 +16,6 @@ export interface NameRule {
 /** Names whose rule is kept; further ones, and longer ones, are looked at each time. */
 const MAX_KNOWN_NAMES = 1_024;
 const MAX_KNOWN_NAME_LENGTH = 64;
-/** RFC 9110 §5.6.2. */
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
@@ -43,7 +43,7 @@ function learn(name: string): NameRule {
   const rule = {
     lower,
     dashed: lower.includes('_') ? lower.replaceAll('_', '-') : undefined,
-    isToken: TOKEN.test(name),
+    isToken: isToken(name),
     isHopByHop: HOP_BY_HOP.has(lower),
     isConnectionSpecific: CONNECTION_SPECIFIC.has(lower),
   };

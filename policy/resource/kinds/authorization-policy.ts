@@ -1,3 +1,4 @@
+import type { ReadContext } from '../../schema/schema.ts';
 import {
   choice,
   defaulted,
@@ -5,7 +6,7 @@ import {
   list,
   object,
   optional,
-  planned,
+  required,
   string,
   withCel,
 } from '../../schema/schema.ts';
@@ -26,9 +27,9 @@ const authorizationPolicyFields = object({
   targetRef: optional(targetRef),
   targetRefs: optional(list(targetRef)),
   action: defaulted(
-    choice(['ALLOW', 'DENY', 'AUDIT'], {
-      planned: ['CUSTOM'],
-      description: 'What a match of a rule means. AUDIT: it is noted in the access log, and decides nothing.',
+    choice(['ALLOW', 'DENY', 'AUDIT', 'CUSTOM'], {
+      description:
+        'What a match of a rule means. AUDIT: it is noted in the access log, and decides nothing. CUSTOM: the provider is asked first.',
     }),
     'ALLOW',
   ),
@@ -39,7 +40,9 @@ const authorizationPolicyFields = object({
     }),
   ),
   rules: optional(list(authorizationRule)),
-  provider: planned('provider (of action CUSTOM)'),
+  provider: optional(
+    object({ name: required(string({ description: 'One of MeshDefaults.extensionProviders.' })) }, 'Of action CUSTOM.'),
+  ),
 });
 
 const authorizationPolicySpec = withCel(
@@ -52,6 +55,10 @@ const authorizationPolicySpec = withCel(
     rule: "!has(self.action) || self.action != 'DENY' || (has(self.rules) && size(self.rules) > 0)",
     message: 'DENY without rules is meaningless: it never applies; `rules: [{}]` denies all',
   },
+  {
+    rule: "(has(self.action) && self.action == 'CUSTOM') == has(self.provider)",
+    message: 'provider goes with action CUSTOM, and CUSTOM with provider',
+  },
 );
 
 export type AuthorizationPolicySpec = Infer<typeof authorizationPolicySpec>;
@@ -62,7 +69,7 @@ export const authorizationPolicyKind: ResourceKind<AuthorizationPolicySpec> = {
   apiVersions: ['security.istio.io/v1', 'security.istio.io/v1beta1', 'lateral.dev/v1alpha1'],
   spec: authorizationPolicySpec,
   description: 'Says which callers may make which requests to the workloads it binds.',
-  check({ apiVersion, spec }, _mesh, context) {
+  check({ apiVersion, spec, isOnTrial }, _mesh, context) {
     if (spec.targetRefs !== undefined || spec.targetRef !== undefined) {
       const path = ['spec', spec.targetRefs === undefined ? 'targetRef' : 'targetRefs'];
       if (spec.selector !== undefined) {
@@ -86,6 +93,7 @@ export const authorizationPolicyKind: ResourceKind<AuthorizationPolicySpec> = {
       const message = 'Istio knows no condition: write the policy under lateral.dev/v1alpha1';
       context.fail(['spec', 'rules', index, 'condition'], 'unknown_field', message, 'key');
     }
+    checkProvider(spec, isOnTrial ?? false, context);
     if (spec.action === 'DENY' && (spec.rules ?? []).length === 0) {
       context.fail(
         ['spec'],
@@ -95,6 +103,20 @@ export const authorizationPolicyKind: ResourceKind<AuthorizationPolicySpec> = {
     }
   },
 };
+
+function checkProvider({ action, provider, rules }: AuthorizationPolicySpec, isOnTrial: boolean, context: ReadContext) {
+  const path = ['spec', 'action'];
+  if (action !== 'CUSTOM') {
+    if (provider === undefined) return;
+    context.fail(['spec', 'provider'], 'invalid_value', `provider goes with action CUSTOM, not with ${action}`, 'key');
+    return;
+  }
+  if (provider === undefined) context.fail(path, 'missing_field', 'CUSTOM needs provider: {name: …}');
+  if ((rules ?? []).length === 0)
+    context.warn(path, 'invalid_value', 'CUSTOM without rules never asks; `rules: [{}]` asks of all');
+  if (isOnTrial)
+    context.fail(path, 'invalid_value', 'a CUSTOM policy cannot be on trial: its provider would have to be asked');
+}
 
 /** Istio: a policy with targetRefs is meant for gateways and waypoints. */
 export function isForSidecars(spec: AuthorizationPolicySpec): boolean {

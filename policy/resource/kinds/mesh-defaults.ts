@@ -1,6 +1,7 @@
-import { choice, defaulted, type Infer, integer, object, optional } from '../../schema/schema.ts';
+import { choice, defaulted, described, type Infer, integer, object, optional } from '../../schema/schema.ts';
 import type { EffectiveDefaults } from '../../workload-policy.ts';
 import type { ResourceKind } from '../kind.ts';
+import { extensionProviders } from './extension-provider.ts';
 
 /** Times and paths that are remembered of each caller are as many. */
 const MAX_ALERT_THRESHOLD = 1_000;
@@ -82,6 +83,12 @@ const meshDefaultsSpec = object({
         'Proxies between clients and a workload whose x-forwarded-for is believed, its gateway included: remote.ip is the address that the outermost of them saw. 0: remote.ip is the peer.',
     }),
     0,
+  ),
+  extensionProviders: optional(
+    described(
+      extensionProviders,
+      'Whom AuthorizationPolicies of action CUSTOM may ask. Istio has them in its MeshConfig.',
+    ),
   ),
 });
 
