@@ -10,6 +10,7 @@ export interface CodeEntry {
 }
 
 export const GRPC = {
+  unknown: 2,
   invalidArgument: 3,
   deadlineExceeded: 4,
   permissionDenied: 7,

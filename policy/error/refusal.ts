@@ -1,3 +1,4 @@
+import type { FlatHeaders } from '../http/flat-headers.ts';
 import type { Code } from './codes.ts';
 
 /** Where in a request a validation problem was found. */
@@ -20,6 +21,10 @@ export interface RefusalFacts {
   readonly allow?: string | undefined;
   /** The limit that 413, 429 and 431 tell the caller. */
   readonly limit?: string | undefined;
+  /** HTTP status in place of the code's own. */
+  readonly status?: number | undefined;
+  /** What the caller is told in place of the code: the word of a provider that was asked. */
+  readonly answer?: { readonly status: number; readonly headers: FlatHeaders; readonly body: Buffer } | undefined;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
+import { changedHeaders } from '../authorization/header-changes.ts';
 import { endToEndHeaders, endToEndTrailers } from '../http/hop-by-hop.ts';
 import type { BodyConsumer, IncomingBody, OutgoingBody, UpstreamResponse } from '../http/message.ts';
 import type { Exchange } from './exchange.ts';
@@ -32,7 +33,9 @@ export class Answer implements BodyConsumer {
     exchange.isAnswered = true;
     try {
       const drops = exchange.direction === 'inbound' ? SIDECARS_OWN : undefined;
-      this.#outgoing = exchange.server.respond({ ...head, headers: endToEndHeaders(head.headers, drops) });
+      const headers = endToEndHeaders(head.headers, drops);
+      const told = exchange.toCaller.length === 0 ? headers : changedHeaders(headers, exchange.toCaller);
+      this.#outgoing = exchange.server.respond({ ...head, headers: told });
       exchange.waitFor('upstream-body');
       exchange.onGivenUp = (refusal) => this.#giveUp(refusal);
       if (exchange.givenUp !== undefined) this.#giveUp(exchange.givenUp);

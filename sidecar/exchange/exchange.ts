@@ -1,12 +1,14 @@
 import { type FlatHeaders, headerValue } from '#policy/http/flat-headers.ts';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
 import type { RequestClaims, Service, WorkloadPolicy } from '#policy/workload-policy.ts';
-import type { OutgoingRequest, ServerRequest } from '../http/message.ts';
+import type { HeaderChange } from '../authorization/header-changes.ts';
+import type { IncomingBody, OutgoingRequest, ServerRequest } from '../http/message.ts';
 import type { TraceContext } from '../telemetry/trace-context.ts';
 import { grpcTimeoutMs } from './grpc-timeout.ts';
 import { type Direction, Passage } from './passage.ts';
 
 const NO_HEADERS: FlatHeaders = [];
+const NO_CHANGES: readonly HeaderChange[] = [];
 
 /** Where a call of the app goes: a service of the mesh, or (AllowAny) the host as it is written. */
 export type Destination =
@@ -31,6 +33,12 @@ export class Exchange extends Passage {
   isAuthenticated = false;
   /** What the request's token says; undefined: it has none. */
   claims: RequestClaims | undefined = undefined;
+  // consult
+  isConsulted = false;
+  /** The request's body as far as it was read; undefined: nothing was. */
+  heldBody: Buffer | IncomingBody | undefined = undefined;
+  /** Headers that providers add to the response. */
+  toCaller: readonly HeaderChange[] = NO_CHANGES;
   // authorize
   permitted = false;
   // resolve
@@ -67,8 +75,10 @@ export type Identified = Accepted & { readonly source: SpiffeId | null };
 export type Routed = Identified & { readonly destination: string };
 /** Its token, if it has any, is good, and goes no further than it may. */
 export type Authenticated = Routed & { readonly isAuthenticated: true };
+/** Whoever is to be asked before the policies are has allowed it. */
+export type Consulted = Authenticated & { readonly isConsulted: true };
 /** The caller may make this request. */
-export type Permitted = Authenticated & { readonly permitted: true };
+export type Permitted = Consulted & { readonly permitted: true };
 /** The request is what its API description says; `body` is what is left to send. */
 export type Validated = Permitted & Sendable;
 /** Everything was looked at that is to be looked at; what is left of the body is known. */
@@ -92,7 +102,11 @@ export function isAuthenticated(exchange: Routed): exchange is Authenticated {
   return exchange.isAuthenticated;
 }
 
-export function isPermitted(exchange: Authenticated): exchange is Permitted {
+export function isConsulted(exchange: Authenticated): exchange is Consulted {
+  return exchange.isConsulted;
+}
+
+export function isPermitted(exchange: Consulted): exchange is Permitted {
   return exchange.permitted;
 }
 

@@ -12,6 +12,7 @@ export type StageName =
   | 'identify'
   | 'route'
   | 'authenticate'
+  | 'consult'
   | 'authorize'
   | 'validate'
   | 'resolve'
@@ -66,6 +67,8 @@ export class Passage {
   wouldRefuse: AuditedRefusal | undefined = undefined;
   /** The first rule of an AUDIT policy that matched: `shop/log rule 0`. */
   audited: string | undefined = undefined;
+  /** What providers of CUSTOM policies said: `opa: allowed, grpc 0`. */
+  providers: string | undefined = undefined;
 
   // progress
   bytesIn = 0;

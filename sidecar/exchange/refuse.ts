@@ -1,5 +1,6 @@
+import { GRPC } from '#policy/error/code-entry.ts';
 import { codeEntry } from '#policy/error/codes.ts';
-import { Refusal } from '#policy/error/refusal.ts';
+import { Refusal, type RefusalFacts } from '#policy/error/refusal.ts';
 import type { ImmediateResponse } from '../http/message.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -31,7 +32,11 @@ const CHALLENGE = 'Bearer error="invalid_token"';
 
 /** The answer to a refusal, also for bytes that never became an exchange. */
 export function answerOf(refusal: Refusal, decisionId: string, isGrpcCall: boolean): ImmediateResponse {
-  const { status, grpcStatus, title } = codeEntry(refusal.code);
+  const { facts } = refusal;
+  const entry = codeEntry(refusal.code);
+  const { title } = entry;
+  const status = facts.answer?.status ?? facts.status ?? entry.status;
+  const grpcStatus = status === entry.status ? entry.grpcStatus : grpcStatusOf(status);
   if (isGrpcCall) {
     // gRPC over HTTP/2 "Trailers-Only": status in the head, HTTP status always 200
     const headers = [
@@ -47,7 +52,8 @@ export function answerOf(refusal: Refusal, decisionId: string, isGrpcCall: boole
       body: Buffer.alloc(0),
     };
   }
-  const { limit, allow } = refusal.facts;
+  if (facts.answer !== undefined) return toldAnswer(facts.answer, decisionId);
+  const { limit, allow } = facts;
   const problem = { title, status, code: refusal.code, ...(limit === undefined ? {} : { limit }) };
   const body = Buffer.from(`${JSON.stringify(problem)}\n`);
   const headers = ['content-type', 'application/problem+json', 'content-length', String(body.length)];
@@ -55,6 +61,25 @@ export function answerOf(refusal: Refusal, decisionId: string, isGrpcCall: boole
   if (allow !== undefined) headers.push('allow', allow);
   if (status === 401) headers.push('www-authenticate', CHALLENGE);
   return { head: { status, reason: '', headers }, body };
+}
+
+/** As a provider says it (RFC 9110 §6.4.1: these statuses have no body). */
+function toldAnswer(
+  { status, headers, body }: NonNullable<RefusalFacts['answer']>,
+  decisionId: string,
+): ImmediateResponse {
+  const told = status === 204 || status === 304 ? Buffer.alloc(0) : body;
+  const length = status === 204 || status === 304 ? [] : ['content-length', String(told.length)];
+  return { head: { status, reason: '', headers: [...headers, ...length, 'lateral-decision', decisionId] }, body: told };
+}
+
+/** Of an HTTP status that is not the code's own. Source: gRPC, http-grpc-status-mapping. */
+function grpcStatusOf(status: number): number {
+  if (status === 400) return GRPC.internal;
+  if (status === 401) return GRPC.unauthenticated;
+  if (status === 403) return GRPC.permissionDenied;
+  if (status === 404) return GRPC.unimplemented;
+  return status === 429 || (status >= 502 && status <= 504) ? GRPC.unavailable : GRPC.unknown;
 }
 
 /** What is no refusal is a fault of ours. */

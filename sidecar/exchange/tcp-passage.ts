@@ -18,8 +18,10 @@ export class TcpPassage extends Passage {
 
 /** The caller's identity is proven, or known to be absent; it is known where the connection goes. */
 export type IdentifiedTcp = TcpPassage & { readonly source: SpiffeId | null; readonly destination: string };
+/** Whoever is to be asked before the policies are has allowed it. */
+export type ConsultedTcp = IdentifiedTcp & { readonly isConsulted: true };
 /** The caller may connect. */
-export type PermittedTcp = IdentifiedTcp & { readonly permitted: true };
+export type PermittedTcp = ConsultedTcp & { readonly permitted: true };
 /** It is known which service, or which address beyond the mesh, the app's connection is for. */
 export type ResolvedTcp = TcpPassage & { readonly target: Destination };
 /** The other side (the app, or a peer) has been reached. */

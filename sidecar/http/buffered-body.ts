@@ -3,7 +3,13 @@ import type { BodyConsumer, IncomingBody } from './message.ts';
 /** Collects a body up to `maxBytes`. `isWhole` false: there is more; what came so far and the rest are in `body`. */
 export type BufferedBody =
   | { readonly isWhole: true; readonly bytes: Buffer }
-  | { readonly isWhole: false; readonly size: number; readonly body: IncomingBody };
+  | {
+      readonly isWhole: false;
+      readonly size: number;
+      readonly body: IncomingBody;
+      /** What came so far; it stays in `body`. */
+      read(): Buffer;
+    };
 
 /** A body being read into memory; `fail` ends the wait. */
 export interface Buffering {
@@ -60,7 +66,7 @@ class Collector implements BodyConsumer, IncomingBody {
     if (this.#isOverflown || this.#size <= this.#maxBytes) return;
     this.#isOverflown = true;
     this.#source.pause();
-    this.#resolve({ isWhole: false, size: this.#size, body: this });
+    this.#resolve({ isWhole: false, size: this.#size, body: this, read: () => Buffer.concat(this.#chunks) });
   }
 
   onEnd(trailers: readonly string[]): void {

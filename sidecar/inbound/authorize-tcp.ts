@@ -1,6 +1,7 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
-import type { IdentifiedTcp, PermittedTcp } from '../exchange/tcp-passage.ts';
+import type { AuthorizationRequest } from '#policy/workload-policy.ts';
+import type { ConsultedTcp, IdentifiedTcp, PermittedTcp } from '../exchange/tcp-passage.ts';
 import { judge } from './authorize.ts';
 
 const NO_HEADERS: FlatHeaders = [];
@@ -10,10 +11,22 @@ const NO_HEADERS: FlatHeaders = [];
  * matching. Refuses: the codes of authorize.ts; tcp_not_validated, where requests to the workload are to be validated
  * (Enforce), because these bytes cannot be. In Audit mode it records and lets pass.
  */
-export function authorizeTcp(passage: IdentifiedTcp): PermittedTcp {
+export function authorizeTcp(passage: ConsultedTcp): PermittedTcp {
   passage.enter('authorize');
   const { validation, defaults } = passage.policy;
-  const asked = {
+  judge(passage, askedOfTcp(passage));
+  if (validation !== undefined) {
+    const reason = `the connection is not HTTP, and APIValidationPolicy ${validation.policy} binds the workload`;
+    const facts = { policy: validation.policy };
+    if (validation.isEnforced && defaults.mode === 'Enforce') throw new Refusal('tcp_not_validated', reason, facts);
+    passage.audit({ code: 'tcp_not_validated', reason, facts });
+  }
+  return Object.assign(passage, { permitted: true as const });
+}
+
+/** A connection as rules see it. */
+export function askedOfTcp(passage: IdentifiedTcp): AuthorizationRequest {
+  return {
     source: passage.source,
     method: undefined,
     path: undefined,
@@ -26,12 +39,4 @@ export function authorizeTcp(passage: IdentifiedTcp): PermittedTcp {
     sni: passage.connection.caller.serverName,
     claims: undefined,
   };
-  judge(passage, asked);
-  if (validation !== undefined) {
-    const reason = `the connection is not HTTP, and APIValidationPolicy ${validation.policy} binds the workload`;
-    const facts = { policy: validation.policy };
-    if (validation.isEnforced && defaults.mode === 'Enforce') throw new Refusal('tcp_not_validated', reason, facts);
-    passage.audit({ code: 'tcp_not_validated', reason, facts });
-  }
-  return Object.assign(passage, { permitted: true as const });
 }

@@ -1,7 +1,7 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import { remoteIp } from '#policy/http/remote-ip.ts';
 import type { AuthorizationDecision, AuthorizationRequest } from '#policy/workload-policy.ts';
-import { type Authenticated, isPermitted, narrowed, type Permitted } from '../exchange/exchange.ts';
+import { type Authenticated, type Consulted, isPermitted, narrowed, type Permitted } from '../exchange/exchange.ts';
 import type { Passage } from '../exchange/passage.ts';
 import { SecondsBudget } from './explanation-budget.ts';
 
@@ -9,11 +9,18 @@ import { SecondsBudget } from './explanation-budget.ts';
  * Decides whether the caller may make this request. Refuses: authorization_denied,
  * authorization_not_allowed, authorization_default_deny. In Audit mode it records and lets pass.
  */
-export function authorize(exchange: Authenticated): Permitted {
+export function authorize(exchange: Consulted): Permitted {
   exchange.enter('authorize');
+  judge(exchange, askedOf(exchange));
+  exchange.permitted = true;
+  return narrowed(exchange, isPermitted);
+}
+
+/** The request as rules see it. */
+export function askedOf(exchange: Authenticated): AuthorizationRequest {
   const { head, caller } = exchange.server;
   const { defaults } = exchange.policy;
-  const asked = {
+  return {
     source: exchange.source,
     method: head.method,
     path: exchange.path,
@@ -27,9 +34,6 @@ export function authorize(exchange: Authenticated): Permitted {
     sni: caller.serverName,
     claims: exchange.claims,
   };
-  judge(exchange, asked);
-  exchange.permitted = true;
-  return narrowed(exchange, isPermitted);
 }
 
 /** Of this thread: what its listeners refuse costs together. */
@@ -58,9 +62,12 @@ const NOTHING_OBSERVED = { audited: undefined, trial: undefined };
 
 /** Records a decision; a denial throws in Enforce mode and is let pass, recorded, in Audit. `by`: it, with what decided alone. */
 function settleDecision(passage: Passage, decision: AuthorizationDecision, by: AuthorizationDecision): void {
-  passage.policyName = decision.policy;
-  passage.rule = decision.rule;
-  passage.reason = decision.reason;
+  if (passage.decision !== 'audit') {
+    // what would have been refused before stays what is told
+    passage.policyName = decision.policy;
+    passage.rule = decision.rule;
+    passage.reason = decision.reason;
+  }
   if (decision.kind === 'allow') return;
   const facts = { policy: decision.policy, rule: decision.rule };
   if (passage.policy.defaults.mode === 'Enforce') throw new Refusal(decision.code, decision.reason, facts);

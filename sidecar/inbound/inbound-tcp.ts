@@ -1,4 +1,5 @@
 import type { WorkloadPolicy } from '#policy/workload-policy.ts';
+import type { Providers } from '../authorization/providers.ts';
 import { connectTcp } from '../exchange/connect-tcp.ts';
 import { joinTcp } from '../exchange/join-tcp.ts';
 import { type Recorder, recordTcp } from '../exchange/record.ts';
@@ -8,6 +9,7 @@ import { type IdentifiedTcp, TcpPassage } from '../exchange/tcp-passage.ts';
 import { dial } from '../http/dial.ts';
 import type { TcpConnection } from '../listener/tcp-connection.ts';
 import { authorizeTcp } from './authorize-tcp.ts';
+import { consultTcp } from './consult-tcp.ts';
 import type { AppTarget } from './route.ts';
 
 /** What the TCP side of an inbound listener works with. */
@@ -17,6 +19,7 @@ export interface InboundTcp {
   readonly app: AppTarget;
   /** Own SPIFFE ID. */
   readonly ownIdentity: string;
+  readonly providers: Providers;
   readonly watch: StallWatch;
   readonly recorders: readonly Recorder[];
 }
@@ -32,7 +35,9 @@ export async function serveInboundTcp(connection: TcpConnection, inbound: Inboun
   try {
     inbound.watch.add(passage);
     const identified = identify(passage, inbound);
-    const permitted = authorizeTcp(identified);
+    const consulting = consultTcp(identified, inbound.providers, inbound.ownIdentity);
+    const consulted = consulting instanceof Promise ? await consulting : consulting;
+    const permitted = authorizeTcp(consulted);
     const { address, port } = inbound.app;
     const connected = await connectTcp(permitted, (callback) => dial(address, port, undefined, callback));
     await joinTcp(connected);

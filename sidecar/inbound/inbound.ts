@@ -1,5 +1,6 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { WorkloadPolicy } from '#policy/workload-policy.ts';
+import type { Providers } from '../authorization/providers.ts';
 import { accept } from '../exchange/accept.ts';
 import { Exchange } from '../exchange/exchange.ts';
 import { forward } from '../exchange/forward.ts';
@@ -13,6 +14,7 @@ import { traceContextOf } from '../telemetry/trace-context.ts';
 import { authenticate } from './authenticate.ts';
 import { authorize } from './authorize.ts';
 import { clientCertificate } from './client-certificate.ts';
+import { consult } from './consult.ts';
 import { identify } from './identify.ts';
 import { type AppTarget, route } from './route.ts';
 import { validate } from './validate.ts';
@@ -25,6 +27,8 @@ export interface Inbound {
   readonly upstream: Upstream;
   /** Own SPIFFE ID. */
   readonly ownIdentity: string;
+  /** Whom CUSTOM policies have asked. */
+  readonly providers: Providers;
   readonly sampleRatio: number;
   readonly watch: StallWatch;
   readonly recorders: readonly Recorder[];
@@ -46,7 +50,9 @@ export async function serveInbound(server: ServerRequest, inbound: Inbound): Pro
     const routed = route(identified, inbound.app, inbound.ownIdentity);
     const authenticating = authenticate(routed);
     const authenticated = authenticating instanceof Promise ? await authenticating : authenticating;
-    const permitted = authorize(authenticated);
+    const consulting = consult(authenticated, inbound.providers, inbound.ownIdentity);
+    const consulted = consulting instanceof Promise ? await consulting : consulting;
+    const permitted = authorize(consulted);
     const validating = validate(permitted);
     const validated = validating instanceof Promise ? await validating : validating; // a wait for nothing is a turn lost
     const headers = requestHeaders(validated, clientCertificate(exchange, inbound.ownIdentity));

@@ -1,17 +1,8 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { BodyPlan, Finding } from '#policy/workload-policy.ts';
 import { isValidated, narrowed, type Permitted, type Validated } from '../exchange/exchange.ts';
-import { bufferBody } from '../http/buffered-body.ts';
 import type { IncomingBody } from '../http/message.ts';
-import { shareOf } from '../workers/thread-share.ts';
-
-/** Bytes of request bodies in memory at once, all exchanges of this thread together; beyond it: overloaded. */
-export const MAX_BUFFERED_BYTES = shareOf(64 * 1024 * 1024);
-
-/** A body that is held in memory has come by then: a caller that dribbles must not keep memory from others. */
-export const BUFFERED_BODY_TIMEOUT_MS = 60_000;
-
-let reservedBytes = 0;
+import { holdBody } from './hold-body.ts';
 
 /**
  * Holds the request against its API description. Refuses with the codes of validation (400, 404, 405,
@@ -21,7 +12,7 @@ let reservedBytes = 0;
 export function validate(exchange: Permitted): Validated | Promise<Validated> {
   exchange.enter('validate');
   const { server, policy } = exchange;
-  const body = server.body.isPresent ? server.body : null;
+  const body = exchange.heldBody ?? (server.body.isPresent ? server.body : null);
   if (policy.validation === undefined) return sending(exchange, body);
   const judgement = policy.validation.judgeHead({
     method: server.head.method,
@@ -38,6 +29,7 @@ export function validate(exchange: Permitted): Validated | Promise<Validated> {
     settle(exchange, judgement.body.judge(EMPTY));
     return sending(exchange, null);
   }
+  if (Buffer.isBuffer(body)) return sending(exchange, judgeHeld(exchange, body, judgement.body));
   return judgeBody(exchange, body, judgement.body).then((judged) => sending(exchange, judged));
 }
 
@@ -54,31 +46,19 @@ async function judgeBody(exchange: Permitted, body: IncomingBody, plan: BodyPlan
     settle(exchange, [plan.tooLarge(declared)]);
     return body; // Audit: passed on unread
   }
-  const reservation = declared ?? plan.maxBytes;
-  if (reservedBytes + reservation > MAX_BUFFERED_BYTES) {
-    throw new Refusal('overloaded', `bodies in memory exceed maxBufferedBytes ${MAX_BUFFERED_BYTES}`);
-  }
-  reservedBytes += reservation;
-  try {
-    exchange.waitFor('caller-body');
-    const startedAt = performance.now();
-    const buffering = bufferBody(body, plan.maxBytes, () => {
-      if (performance.now() - startedAt > BUFFERED_BODY_TIMEOUT_MS) buffering.fail(tooSlow());
-      else exchange.waitFor('caller-body');
-    });
-    exchange.onGivenUp = (refusal) => buffering.fail(refusal);
-    const buffered = await buffering.result;
-    if (!buffered.isWhole) {
-      settle(exchange, [plan.tooLarge(buffered.size)]);
-      return buffered.body;
+  return holdBody(exchange, body, plan.maxBytes, (held) => {
+    if (!held.isWhole) {
+      settle(exchange, [plan.tooLarge(held.size)]);
+      return held.body;
     }
-    exchange.bytesIn = buffered.bytes.length;
-    settle(exchange, plan.judge(buffered.bytes));
-    return buffered.bytes;
-  } finally {
-    reservedBytes -= reservation;
-    exchange.onGivenUp = undefined;
-  }
+    return judgeHeld(exchange, held.bytes, plan);
+  });
+}
+
+function judgeHeld(exchange: Permitted, bytes: Buffer, plan: BodyPlan): Buffer {
+  exchange.bytesIn = bytes.length;
+  settle(exchange, bytes.length > plan.maxBytes ? [plan.tooLarge(bytes.length)] : plan.judge(bytes));
+  return bytes;
 }
 
 /** The first finding that refuses decides; what is only audited is recorded. */
@@ -89,11 +69,4 @@ function settle(exchange: Permitted, findings: readonly Finding[]): void {
     }
     exchange.audit(finding);
   }
-}
-
-function tooSlow(): Refusal {
-  return new Refusal(
-    'request_timeout',
-    `the body did not come within bufferedBodyTimeoutMs ${BUFFERED_BODY_TIMEOUT_MS}`,
-  );
 }

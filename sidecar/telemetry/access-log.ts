@@ -45,6 +45,7 @@ const TEXT = {
   rule: Buffer.from(',"rule":'),
   reason: Buffer.from(',"reason":'),
   audited: Buffer.from(',"audited":'),
+  providers: Buffer.from(',"providers":'),
 };
 
 /**
@@ -191,6 +192,10 @@ function writeDecision(line: LogLines, passage: Passage): void {
   if (passage.audited !== undefined) {
     line.constant(TEXT.audited);
     line.quoted(shortened(passage.audited));
+  }
+  if (passage.providers !== undefined) {
+    line.constant(TEXT.providers);
+    line.quoted(shortened(passage.providers));
   }
   if (passage.code === 'allowed') return;
   line.constant(TEXT.reason);

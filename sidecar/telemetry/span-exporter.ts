@@ -160,6 +160,7 @@ function serverAttributes(facts: SpanFacts): Attributes {
   if (facts.route !== undefined) attributes[ATTR_HTTP_ROUTE] = facts.route;
   if (facts.policyName !== undefined) attributes['lateral.policy'] = facts.policyName;
   if (facts.rule !== undefined) attributes['lateral.rule'] = facts.rule;
+  if (facts.providers !== undefined) attributes['lateral.providers'] = facts.providers;
   if (facts.code !== 'allowed') attributes['lateral.reason'] = facts.reason;
   for (const [index, name] of facts.stageNames.entries()) {
     const start = facts.stageStarts[index] ?? facts.endedAt;

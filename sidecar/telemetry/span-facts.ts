@@ -27,6 +27,7 @@ export interface SpanFacts {
   readonly reason: string;
   readonly policyName: string | undefined;
   readonly rule: number | undefined;
+  readonly providers: string | undefined;
   readonly stageNames: readonly string[];
   readonly stageStarts: readonly number[];
 }
@@ -34,7 +35,7 @@ export interface SpanFacts {
 /** The facts of an exchange that has ended. */
 export function spanFactsOf(exchange: Exchange, endedAt: number): SpanFacts {
   const { trace, startedAtMs, startedAt, sentAt, direction, route, status, port } = exchange;
-  const { decision, decisionId, code, reason, policyName, rule, stageNames, stageStarts, server } = exchange;
+  const { decision, decisionId, code, reason, policyName, rule, providers, stageNames, stageStarts, server } = exchange;
   return {
     trace,
     startedAtMs,
@@ -57,6 +58,7 @@ export function spanFactsOf(exchange: Exchange, endedAt: number): SpanFacts {
     reason,
     policyName,
     rule,
+    providers,
     stageNames,
     stageStarts,
   };

@@ -1,6 +1,7 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { Snapshot } from '#policy/resource-set.ts';
 import type { Endpoint } from '#policy/workload-policy.ts';
+import { Providers } from '../authorization/providers.ts';
 import { type SidecarConfiguration, splitHostPort } from '../configuration/sidecar-configuration.ts';
 import type { Recorder } from '../exchange/record.ts';
 import { StallWatch } from '../exchange/stall-watch.ts';
@@ -67,6 +68,7 @@ export class ServedTraffic implements Traffic {
   readonly #upstreams: { close(): void }[] = [];
   readonly #pools: PeerPools;
   readonly #contexts: TlsContexts;
+  readonly #providers = new Providers(() => this.#pools);
   #isServing = false;
 
   constructor(options: TrafficOptions) {
@@ -80,6 +82,7 @@ export class ServedTraffic implements Traffic {
     const inputs = new LogInputs(logKey, configuration.workload);
     const shared = {
       policy: () => policy.current,
+      providers: this.#providers,
       sampleRatio: configuration.telemetry.sampleRatio,
       watch: this.#watch,
       recorders: [this.#metrics, ...(log === undefined ? [] : [new AccessLog(log, inputs)]), ...recorders],
@@ -89,6 +92,7 @@ export class ServedTraffic implements Traffic {
       ...trafficGauges(this.#watch, log, connections),
       ...this.#plaintext.gauges,
       ruleMatches(policy.tallies),
+      ...this.#providers.gauges,
       ...tlsGauges(contexts.counts),
       ...gauges,
     ])

@@ -12,6 +12,7 @@ import {
 } from '../../control-plane/control-plane-fixture.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
 import { readAll } from '../../support/inbound-sidecar.ts';
+import { NO_PROVIDERS } from '../../support/no-providers.ts';
 
 const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
 const WORKLOAD = { name: 'orders-1', namespace: 'shop', serviceAccount: 'orders', labels: {} };
@@ -35,6 +36,7 @@ t.test('a TCP connection that was refused reaches the control plane, with nothin
           policy: () => policy,
           app: { address: '127.0.0.1', port: 1 },
           ownIdentity: 'spiffe://cluster.local/ns/shop/sa/orders',
+          providers: NO_PROVIDERS,
           watch,
           recorders: [connection.observer],
         },

@@ -11,6 +11,7 @@ import { serveInbound } from '#sidecar/inbound/inbound.ts';
 import { plainHttpLane } from '#sidecar/listener/lane.ts';
 import { Listener } from '#sidecar/listener/listener.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
+import { NO_PROVIDERS } from '../../support/no-providers.ts';
 import { exchangeBytes } from '../../support/raw-http.ts';
 import { ALLOW_ALL } from '../../support/sidecar-pair.ts';
 
@@ -45,6 +46,7 @@ async function shortTempered(t: Test, app: net.Server): Promise<{ port: number; 
           app: { address: '127.0.0.1', port: portOf(app) },
           upstream,
           ownIdentity: 'spiffe://cluster.local/ns/test/sa/server',
+          providers: NO_PROVIDERS,
           sampleRatio: 0,
           watch,
           recorders: [{ record: (exchange) => codes.push(exchange.code) }],

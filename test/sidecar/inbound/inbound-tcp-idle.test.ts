@@ -7,6 +7,7 @@ import { STALL_LIMITS_MS, StallWatch } from '#sidecar/exchange/stall-watch.ts';
 import { serveInboundTcp } from '#sidecar/inbound/inbound-tcp.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
 import { ALLOW_ANYBODY, readAll, until } from '../../support/inbound-sidecar.ts';
+import { NO_PROVIDERS } from '../../support/no-providers.ts';
 import { tcpApp } from '../../support/tcp-app.ts';
 
 const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
@@ -23,6 +24,7 @@ t.test('a connection on which nobody says anything ends; one on which somebody d
     policy: () => policy,
     app: { address: '127.0.0.1', port: app.port },
     ownIdentity: 'spiffe://cluster.local/ns/test/sa/server',
+    providers: NO_PROVIDERS,
     watch,
     recorders: [
       { record() {}, recordTcp: ({ code, bytesIn }: (typeof ended)[number]) => ended.push({ code, bytesIn }) },

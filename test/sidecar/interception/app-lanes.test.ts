@@ -13,6 +13,7 @@ import type { Lane } from '#sidecar/listener/lane.ts';
 import { ConnectionRecorder } from '#sidecar/telemetry/connection-recorder.ts';
 import { Metrics } from '#sidecar/telemetry/metrics.ts';
 import { PlaintextCallers } from '#sidecar/telemetry/plaintext-callers.ts';
+import { NO_PROVIDERS } from '../../support/no-providers.ts';
 
 const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
 const WORKLOAD = { name: 'server', namespace: 'test', serviceAccount: 'server', labels: {} };
@@ -50,6 +51,7 @@ async function openLanes(t: Test) {
     shared: {
       policy: () => policy,
       ownIdentity: OWN,
+      providers: NO_PROVIDERS,
       sampleRatio: 0,
       watch,
       plaintext: new PlaintextCallers(),
