@@ -3,6 +3,7 @@ import { analyseResourceSet, analysisOf } from './analysis/analyse-resource-set.
 import { finish } from './analysis/finish.ts';
 import { compareProblems, type Problem } from './problem.ts';
 import { checkApiSchemas } from './resource/check-api-schemas.ts';
+import { checkProviders } from './resource/check-providers.ts';
 import { checkResourceSet } from './resource/check-resource-set.ts';
 import { checkValidationPolicies } from './resource/check-validation-policies.ts';
 import { type NamedDocuments, readResource } from './resource/read-resource.ts';
@@ -101,7 +102,7 @@ function checkTogether(
 ): readonly SourcedResource[] {
   const sourced = checkResourceSet(read, mesh, problems);
   const known = unknown.size === 0 ? sourced : withoutUnknown(sourced, unknown);
-  problems.push(...checkApiSchemas(known, givenSpecOf), ...checkValidationPolicies(known));
+  problems.push(...checkApiSchemas(known, givenSpecOf), ...checkValidationPolicies(known), ...checkProviders(sourced));
   return sourced;
 }
 

@@ -48,6 +48,9 @@ decided, or the nearest rule and the clause of it that failed. The exit code say
 ${MESH_HELP}
 ${ALIAS_HELP}
 
+Where a CUSTOM policy has a provider asked, the decision is "custom", and the reason names it: nobody
+is asked here.
+
 Tokens are not read here: --claims, and \`claims\` of a batch line, say what one would hold.
 
 Example:

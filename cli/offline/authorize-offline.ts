@@ -1,6 +1,9 @@
 import { LRUCache } from 'lru-cache';
 import { requestClaims } from '#policy/authentication/request-claims.ts';
 import { compileAuthorizer } from '#policy/authorization/compile-authorizer.ts';
+import { compileExternal } from '#policy/authorization/compile-external.ts';
+import type { ExternalMatch, ExternalRules } from '#policy/authorization/external-rules.ts';
+import { compileProviders } from '#policy/authorization/provider.ts';
 import { compileConditions } from '#policy/condition/compile-condition.ts';
 import { ALLOWED } from '#policy/error/codes.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
@@ -9,16 +12,25 @@ import { parseSpiffeId, type SpiffeId } from '#policy/identity/spiffe-id.ts';
 import { normalizePath } from '#policy/path/normalize-path.ts';
 import { effectiveDefaults } from '#policy/resource/kinds/mesh-defaults.ts';
 import type { AnyResource } from '#policy/resource/read-resource.ts';
-import type { Authorizer, Mesh, Observation } from '#policy/workload-policy.ts';
+import type { AuthorizationDecision, Authorizer, Mesh, Observation } from '#policy/workload-policy.ts';
 import type { OfflineRequest } from './offline-request.ts';
 
 /** A decision as it is printed. */
 export interface OfflineDecision {
-  readonly decision: 'allow' | 'deny';
+  /** `custom`: a provider decides, which cannot be asked here. */
+  readonly decision: 'allow' | 'deny' | 'custom';
   readonly code: string;
   readonly policy: string | null;
   readonly rule: number | null;
   readonly reason: string;
+}
+
+/** Code of what only a provider can decide; no sidecar says it. */
+const ASKS_PROVIDER = 'asks_provider';
+
+interface Deciding {
+  readonly authorizer: Authorizer;
+  readonly external: ExternalRules | undefined;
 }
 
 /** Authorizers kept, one a distinct `to`. */
@@ -35,21 +47,26 @@ export function createOfflineAuthorizer(
 ) {
   const own = { names: [mesh.trustDomain, ...aliases] };
   const policies = resources.flatMap((any) => (any.type === 'AuthorizationPolicy' ? [any.resource] : []));
-  const defaults = effectiveDefaults(resources.find((any) => any.type === 'MeshDefaults')?.resource.spec);
+  const defaultsSpec = resources.find((any) => any.type === 'MeshDefaults')?.resource.spec;
+  const defaults = effectiveDefaults(defaultsSpec);
+  const providers = compileProviders(defaultsSpec?.extensionProviders);
   const conditions = compileConditions(
     policies.flatMap(({ spec }) => (spec.rules ?? []).flatMap(({ condition }) => condition ?? [])),
   );
   const labels = endpointLabels(resources);
-  const authorizers = new LRUCache<string, Authorizer>({ max: MAX_AUTHORIZERS });
+  const authorizers = new LRUCache<string, Deciding>({ max: MAX_AUTHORIZERS });
 
-  function authorizerOf(to: Omit<OfflineRequest['to'], 'port'>): Authorizer {
+  function decidingOf(to: Omit<OfflineRequest['to'], 'port'>): Deciding {
     const workload = { ...to, labels: to.labels ?? labels.get(`${to.namespace}/${to.name}`) ?? {} };
     const key = JSON.stringify([to.namespace, to.name, workload.labels]);
     const known = authorizers.get(key);
     if (known !== undefined) return known;
-    const authorizer = compileAuthorizer(policies, workload, mesh, defaults, own, conditions);
-    authorizers.set(key, authorizer);
-    return authorizer;
+    const deciding = {
+      authorizer: compileAuthorizer(policies, workload, mesh, defaults, own, conditions),
+      external: compileExternal(policies, workload, mesh, providers, own, conditions),
+    };
+    authorizers.set(key, deciding);
+    return deciding;
   }
 
   function decide(request: OfflineRequest): OfflineDecision {
@@ -63,7 +80,7 @@ export function createOfflineAuthorizer(
       : undefined;
     if (path?.kind === 'ambiguous') return refused('ambiguous_path', path.reason);
     const headers = flatHeaders(request.headers);
-    const authorizer = authorizerOf(request.to);
+    const { authorizer, external } = decidingOf(request.to);
     const asked = {
       source,
       method: isHttp ? (request.method ?? (request.protocol === 'grpc' ? 'POST' : 'GET')) : undefined,
@@ -78,11 +95,19 @@ export function createOfflineAuthorizer(
       sni: request.sni,
       claims: request.claims === undefined ? undefined : requestClaims(request.claims),
     };
+    const matches = external?.matches(asked) ?? [];
+    const refusal = matches.find((match) => match.kind === 'refuse');
+    if (refusal !== undefined && defaults.mode === 'Enforce') {
+      const { code, policy, rule, reason } = refusal;
+      return { decision: 'deny', code, policy, rule, reason };
+    }
     const decided = authorizer.decide(asked);
     const decision = authorizer.explain(decided, asked);
     const observed = authorizer.observe?.(decided, asked);
     const trial = observed?.trial === undefined ? undefined : authorizer.explain(observed.trial, asked);
     const noted = notes(observed?.audited, trial);
+    const asking = matches.flatMap((match) => (match.kind === 'ask' ? [match] : []));
+    if (asking.length > 0 && defaults.mode === 'Enforce') return leftToProvider(asking, decision, noted);
     const facts = { policy: decision.policy ?? null, rule: decision.rule ?? null };
     if (decision.kind === 'allow')
       return { decision: 'allow', code: ALLOWED, ...facts, reason: decision.reason + noted };
@@ -96,7 +121,28 @@ export function createOfflineAuthorizer(
     };
   }
 
+  const authorizerOf = (to: Omit<OfflineRequest['to'], 'port'>): Authorizer => decidingOf(to).authorizer;
   return { decide, authorizerOf, defaults, policies, conditions };
+}
+
+/** What the rest would be is told for the request as it is: a provider may change it. */
+function leftToProvider(
+  asking: readonly Extract<ExternalMatch, { kind: 'ask' }>[],
+  { kind, reason }: AuthorizationDecision,
+  noted: string,
+): OfflineDecision {
+  const [first] = asking;
+  const asked = asking.map(
+    ({ provider, policy, rule }) => `${provider.name} by rule ${rule} of CUSTOM policy ${policy}`,
+  );
+  const then = `asks ${asked.join(' and ')}; if allowed, then ${kind}: ${reason}${noted}`;
+  return {
+    decision: 'custom',
+    code: ASKS_PROVIDER,
+    policy: first?.policy ?? null,
+    rule: first?.rule ?? null,
+    reason: then,
+  };
 }
 
 /** A denial that no policy made. */

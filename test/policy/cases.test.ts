@@ -39,7 +39,7 @@ const caseSchema = object({
         request: required(anything('As a line of `lateral authz --batch`.')),
         wanted: required(
           object({
-            decision: required(choice(['allow', 'deny'])),
+            decision: required(choice(['allow', 'deny', 'custom'])),
             code: optional(string()),
             policy: optional(string()),
             rule: optional(integer({ minimum: 0, maximum: 1_000 })),
@@ -87,8 +87,9 @@ for (const name of readdirSync(FOLDER)
       const asked = authorizationRequest(reading.request, policy.defaults.trustedProxies);
       const normalized = normalizePath(asked.path ?? '/', policy.defaults.pathNormalization);
       const path = normalized.kind === 'normal' ? normalized.path : asked.path;
-      const { authorizer } = policy;
-      const again = authorizer.explain(authorizer.decide({ ...asked, path }), { ...asked, path });
+      const { authorizer, external } = policy;
+      const [left] = external?.matches({ ...asked, path }) ?? [];
+      const again = left ?? authorizer.explain(authorizer.decide({ ...asked, path }), { ...asked, path });
       t.match(
         again,
         { policy: decision.policy, rule: decision.rule ?? undefined },

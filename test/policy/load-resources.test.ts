@@ -86,16 +86,19 @@ t.test('each kind of slip has its position and says what to write', (t) => {
       ['2:7: error not_implemented kind: HTTPRoute is not yet supported in this version; remove it'],
     ],
     [
-      'a field that comes later',
+      'a provider of no CUSTOM policy',
       policy('provider: {name: opa}'),
-      ['5:3: error not_implemented spec: provider (of action CUSTOM) is not implemented in this version; remove it'],
+      ['5:3: error invalid_value spec: provider goes with action CUSTOM, not with ALLOW'],
     ],
     [
-      'an action that comes later',
-      policy('action: CUSTOM'),
-      [
-        '5:11: error not_implemented spec.action: CUSTOM is not implemented in this version; use ALLOW or DENY or AUDIT',
-      ],
+      'a CUSTOM policy without a provider',
+      policy('action: CUSTOM\nrules: [{}]'),
+      ['5:11: error missing_field spec.action: CUSTOM needs provider: {name: …}'],
+    ],
+    [
+      'a provider that nobody has',
+      policy('action: CUSTOM\nprovider: {name: opa}\nrules: [{}]'),
+      ['6:20: error unknown_reference MeshDefaults.extensionProviders has no opa; it has none'],
     ],
     [
       'a condition that comes later',

@@ -6,6 +6,7 @@ import { parseAuthority } from '#policy/mesh/parse-authority.ts';
 import { compareProblems, type Problem } from '#policy/problem.ts';
 import { checkApiSchemas } from '#policy/resource/check-api-schemas.ts';
 import { checkConditions } from '#policy/resource/check-conditions.ts';
+import { checkProviders } from '#policy/resource/check-providers.ts';
 import {
   checkResourceSet,
   foreignNamespace,
@@ -42,7 +43,8 @@ export function judgeObject(object: unknown, view: ClusterView, place?: ObjectPl
   const pending = problems.filter((one) => one.severity === 'error' && isPending(one));
   const warnings: Problem[] = problems.filter(({ severity }) => severity === 'warning');
   for (const one of pending) warnings.push({ ...one, severity: 'warning' });
-  if (errors.length === 0 && sourced !== undefined) warnings.push(...doubts(sourced, view));
+  if (errors.length === 0 && sourced !== undefined)
+    warnings.push(...doubts(sourced, view), ...unknownProviders(sourced, view));
   return { errors, warnings: warnings.sort(compareProblems) };
 }
 
@@ -199,6 +201,15 @@ function memoryOf(view: ClusterView): ScopeMemory {
   const memory = memories.get(view) ?? new ScopeMemory();
   memories.set(view, memory);
   return memory;
+}
+
+/** No error: MeshDefaults may come later, and until then sidecars refuse what the provider would be asked about. */
+function unknownProviders(sourced: SourcedResource, view: ClusterView): readonly Problem[] {
+  if (sourced.any.type !== 'AuthorizationPolicy') return [];
+  const [namespace = '', name = ''] = view.meshDefaults?.split('/') ?? [];
+  const defaults = view.good('MeshDefaults', namespace, name);
+  const problems = checkProviders(defaults === undefined ? [sourced] : [defaults, sourced]);
+  return problems.map((one) => ({ ...one, severity: 'warning' }));
 }
 
 /** Doubts that only the cluster as a whole can raise. */
