@@ -14,6 +14,7 @@ const TOOLS = {
   forwarder: { module: '.', program: './forwarder' },
   grpc: { module: '.', program: './grpc' },
   http2: { module: '.', program: './http2' },
+  opa: { module: 'opa', program: './' },
   spiffe: { module: 'spiffe', program: './' },
   spiffeBundle: { module: 'spiffe-bundle', program: './' },
   istiod: { module: 'istiod', program: './' },
