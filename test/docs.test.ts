@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -25,6 +25,27 @@ t.test('the commands of the README run', async (t) => {
     t.equal(status, 0, `${command}\n${stderr}`);
   }
 });
+
+t.test(
+  'the policies of external-authorization.md are sound, and leave to the provider what the page says',
+  async (t) => {
+    const page = readFileSync(join(root, 'docs/external-authorization.md'), 'utf8');
+    const file = join(t.testdir(), 'policies.yaml');
+    writeFileSync(file, /```yaml\n([^`]*)```/.exec(page)?.[1] ?? '');
+    const checked = spawnSync(process.execPath, [lateral, 'check', file], { cwd: root, encoding: 'utf8' });
+    t.equal(checked.status, 0, checked.stdout + checked.stderr);
+    const from = 'spiffe://cluster.local/ns/shop/sa/web';
+    const to = ['--to', 'shop/orders', '--label', 'app=orders', '--from', from, '--json'];
+    for (const [path, decision] of [
+      ['/admin', 'custom'],
+      ['/orders', 'allow'],
+    ]) {
+      const args = [lateral, 'authz', '--policies', file, ...to, '--request', `GET ${path}`];
+      const { stdout } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });
+      t.equal(JSON.parse(stdout).decision, decision, path);
+    }
+  },
+);
 
 t.test('every link of a page leads somewhere', async (t) => {
   for (const page of pages) {
