@@ -39,7 +39,7 @@ t.test(
     for (const [path, decision] of [
       ['/admin', 'custom'],
       ['/orders', 'allow'],
-    ]) {
+    ] as const) {
       const args = [lateral, 'authz', '--policies', file, ...to, '--request', `GET ${path}`];
       const { stdout } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });
       t.equal(JSON.parse(stdout).decision, decision, path);
