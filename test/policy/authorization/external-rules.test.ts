@@ -29,7 +29,14 @@ function compiled(text: string, conditions: readonly string[] = []) {
   const all = load(text).sourced.map(({ any }) => any);
   const policies = all.flatMap((any) => (any.type === 'AuthorizationPolicy' ? [any.resource] : []));
   const specs = all.flatMap((any) => (any.type === 'MeshDefaults' ? (any.resource.spec.extensionProviders ?? []) : []));
-  return compileExternal(policies, WORKLOAD, MESH, compileProviders(specs), { names: [] }, compileConditions([...conditions]));
+  return compileExternal(
+    policies,
+    WORKLOAD,
+    MESH,
+    compileProviders(specs),
+    { names: [] },
+    compileConditions([...conditions]),
+  );
 }
 
 const request = (path: string | undefined): AuthorizationRequest => ({
