@@ -43,7 +43,7 @@ t.test('what never was good stands in as the strictest that it could have meant'
     [
       'AuthorizationPolicy',
       'so does a CUSTOM',
-      { action: 'CUSTOM', provider: { name: 'x' } },
+      { action: 'CUSTOM', provider: { name: 'x' }, rules: UNREADABLE },
       { action: 'DENY', rules: [{}] },
       /refuse everything/,
     ],
