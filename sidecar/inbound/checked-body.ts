@@ -35,6 +35,7 @@ export async function checkedBody<T>(
   return holdBody(exchange, body, maxBytes, (held) => {
     if (held.isWhole) {
       exchange.heldBody = held.bytes;
+      exchange.bytesIn = held.bytes.length; // nobody counts a body that is sent in one piece
       return tell({ bytes: held.bytes, isPart: false });
     }
     exchange.heldBody = held.body;

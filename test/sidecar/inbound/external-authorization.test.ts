@@ -240,9 +240,10 @@ t.test('in Audit mode nothing is refused', async (t) => {
   t.match((await sidecar.log(1))[0], { decision: 'audit', code: 'authorization_provider_denied', policy: 'test/ask' });
 });
 
-t.test('the body is told as far as the provider is to know it, and goes on whole', async (t) => {
-  const body = ', includeRequestBodyInCheck: {maxRequestBytes: 8';
-  const whole = await start(t, `${body}}`);
+const BODY = ', includeRequestBodyInCheck: {maxRequestBytes: 8';
+
+t.test('the body is told where the provider is to know it, and goes on; a longer one is refused', async (t) => {
+  const whole = await start(t, `${BODY}}`);
   t.equal((await whole.send('/asked', '', 'POST', '12345678')).status, 200);
   t.match(whole.provider.asked[0]?.attributes?.request?.http, {
     ...{ body: '12345678', size: 8 },
@@ -253,7 +254,11 @@ t.test('the body is told as far as the provider is to know it, and goes on whole
   t.equal(tooLong.status, 413);
   t.equal(JSON.parse(tooLong.body).limit, 'maxRequestBytes 8');
   t.equal(whole.provider.asked.length, 1);
-  const part = await start(t, `${body}, allowPartialMessage: true, packAsBytes: true}`);
+  t.match((await whole.sidecar.log(2))[0], { bytesIn: 8, status: 200 });
+});
+
+t.test('a part of a body is told where that is enough, and all of it goes on', async (t) => {
+  const part = await start(t, `${BODY}, allowPartialMessage: true, packAsBytes: true}`);
   const long = '123456789'.repeat(10_000);
   t.equal((await part.send('/asked', '', 'POST', long)).status, 200);
   const http = part.provider.asked[0]?.attributes?.request?.http;
