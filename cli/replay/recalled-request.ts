@@ -23,6 +23,9 @@ const REDACTED = '[redacted]';
 /** Of lines of older versions: longer header values were cut there. */
 const FORMER_MAX_LENGTH = 4_096;
 
+/** Fields of one name: a head has no more. */
+const MAX_FIELDS = 1_000;
+
 /** What a record lacks, and which of that was asked for. */
 export class RecordDoubt implements Doubt {
   readonly missing = new Set<string>();
@@ -110,8 +113,15 @@ function targetOf({ path: target, inputs }: RecordedRequest, { pathNormalization
 function headersOf({ headers }: RecordedRequest['inputs']): string[] {
   if (!isRecord(headers)) return [];
   return Object.entries(headers).flatMap(([name, value]) =>
-    typeof value === 'string' && !HASHED.test(value) ? [name, value] : [],
+    (valuesOf(value) ?? []).flatMap((one) => (HASHED.test(one) ? [] : [name, one])),
   );
+}
+
+/** Of one field or several of a name; undefined: no value was ever written so. */
+function valuesOf(value: unknown): readonly string[] | undefined {
+  if (typeof value === 'string') return [value];
+  if (!Array.isArray(value) || value.length > MAX_FIELDS) return undefined;
+  return value.every((one) => typeof one === 'string') ? value : undefined;
 }
 
 function headerCertainty(inputs: RecordedRequest['inputs'], name: string): Certainty {
@@ -119,10 +129,12 @@ function headerCertainty(inputs: RecordedRequest['inputs'], name: string): Certa
   if (!isRecord(headers) || !Object.hasOwn(headers, name)) return 'unknown';
   const value = headers[name];
   if (value === null) return 'known';
-  if (typeof value !== 'string') return 'unknown';
-  if (HASHED.test(value)) return 'withheld';
+  const values = valuesOf(value);
+  if (values === undefined) return 'unknown';
+  if (values.some((one) => HASHED.test(one))) return 'withheld';
   // Several fields of a name were not joined as rules see them.
-  const isDoubtful = !isComplete(inputs) && (value.includes(', ') || value.length >= FORMER_MAX_LENGTH);
+  const isJoined = (one: string) => one.includes(', ') || one.length >= FORMER_MAX_LENGTH;
+  const isDoubtful = !isComplete(inputs) && values.some(isJoined);
   return isDoubtful ? 'withheld' : 'known';
 }
 

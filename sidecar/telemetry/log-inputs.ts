@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import type { ClaimPath } from '#policy/authentication/referred-claims.ts';
 import { claimAt } from '#policy/authentication/request-claims.ts';
-import { type FlatHeaders, headerValue } from '#policy/http/flat-headers.ts';
+import { type FlatHeaders, headerValues } from '#policy/http/flat-headers.ts';
 import { isSecretName } from '#policy/http/is-secret-name.ts';
 import { remoteIp } from '#policy/http/remote-ip.ts';
 import type { RequestClaims, Workload, WorkloadPolicy } from '#policy/workload-policy.ts';
@@ -51,7 +51,7 @@ export class LogInputs {
   }
 
   /**
-   * `headers`: null for those that are not there. `claims`: null where no valid token came, absent where no policy looks at any;
+   * `headers`: null for those that are not there, a list where several fields have the name. `claims`: null where no valid token came, absent where no policy looks at any;
    * `claimPaths`: which were looked for. `remoteIp`, with the number of proxies that are trusted: absent where none is.
    */
   of({ headers, claims, policy, caller, destinationIp }: Inputs): string {
@@ -76,9 +76,9 @@ export class LogInputs {
     if (known === undefined) this.#named.set(names, named);
     let text = '';
     for (const { lowerName, key, isSecret } of named) {
-      const value = headerValue(headers, lowerName, ENVOY_SEPARATOR);
-      const isHashed = value !== undefined && (isSecret || value.length > MAX_VALUE_LENGTH);
-      const shown = value === undefined ? 'null' : JSON.stringify(isHashed ? this.#hash(value) : value);
+      const value = headerValues(headers, lowerName);
+      const one = (text: string) => (isSecret || text.length > MAX_VALUE_LENGTH ? this.#hash(text) : text);
+      const shown = JSON.stringify(typeof value === 'string' ? one(value) : (value?.map(one) ?? null));
       text += text === '' ? `${key}:${shown}` : `,${key}:${shown}`;
     }
     return text;
@@ -103,9 +103,6 @@ interface NamedHeader {
 function namedHeader(lowerName: string): NamedHeader {
   return { lowerName, key: JSON.stringify(lowerName), isSecret: isSecretName(lowerName) };
 }
-
-/** Several fields of one name as rules see them. */
-const ENVOY_SEPARATOR = ',';
 
 type Tree = { [name: string]: unknown };
 

@@ -62,7 +62,7 @@ t.test('what a sidecar has logged', async (t) => {
     [200, 'GET /orders/2'],
     [403, 'GET /closed'],
     [200, 'PUT /orders/1', ['X-Team: red']],
-    [403, 'PUT /orders/1', ['x-team: blue', 'x-team: red']],
+    [403, 'PUT /orders/1', ['x-team: blue', 'x-team: green']],
     [403, 'PUT /orders/1'],
     [200, 'POST /remote', [forwarded], 'orders.example'],
     [403, 'POST /remote', [forwarded]],
