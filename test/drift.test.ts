@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { parse } from 'yaml';
 import { CODES, type CodeEntry } from '#policy/error/codes.ts';
 import { PAGES } from '../scripts/reference/pages.ts';
 import { environment } from '../scripts/run-step.ts';
@@ -42,6 +43,22 @@ t.test('the protobuf code is what the .proto files say (else: npm run generate)'
       readFileSync(join(root, 'proto/gen', name), 'utf8'),
       name,
     );
+});
+
+t.test('every default in a CRD is of its own type, else no API server takes it', (t) => {
+  const folder = join(root, 'helm/lateral/files/crds');
+  for (const name of readdirSync(folder)) {
+    const pending: unknown[] = [parse(readFileSync(join(folder, name), 'utf8'))];
+    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+      if (typeof next !== 'object' || next === null) continue;
+      if (!Array.isArray(next) && 'type' in next && 'default' in next) {
+        const given = Array.isArray(next.default) ? 'array' : typeof next.default;
+        t.equal(given === 'number' ? 'integer' : given, next.type, `${name}: ${JSON.stringify(next.default)}`);
+      }
+      pending.push(...Object.values(next).filter((value) => value !== null && value !== undefined));
+    }
+  }
+  t.end();
 });
 
 t.test('every direct dependency is pinned, and its reason is documented', async (t) => {

@@ -55,8 +55,9 @@ export function optional<T>(schema: Schema<T>): Field<T | undefined> {
   return { schema, isRequired: false, absent: undefined };
 }
 
-export function defaulted<T>(schema: Schema<T>, value: T): Field<T> {
-  return { schema: withJson(schema, { default: value }), isRequired: false, absent: value };
+/** `written`: the default as documents have it, where that is another form than it is read in. */
+export function defaulted<T>(schema: Schema<T>, value: T, written: unknown = value): Field<T> {
+  return { schema: withJson(schema, { default: written }), isRequired: false, absent: value };
 }
 
 /** A field the contract names but this version does not have yet: its presence is an error, never skipped. */

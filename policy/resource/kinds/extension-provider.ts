@@ -64,6 +64,7 @@ const common = {
   timeout: defaulted(
     istioDuration({ minimumMs: 1, maximumMs: MAX_TIMEOUT_MS, description: 'For the whole check.' }),
     DEFAULT_TIMEOUT_MS,
+    `${DEFAULT_TIMEOUT_MS}ms`,
   ),
   failOpen: defaulted(
     boolean('What cannot be checked is let pass. False: it is refused, as statusOnError says.'),
