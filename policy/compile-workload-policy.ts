@@ -12,14 +12,14 @@ import { compileMtlsModes } from './mtls/compile-mtls-modes.ts';
 import type { Resource } from './resource/kind.ts';
 import type { ApiSchemaSpec } from './resource/kinds/api-schema.ts';
 import type { ApiValidationPolicySpec } from './resource/kinds/api-validation-policy.ts';
+import { attaches } from './resource/kinds/attachment.ts';
 import { effectiveDefaults } from './resource/kinds/mesh-defaults.ts';
-import { selects } from './resource/kinds/workload-selector.ts';
 import type { DistributedResource } from './resource/read-resource.ts';
 import type { Snapshot } from './resource-set.ts';
 import { DocumentMemory } from './snapshot/document-memory.ts';
 import { SnapshotError } from './snapshot/snapshot-error.ts';
 import type { GenerateValidators } from './validation/generate-validators.ts';
-import type { BoundWorkload, Mesh, RequestValidation, WorkloadPolicy } from './workload-policy.ts';
+import type { BoundWorkload, Mesh, RequestValidation, Workload, WorkloadPolicy } from './workload-policy.ts';
 
 /** Made only once tokens are to be judged. */
 export type OpenVerifier = () => Promise<TokenVerifier>;
@@ -34,14 +34,14 @@ export interface CompiledWorkloadPolicy extends WorkloadPolicy {
 }
 
 /**
- * Compiles the snapshot of a workload. Throws `SnapshotError` where a document cannot be read, or the API
+ * Compiles the snapshot of a workload: whoever gave it has chosen the policies, so that all of them bind. Throws `SnapshotError` where a document cannot be read, or the API
  * descriptions of a validation policy cannot be put together: what was in force must then stay. `memory`: what was read of the
  * snapshots before. `openVerifier` is asked where a policy wants tokens judged; absent: nobody judges any (offline).
  * `tallies` count the matches of rules over all versions.
  */
 export async function compileWorkloadPolicy(
   snapshot: Snapshot,
-  workload: BoundWorkload,
+  given: Omit<Workload, 'labels'>,
   mesh: Mesh,
   generate: GenerateValidators,
   memory = new DocumentMemory(mesh),
@@ -54,12 +54,11 @@ export async function compileWorkloadPolicy(
   const providers = compileProviders(defaultsSpec?.extensionProviders);
   const authorization = resources.flatMap((any) => (any.type === 'AuthorizationPolicy' ? [any.resource] : []));
   const peerAuthentication = resources.flatMap((any) => (any.type === 'PeerAuthentication' ? [any.resource] : []));
-  const mtls = compileMtlsModes(peerAuthentication, workload, mesh, defaults.mtlsMode);
   const services = resources.flatMap((any) => (any.type === 'MeshService' ? [any.resource] : []));
+  const workload = { ...given, labels: undefined };
+  const mtls = compileMtlsModes(peerAuthentication, workload, mesh, defaults.mtlsMode);
   const policies = resources.flatMap((any) => (any.type === 'APIValidationPolicy' ? [any.resource] : []));
-  const binding = policies.filter(({ namespace, spec }) =>
-    selects(namespace, spec.selector, workload, mesh.rootNamespace),
-  );
+  const binding = policies.filter((policy) => attaches(policy, workload, mesh.rootNamespace));
   const schemas = resources.flatMap((any) => (any.type === 'APISchema' ? [any.resource] : []));
   const { validation, problems } = await compileBound(binding, schemas, generate);
   const conditions = await conditionsOf(authorization);

@@ -18,10 +18,14 @@ export interface Workload {
 }
 
 /**
- * A workload whose law is compiled. `labels` undefined: whoever gave the resources has chosen them by labels of its own
- * knowledge (the control plane, by those of the Pod), so that every selector among them matches.
+ * A workload whose law is compiled. `labels` undefined: whoever gave the resources has chosen them (the control plane, by
+ * the labels of the Pod), so that all of them bind.
  */
-export type BoundWorkload = Omit<Workload, 'labels'> & { readonly labels: Workload['labels'] | undefined };
+export type BoundWorkload = Omit<Workload, 'labels'> & {
+  readonly labels: Workload['labels'] | undefined;
+  /** Names of the services, all of its namespace, that it stands behind. Absent: none, or none that a policy targets. */
+  readonly services?: ReadonlySet<string>;
+};
 
 /** The mesh a workload is part of. */
 export interface Mesh {

@@ -1,11 +1,5 @@
 import type { ClusterState } from '#control-plane/kubernetes/cluster/cluster-state.ts';
-import {
-  judge,
-  judgeObject,
-  NO_SELECTOR,
-  type ObjectPlace,
-  selectorOf,
-} from '#control-plane/kubernetes/resources/judge-object.ts';
+import { attachedOf, judge, judgeObject, type ObjectPlace } from '#control-plane/kubernetes/resources/judge-object.ts';
 import type { MeshObject } from '#control-plane/kubernetes/resources/mesh-objects.ts';
 import { compareProblems, type Problem } from '#policy/problem.ts';
 import type { Manifests } from './manifest-objects.ts';
@@ -87,9 +81,9 @@ function effectOf(object: MeshObject, place: ObjectPlace, change: Effect['change
   const { kind, metadata, document } = object;
   const resource = `${kind}/${metadata.namespace}/${metadata.name}`;
   const { sourced } = judge(document, state, place);
-  const selector = sourced === undefined ? NO_SELECTOR : selectorOf(sourced);
-  if (selector === NO_SELECTOR) return { resource, change, pods: null, meshed: null };
-  return { resource, change, ...state.pods.count(metadata.namespace, selector, state.mesh.rootNamespace) };
+  const policy = sourced === undefined ? undefined : attachedOf(sourced);
+  if (policy === undefined) return { resource, change, pods: null, meshed: null };
+  return { resource, change, ...state.boundPods(policy) };
 }
 
 /** A problem without its severity: a warning for the one is an error for the other. */

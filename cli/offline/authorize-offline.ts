@@ -9,6 +9,7 @@ import { ALLOWED } from '#policy/error/codes.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import { remoteIp } from '#policy/http/remote-ip.ts';
 import { parseSpiffeId, type SpiffeId } from '#policy/identity/spiffe-id.ts';
+import { servicesBehind, targetService } from '#policy/mesh/services-behind.ts';
 import { normalizePath } from '#policy/path/normalize-path.ts';
 import { effectiveDefaults } from '#policy/resource/kinds/mesh-defaults.ts';
 import type { AnyResource } from '#policy/resource/read-resource.ts';
@@ -54,11 +55,14 @@ export function createOfflineAuthorizer(
     policies.flatMap(({ spec }) => (spec.rules ?? []).flatMap(({ condition }) => condition ?? [])),
   );
   const labels = endpointLabels(resources);
+  const services = resources.flatMap((any) => (any.type === 'MeshService' ? [targetService(any.resource)] : []));
   const authorizers = new LRUCache<string, Deciding>({ max: MAX_AUTHORIZERS });
 
   function decidingOf(to: Omit<OfflineRequest['to'], 'port'>): Deciding {
-    const workload = { ...to, labels: to.labels ?? labels.get(`${to.namespace}/${to.name}`) ?? {} };
-    const key = JSON.stringify([to.namespace, to.name, workload.labels]);
+    const chosen = { ...to, labels: to.labels ?? labels.get(`${to.namespace}/${to.name}`) ?? {} };
+    // `to` is called as the service is, where nothing else is said of it.
+    const workload = { ...chosen, services: new Set([to.name, ...servicesBehind(chosen, services)]) };
+    const key = JSON.stringify([to.namespace, to.name, to.serviceAccount, workload.labels]);
     const known = authorizers.get(key);
     if (known !== undefined) return known;
     const deciding = {

@@ -47,6 +47,7 @@ const offlineRequestSchema = object({
       namespace: required(string()),
       name: required(string()),
       labels: optional(map(text)),
+      serviceAccount: optional(text),
       port: defaulted(port(), DEFAULT_PORT),
     }),
   ),

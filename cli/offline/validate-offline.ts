@@ -37,11 +37,11 @@ export function createOfflineValidator(
     const workload = {
       name: to.name,
       namespace: to.namespace,
-      serviceAccount: to.name,
+      serviceAccount: to.serviceAccount ?? to.name,
       labels: to.labels ?? labels.get(`${to.namespace}/${to.name}`) ?? {},
     };
     const snapshot = index.select(workload);
-    const key = JSON.stringify([to.namespace, to.name, workload.labels]);
+    const key = JSON.stringify([to.namespace, to.name, to.serviceAccount, workload.labels]);
     const known = compiled.get(key);
     if (known !== undefined) return known;
     const policy = await compileWorkloadPolicy(snapshot, workload, mesh, generateValidators);

@@ -63,8 +63,9 @@ export class Replayer {
     if (recalled.ambiguity !== undefined) return this.#ofAmbiguousPath(recorded, recalled.ambiguity);
     const { namespace, labels = {} } = workload;
     // Pods of one service account and the same labels are judged alike.
-    const name = identityOf(recorded.destination)?.serviceAccount ?? workload.name;
-    const authorizer = this.#offline.authorizerOf({ namespace, name, labels });
+    const serviceAccount = identityOf(recorded.destination)?.serviceAccount;
+    const name = serviceAccount ?? workload.name;
+    const authorizer = this.#offline.authorizerOf({ namespace, name, serviceAccount, labels });
     if (this.#isWhole(recalled)) return this.#certain(recorded, recalled, authorizer);
     return this.#inDoubt(recorded, recalled, authorizer);
   }

@@ -1,8 +1,7 @@
-import type { ResourceIndex } from '#policy/snapshot/select-snapshot.ts';
-import type { Workload } from '#policy/workload-policy.ts';
+import type { ResourceIndex, SelectedWorkload } from '#policy/snapshot/select-snapshot.ts';
 
 interface Follower {
-  readonly workload: Pick<Workload, 'namespace' | 'labels'>;
+  readonly workload: SelectedWorkload;
   readonly tell: () => void;
 }
 
@@ -11,7 +10,7 @@ export class Followers {
   readonly #byNamespace = new Map<string, Set<Follower>>();
 
   /** Tells of every change that may give the workload another snapshot, until the function is called that it returns. */
-  add(workload: Pick<Workload, 'namespace' | 'labels'>, tell: () => void): () => void {
+  add(workload: SelectedWorkload, tell: () => void): () => void {
     const { namespace } = workload;
     const follower = { workload, tell };
     const neighbours = this.#byNamespace.get(namespace) ?? new Set<Follower>();

@@ -1,7 +1,7 @@
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import type { ComposedSnapshot } from '#policy/snapshot/composed-snapshot.ts';
-import { indexResources } from '#policy/snapshot/select-snapshot.ts';
-import type { Mesh, Workload } from '#policy/workload-policy.ts';
+import { indexResources, type SelectedWorkload } from '#policy/snapshot/select-snapshot.ts';
+import type { Mesh } from '#policy/workload-policy.ts';
 import type { Resource } from '#proto/gen/lateral/v1/discovery.ts';
 import { Followers } from './followers.ts';
 import { readable } from './readable-snapshot.ts';
@@ -19,11 +19,11 @@ export interface PolicyDistribution {
    */
   publishOwn(documents: readonly ResourceDocument[]): void;
   /** `kinds`: of those that only the control plane makes, the ones that the sidecar reads; default: all. */
-  snapshotFor(workload: Pick<Workload, 'namespace' | 'labels'>, kinds?: readonly string[]): ComposedSnapshot;
+  snapshotFor(workload: SelectedWorkload, kinds?: readonly string[]): ComposedSnapshot;
   /** The resource as it goes over the wire; its bytes are made once for all sidecars. */
   wireResource(resource: ResourceDocument): Resource;
   /** Calls back after each publication that may give the workload another snapshot; returns the function that ends it. */
-  follow(workload: Pick<Workload, 'namespace' | 'labels'>, listener: () => void): () => void;
+  follow(workload: SelectedWorkload, listener: () => void): () => void;
   readonly resourceCount: number;
   /** Of the source; another list after each publication. */
   readonly resources: readonly ResourceDocument[];

@@ -1,5 +1,6 @@
 import type { Problem } from '../problem.ts';
 import { canonicalJson } from '../resource/canonical-json.ts';
+import { targetedServices } from '../resource/kinds/attachment.ts';
 import type { SourcedResource } from '../resource/sourced-resource.ts';
 import { doubt } from './analysis-code.ts';
 import { type PlacedPolicy, type PlacedRule, placedRules, policiesOf } from './policy-scopes.ts';
@@ -73,6 +74,9 @@ function positivesOf({ clauses: { from, to, when, others } }: PlacedRule): strin
   return JSON.stringify([from.map(shown), to.map(shown), shown(when), others]);
 }
 
-function scopeOf({ policy: { namespace, spec } }: PlacedPolicy): string {
+function scopeOf({ policy }: PlacedPolicy): string {
+  const { namespace, spec } = policy;
+  const targets = targetedServices(policy);
+  if (targets.length > 0) return `${namespace} ${canonicalJson([...targets].sort())}`;
   return `${namespace} ${canonicalJson(spec.selector?.matchLabels ?? {})}`;
 }

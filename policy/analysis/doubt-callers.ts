@@ -1,6 +1,7 @@
 import type { Problem } from '../problem.ts';
 import type { Resource } from '../resource/kind.ts';
-import { type AuthorizationPolicySpec, isForSidecars } from '../resource/kinds/authorization-policy.ts';
+import { isForSidecars } from '../resource/kinds/attachment.ts';
+import type { AuthorizationPolicySpec } from '../resource/kinds/authorization-policy.ts';
 import type { SourcedResource } from '../resource/sourced-resource.ts';
 import type { Path } from '../schema/schema.ts';
 import type { Mesh } from '../workload-policy.ts';
@@ -33,7 +34,7 @@ export function unknownCallers(
   workloads: KnownWorkloads,
   mesh: Mesh,
 ): readonly Problem[] {
-  if (!isForSidecars(policy.spec)) return [];
+  if (!isForSidecars(policy)) return [];
   const principals = namedCallers(policy, PRINCIPAL_FIELDS).flatMap(({ value, path }) => {
     const complaint = principalDoubt(value, workloads, mesh);
     return complaint === undefined ? [] : [doubt(sourced, path, 'unknown_principal', complaint)];

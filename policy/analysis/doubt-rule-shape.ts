@@ -1,6 +1,7 @@
 import type { Problem } from '../problem.ts';
 import type { Resource } from '../resource/kind.ts';
-import { type AuthorizationPolicySpec, isForSidecars } from '../resource/kinds/authorization-policy.ts';
+import { isForSidecars } from '../resource/kinds/attachment.ts';
+import type { AuthorizationPolicySpec } from '../resource/kinds/authorization-policy.ts';
 import type { AuthorizationRule } from '../resource/kinds/authorization-rule.ts';
 import type { SourcedResource } from '../resource/sourced-resource.ts';
 import { doubt } from './analysis-code.ts';
@@ -11,8 +12,8 @@ type Policy = Resource<AuthorizationPolicySpec>;
 
 /** Doubts that one policy raises by the form of its rules alone. */
 export function* shapeDoubts(sourced: SourcedResource, policy: Policy): Generator<void, readonly Problem[]> {
+  if (!isForSidecars(policy)) return [];
   const { spec } = policy;
-  if (!isForSidecars(spec)) return [];
   const rules = spec.rules ?? [];
   const problems = rules.length === 0 ? [...emptyAllow(sourced, policy)] : [];
   for (const index of rules.keys()) {

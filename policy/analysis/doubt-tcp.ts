@@ -1,6 +1,7 @@
 import type { Problem } from '../problem.ts';
 import type { Resource } from '../resource/kind.ts';
-import { type AuthorizationPolicySpec, isForSidecars } from '../resource/kinds/authorization-policy.ts';
+import { isForSidecars } from '../resource/kinds/attachment.ts';
+import type { AuthorizationPolicySpec } from '../resource/kinds/authorization-policy.ts';
 import type { SourcedResource } from '../resource/sourced-resource.ts';
 import type { Mesh, ServiceProtocol } from '../workload-policy.ts';
 import { doubt } from './analysis-code.ts';
@@ -17,7 +18,7 @@ export function tcpDoubts(
   const { namespace, spec } = policy;
   const isNear =
     namespace === mesh.rootNamespace ? workloads.tcpNamespaces.size > 0 : workloads.tcpNamespaces.has(namespace);
-  if (!isForSidecars(spec) || !isNear) return [];
+  if (!isForSidecars(policy) || !isNear) return [];
   const ports = portProtocols(boundWorkloads(policy, workloads, mesh).map(({ protocols }) => protocols));
   return (spec.rules ?? []).flatMap((_rule, index) => {
     const clauses = clausesOf(policy, index);

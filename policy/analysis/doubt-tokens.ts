@@ -1,8 +1,8 @@
 import type { Problem } from '../problem.ts';
 import type { Resource } from '../resource/kind.ts';
+import { type Attached, isForSidecars, targetedServices } from '../resource/kinds/attachment.ts';
 import { effectiveDefaults } from '../resource/kinds/mesh-defaults.ts';
-import { isForSidecars, type RequestAuthenticationSpec } from '../resource/kinds/request-authentication.ts';
-import type { WorkloadSelector } from '../resource/kinds/workload-selector.ts';
+import type { RequestAuthenticationSpec } from '../resource/kinds/request-authentication.ts';
 import type { SourcedResource } from '../resource/sourced-resource.ts';
 import type { Mesh } from '../workload-policy.ts';
 import { doubt } from './analysis-code.ts';
@@ -14,17 +14,17 @@ type Policy = PlacedPolicy['policy'];
 /** A RequestAuthentication that refuses bad tokens, where requests without any pass: no rule for its workloads speaks of tokens. */
 export function tokenDoubts(
   sourced: SourcedResource,
-  { namespace, spec }: Resource<RequestAuthenticationSpec>,
+  tokens: Resource<RequestAuthenticationSpec>,
   all: readonly SourcedResource[],
   mesh: Mesh,
 ): readonly Problem[] {
-  if (!isForSidecars(spec) || (spec.jwtRules ?? []).length === 0) return [];
+  if (!isForSidecars(tokens) || (tokens.spec.jwtRules ?? []).length === 0) return [];
   let allows = false;
   let isBoundByAllow = false;
   for (const { any } of all) {
     if (any.type !== 'AuthorizationPolicy') continue;
     const policy = any.resource;
-    if (!isEnforced(policy) || !mayBindTogether(policy, namespace, spec.selector, mesh)) continue;
+    if (!isEnforced(policy) || !mayBindTogether(policy, tokens, mesh)) continue;
     const { action, rules = [] } = policy.spec;
     if (action !== 'AUDIT' && rules.some((_rule, index) => speaksOfTokens(clausesOf(policy, index)))) return [];
     isBoundByAllow ||= action === 'ALLOW';
@@ -37,17 +37,12 @@ export function tokenDoubts(
   return [doubt(sourced, ['spec', 'jwtRules'], 'token_not_required', message)];
 }
 
-/** False only where no workload can have the labels of both. */
-function mayBindTogether(
-  policy: Policy,
-  namespace: string,
-  selector: WorkloadSelector | undefined,
-  { rootNamespace }: Mesh,
-): boolean {
-  const spaces = new Set([policy.namespace, namespace].filter((one) => one !== rootNamespace));
-  if (spaces.size > 1) return false;
+/** False only where no workload can have the labels of both, or no two services that they target are one. Services may share workloads. */
+function mayBindTogether(policy: Policy, tokens: Attached, { rootNamespace }: Mesh): boolean {
+  const spaces = [policy, tokens].filter((one) => one.namespace !== rootNamespace || targetedServices(one).length > 0);
+  if (new Set(spaces.map(({ namespace }) => namespace)).size > 1) return false;
   const labels = policy.spec.selector?.matchLabels ?? {};
-  return Object.entries(selector?.matchLabels ?? {}).every(
+  return Object.entries(tokens.spec.selector?.matchLabels ?? {}).every(
     ([key, value]) => !Object.hasOwn(labels, key) || labels[key] === value,
   );
 }

@@ -1,6 +1,7 @@
 import type { Problem } from '../problem.ts';
 import type { Resource } from '../resource/kind.ts';
-import { type AuthorizationPolicySpec, isForSidecars } from '../resource/kinds/authorization-policy.ts';
+import { isForSidecars } from '../resource/kinds/attachment.ts';
+import type { AuthorizationPolicySpec } from '../resource/kinds/authorization-policy.ts';
 import type { SourcedResource } from '../resource/sourced-resource.ts';
 import type { Path } from '../schema/schema.ts';
 import { type AnalysisCode, doubt } from './analysis-code.ts';
@@ -23,8 +24,9 @@ const DOUBTS: { readonly [fieldOrKey: string]: ValueDoubt } = {
   'request.headers[:method]': METHOD,
 };
 
-export function valueDoubts(sourced: SourcedResource, { spec }: Resource<AuthorizationPolicySpec>): readonly Problem[] {
-  if (!isForSidecars(spec)) return [];
+export function valueDoubts(sourced: SourcedResource, policy: Resource<AuthorizationPolicySpec>): readonly Problem[] {
+  if (!isForSidecars(policy)) return [];
+  const { spec } = policy;
   const problems: Problem[] = [];
   const judge = (name: string, values: readonly string[] | undefined, path: Path) => {
     const given = DOUBTS[name];

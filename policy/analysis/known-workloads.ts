@@ -1,5 +1,6 @@
 import { appPort } from '../mesh/compiled-service.ts';
 import type { Problem } from '../problem.ts';
+import { type Attached, isForSidecars, targetedServices } from '../resource/kinds/attachment.ts';
 import type { WorkloadSelector } from '../resource/kinds/workload-selector.ts';
 import type { SourcedResource } from '../resource/sourced-resource.ts';
 import type { Mesh, ServiceProtocol } from '../workload-policy.ts';
@@ -21,6 +22,8 @@ export interface KnownWorkload {
 export interface KnownWorkloads {
   readonly all: readonly KnownWorkload[];
   readonly byNamespace: ReadonlyMap<string, readonly KnownWorkload[]>;
+  /** Declared ones, with endpoints or without, as NAMESPACE/NAME. */
+  readonly services: ReadonlySet<string>;
   /** Service accounts as NAMESPACE/NAME. */
   readonly accounts: ReadonlySet<string>;
   readonly knownAccounts: KnownAccounts;
@@ -30,10 +33,12 @@ export interface KnownWorkloads {
 
 export function knownWorkloads(resources: readonly SourcedResource[], knownAccounts: KnownAccounts): KnownWorkloads {
   const tcpNamespaces = new Set<string>();
+  const services = new Set<string>();
   const all = resources.flatMap(({ any }) => {
     if (any.type !== 'MeshService') return [];
     const { namespace, name: service, spec } = any.resource;
     const ports = spec.ports ?? [];
+    services.add(`${namespace}/${service}`);
     if (ports.some(({ protocol }) => protocol === 'tcp')) tcpNamespaces.add(namespace);
     return spec.endpoints.flatMap((endpoint) => {
       const { serviceAccount, labels } = endpoint;
@@ -44,6 +49,7 @@ export function knownWorkloads(resources: readonly SourcedResource[], knownAccou
   });
   return {
     all,
+    services,
     byNamespace: Map.groupBy(all, ({ namespace }) => namespace),
     accounts: new Set(all.map(({ namespace, serviceAccount }) => `${namespace}/${serviceAccount}`)),
     knownAccounts,
@@ -52,20 +58,15 @@ export function knownWorkloads(resources: readonly SourcedResource[], knownAccou
 }
 
 /** The known workloads that a policy could bind, before its selector. */
-function candidatesOf(namespace: string, { all, byNamespace }: KnownWorkloads, mesh: Mesh): readonly KnownWorkload[] {
-  return namespace === mesh.rootNamespace ? all : (byNamespace.get(namespace) ?? []);
+function candidatesOf(policy: Attached, { all, byNamespace }: KnownWorkloads, mesh: Mesh): readonly KnownWorkload[] {
+  const { namespace } = policy;
+  const isMeshWide = namespace === mesh.rootNamespace && targetedServices(policy).length === 0;
+  return isMeshWide ? all : (byNamespace.get(namespace) ?? []);
 }
 
-/** The known workloads that a policy of this namespace and selector could bind. */
-export function boundWorkloads(
-  {
-    namespace,
-    spec,
-  }: { readonly namespace: string; readonly spec: { readonly selector?: WorkloadSelector | undefined } },
-  workloads: KnownWorkloads,
-  mesh: Mesh,
-): readonly KnownWorkload[] {
-  return candidatesOf(namespace, workloads, mesh).filter((workload) => couldBeSelected(workload, spec.selector));
+/** The known workloads that a policy could bind. */
+export function boundWorkloads(policy: Attached, workloads: KnownWorkloads, mesh: Mesh): readonly KnownWorkload[] {
+  return candidatesOf(policy, workloads, mesh).filter((workload) => couldBeBound(workload, policy));
 }
 
 /** A policy that binds no workload of those that MeshServices declare. */
@@ -74,14 +75,34 @@ export function unboundPolicy(sourced: SourcedResource, workloads: KnownWorkload
   if (workloads.all.length === 0) return [];
   if (any.type === 'MeshService' || any.type === 'MeshDefaults' || any.type === 'APISchema') return [];
   const { namespace } = any.resource;
-  const candidates = candidatesOf(namespace, workloads, mesh);
-  if (candidates.some((workload) => couldBeSelected(workload, any.resource.spec.selector))) return [];
+  const targets = targetedServices(any.resource);
+  if (targets.length > 0) return isForSidecars(any.resource) ? unknownTargets(sourced, targets, workloads) : [];
+  const candidates = candidatesOf(any.resource, workloads, mesh);
+  if (candidates.some((workload) => couldBeBound(workload, any.resource))) return [];
   const message =
     candidates.length === 0
       ? `binds no workload: no MeshService of namespace ${namespace} declares an endpoint`
       : 'binds no workload: the selector matches no endpoint that a MeshService of the namespace declares';
   const path = candidates.length === 0 ? ['metadata', 'namespace'] : ['spec', 'selector'];
   return [doubt(sourced, path, 'no_workload', message)];
+}
+
+function unknownTargets(
+  sourced: SourcedResource,
+  targets: readonly string[],
+  { services }: KnownWorkloads,
+): readonly Problem[] {
+  const { namespace } = sourced.any.resource;
+  return targets.flatMap((name, index) => {
+    if (services.has(`${namespace}/${name}`)) return [];
+    const message = `binds no workload of ${name}: namespace ${namespace} declares no MeshService of that name`;
+    return [doubt(sourced, ['spec', 'targetRefs', index, 'name'], 'no_workload', message)];
+  });
+}
+
+function couldBeBound(workload: KnownWorkload, policy: Attached): boolean {
+  const targets = targetedServices(policy);
+  return targets.length === 0 ? couldBeSelected(workload, policy.spec.selector) : targets.includes(workload.service);
 }
 
 /** Labels that name the workload by convention. */

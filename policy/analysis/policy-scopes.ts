@@ -1,5 +1,6 @@
 import type { Resource } from '../resource/kind.ts';
-import { type AuthorizationPolicySpec, isForSidecars } from '../resource/kinds/authorization-policy.ts';
+import { isForSidecars, targetedServices } from '../resource/kinds/attachment.ts';
+import type { AuthorizationPolicySpec } from '../resource/kinds/authorization-policy.ts';
 import type { AuthorizationRule } from '../resource/kinds/authorization-rule.ts';
 import type { SourcedResource } from '../resource/sourced-resource.ts';
 import type { Mesh } from '../workload-policy.ts';
@@ -37,8 +38,8 @@ export function policiesOf(all: readonly SourcedResource[], action: Action): rea
 }
 
 /** One on trial is no law yet, and makes none superfluous. */
-export function isEnforced({ spec, isOnTrial = false }: PlacedPolicy['policy']): boolean {
-  return isForSidecars(spec) && !isOnTrial;
+export function isEnforced(policy: PlacedPolicy['policy']): boolean {
+  return isForSidecars(policy) && policy.isOnTrial !== true;
 }
 
 export function compareOrder(left: PlacedPolicy['policy'], right: PlacedPolicy['policy']): number {
@@ -128,14 +129,22 @@ export function* placedRules({ sourced, policy }: PlacedPolicy): Generator<Place
   }
 }
 
-/** The one scope that a policy is kept in: that of the first of its labels. */
-function scopeOf({ namespace, spec }: PlacedPolicy['policy']): string {
-  const [first] = labelsOf(spec);
-  return JSON.stringify([namespace, ...(first ?? [])]);
+/** The one scope that a policy is kept in: that of the first of its labels, or of those that target services. */
+function scopeOf(policy: PlacedPolicy['policy']): string {
+  if (targetedServices(policy).length > 0) return targetScope(policy.namespace);
+  const [first] = labelsOf(policy.spec);
+  return JSON.stringify([policy.namespace, ...(first ?? [])]);
+}
+
+/** Of all that target services of the namespace; no label is of this form. */
+function targetScope(namespace: string): string {
+  return JSON.stringify([namespace, 'targets']);
 }
 
 /** All scopes of policies that may bind every workload that this one binds. */
-function* scopesWithin({ namespace, spec }: PlacedPolicy['policy'], { rootNamespace }: Mesh): Generator<string> {
+function* scopesWithin(policy: PlacedPolicy['policy'], { rootNamespace }: Mesh): Generator<string> {
+  const { namespace, spec } = policy;
+  if (targetedServices(policy).length > 0) yield targetScope(namespace);
   for (const where of new Set([namespace, rootNamespace])) {
     yield JSON.stringify([where]);
     for (const label of labelsOf(spec)) yield JSON.stringify([where, ...label]);
@@ -147,7 +156,13 @@ function labelsOf(spec: AuthorizationPolicySpec): readonly (readonly [string, st
 }
 
 /** Whether a policy of one of `scopesWithin` binds every workload that the other binds. */
-function bindsAll({ spec }: PlacedPolicy['policy'], other: PlacedPolicy['policy']): boolean {
+function bindsAll(policy: PlacedPolicy['policy'], other: PlacedPolicy['policy']): boolean {
+  const targets = new Set(targetedServices(policy));
+  if (targets.size > 0) {
+    const others = targetedServices(other);
+    return others.length > 0 && others.every((name) => targets.has(name));
+  }
+  const { spec } = policy;
   const labels = other.spec.selector?.matchLabels ?? {};
   for (const [key, value] of Object.entries(spec.selector?.matchLabels ?? {})) {
     if (!Object.hasOwn(labels, key) || labels[key] !== value) return false;

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Resource } from '../resource/kind.ts';
+import { attaches } from '../resource/kinds/attachment.ts';
 import { DEFAULT_JWKS_TIMEOUT_MS, discoveryUrl, type JwtRule } from '../resource/kinds/jwt-rule.ts';
-import { isForSidecars, type RequestAuthenticationSpec } from '../resource/kinds/request-authentication.ts';
-import { selects } from '../resource/kinds/workload-selector.ts';
+import type { RequestAuthenticationSpec } from '../resource/kinds/request-authentication.ts';
 import type { BoundWorkload, Mesh } from '../workload-policy.ts';
 import { sanitizedAudience } from './judge-claims.ts';
 import { TokenJudge, type TokenVerifier, type WatchedPlace } from './judge-tokens.ts';
@@ -19,9 +19,7 @@ export function boundTokenRules(
   workload: BoundWorkload,
   mesh: Mesh,
 ): readonly TokenRule[] {
-  const binding = policies.filter(
-    ({ namespace, spec }) => isForSidecars(spec) && selects(namespace, spec.selector, workload, mesh.rootNamespace),
-  );
+  const binding = policies.filter((policy) => attaches(policy, workload, mesh.rootNamespace));
   const rules = binding.flatMap(({ namespace, name, spec }) =>
     (spec.jwtRules ?? []).map((rule, index) => tokenRule(rule, `${namespace}/${name}`, index)),
   );

@@ -1,7 +1,7 @@
 import type { Condition } from '../condition/compile-condition.ts';
 import type { Resource } from '../resource/kind.ts';
-import { type AuthorizationPolicySpec, isForSidecars } from '../resource/kinds/authorization-policy.ts';
-import { selects } from '../resource/kinds/workload-selector.ts';
+import { attaches } from '../resource/kinds/attachment.ts';
+import type { AuthorizationPolicySpec } from '../resource/kinds/authorization-policy.ts';
 import type {
   AuthorizationDecision,
   AuthorizationRequest,
@@ -43,7 +43,7 @@ const NO_CONDITIONS: Conditions = new Map();
  */
 export function compileAuthorizer(
   policies: readonly Policy[],
-  workload: Pick<BoundWorkload, 'namespace' | 'name' | 'labels'>,
+  workload: Pick<BoundWorkload, 'namespace' | 'name' | 'labels' | 'services'>,
   mesh: Mesh,
   defaults: Pick<EffectiveDefaults, 'authorizationDefault'>,
   own: OwnDomains = { names: [mesh.trustDomain] },
@@ -78,12 +78,10 @@ export function compileAuthorizer(
 /** Those that are for sidecars, and for this one. */
 export function bindingPolicies(
   policies: readonly Policy[],
-  workload: Pick<BoundWorkload, 'namespace' | 'labels'>,
+  workload: Pick<BoundWorkload, 'namespace' | 'labels' | 'services'>,
   mesh: Mesh,
 ): readonly Policy[] {
-  return policies.filter(
-    ({ namespace, spec }) => isForSidecars(spec) && selects(namespace, spec.selector, workload, mesh.rootNamespace),
-  );
+  return policies.filter((policy) => attaches(policy, workload, mesh.rootNamespace));
 }
 
 class CompiledAuthorizer implements Authorizer {

@@ -14,7 +14,7 @@ import { RuleTallies } from './rule-tallies.ts';
  */
 export function compileExternal(
   policies: readonly Policy[],
-  workload: Pick<BoundWorkload, 'namespace' | 'labels'>,
+  workload: Pick<BoundWorkload, 'namespace' | 'labels' | 'services'>,
   mesh: Mesh,
   providers: ReadonlyMap<string, Provider>,
   own: OwnDomains,

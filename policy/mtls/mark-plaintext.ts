@@ -23,8 +23,8 @@ function namespaceOf({ key }: ResourceDocument): string {
   return key.split('/', 2)[1] ?? '';
 }
 
-/** The ports of apps tell nothing to callers; sidecars of older versions do not know them. */
-const APP_PORTS = /"appPorts?":/;
+/** The ports of apps and the selector tell nothing to callers; sidecars of older versions do not know them. */
+const KEPT_BACK = /"(appPorts?|selector)":/;
 
 /**
  * Makes the form in which MeshServices travel: callers are told at which ports of an endpoint its sidecar takes plaintext
@@ -36,7 +36,7 @@ export class PlaintextMarks {
   /** The MeshService itself where none of its endpoints is DISABLE. `read`: reads it. */
   travelling(given: ResourceDocument, modes: EndpointModes, read: (one: ResourceDocument) => ReadDocument | undefined) {
     const ofNamespace = modes.ofNamespace(namespaceOf(given));
-    if (ofNamespace === undefined && !APP_PORTS.test(given.document)) return given;
+    if (ofNamespace === undefined && !KEPT_BACK.test(given.document)) return given;
     const key = ofNamespace?.key ?? '';
     const known = this.#made.get(given);
     if (known?.key === key) return known.document;
@@ -58,7 +58,7 @@ function marked(
     modes === undefined ? [] : plaintextPorts(endpoint, servicePorts, modes),
   );
   const document: unknown = JSON.parse(given.document);
-  const spec = isRecord(document) && isRecord(document.spec) ? document.spec : {};
+  const { selector: _kept, ...spec } = isRecord(document) && isRecord(document.spec) ? document.spec : {};
   const written = Array.isArray(spec.endpoints) ? spec.endpoints : [];
   const endpoints = written.map((endpoint: unknown, index) => travellingEndpoint(endpoint, plaintext[index] ?? []));
   const made = resourceDocument({ ...resource, spec: { ...spec, endpoints } });

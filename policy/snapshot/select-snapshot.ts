@@ -1,25 +1,27 @@
+import { servicesBehind, type TargetService, targetService } from '../mesh/services-behind.ts';
 import { EndpointModes } from '../mtls/endpoint-modes.ts';
 import { noteGivenForm, PlaintextMarks } from '../mtls/mark-plaintext.ts';
 import type { Resource } from '../resource/kind.ts';
-import { isForSidecars } from '../resource/kinds/authorization-policy.ts';
+import { type Attached, attaches, isForSidecars, targetedServices } from '../resource/kinds/attachment.ts';
 import { effectiveDefaults } from '../resource/kinds/mesh-defaults.ts';
 import type { PeerAuthenticationSpec } from '../resource/kinds/peer-authentication.ts';
-import { isForSidecars as areTokensForSidecars } from '../resource/kinds/request-authentication.ts';
-import { selects, type WorkloadSelector } from '../resource/kinds/workload-selector.ts';
 import { resourceKey } from '../resource/resource-document.ts';
 import type { ResourceDocument, Snapshot } from '../resource-set.ts';
 import type { Mesh, MtlsMode, Workload } from '../workload-policy.ts';
 import { ComposedSnapshot, SharedResources } from './composed-snapshot.ts';
 import { type ReadDocument, readDocuments } from './read-documents.ts';
 
+/** What of a workload decides which policies bind it. */
+export type SelectedWorkload = Pick<Workload, 'namespace' | 'serviceAccount' | 'labels'>;
+
 /** All resources of the mesh, read once, from which each workload's snapshot is taken. */
 export interface ResourceIndex {
   /** Workloads that need the same resources get the very same snapshot object. */
-  select(workload: Pick<Workload, 'namespace' | 'labels'>): ComposedSnapshot;
+  select(workload: SelectedWorkload): ComposedSnapshot;
   /** Namespaces of workloads that may get another snapshot than of the index before; undefined: all. */
   readonly concernedNamespaces: ReadonlySet<string> | undefined;
   /** False: the workload gets the very snapshot that it got of the index before. */
-  concerns(workload: Pick<Workload, 'namespace' | 'labels'>): boolean;
+  concerns(workload: SelectedWorkload): boolean;
   /** What the next index of the same mesh takes over. */
   readonly kept: KeptIndex;
 }
@@ -32,6 +34,8 @@ interface KeptIndex {
   readonly marks: PlaintextMarks;
   /** As they travel. */
   readonly byKey: ReadonlyMap<string, ResourceDocument>;
+  /** Who stands behind the services that policies target, by namespace: the selector of a service does not travel. */
+  readonly targets: ReadonlyMap<string, string>;
   /** What every workload needs. */
   readonly shared: SharedResources;
   /** By the policies and schemas that make up the rest. */
@@ -42,7 +46,8 @@ interface KeptIndex {
 interface IndexedDocument {
   readonly isShared: boolean;
   readonly isSchema: boolean;
-  readonly isService: boolean;
+  /** Of a MeshService. */
+  readonly service: TargetService | undefined;
   readonly policy: BindingPolicy | undefined;
   readonly peerAuthentication: Resource<PeerAuthenticationSpec> | undefined;
   /** Mode of MeshDefaults. */
@@ -52,8 +57,7 @@ interface IndexedDocument {
 /** A policy, and what else its workloads need. */
 interface BindingPolicy {
   readonly source: ResourceDocument;
-  readonly namespace: string;
-  readonly selector: WorkloadSelector | undefined;
+  readonly attached: Attached;
   /** Keys of the APISchemas it names. */
   readonly schemaKeys: readonly string[];
 }
@@ -100,7 +104,7 @@ export function indexResources(
   const readAgain = (one: ResourceDocument) => fresh.get(one) ?? readDocuments([one], mesh)[0];
   const current = given.map((one) => {
     const document = read.get(one);
-    if (document?.isService !== true) return one;
+    if (document?.service === undefined) return one;
     const made = marks.travelling(one, modes, readAgain);
     const travelling = made === one ? one : knownOr(made, kept?.byKey.get(one.key));
     noteGivenForm(travelling, one);
@@ -110,17 +114,23 @@ export function indexResources(
   const sharedNow: ResourceDocument[] = [];
   const policies = new Map<string, BindingPolicy[]>();
   const schemas = new Map<string, ResourceDocument>();
+  const services = new Map<string, TargetService>();
   for (const source of current) {
     const document = read.get(source);
     if (document === undefined) continue; // read just above
-    const { policy } = document;
+    const { policy, service } = document;
+    if (service !== undefined) services.set(source.key, service);
     if (document.isShared) sharedNow.push(source);
     if (document.isSchema) schemas.set(source.key, source);
     if (policy === undefined) continue;
-    const others = policies.get(policy.namespace);
-    if (others === undefined) policies.set(policy.namespace, [policy]);
+    const { namespace } = policy.attached;
+    const others = policies.get(namespace);
+    if (others === undefined) policies.set(namespace, [policy]);
     else others.push(policy);
   }
+  const targeted = targetedOf(policies, services);
+  const targets = new Map([...targeted].map(([namespace, found]) => [namespace, JSON.stringify(found)]));
+  const retargeted = differing(kept?.targets ?? new Map(), targets);
   const byKey = new Map(current.map((one) => [one.key, one]));
   const changed = kept === undefined ? [] : changedDocuments(kept.byKey, byKey);
   const isSharedKept = kept !== undefined && !changed.some((one) => read.get(one)?.isShared === true);
@@ -128,11 +138,14 @@ export function indexResources(
   const snapshots = new Map(isSharedKept ? withoutThose(kept.snapshots, new Set(changed)) : []);
   const changedPolicies = isSharedKept ? policiesOf(changed, read, policies) : undefined;
 
-  function select(workload: Pick<Workload, 'namespace' | 'labels'>): ComposedSnapshot {
+  const bound = (workload: SelectedWorkload) => {
+    const services = servicesBehind(workload, targeted.get(workload.namespace) ?? []);
+    return ({ attached }: BindingPolicy) => attaches(attached, { ...workload, services }, mesh.rootNamespace);
+  };
+
+  function select(workload: SelectedWorkload): ComposedSnapshot {
     const namespaces = new Set([workload.namespace, mesh.rootNamespace]);
-    const binding = [...namespaces].flatMap((namespace) =>
-      (policies.get(namespace) ?? []).filter((policy) => binds(policy, workload, mesh)),
-    );
+    const binding = [...namespaces].flatMap((namespace) => (policies.get(namespace) ?? []).filter(bound(workload)));
     const named = new Set(binding.flatMap(({ schemaKeys }) => schemaKeys));
     const own = [...binding.map(({ source }) => source), ...[...named].flatMap((key) => schemas.get(key) ?? [])];
     const combination = own.map(({ key, version }) => `${key}@${version}`).join('\n');
@@ -146,9 +159,10 @@ export function indexResources(
 
   return {
     select,
-    concernedNamespaces: namespacesOf(changedPolicies, mesh),
-    concerns: (workload) => changedPolicies?.some((policy) => binds(policy, workload, mesh)) ?? true,
-    kept: { read, given: new Map(given.map((one) => [one.key, one])), marks, byKey, shared, snapshots },
+    concernedNamespaces: namespacesOf(changedPolicies, retargeted, mesh),
+    concerns: (workload) =>
+      changedPolicies === undefined || retargeted.has(workload.namespace) || changedPolicies.some(bound(workload)),
+    kept: { read, given: new Map(given.map((one) => [one.key, one])), marks, byKey, targets, shared, snapshots },
   };
 }
 
@@ -198,17 +212,34 @@ function policiesOf(
   return [...documents.flatMap((one) => read.get(one)?.policy ?? []), ...naming];
 }
 
-function namespacesOf(policies: readonly BindingPolicy[] | undefined, mesh: Mesh): ReadonlySet<string> | undefined {
-  if (policies === undefined || policies.some(({ namespace }) => namespace === mesh.rootNamespace)) return undefined;
-  return new Set(policies.map(({ namespace }) => namespace));
+function namespacesOf(
+  policies: readonly BindingPolicy[] | undefined,
+  retargeted: ReadonlySet<string>,
+  mesh: Mesh,
+): ReadonlySet<string> | undefined {
+  if (policies === undefined) return undefined;
+  const namespaces = new Set(policies.map(({ attached }) => attached.namespace));
+  return namespaces.has(mesh.rootNamespace) ? undefined : namespaces.union(retargeted);
 }
 
-function binds(
-  { namespace, selector }: BindingPolicy,
-  workload: Pick<Workload, 'namespace' | 'labels'>,
-  mesh: Mesh,
-): boolean {
-  return selects(namespace, selector, workload, mesh.rootNamespace);
+/** Keys of values that are others, or on one side alone. */
+function differing(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): ReadonlySet<string> {
+  return new Set([...before.keys(), ...after.keys()].filter((key) => before.get(key) !== after.get(key)));
+}
+
+/** By namespace the services that some policy targets. */
+function targetedOf(
+  policies: ReadonlyMap<string, readonly BindingPolicy[]>,
+  services: ReadonlyMap<string, TargetService>,
+): ReadonlyMap<string, readonly TargetService[]> {
+  const targeted = new Map<string, readonly TargetService[]>();
+  for (const [namespace, binding] of policies) {
+    const names = new Set(binding.flatMap(({ attached }) => targetedServices(attached)));
+    if (names.size === 0) continue;
+    const found = [...names].flatMap((name) => services.get(resourceKey('MeshService', namespace, name)) ?? []);
+    targeted.set(namespace, found);
+  }
+  return targeted;
 }
 
 function indexed(document: ReadDocument): IndexedDocument {
@@ -217,7 +248,7 @@ function indexed(document: ReadDocument): IndexedDocument {
   return {
     isShared: SHARED_TYPES.has(type),
     isSchema: type === 'APISchema',
-    isService: type === 'MeshService',
+    service: any.type === 'MeshService' ? targetService(any.resource) : undefined,
     peerAuthentication: any.type === 'PeerAuthentication' ? any.resource : undefined,
     defaultMode: any.type === 'MeshDefaults' ? effectiveDefaults(any.resource.spec).mtlsMode : undefined,
     policy: bindingPolicy(document),
@@ -225,18 +256,24 @@ function indexed(document: ReadDocument): IndexedDocument {
 }
 
 function bindingPolicy({ any, source }: ReadDocument): BindingPolicy | undefined {
-  const { namespace } = any.resource;
-  if (any.type === 'AuthorizationPolicy' && isForSidecars(any.resource.spec)) {
-    return { source, namespace, selector: any.resource.spec.selector, schemaKeys: [] };
+  switch (any.type) {
+    case 'AuthorizationPolicy':
+    case 'RequestAuthentication':
+      return isForSidecars(any.resource) ? { source, attached: attachedOf(any.resource), schemaKeys: [] } : undefined;
+    case 'PeerAuthentication':
+      return { source, attached: attachedOf(any.resource), schemaKeys: [] };
+    case 'APIValidationPolicy': {
+      const { namespace, spec } = any.resource;
+      const schemaKeys = spec.schemaRefs.map((name) => resourceKey('APISchema', namespace, name));
+      return { source, attached: attachedOf(any.resource), schemaKeys };
+    }
+    default:
+      return undefined;
   }
-  if (any.type === 'RequestAuthentication' && areTokensForSidecars(any.resource.spec)) {
-    return { source, namespace, selector: any.resource.spec.selector, schemaKeys: [] };
-  }
-  if (any.type === 'PeerAuthentication') {
-    return { source, namespace, selector: any.resource.spec.selector, schemaKeys: [] };
-  }
-  if (any.type !== 'APIValidationPolicy') return undefined;
-  const { spec } = any.resource;
-  const schemaKeys = spec.schemaRefs.map((name) => resourceKey('APISchema', namespace, name));
-  return { source, namespace, selector: spec.selector, schemaKeys };
+}
+
+/** Alone: the rules of thousands of policies are not to be kept for it. */
+function attachedOf({ apiVersion, namespace, spec }: Attached): Attached {
+  const { selector, targetRef, targetRefs } = spec;
+  return { apiVersion, namespace, spec: { selector, targetRef, targetRefs } };
 }

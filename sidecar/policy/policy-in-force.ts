@@ -4,26 +4,25 @@ import { Refusal } from '#policy/error/refusal.ts';
 import type { Snapshot } from '#policy/resource-set.ts';
 import { DocumentMemory } from '#policy/snapshot/document-memory.ts';
 import type { GenerateValidators } from '#policy/validation/generate-validators.ts';
-import type { BoundWorkload, Mesh, WorkloadPolicy } from '#policy/workload-policy.ts';
+import type { Mesh, Workload, WorkloadPolicy } from '#policy/workload-policy.ts';
 import { TokenVerification } from '../authentication/token-verification.ts';
 import type { SidecarConfiguration } from '../configuration/sidecar-configuration.ts';
 import type { PolicyTarget, PreparedPolicy } from './policy-target.ts';
 import { SettledModes } from './settled-modes.ts';
 
 /**
- * The law of the workload that is configured. A control plane chooses its policies, in Kubernetes by the Pod's labels, which may
- * be others by now than those of the configuration; without one the sidecar chooses by its own. `stateDirectory` is absolute.
+ * The law of the workload that is configured. Where its policies come from they are chosen: by a control plane, in Kubernetes by the
+ * Pod's labels, which may be others by now than those of the configuration; without one by those. `stateDirectory` is absolute.
  */
 export function policyInForceOf(configuration: SidecarConfiguration, generate: GenerateValidators): PolicyInForce {
-  const { workload, controlPlane, trustDomain, rootNamespace, stateDirectory } = configuration;
-  const labels = controlPlane === undefined ? workload.labels : undefined;
+  const { workload, trustDomain, rootNamespace, stateDirectory } = configuration;
   const tokens = new TokenVerification(stateDirectory);
-  return new PolicyInForce({ ...workload, labels }, { trustDomain, rootNamespace }, generate, tokens);
+  return new PolicyInForce(workload, { trustDomain, rootNamespace }, generate, tokens);
 }
 
 /** The one place of a thread that holds the law in force. Exchanges take it at their beginning and keep it. */
 export class PolicyInForce implements PolicyTarget {
-  readonly #workload: BoundWorkload;
+  readonly #workload: Omit<Workload, 'labels'>;
   readonly #mesh: Mesh;
   readonly #generate: GenerateValidators;
   readonly #memory: DocumentMemory;
@@ -35,7 +34,7 @@ export class PolicyInForce implements PolicyTarget {
   #policy: WorkloadPolicy | undefined;
 
   constructor(
-    workload: BoundWorkload,
+    workload: Omit<Workload, 'labels'>,
     mesh: Mesh,
     generate: GenerateValidators,
     tokens = new TokenVerification(undefined),

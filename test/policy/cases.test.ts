@@ -82,7 +82,7 @@ for (const name of readdirSync(FOLDER)
       t.same(actual, expected, title);
       const { to } = reading.request;
       if (to.labels === undefined || decision.policy === null) continue;
-      const workload = { ...to, labels: to.labels, serviceAccount: to.name };
+      const workload = { ...to, labels: to.labels, serviceAccount: to.serviceAccount ?? to.name };
       const policy = await compileWorkloadPolicy(index.select(workload), workload, MESH, nothingToGenerate);
       const asked = authorizationRequest(reading.request, policy.defaults.trustedProxies);
       const normalized = normalizePath(asked.path ?? '/', policy.defaults.pathNormalization);

@@ -170,12 +170,48 @@ t.test('each kind of slip has its position and says what to write', (t) => {
     [
       'targetRefs of our own group',
       policy('targetRefs: [{kind: Service, name: a}]\nrules: [{}]', { apiVersion: 'lateral.dev/v1alpha1' }),
-      ['5:3: error not_implemented spec: targetRefs is not implemented in this version; use selector'],
+      [],
     ],
+    [
+      'a target that is no Service',
+      policy(
+        'targetRefs:\n- {kind: Gateway, group: gateway.networking.k8s.io, name: a}\n- {kind: Service}\nrules: [{}]',
+        {
+          apiVersion: 'lateral.dev/v1alpha1',
+        },
+      ),
+      [
+        '6:5: error invalid_value spec.targetRefs[0]: gateway.networking.k8s.io/Gateway cannot be targeted; a Service can: {kind: Service, name: …}, or {group: lateral.dev, kind: MeshService, name: …}',
+        '7:5: error invalid_value spec.targetRefs[1]: missing field name: which Service?',
+      ],
+    ],
+    [
+      "a target of another namespace, and the name of Kubernetes' group",
+      policy(
+        'targetRefs:\n- {kind: Service, name: a, namespace: other}\n- {kind: Service, name: a, group: lateral.dev}\nrules: [{}]',
+        {
+          apiVersion: 'lateral.dev/v1alpha1',
+        },
+      ),
+      [
+        '6:5: error invalid_value spec.targetRefs[0]: a policy targets Services of its own namespace (shop), not of other: write it there',
+        '7:5: error invalid_value spec.targetRefs[1]: lateral.dev/Service cannot be targeted; a Service can: {kind: Service, name: …}, or {group: lateral.dev, kind: MeshService, name: …}',
+      ],
+    ],
+    [
+      'no targets under our own group',
+      policy('targetRefs: []\nrules: [{}]', { apiVersion: 'lateral.dev/v1alpha1' }),
+      [
+        '5:15: error invalid_value spec.targetRefs: no target is named; without targetRefs all workloads of the namespace are bound',
+      ],
+    ],
+    ["no targets under Istio's group bind as none, as in istiod", policy('targetRefs: []\nrules: [{}]'), []],
     [
       'an Istio policy with targetRefs',
       policy('targetRefs: [{kind: Gateway, name: a}]\nrules: [{}]'),
-      ['5:3: warning invalid_value spec: a policy with targetRefs is ignored on sidecars'],
+      [
+        '5:3: warning invalid_value spec: a policy with targetRefs is ignored on sidecars; under lateral.dev/v1alpha1 it can target a Service',
+      ],
     ],
     [
       'a list that restricts nothing',

@@ -15,6 +15,8 @@ export interface ClusterService {
   /** Which of the two addresses of a pod is taken, where it has both. */
   readonly firstFamily: string;
   readonly publishesNotReady: boolean;
+  /** Labels of its Pods; empty: its slices are of somebody else's making. */
+  readonly selector: { readonly [key: string]: string };
   readonly ports: readonly ClusterServicePort[];
 }
 
@@ -88,6 +90,7 @@ export function clusterServiceOf(object: { readonly [key: string]: unknown }): C
     externalName: textOf(spec.externalName),
     firstFamily: Array.isArray(spec.ipFamilies) ? textOf(spec.ipFamilies[0]) : '',
     publishesNotReady: spec.publishNotReadyAddresses === true,
+    selector: textsOf(spec.selector),
     ports: recordsOf(spec.ports).flatMap((port) =>
       isPort(port.port)
         ? [

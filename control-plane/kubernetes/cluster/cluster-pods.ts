@@ -1,6 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
-import { selects, type WorkloadSelector } from '#policy/resource/kinds/workload-selector.ts';
+import { servicesBehind, type TargetService } from '#policy/mesh/services-behind.ts';
+import { type Attached, attaches } from '#policy/resource/kinds/attachment.ts';
 import type { ClusterPod } from './cluster-objects.ts';
+
+/** Living pods that a resource binds, and how many of them have a sidecar to enforce it. */
+export interface WorkloadCount {
+  readonly pods: number;
+  readonly meshed: number;
+}
 
 /** Who hears of a pod. */
 type PodListener = (pod: ClusterPod | undefined) => void;
@@ -48,18 +55,17 @@ export class ClusterPods {
     };
   }
 
-  /** Living pods that a policy of this namespace binds, and how many of them have a sidecar that could enforce it. */
-  count(
-    namespace: string,
-    selector: WorkloadSelector | undefined,
-    rootNamespace: string,
-  ): { readonly pods: number; readonly meshed: number } {
+  /** `targets`: the services that the policy targets. */
+  count(policy: Attached, targets: readonly TargetService[], rootNamespace: string): WorkloadCount {
+    const { namespace } = policy;
     const candidates =
       namespace === rootNamespace ? this.#pods.values() : (this.#byNamespace.get(namespace)?.values() ?? []);
     let pods = 0;
     let meshed = 0;
     for (const pod of candidates) {
-      if (!pod.isAlive || !selects(namespace, selector, pod, rootNamespace)) continue;
+      if (!pod.isAlive) continue;
+      const services = targets.length === 0 ? undefined : servicesBehind(pod, targets);
+      if (!attaches(policy, services === undefined ? pod : { ...pod, services }, rootNamespace)) continue;
       pods += 1;
       if (pod.injected !== undefined) meshed += 1;
     }

@@ -1,7 +1,8 @@
 import { isIPv6 } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
+import { type TargetService, targetService } from '#policy/mesh/services-behind.ts';
 import { scopedHost } from '#policy/resource/check-resource-set.ts';
-import type { WorkloadSelector } from '#policy/resource/kinds/workload-selector.ts';
+import { type Attached, targetedServices } from '#policy/resource/kinds/attachment.ts';
 import { resourceDocument, resourceKey } from '#policy/resource/resource-document.ts';
 import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
@@ -12,7 +13,7 @@ import type { AddressOwner, ClusterView, ConfigMapText, HostClaim } from '../res
 import type { MeshObject } from '../resources/mesh-objects.ts';
 import { MeshResources } from '../resources/mesh-resources.ts';
 import type { ClusterPod, ClusterService, EndpointSlice } from './cluster-objects.ts';
-import { ClusterPods } from './cluster-pods.ts';
+import { ClusterPods, type WorkloadCount } from './cluster-pods.ts';
 import { ClusterServices } from './cluster-services.ts';
 import { namesAddress } from './named-addresses.ts';
 import { PodAddresses } from './pod-addresses.ts';
@@ -190,8 +191,23 @@ export class ClusterState implements ClusterView {
     return undefined;
   }
 
-  countWorkloads(namespace: string, selector: WorkloadSelector | undefined): number {
-    return this.pods.count(namespace, selector, this.mesh.rootNamespace).pods;
+  countWorkloads(policy: Attached): number {
+    return this.boundPods(policy).pods;
+  }
+
+  /** Living Pods that a policy binds, and how many of them have a sidecar that could enforce it. */
+  boundPods(policy: Attached): WorkloadCount {
+    return this.pods.count(policy, this.#targetsOf(policy), this.mesh.rootNamespace);
+  }
+
+  #targetsOf(policy: Attached): readonly TargetService[] {
+    const names = new Set(targetedServices(policy));
+    if (names.size === 0) return [];
+    const { namespace } = policy;
+    const declared = [...names].flatMap((name) => this.good('MeshService', namespace, name) ?? []);
+    return [...this.declaredServices(namespace), ...declared].flatMap(({ any }) =>
+      any.type === 'MeshService' && names.has(any.resource.name) ? [targetService(any.resource)] : [],
+    );
   }
 
   serviceAccountsAmong(names: readonly string[]): ReadonlySet<string> {

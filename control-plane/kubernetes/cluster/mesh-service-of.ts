@@ -50,6 +50,7 @@ export function meshServicesOf(facts: ServiceFacts): readonly ResourceDocument[]
       hosts: index === 0 ? hosts : hosts.flatMap((host) => group.map(({ port }) => withPort(host, port.port))),
       ports: group.map(({ port }) => shownPort(port)),
       endpoints: joined(group),
+      ...(Object.keys(service.selector).length === 0 ? {} : { selector: service.selector }),
     });
   });
 }

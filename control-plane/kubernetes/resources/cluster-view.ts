@@ -1,4 +1,4 @@
-import type { WorkloadSelector } from '#policy/resource/kinds/workload-selector.ts';
+import type { Attached } from '#policy/resource/kinds/attachment.ts';
 import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 
@@ -40,8 +40,8 @@ export interface ClusterView {
   isService(namespace: string, name: string): boolean;
   /** NAMESPACE/NAME of the MeshDefaults in force, where one is. */
   readonly meshDefaults: string | undefined;
-  /** Pods of the namespace (of the mesh for the root namespace) that a selector binds. */
-  countWorkloads(namespace: string, selector: WorkloadSelector | undefined): number;
+  /** Living Pods that a policy binds. */
+  countWorkloads(policy: Attached): number;
   /** Of these ServiceAccounts, NAMESPACE/NAME each, those that are there. */
   serviceAccountsAmong(names: readonly string[]): ReadonlySet<string>;
   /** Services of a namespace (undefined: of all) as MeshServices. */

@@ -14,8 +14,13 @@ import {
   scopedHostOfAllPorts,
 } from '#policy/resource/check-resource-set.ts';
 import { checkValidationPolicies } from '#policy/resource/check-validation-policies.ts';
+import {
+  type Attached,
+  type AttachmentSpec,
+  isForSidecars,
+  targetedServices,
+} from '#policy/resource/kinds/attachment.ts';
 import type { MeshServiceSpec } from '#policy/resource/kinds/mesh-service.ts';
-import type { WorkloadSelector } from '#policy/resource/kinds/workload-selector.ts';
 import { type NamedDocuments, readResource } from '#policy/resource/read-resource.ts';
 import { contextOf, problemAt, type SourcedResource } from '#policy/resource/sourced-resource.ts';
 import { isRecord } from '#policy/schema/schema.ts';
@@ -224,19 +229,23 @@ function doubts(sourced: SourcedResource, view: ClusterView): readonly Problem[]
   const found = analyseResource(sourced, known, view.mesh, accounts, memoryOf(view)).filter(
     ({ code }) => code !== 'no_workload',
   );
-  const selector = selectorOf(sourced);
-  if (selector === NO_SELECTOR) return found;
-  if (view.countWorkloads(namespace, selector) > 0) return found;
-  const where = isMeshWide ? 'of the mesh' : `of namespace ${namespace}`;
-  const message = `binds no workload: the selector matches no Pod ${where}`;
-  return [...found, problemAt(sourced, ['spec', 'selector'], 'warning', 'no_workload', message)];
+  const policy = attachedOf(sourced);
+  if (policy === undefined || view.countWorkloads(policy) > 0) return found;
+  const targets = targetedServices(policy);
+  const where = isMeshWide && targets.length === 0 ? 'of the mesh' : `of namespace ${namespace}`;
+  const [field, what] =
+    targets.length === 0
+      ? ['selector', 'the selector matches no Pod']
+      : ['targetRefs', `Service ${targets.join(', ')} selects no Pod`];
+  const message = `binds no workload: ${what} ${where}`;
+  return [...found, problemAt(sourced, ['spec', field], 'warning', 'no_workload', message)];
 }
 
-/** Of a kind that binds no workloads by a selector. */
-export const NO_SELECTOR = Symbol('no selector');
-
-/** The selector by which a resource binds workloads; undefined: all of its namespace. */
-export function selectorOf({ any }: SourcedResource): WorkloadSelector | undefined | typeof NO_SELECTOR {
-  if (any.type === 'MeshService' || any.type === 'MeshDefaults' || any.type === 'APISchema') return NO_SELECTOR;
-  return any.resource.spec.selector;
+/** How a resource binds workloads; undefined: it is of a kind that binds none, or not for sidecars. */
+export function attachedOf({ any }: SourcedResource): Attached | undefined {
+  if (any.type === 'MeshService' || any.type === 'MeshDefaults' || any.type === 'APISchema') return undefined;
+  const { apiVersion, namespace, spec } = any.resource;
+  const { selector, targetRef, targetRefs }: AttachmentSpec = spec;
+  const attached = { apiVersion, namespace, spec: { selector, targetRef, targetRefs } };
+  return isForSidecars(attached) ? attached : undefined;
 }

@@ -1,5 +1,5 @@
 import { readDryRun } from '#policy/resource/dry-run.ts';
-import { workloadSelector } from '#policy/resource/kinds/workload-selector.ts';
+import { attachment, checkAttachment } from '#policy/resource/kinds/attachment.ts';
 import { resourceDocument } from '#policy/resource/resource-document.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import { isRecord } from '#policy/schema/schema.ts';
@@ -20,13 +20,13 @@ export function refuseEverything(object: MeshObject, name: string): ResourceDocu
   const spec = isRecord(document.spec) ? document.spec : {};
   const strictest = strictestOf(object);
   if (strictest === undefined) return undefined;
-  const selector = readableSelector(spec.selector);
+  const reach = reachOf(kind === 'PeerAuthentication' ? { selector: spec.selector } : spec, metadata.namespace);
   return resourceDocument({
     apiVersion: 'lateral.dev/v1alpha1',
     kind,
     namespace: metadata.namespace,
     name,
-    spec: { ...(selector === undefined ? {} : { selector }), ...strictest },
+    spec: { ...reach, ...strictest },
   });
 }
 
@@ -34,10 +34,7 @@ function strictestOf({ kind, metadata, document }: MeshObject): { readonly [fiel
   if (kind === 'PeerAuthentication') return { mtls: { mode: 'STRICT' } };
   const { spec } = document;
   // Istio means these for gateways and waypoints: no sidecar obeys them, good or not.
-  const isForGateways =
-    isRecord(spec) &&
-    document.apiVersion !== 'lateral.dev/v1alpha1' &&
-    (spec.targetRefs ?? spec.targetRef) !== undefined;
+  const isForGateways = isRecord(spec) && document.apiVersion !== 'lateral.dev/v1alpha1' && hasTargets(spec);
   if (kind === 'RequestAuthentication') return isForGateways ? undefined : { jwtRules: [NO_ISSUER] };
   if (kind !== 'AuthorizationPolicy' || readDryRun(metadata.annotations) === true) return undefined;
   if (!isRecord(spec)) return { action: 'DENY', rules: [{}] };
@@ -49,13 +46,28 @@ function strictestOf({ kind, metadata, document }: MeshObject): { readonly [fiel
   return { action: 'DENY', rules: [{}] };
 }
 
-/** The selector as it is given; undefined where anything is wrong with it. */
-function readableSelector(selector: unknown): unknown {
-  if (selector === undefined) return undefined;
+/** As istiod sees it: no targets are none. */
+function hasTargets({ targetRef, targetRefs }: { readonly [field: string]: unknown }): boolean {
+  const isEmpty = targetRefs === undefined || (Array.isArray(targetRefs) && targetRefs.length === 0);
+  return !isEmpty || targetRef !== undefined;
+}
+
+/** Whom the resource binds as it is given; all of its namespace, where anything is wrong with what it says of that. */
+function reachOf(
+  { selector, targetRef, targetRefs }: { readonly [field: string]: unknown },
+  namespace: string,
+): object {
+  const given = Object.fromEntries(
+    Object.entries({ selector, targetRef, targetRefs }).filter(([, value]) => value !== undefined),
+  );
   let isWhole = true;
-  const fault = () => {
-    isWhole = false;
+  const context = {
+    fail: () => {
+      isWhole = false;
+    },
+    warn: () => {},
   };
-  const read = workloadSelector.read(selector, [], { fail: fault, warn: () => {} });
-  return isWhole && read !== undefined ? selector : undefined;
+  const spec = attachment.read(given, [], context);
+  if (spec !== undefined) checkAttachment({ apiVersion: 'lateral.dev/v1alpha1', namespace, spec }, '', context);
+  return isWhole && spec !== undefined ? given : {};
 }

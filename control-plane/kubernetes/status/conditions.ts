@@ -1,7 +1,9 @@
+import { targetedServices } from '#policy/resource/kinds/attachment.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import { firstNames, type ProgrammedCount } from '../../replicas/programmed-counts.ts';
-import type { ClusterPods } from '../cluster/cluster-pods.ts';
-import { NO_SELECTOR, selectorOf } from '../resources/judge-object.ts';
+import type { WorkloadCount } from '../cluster/cluster-pods.ts';
+import type { ClusterState } from '../cluster/cluster-state.ts';
+import { attachedOf } from '../resources/judge-object.ts';
 import type { JudgedResource } from '../resources/mesh-resources.ts';
 
 /** Longest message of a condition; Kubernetes allows 32,768 characters. */
@@ -121,24 +123,17 @@ function programmed({ inForce }: JudgedResource, counts: readonly ProgrammedCoun
   return { type, status: 'True', reason: 'Programmed', message };
 }
 
-/** Living pods that a resource binds, and how many of them have a sidecar to enforce it. */
-export interface WorkloadCount {
-  readonly pods: number;
-  readonly meshed: number;
-}
-
 /** Undefined for what binds no workloads: by its kind, or since it never was good. */
 export function workloadsOf(
-  { good, object }: JudgedResource,
-  pods: ClusterPods,
-  rootNamespace: string,
+  { good }: JudgedResource,
+  state: Pick<ClusterState, 'boundPods'>,
 ): WorkloadCount | undefined {
-  const selector = good === undefined ? NO_SELECTOR : selectorOf(good);
-  return selector === NO_SELECTOR ? undefined : pods.count(object.metadata.namespace, selector, rootNamespace);
+  const policy = good === undefined ? undefined : attachedOf(good);
+  return policy === undefined ? undefined : state.boundPods(policy);
 }
 
 function matchedWorkloads(
-  { object }: JudgedResource,
+  { good, object }: JudgedResource,
   workloads: WorkloadCount | undefined,
   rootNamespace: string,
 ): Fact | undefined {
@@ -146,12 +141,15 @@ function matchedWorkloads(
   const type = 'MatchedWorkloads';
   const { namespace } = object.metadata;
   const { pods, meshed } = workloads;
-  const where = namespace === rootNamespace ? 'of the mesh' : `of namespace ${namespace}`;
+  const policy = good === undefined ? undefined : attachedOf(good);
+  const targets = policy === undefined ? [] : targetedServices(policy);
+  const where = namespace === rootNamespace && targets.length === 0 ? 'of the mesh' : `of namespace ${namespace}`;
+  const match = targets.length === 0 ? 'match the selector' : `are of the Services targeted (${targets.join(', ')})`;
   if (meshed > 0) return { type, status: 'True', reason: 'Matched', message: `${meshed} Pods ${where} are bound.` };
   const message =
     pods === 0
-      ? `No Pod ${where} matches the selector.`
-      : `${pods} Pods ${where} match the selector, and none of them has a sidecar to enforce it.`;
+      ? `No Pod ${where} ${targets.length === 0 ? 'matches the selector' : `is of the Services targeted (${targets.join(', ')})`}.`
+      : `${pods} Pods ${where} ${match}, and none of them has a sidecar to enforce it.`;
   return { type, status: 'False', reason: 'NoWorkload', message };
 }
 

@@ -149,7 +149,7 @@ export class StatusWriter {
     const form = takesStatus(object) ? STATUS_FORMS[object.group] : undefined;
     if (form === undefined) return undefined;
     const { rootNamespace } = state.mesh;
-    const workloads = workloadsOf(judged, state.pods, rootNamespace);
+    const workloads = workloadsOf(judged, state);
     const counts = inForce === undefined ? [] : (byKey.get(inForce.key) ?? []);
     const conditions = conditionsOf(judged, counts, workloads, rootNamespace, silentReplicas);
     if (conditions === undefined || !this.#written.mayWrite(object.key, conditions)) return undefined;

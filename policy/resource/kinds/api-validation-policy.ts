@@ -13,7 +13,7 @@ import {
 } from '../../schema/schema.ts';
 import { byteQuantity } from '../../validation/byte-quantity.ts';
 import type { ResourceKind } from '../kind.ts';
-import { workloadSelector } from './workload-selector.ts';
+import { attachmentFields, checkAttachment } from './attachment.ts';
 
 /** Largest `limits.bodyBytes`: a body that is judged is held in memory as a whole. */
 export const MAX_BODY_BYTES = 64 * 1024 * 1024;
@@ -76,8 +76,7 @@ const override = object({
 });
 
 const spec = object({
-  selector: optional(workloadSelector),
-  targetRefs: planned('targetRefs'),
+  ...attachmentFields,
   schemaRefs: required(list(string({ description: 'Name of an APISchema of the same namespace.' }), { minItems: 1 })),
   mode: defaulted(choice(['Audit', 'Enforce'], { description: 'Audit: judged and recorded, never refused.' }), 'Audit'),
   request: whole(request),
@@ -103,4 +102,5 @@ export const apiValidationPolicyKind: ResourceKind<ApiValidationPolicySpec> = {
   apiVersions: ['lateral.dev/v1alpha1'],
   spec,
   description: 'Holds requests to workloads against the OpenAPI documents of their APIs.',
+  check: (policy, _mesh, context) => checkAttachment(policy, 'a policy', context),
 };

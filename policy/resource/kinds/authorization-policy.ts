@@ -12,20 +12,11 @@ import {
 } from '../../schema/schema.ts';
 import { DRY_RUN } from '../dry-run.ts';
 import type { ResourceKind } from '../kind.ts';
+import { ATTACHED_ONE_WAY, attachmentFields, checkAttachment } from './attachment.ts';
 import { authorizationRule } from './authorization-rule.ts';
-import { workloadSelector } from './workload-selector.ts';
-
-const targetRef = object({
-  group: optional(string({ minLength: 0 })),
-  kind: optional(string()),
-  name: optional(string()),
-  namespace: optional(string()),
-});
 
 const authorizationPolicyFields = object({
-  selector: optional(workloadSelector),
-  targetRef: optional(targetRef),
-  targetRefs: optional(list(targetRef)),
+  ...attachmentFields,
   action: defaulted(
     choice(['ALLOW', 'DENY', 'AUDIT', 'CUSTOM'], {
       description:
@@ -47,10 +38,7 @@ const authorizationPolicyFields = object({
 
 const authorizationPolicySpec = withCel(
   authorizationPolicyFields,
-  {
-    rule: '!(has(self.selector) && (has(self.targetRef) || has(self.targetRefs)))',
-    message: 'targetRefs and selector cannot both be set',
-  },
+  ATTACHED_ONE_WAY,
   {
     rule: "!has(self.action) || self.action != 'DENY' || (has(self.rules) && size(self.rules) > 0)",
     message: 'DENY without rules is meaningless: it never applies; `rules: [{}]` denies all',
@@ -69,17 +57,9 @@ export const authorizationPolicyKind: ResourceKind<AuthorizationPolicySpec> = {
   apiVersions: ['security.istio.io/v1', 'security.istio.io/v1beta1', 'lateral.dev/v1alpha1'],
   spec: authorizationPolicySpec,
   description: 'Says which callers may make which requests to the workloads it binds.',
-  check({ apiVersion, spec, isOnTrial }, _mesh, context) {
-    if (spec.targetRefs !== undefined || spec.targetRef !== undefined) {
-      const path = ['spec', spec.targetRefs === undefined ? 'targetRef' : 'targetRefs'];
-      if (spec.selector !== undefined) {
-        context.fail(path, 'invalid_value', 'targetRefs and selector cannot both be set', 'key');
-      } else if (apiVersion.startsWith('lateral.dev/')) {
-        context.fail(path, 'not_implemented', 'targetRefs is not implemented in this version; use selector', 'key');
-      } else {
-        context.warn(path, 'invalid_value', 'a policy with targetRefs is ignored on sidecars', 'key');
-      }
-    }
+  check(policy, _mesh, context) {
+    const { apiVersion, spec, isOnTrial } = policy;
+    checkAttachment(policy, 'a policy', context);
     if (spec.mode !== undefined && !apiVersion.startsWith('lateral.dev/')) {
       const message = `Istio knows no mode: annotate the policy with ${DRY_RUN}: "true", or write it under lateral.dev/v1alpha1`;
       context.fail(['spec', 'mode'], 'unknown_field', message, 'key');
@@ -116,9 +96,4 @@ function checkProvider({ action, provider, rules }: AuthorizationPolicySpec, isO
     context.warn(path, 'invalid_value', 'CUSTOM without rules never asks; `rules: [{}]` asks of all');
   if (isOnTrial)
     context.fail(path, 'invalid_value', 'a CUSTOM policy cannot be on trial: its provider would have to be asked');
-}
-
-/** Istio: a policy with targetRefs is meant for gateways and waypoints. */
-export function isForSidecars(spec: AuthorizationPolicySpec): boolean {
-  return spec.targetRef === undefined && spec.targetRefs === undefined;
 }

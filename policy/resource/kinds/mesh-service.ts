@@ -112,6 +112,14 @@ const meshServiceSpec = object({
     ),
   ),
   endpoints: defaulted(list(endpoint, { maxItems: MAX_ENDPOINTS }), []),
+  selector: optional({
+    ...labels,
+    json: {
+      ...labels.json,
+      description:
+        'Labels of the workloads of the service, which policies bind that target it. Absent: those of the service account and with the labels of one of its endpoints.',
+    },
+  }),
 });
 
 export type MeshServiceSpec = Infer<typeof meshServiceSpec>;

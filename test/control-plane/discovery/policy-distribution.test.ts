@@ -153,7 +153,7 @@ t.test('those that leave while another is told are not told', async (t) => {
   const { distribution } = setUp();
   const told: string[] = [];
   const stops = ['a', 'b'].map((name) =>
-    distribution.follow({ namespace: 'shop', labels: {} }, () => {
+    distribution.follow({ namespace: 'shop', serviceAccount: name, labels: {} }, () => {
       told.push(name);
       for (const stop of stops) stop();
     }),

@@ -5,7 +5,7 @@ import { createPolicyDistribution } from '#control-plane/discovery/policy-distri
 import { resourceDocument } from '#policy/resource/resource-document.ts';
 import { MESH } from '../control-plane-fixture.ts';
 
-const WORKLOAD = { namespace: 'shop', labels: {} };
+const WORKLOAD = { namespace: 'shop', serviceAccount: 'orders', labels: {} };
 const BOTH = ['TrustBundle', 'RevocationList'];
 const service = resourceDocument({
   apiVersion: 'lateral.dev/v1alpha1',

@@ -69,7 +69,7 @@ t.test('a Service that no reader takes is told in the log, and all else is in fo
   const { source, events, distribution } = await sourceOf(t, api);
   await source.start();
   t.match(events, [{ event: 'service_refused', fields: { service: 'shop/bad' } }, { event: 'policies_in_force' }]);
-  const { resources } = distribution.snapshotFor({ namespace: 'shop', labels: {} });
+  const { resources } = distribution.snapshotFor({ namespace: 'shop', serviceAccount: 'orders', labels: {} });
   t.strictSame(
     resources.map(({ key }) => key),
     ['MeshService/shop/good'],

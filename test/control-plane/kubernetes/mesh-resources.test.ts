@@ -12,7 +12,7 @@ const SELECTOR = { matchLabels: { app: 'orders' } };
 function accepted(cluster: TestCluster, key: string): string | undefined {
   const judged: JudgedResource | undefined = cluster.state.resources.get(key);
   if (judged === undefined) throw new Error(`no ${key}`);
-  const workloads = workloadsOf(judged, cluster.state.pods, MESH.rootNamespace);
+  const workloads = workloadsOf(judged, cluster.state);
   const conditions = conditionsOf(judged, [], workloads, MESH.rootNamespace);
   return conditions?.find(({ type }) => type === 'Accepted')?.message;
 }

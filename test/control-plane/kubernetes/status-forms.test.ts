@@ -19,7 +19,7 @@ function written(cluster: TestCluster, key: string, standing: StatusFields = {})
   cluster.state.refresh();
   const judged = cluster.state.resources.get(key);
   if (judged === undefined) throw new Error(`no ${key}`);
-  const workloads = workloadsOf(judged, cluster.state.pods, MESH.rootNamespace);
+  const workloads = workloadsOf(judged, cluster.state);
   const conditions = conditionsOf(judged, [], workloads, MESH.rootNamespace);
   if (conditions === undefined) throw new Error(`${key} is not judged`);
   return STATUS_FORMS[judged.object.group]?.({ judged, conditions, workloads: workloads?.meshed }, standing, NOW);

@@ -21,7 +21,11 @@ const disabled = resourceDocument({
 });
 
 t.test('a MeshService that travels with marks is counted under the version that somebody wrote', async (t) => {
-  const snapshot = indexResources([service, disabled], MESH).select({ namespace: 'shop', labels: {} });
+  const snapshot = indexResources([service, disabled], MESH).select({
+    namespace: 'shop',
+    serviceAccount: 'orders',
+    labels: {},
+  });
   const sidecar: SidecarStatus = {
     identity: '',
     workload: { name: 'web-1', namespace: 'shop', serviceAccount: 'web', labels: {}, ports: [] },

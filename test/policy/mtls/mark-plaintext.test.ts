@@ -119,7 +119,11 @@ t.test('a change touches the MeshServices that it concerns, and no others', (t) 
   const more = load(DB, OTHER, peer('p', 'shop', '{mtls: {mode: DISABLE}}'), peer('web', 'shop', selector));
   const elsewhere = indexResources(more, MESH, disabled);
   t.equal(find(elsewhere, 'MeshService/shop/db'), find(disabled, 'MeshService/shop/db'), 'the very same object');
-  t.equal(elsewhere.concerns({ namespace: 'shop', labels: { app: 'db' } }), false, 'nobody else is told');
+  t.equal(
+    elsewhere.concerns({ namespace: 'shop', serviceAccount: 'db', labels: { app: 'db' } }),
+    false,
+    'nobody else is told',
+  );
   const back = indexResources(load(DB, OTHER), MESH, elsewhere);
   t.equal(find(back, 'MeshService/shop/db')?.version, find(before, 'MeshService/shop/db')?.version);
   t.end();

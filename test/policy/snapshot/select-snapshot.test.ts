@@ -118,21 +118,64 @@ t.test('a snapshot compiles to the law of its workload', async (t) => {
   t.match(compiled.services.resolve('orders.example.com'), { namespace: 'other', name: 'orders' });
 });
 
-t.test(
-  'policies that the control plane chose bind the workload, whatever labels its sidecar was started with',
-  async (t) => {
-    const snapshot = selectSnapshot(resources, orders, MESH);
-    const chosen = await compileWorkloadPolicy(snapshot, { ...orders, labels: undefined }, MESH, async () => []);
-    t.equal(chosen.validation?.policy, 'shop/orders');
-    const byItself = await compileWorkloadPolicy(
-      snapshot,
-      { ...orders, labels: { app: 'before' } },
-      MESH,
-      async () => [],
-    );
-    t.equal(byItself.validation, undefined, 'without a control plane its own labels count');
-  },
-);
+t.test('policies that were chosen bind the workload, whatever labels its sidecar was started with', async (t) => {
+  const snapshot = selectSnapshot(resources, orders, MESH);
+  const before = { ...orders, labels: { app: 'before' } };
+  const chosen = await compileWorkloadPolicy(snapshot, before, MESH, async () => []);
+  t.equal(chosen.validation?.policy, 'shop/orders');
+});
+
+t.test('policies that target a Service bind the workloads behind it, as soon as they are', async (t) => {
+  const TARGET = 'spec: {targetRefs: [{kind: Service, name: till}]';
+  const policies = `
+${policy('till', 'shop').replace('security.istio.io/v1', 'lateral.dev/v1alpha1')}${TARGET}, rules: [{}]}
+---
+apiVersion: lateral.dev/v1alpha1
+kind: RequestAuthentication
+metadata: {name: till, namespace: shop}
+${TARGET}}
+---
+apiVersion: lateral.dev/v1alpha1
+kind: APISchema
+metadata: {name: till, namespace: shop}
+spec: {openapi: {inline: {openapi: 3.1.0, info: {title: t, version: v}, paths: {}}}}
+---
+apiVersion: lateral.dev/v1alpha1
+kind: APIValidationPolicy
+metadata: {name: till, namespace: shop}
+${TARGET}, schemaRefs: [till]}
+`;
+  const service = (spec: string) =>
+    `---\napiVersion: lateral.dev/v1alpha1\nkind: MeshService\nmetadata: {name: till, namespace: shop}\nspec: {hosts: [till], ${spec}}\n`;
+  const till = { name: 'x', namespace: 'shop', serviceAccount: 'till', labels: { app: 'till', zone: 'a' } };
+  let index: ReturnType<typeof indexResources> | undefined;
+  const bound = (text: string, workload = till) => {
+    const loaded = loadResources([{ path: 'a.yaml', text }], () => undefined, MESH);
+    t.same(loaded.problems, []);
+    index = indexResources(loaded.resources, MESH, index);
+    t.equal(index.concerns(till), true, 'a change of a service may change what binds');
+    return index.select(workload).resources.map(({ key }) => key.replace(/\/.*/, ''));
+  };
+  const all = ['APISchema', 'APIValidationPolicy', 'AuthorizationPolicy', 'MeshService', 'RequestAuthentication'];
+  const endpoint = (account: string, labels: string) =>
+    `endpoints: [{address: 127.0.0.1, port: 1, serviceAccount: ${account}, labels: ${labels}}]`;
+  t.same(bound(policies), [], 'there is no such service');
+  t.same(bound(policies + service('selector: {app: till}')), all);
+  t.same(bound(policies + service('selector: {app: other}')), ['MeshService']);
+  t.same(
+    bound(policies + service(`selector: {app: other}, ${endpoint('till', '{}')}`)),
+    ['MeshService'],
+    'a selector tells all',
+  );
+  t.same(bound(policies + service(endpoint('till', '{app: till}'))), all);
+  t.same(bound(policies + service(endpoint('till', '{}'))), all);
+  t.same(bound(policies + service(endpoint('web', '{app: till}'))), ['MeshService']);
+  t.same(bound(policies + service(endpoint('till', '{app: till, version: v1}'))), ['MeshService']);
+  t.same(bound(policies + service('selector: {}, endpoints: []')), ['MeshService'], 'an empty selector is none');
+  t.same(bound(policies + service('selector: {app: till}'), { ...till, namespace: 'other' }), ['MeshService']);
+  const travelling = index?.select(till).resources.find(({ key }) => key.startsWith('MeshService/'));
+  t.notMatch(travelling?.document, /selector/, 'callers need it not, and older sidecars do not know it');
+});
 
 t.test('a document that this program cannot read refuses the snapshot with the reason', async (t) => {
   const document =
