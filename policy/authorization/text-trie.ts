@@ -7,7 +7,10 @@ export interface TrieVisitor<Value> {
 
 const SLASH = 0x2f;
 
-/** What a node has in the table, in 32-bit numbers; children of one node stand in a row, by the first code unit of their labels. */
+/**
+ * What a node has in the table, in 32-bit numbers; children of one node stand in a row, by the first code unit of their labels. Nodes are
+ * known by where they begin.
+ */
 const CODE = 0;
 const LABEL_AT = 1;
 const LABEL_LENGTH = 2;
@@ -17,7 +20,8 @@ const CHILDREN = 4;
 const SEGMENT = 5;
 const START = 6;
 const WHOLE = 7;
-const NODE_SIZE = 8;
+const NODE_BITS = 3;
+const NODE_SIZE = 1 << NODE_BITS;
 
 /** Texts by their beginning or, read backwards, by their end, with path templates among them, until `build`. */
 export class TextTrieBuilder<Value> {
@@ -58,8 +62,8 @@ export class TextTrieBuilder<Value> {
       const { label, children, segment, start, whole } = nodes[index] as TrieNode<Value>;
       const firstChild = nodes.length;
       nodes.push(...children);
-      const segmentAt = segment === undefined ? 0 : nodes.push(segment) - 1;
-      table.push(label.charCodeAt(0) || 0, labelAt, label.length, firstChild, children.length, segmentAt);
+      const segmentAt = segment === undefined ? 0 : (nodes.push(segment) - 1) * NODE_SIZE;
+      table.push(label.charCodeAt(0) || 0, labelAt, label.length, firstChild * NODE_SIZE, children.length, segmentAt);
       table.push(place(start), place(whole));
       labels.push(label);
       labelAt += label.length;
@@ -114,61 +118,61 @@ export class TextTrie<Value> {
       const { node, text } = next;
       if (this.#at(node, START) !== 0) yield this.#isReversed ? reversed(text) : text;
       const first = this.#at(node, FIRST_CHILD);
-      for (let child = first; child < first + this.#at(node, CHILDREN); child++) {
+      for (let child = first; child < first + this.#at(node, CHILDREN) * NODE_SIZE; child += NODE_SIZE) {
         const at = this.#at(child, LABEL_AT);
         pending.push({ node: child, text: text + this.#labels.slice(at, at + this.#at(child, LABEL_LENGTH)) });
       }
     }
   }
 
+  /** `from`: where the node begins in the table. */
   #walk(from: number, text: string, start: number, visitor: TrieVisitor<Value>): void {
+    const nodes = this.#nodes;
     let position = start;
     for (let node = from; node !== -1; ) {
-      this.#tell(this.#at(node, START), visitor);
-      const segment = this.#at(node, SEGMENT);
+      const above = nodes[node + START] as number;
+      if (above !== 0) visitor.visit(this.#values[above - 1] as Value);
+      const segment = nodes[node + SEGMENT] as number;
       if (segment !== 0) {
         const end = segmentEnd(text, position);
         if (end > position) this.#walk(segment, text, end, visitor);
       }
       if (position === text.length) {
-        this.#tell(this.#at(node, WHOLE), visitor);
+        const whole = nodes[node + WHOLE] as number;
+        if (whole !== 0) visitor.visit(this.#values[whole - 1] as Value);
         return;
       }
       node = this.#step(node, text, position);
-      if (node !== -1) position += this.#at(node, LABEL_LENGTH);
+      if (node !== -1) position += nodes[node + LABEL_LENGTH] as number;
     }
-  }
-
-  #tell(place: number, visitor: TrieVisitor<Value>): void {
-    if (place !== 0) visitor.visit(this.#values[place - 1] as Value);
   }
 
   /** The child whose label the text goes on with; -1: none. */
   #step(node: number, text: string, position: number): number {
-    const code = this.#codeAt(text, position);
-    let low = this.#at(node, FIRST_CHILD);
-    let high = low + this.#at(node, CHILDREN) - 1;
+    const nodes = this.#nodes;
+    const isReversed = this.#isReversed;
+    const code = text.charCodeAt(isReversed ? text.length - 1 - position : position);
+    let low = nodes[node + FIRST_CHILD] as number;
+    let high = low + ((nodes[node + CHILDREN] as number) - 1) * NODE_SIZE;
     while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.#at(middle, CODE) < code) low = middle + 1;
+      const middle = low + ((((high - low) >> NODE_BITS) >> 1) << NODE_BITS);
+      if ((nodes[middle + CODE] as number) < code) low = middle + NODE_SIZE;
       else high = middle;
     }
-    if (low > high || this.#at(low, CODE) !== code) return -1;
-    const length = this.#at(low, LABEL_LENGTH);
+    if (low > high || nodes[low + CODE] !== code) return -1;
+    const length = nodes[low + LABEL_LENGTH] as number;
     if (length > text.length - position) return -1;
-    const at = this.#at(low, LABEL_AT);
+    const labels = this.#labels;
+    const at = nodes[low + LABEL_AT] as number;
     for (let index = 1; index < length; index++) {
-      if (this.#labels.charCodeAt(at + index) !== this.#codeAt(text, position + index)) return -1;
+      const other = isReversed ? text.length - 1 - position - index : position + index;
+      if (labels.charCodeAt(at + index) !== text.charCodeAt(other)) return -1;
     }
     return low;
   }
 
   #at(node: number, field: number): number {
-    return this.#nodes[node * NODE_SIZE + field] ?? 0;
-  }
-
-  #codeAt(text: string, position: number): number {
-    return text.charCodeAt(this.#isReversed ? text.length - 1 - position : position);
+    return this.#nodes[node + field] as number;
   }
 }
 

@@ -32,9 +32,21 @@ const RULES_A_POLICY = 20;
 const RULES_A_DENIAL = 10;
 const isDenial = (index: number) => index % RULES_A_DENIAL === RULES_A_DENIAL - 1;
 
-/** Policies with `count` rules altogether. */
-export function benchPolicies(count: number): readonly object[] {
-  const numbers = Array.from({ length: count }, (_, index) => index);
+/**
+ * Beginnings of sets of so many rules. Of ten rules one is of a DENY policy, and of one form: only several such sets have the mix of forms
+ * that many rules have.
+ */
+export function beginnings(count: number): readonly number[] {
+  return count > RULES_A_DENIAL ? [0] : FORMS.map((_, index) => index * RULES_A_DENIAL);
+}
+
+function numbered(count: number, from: number): readonly number[] {
+  return Array.from({ length: count }, (_, index) => from + index);
+}
+
+/** Policies with `count` rules altogether, numbered on from `from`. */
+export function benchPolicies(count: number, from = 0): readonly object[] {
+  const numbers = numbered(count, from);
   const denials = numbers.filter(isDenial);
   const allowances = numbers.filter((index) => !isDenial(index));
   return [...policiesOf('DENY', denials), ...policiesOf('ALLOW', allowances)];
@@ -48,12 +60,17 @@ function policiesOf(action: string, numbers: readonly number[]): readonly object
   });
 }
 
+/** By what becomes of them. */
+export interface BenchRequests {
+  readonly [outcome: string]: readonly AuthorizationRequest[];
+}
+
 /**
  * Requests for rules all over the policies: of each form some that match and some that miss, some that a DENY policy refuses, and some
  * that are far from any. As many under few rules as under many, each an object of its own, so that the requests' own memory costs alike.
  */
-export function benchRequests(count: number): { readonly [name: string]: readonly AuthorizationRequest[] } {
-  const numbers = Array.from({ length: count }, (_, index) => index);
+export function benchRequests(count: number, from = 0): BenchRequests {
+  const numbers = numbered(count, from);
   const allowed = FORMS.flatMap((_, form) =>
     spread(numbers.filter((index) => index % FORMS.length === form && !isDenial(index))),
   );

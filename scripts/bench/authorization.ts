@@ -1,7 +1,7 @@
 import { compileAuthorizer } from '../../policy/authorization/compile-authorizer.ts';
 import { loadResources } from '../../policy/load-resources.ts';
 import type { AuthorizationRequest, Authorizer } from '../../policy/workload-policy.ts';
-import { benchPolicies, benchRequests } from './authorization-rules.ts';
+import { beginnings, benchPolicies, benchRequests } from './authorization-rules.ts';
 
 /**
  * `node --expose-gc scripts/bench/authorization.ts`: what a decision costs under 10 to 10,000 rules, in one run, since the machine's
@@ -9,7 +9,7 @@ import { benchPolicies, benchRequests } from './authorization-rules.ts';
  */
 const COUNTS = [10, 100, 1_000, 10_000] as const;
 const WARM_UP_MS = 300;
-const BATCHES = 200;
+const BATCHES = 100;
 const DECISIONS_A_BATCH = 2_000;
 const COMPILES = 5;
 const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
@@ -27,20 +27,22 @@ interface Figures {
 }
 
 /** All sets of rules are there at once, and take turns: what disturbs one disturbs all. */
-const compiled = COUNTS.map((rules) => {
-  const policies = loaded(rules);
+const compiled = COUNTS.flatMap((rules) => beginnings(rules).map((from) => prepared(rules, from)));
+
+function prepared(rules: number, from: number) {
+  const policies = loaded(rules, from);
   const times = Array.from({ length: COMPILES }, () => {
     const begun = performance.now();
     compileAuthorizer(policies, WORKLOAD, MESH, DEFAULTS);
     return performance.now() - begun;
   });
-  collect();
+  collect?.();
   const before = process.memoryUsage().heapUsed;
   const authorizer = compileAuthorizer(policies, WORKLOAD, MESH, DEFAULTS);
-  collect();
+  collect?.();
   const bytesARule = (process.memoryUsage().heapUsed - before) / rules;
-  return { rules, policies, authorizer, bytesARule, compileMs: median(times), requests: benchRequests(rules) };
-});
+  return { rules, policies, authorizer, bytesARule, compileMs: median(times), requests: benchRequests(rules, from) };
+}
 
 for (const { authorizer, requests } of compiled) {
   const begun = performance.now();
@@ -55,11 +57,15 @@ for (let batch = 0; batch < BATCHES; batch++) {
       samples[index]?.[kind]?.push(run(authorizer, asked, DECISIONS_A_BATCH));
   }
 }
-const figures = compiled.map(({ rules, compileMs, bytesARule }, index): Figures => {
-  const nanoseconds = Object.fromEntries(
-    Object.entries(samples[index] ?? {}).map(([kind, times]) => [kind, median(times)]),
+const figures = COUNTS.map((rules): Figures => {
+  const sets = compiled.flatMap((one, index) =>
+    one.rules === rules ? [{ ...one, samples: samples[index] ?? {} }] : [],
   );
-  return { rules, compileMs, bytesARule, nanoseconds };
+  const nanoseconds = Object.fromEntries(
+    Object.keys(sets[0]?.samples ?? {}).map((kind) => [kind, mean(sets.map((set) => median(set.samples[kind] ?? [])))]),
+  );
+  const compileMs = mean(sets.map((set) => set.compileMs));
+  return { rules, compileMs, bytesARule: mean(sets.map((set) => set.bytesARule)), nanoseconds };
 });
 for (const { rules, compileMs, bytesARule, nanoseconds } of figures) {
   const costs = Object.entries(nanoseconds).map(([kind, ns]) => `${kind} ${Math.round(ns)} ns`);
@@ -85,14 +91,18 @@ function run(authorizer: Authorizer, requests: readonly AuthorizationRequest[], 
   return allowed > decisions ? 0 : took / decisions;
 }
 
-function loaded(rules: number) {
-  const text = benchPolicies(rules)
+function loaded(rules: number, from: number) {
+  const text = benchPolicies(rules, from)
     .map((policy) => JSON.stringify(policy))
     .join('\n---\n');
   const { sourced, problems } = loadResources([{ path: 'bench.yaml', text }], () => undefined, MESH);
   const faults = problems.filter(({ severity }) => severity === 'error');
   if (faults.length > 0) throw new Error(faults[0]?.message);
   return sourced.flatMap(({ any }) => (any.type === 'AuthorizationPolicy' ? [any.resource] : []));
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, one) => sum + one, 0) / values.length;
 }
 
 function median(values: readonly number[]): number {
