@@ -1,13 +1,14 @@
 import type { JsonObject } from '../injection/json-object.ts';
 import { objectAt, textAt } from '../injection/json-object.ts';
 import type { ClusterView } from '../kubernetes/resources/cluster-view.ts';
-import { judgeObject, shownName } from '../kubernetes/resources/judge-object.ts';
+import { judgementOf, judgeObject, shownName } from '../kubernetes/resources/judge-object.ts';
 import { isTooDeep } from '../kubernetes/resources/object-document.ts';
+import { runInSlices } from '../source/run-in-slices.ts';
 import { JudgeInWorker, TooLargeToJudge } from './judge-in-worker.ts';
 import { ReviewQueue, WORKER_BUDGET } from './review-queue.ts';
 import type { Judgement } from './validate-review.ts';
 
-/** Objects of at most so many characters of JSON are judged in the main thread, in some 20 ms at worst. */
+/** Objects of at most so many characters of JSON are judged in the main thread, in slices; one at a time, as they are asked. */
 export const MAX_LIGHT_CHARACTERS = 8 * 1024;
 /** Kinds whose judging reads whole API descriptions, however short the object is. */
 const HEAVY_KINDS: ReadonlySet<unknown> = new Set(['APISchema', 'APIValidationPolicy']);
@@ -40,7 +41,7 @@ export function createObjectJudge(view: ClusterView): ObjectJudge {
       if (isTooDeep(object)) return judgeObject(object, view); // refused at once, and no JSON can be made of it
       const text = JSON.stringify(object);
       const isLight = text.length <= MAX_LIGHT_CHARACTERS && !HEAVY_KINDS.has(object['kind']);
-      return isLight ? judgeObject(object, view) : judgeHeavy(object, text, address);
+      return isLight ? runInSlices(judgementOf(object, view)) : judgeHeavy(object, text, address);
     },
     close: () => worker.close(),
   };

@@ -32,7 +32,18 @@ export function analyseResource(
   knownAccounts?: KnownAccounts,
   memory?: ScopeMemory,
 ): readonly Problem[] {
-  return finish(analyse([one], [one, ...others], mesh, knownAccounts, memory));
+  return finish(analysisOfOne(one, others, mesh, knownAccounts, memory));
+}
+
+/** The same in steps. */
+export function analysisOfOne(
+  one: SourcedResource,
+  others: readonly SourcedResource[],
+  mesh: Mesh,
+  knownAccounts?: KnownAccounts,
+  memory?: ScopeMemory,
+): Generator<void, readonly Problem[]> {
+  return analyse([one], [one, ...others], mesh, knownAccounts, memory);
 }
 
 /** False for what `analyseResource` says the same without, of a resource of this namespace. */

@@ -83,6 +83,7 @@ export class PolicyScopes {
       const list = byScope.get(scope) ?? [];
       byScope.set(scope, list);
       list.push(placed);
+      yield;
     }
     const scopes = new Map<string, readonly RuleScope[]>();
     const asked = new Set(judged.map(({ policy }) => policy));

@@ -38,7 +38,10 @@ export class RuleScope {
     }
     const index = yield* RuleIndex.of(rules.map((entry) => ({ entry, clauses: entry.clauses })));
     const scope = new RuleScope(index, isCut);
-    for (const rule of rules) scope.#note(rule);
+    for (const rule of rules) {
+      scope.#note(rule);
+      yield;
+    }
     return scope;
   }
 

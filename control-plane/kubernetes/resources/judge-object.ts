@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
-import { analyseResource } from '#policy/analysis/analyse-resource-set.ts';
+import { analysisOfOne } from '#policy/analysis/analyse-resource-set.ts';
 import { namedAccounts } from '#policy/analysis/doubt-callers.ts';
+import { finish } from '#policy/analysis/finish.ts';
 import { ScopeMemory } from '#policy/analysis/rule-scope.ts';
 import { parseAuthority } from '#policy/mesh/parse-authority.ts';
 import { compareProblems, type Problem } from '#policy/problem.ts';
@@ -42,14 +43,20 @@ export interface Judgement {
  * of one `kubectl apply` come in any order) is a warning here, and an error in the status as long as it is so.
  */
 export function judgeObject(object: unknown, view: ClusterView, place?: ObjectPlace): Judgement {
+  return finish(judgementOf(object, view, place));
+}
+
+/** The same in steps, for whoever has others waiting; of one view only one at a time, since what is remembered of it is changed. */
+export function* judgementOf(object: unknown, view: ClusterView, place?: ObjectPlace): Generator<void, Judgement> {
   const { problems, sourced } = judge(object, view, place);
+  yield;
   const isPending = ({ code }: Problem) => code === MISSING_CONFIG_MAP || code === 'unknown_reference';
   const errors = problems.filter((one) => one.severity === 'error' && !isPending(one));
   const pending = problems.filter((one) => one.severity === 'error' && isPending(one));
   const warnings: Problem[] = problems.filter(({ severity }) => severity === 'warning');
   for (const one of pending) warnings.push({ ...one, severity: 'warning' });
   if (errors.length === 0 && sourced !== undefined)
-    warnings.push(...doubts(sourced, view), ...unknownProviders(sourced, view));
+    warnings.push(...(yield* doubts(sourced, view)), ...unknownProviders(sourced, view));
   return { errors, warnings: warnings.sort(compareProblems) };
 }
 
@@ -218,17 +225,18 @@ function unknownProviders(sourced: SourcedResource, view: ClusterView): readonly
 }
 
 /** Doubts that only the cluster as a whole can raise. */
-function doubts(sourced: SourcedResource, view: ClusterView): readonly Problem[] {
+function* doubts(sourced: SourcedResource, view: ClusterView): Generator<void, readonly Problem[]> {
   const own = ({ file }: { readonly file: string }) => file === sourced.file;
   const others = [...view.allGood()].filter((other) => !own(other));
+  yield;
   const { namespace } = sourced.any.resource;
   const isMeshWide = namespace === view.mesh.rootNamespace;
   const known = [...others, ...view.declaredServices(isMeshWide ? undefined : namespace)];
+  yield;
   const accounts = view.serviceAccountsAmong(namedAccounts(sourced));
   // Pods and service accounts are known here: what is said of workloads is said of them below.
-  const found = analyseResource(sourced, known, view.mesh, accounts, memoryOf(view)).filter(
-    ({ code }) => code !== 'no_workload',
-  );
+  const all = yield* analysisOfOne(sourced, known, view.mesh, accounts, memoryOf(view));
+  const found = all.filter(({ code }) => code !== 'no_workload');
   const policy = attachedOf(sourced);
   if (policy === undefined || view.countWorkloads(policy) > 0) return found;
   const targets = targetedServices(policy);

@@ -146,8 +146,6 @@ t.test('a large object does not hold up the main thread', async (t) => {
   t.teardown(close);
   const rules = (count: number) =>
     Array.from({ length: count }, (_, index) => ({ to: [{ operation: { paths: [`/a${index}/{*}/b`] } }] }));
-  const small = judge(resource('AuthorizationPolicy', 'p', { rules: rules(10) }), 'a');
-  t.notOk(small instanceof Promise, 'a small one is judged at once');
   const large = resource('AuthorizationPolicy', 'p', { rules: rules(5000) });
   t.ok(JSON.stringify(large).length > MAX_LIGHT_CHARACTERS);
   let beats = 0;
@@ -199,4 +197,33 @@ t.test('a fault of our own in the worker is told as one', async (t) => {
   await t.rejects(worker.judge(JSON.stringify(OBJECTS[0]), 'shop'), { message: 'cannot be told' });
   const wrong = await worker.judge(JSON.stringify(OBJECTS[2]), 'lateral-system');
   t.match(wrong, { errors: [{ code: 'unknown_field' }] }, 'and the next is judged');
+});
+
+t.test('a review beside thousands of rules leaves the main thread to others meanwhile', async (t) => {
+  const view = cluster();
+  const rule = (index: number) => ({ to: [{ operation: { methods: ['GET'], paths: [`/p/${index}/*`] } }] });
+  const rules = (from: number, count: number) => Array.from({ length: count }, (_, index) => rule(from + index));
+  for (let index = 0; index < 100; index++) {
+    const object = resource('AuthorizationPolicy', `p${index}`, { rules: rules(index * 100, 100) });
+    const metadata = { ...object.metadata, uid: `p${index}`, resourceVersion: '1', generation: 1 };
+    const kind = { ...LATERAL, kind: object.kind, plural: 'authorizationpolicies' };
+    const found = meshObjectOf({ ...object, metadata }, kind);
+    if (found !== undefined) view.resourceChanged(found.key, found);
+  }
+  view.refresh();
+  const judge = createObjectJudge(view);
+  t.teardown(() => judge.close());
+  const asked = resource('AuthorizationPolicy', 'z', { rules: rules(5_000, 20) });
+  let others = 0;
+  let isDone = false;
+  const count = () => {
+    others += 1;
+    if (!isDone) setImmediate(count);
+  };
+  setImmediate(count);
+  const judgement = await judge.judge(asked, '127.0.0.1');
+  isDone = true;
+  t.same(judgement, judgeObject(asked, view), 'and says the same');
+  t.ok(judgement.warnings.some(({ code }) => code === 'shadowed_rule'));
+  t.ok(others >= 5, `${others} turns of others`);
 });
