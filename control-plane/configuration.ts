@@ -3,11 +3,12 @@ import { dirname, resolve } from 'node:path';
 import { readConfiguration } from '#policy/configuration/read-configuration.ts';
 import { trustDomainComplaint } from '#policy/identity/spiffe-id.ts';
 import type { Problem } from '#policy/problem.ts';
-import { type MeshDefaultsSpec, meshDefaultsKind } from '#policy/resource/kinds/mesh-defaults.ts';
+import { meshDefaultsKind } from '#policy/resource/kinds/mesh-defaults.ts';
 import { MAX_TRUST_DOMAIN_ALIASES, trustDomainName } from '#policy/resource/kinds/trust-bundle.ts';
 import { dnsSubdomain } from '#policy/resource/names.ts';
 import { duration } from '#policy/schema/duration.ts';
 import {
+  asWritten,
   boolean,
   defaulted,
   described,
@@ -186,7 +187,7 @@ const FIELDS = object({
       }),
     ),
   ),
-  meshDefaults: optional(meshDefaultsKind.spec),
+  meshDefaults: optional(asWritten(meshDefaultsKind.spec)),
   tokens: optional(
     object({ directory: required(string({ description: 'Join tokens, as `lateral token` issues them.' })) }),
   ),
@@ -269,7 +270,8 @@ export interface ControlPlaneConfiguration {
   readonly source: SourceConfiguration;
   readonly authority: AuthorityConfiguration;
   /** Spec of MeshDefaults in Kubernetes, as long as no resource of that kind is in force. */
-  readonly meshDefaults: MeshDefaultsSpec | undefined;
+  /** Spec of MeshDefaults, as it is written. */
+  readonly meshDefaults: unknown;
   /** Absent: no join tokens; sidecars must hold certificates already, or tokens of Kubernetes. */
   readonly tokenDirectory: string | undefined;
   /** Absent: no status server on loopback. */

@@ -4,7 +4,6 @@ import { ApiError } from '#control-plane/kubernetes/client/api-error.ts';
 import type { KubernetesClient } from '#control-plane/kubernetes/client/kubernetes-client.ts';
 import { configMapDataOf } from '#control-plane/kubernetes/cluster/cluster-objects.ts';
 import { readConfiguration } from '#policy/configuration/read-configuration.ts';
-import type { MeshDefaultsSpec } from '#policy/resource/kinds/mesh-defaults.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 
@@ -18,7 +17,7 @@ export interface Installation {
   readonly mesh: Mesh;
   readonly clusterDomain: string;
   /** Spec of MeshDefaults, where no resource is. */
-  readonly meshDefaults: MeshDefaultsSpec | undefined;
+  readonly meshDefaults: unknown;
   /** For the user: what is assumed, and why. Absent: it was all read. */
   readonly assumption: string | undefined;
 }

@@ -291,6 +291,14 @@ export function refined<T>(
   };
 }
 
+/** The same schema for what is read again later: the value as it is written, without defaults, once it is known to be good. */
+export function asWritten(schema: Schema<unknown>): Schema<unknown> {
+  return {
+    json: schema.json,
+    read: (value, path, context) => (schema.read(value, path, context) === undefined ? undefined : value),
+  };
+}
+
 /** A rule in CEL, and what is said where it does not hold. */
 export interface CelRule {
   readonly rule: string;

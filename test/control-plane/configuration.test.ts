@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { readControlPlaneConfiguration } from '#control-plane/configuration.ts';
 import { formatProblem } from '#policy/problem.ts';
+import { resourceDocument } from '#policy/resource/resource-document.ts';
+import { readDocuments } from '#policy/snapshot/read-documents.ts';
 
 const HEAD = 'apiVersion: lateral.dev/v1alpha1\nkind: ControlPlaneConfig\n';
 
@@ -144,4 +146,30 @@ t.test('a trust domain that is none is refused', async (t) => {
     'trustDomain: Cluster.Local\nsource: {directory: p}\nauthority: {directory: ca}\n',
   );
   t.match(problems[0], /:3:14: error invalid_value trustDomain: "Cluster.Local" has a trust domain with a character/);
+});
+
+t.test('MeshDefaults are good where a document with them is, and are taken as they are written', async (t) => {
+  const given = {
+    extensionProviders: [{ name: 'gate', envoyExtAuthzHttp: { service: 'gate.shop', port: 80, timeout: '1.5s' } }],
+    authorization: { denialAlerts: { refusals: 10 } },
+  };
+  const of = (meshDefaults: unknown) =>
+    read(
+      t,
+      `trustDomain: cluster.local\nsource: {kubernetes: {}}\nauthority: {kubernetesSecret: {}}\nmeshDefaults: ${JSON.stringify(meshDefaults)}\n`,
+    );
+  const { configuration, problems } = await of(given);
+  t.strictSame(problems, []);
+  t.strictSame(configuration?.meshDefaults, given);
+  const document = resourceDocument({
+    apiVersion: 'lateral.dev/v1alpha1',
+    kind: 'MeshDefaults',
+    namespace: 'lateral-system',
+    name: 'configured',
+    spec: configuration?.meshDefaults,
+  });
+  t.match(readDocuments([document], { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' }), [
+    { any: { resource: { spec: { extensionProviders: [{ envoyExtAuthzHttp: { timeout: 1500 } }] } } } },
+  ]);
+  t.match((await of({ mode: 'Adit' })).problems, [/meshDefaults.mode/]);
 });
