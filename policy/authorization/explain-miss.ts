@@ -30,6 +30,8 @@ interface Distance {
   readonly term: Term;
   readonly satisfied: number;
   readonly failing: readonly Clause[];
+  /** Its paths are among what is satisfied. */
+  readonly isOfPath: boolean;
 }
 
 /** Of terms none of which holds: those that the request's own values lead to come first, then those of the first rules. */
@@ -85,15 +87,20 @@ class NearTerms {
 function distanceOf(term: Term, sight: Sight): Distance {
   const isWithoutHttp = isTcp(sight);
   const failing = term.clauses.filter((clause) => (isWithoutHttp && clause.isHttp) || !clause.isSatisfied(sight));
-  return { term, satisfied: term.clauses.length - failing.length, failing };
+  const isOfPath = term.clauses.some((clause) => clause.field === 'paths' && !failing.includes(clause));
+  return { term, satisfied: term.clauses.length - failing.length, failing, isOfPath };
 }
 
-/** Among the alternatives of one rule the one that lacks least, among rules the one of which most is satisfied. */
+/**
+ * Among the alternatives of one rule the one that lacks least, among rules the one of which most is satisfied: of several, one that is about
+ * the path, since that is what people look for a rule by.
+ */
 function isNearer(one: Distance, other: Distance): boolean {
   if (one.term.rule === other.term.rule && one.failing.length !== other.failing.length) {
     return one.failing.length < other.failing.length;
   }
-  return one.satisfied > other.satisfied;
+  if (one.satisfied !== other.satisfied) return one.satisfied > other.satisfied;
+  return one.isOfPath && !other.isOfPath;
 }
 
 function isTcp({ request }: Sight): boolean {
