@@ -1,5 +1,6 @@
 import type { RefusalFacts } from '../error/refusal.ts';
 import type { TokenCode } from '../error/token-codes.ts';
+import { dashedName } from '../http/dashed-name.ts';
 import type { FlatHeaders } from '../http/flat-headers.ts';
 import type { RequestClaims } from '../workload-policy.ts';
 import { type JsonWebToken, quoted, readToken, type TokenRefusal } from './json-web-token.ts';
@@ -166,7 +167,7 @@ function isSettled(verdict: Verdict | Promise<Verdict>): verdict is Verdict {
 
 function outputNames({ payloadHeader, claimHeaders }: TokenRule): readonly string[] {
   const names = [...(payloadHeader === undefined ? [] : [payloadHeader]), ...claimHeaders.map(({ header }) => header)];
-  return names.map((name) => name.toLowerCase());
+  return names.map((name) => dashedName(name.toLowerCase()));
 }
 
 function refused(refusal: TokenRefusal, rule: TokenRule | undefined, headers: FlatHeaders): Judgement {

@@ -1,3 +1,4 @@
+import { dashedName } from '../http/dashed-name.ts';
 import type { FlatHeaders } from '../http/flat-headers.ts';
 import { type JsonWebToken, payloadText } from './json-web-token.ts';
 import { claimAt } from './request-claims.ts';
@@ -16,9 +17,12 @@ export function outputHeaders(rule: TokenRule, token: JsonWebToken, text: string
   return headers;
 }
 
-/** Without the fields that only verified tokens may set: what a caller sends under these names must not be believed. */
-export function withoutOutputs(headers: FlatHeaders, lowerNames: ReadonlySet<string>): FlatHeaders {
-  const isOutput = (index: number) => lowerNames.has(headers[index - (index % 2)]?.toLowerCase() ?? '');
+/**
+ * Without the fields that only verified tokens may set: what a caller sends under these names must not be believed, nor what an app may
+ * take for them. `dashedNames`: by `dashedName`.
+ */
+export function withoutOutputs(headers: FlatHeaders, dashedNames: ReadonlySet<string>): FlatHeaders {
+  const isOutput = (index: number) => dashedNames.has(dashedName(headers[index - (index % 2)]?.toLowerCase() ?? ''));
   return headers.some((_, index) => isOutput(index)) ? headers.filter((_, index) => !isOutput(index)) : headers;
 }
 

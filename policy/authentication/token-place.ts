@@ -1,3 +1,4 @@
+import { dashedName } from '../http/dashed-name.ts';
 import type { FlatHeaders } from '../http/flat-headers.ts';
 
 /** Where a token may stand. Header names are in lower case; `prefix` comes before the token, e.g. `Bearer `. */
@@ -35,12 +36,11 @@ export function headersWithout(headers: FlatHeaders, places: readonly TokenPlace
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index] ?? '';
     const value = headers[index + 1] ?? '';
-    const lowerName = name.toLowerCase();
     const hasToken = places.some(
-      (place) => place.kind === 'header' && place.name === lowerName && hasTexts(value, place.prefix),
+      (place) => place.kind === 'header' && isNamed(name, place.name) && hasTexts(value, place.prefix),
     );
     if (hasToken) continue;
-    const rest = lowerName === 'cookie' && cookies.size > 0 ? withoutCookies(value, cookies) : value;
+    const rest = cookies.size > 0 && isNamed(name, 'cookie') ? withoutCookies(value, cookies) : value;
     if (rest !== '' || value === '') kept.push(name, rest);
   }
   return kept;
@@ -71,9 +71,16 @@ function valuesOf(headers: FlatHeaders, lowerName: string): readonly string[] {
   const values: string[] = [];
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index] ?? '';
-    if (name.length === lowerName.length && name.toLowerCase() === lowerName) values.push(headers[index + 1] ?? '');
+    if (isNamed(name, lowerName)) values.push(headers[index + 1] ?? '');
   }
   return values;
+}
+
+/** Whether an app may take the field for this one: what it believes must have been judged. */
+function isNamed(name: string, lowerName: string): boolean {
+  if (name.length !== lowerName.length) return false;
+  const lower = name.toLowerCase();
+  return lower === lowerName || dashedName(lower) === dashedName(lowerName);
 }
 
 /** Characters of a token in compact form, by their codes. Source: Envoy, jwt_authn, which looks for them behind the prefix. */

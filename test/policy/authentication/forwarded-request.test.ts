@@ -42,6 +42,20 @@ t.test('a token goes no further than the sidecar, wherever it stood', async (t) 
   t.strictSame([...judge.parameters], ['tok en']);
 });
 
+t.test(
+  'a header that an app may take for the one of the token is judged with it, and goes no further either',
+  async (t) => {
+    const key = await signer();
+    const judge = judgeOf(FORGETFUL, [{ issuer: ISSUER, jwks: jwks(key), fromHeaders: [{ name: 'x-jwt' }] }]);
+    const token = await key.sign(GOOD);
+    t.match(await judge.judge(['X-Jwt', token, 'X_Jwt', 'forged'], ''), { kind: 'refused', code: 'jwt_malformed' });
+    t.match(await judge.judge(['x_jwt', 'forged'], ''), { kind: 'refused', code: 'jwt_malformed' });
+    t.match(await judge.judge(['x_jwt', token], ''), { kind: 'accepted', headers: [] });
+    const underscored = judgeOf(FORGETFUL, [{ issuer: ISSUER, jwks: jwks(key), fromHeaders: [{ name: 'x_jwt' }] }]);
+    t.match(await underscored.judge(['x-jwt', 'forged'], ''), { kind: 'refused', code: 'jwt_malformed' });
+  },
+);
+
 t.test('headers that tell claims are the sidecar`s alone', async (t) => {
   const key = await signer();
   const claims = ['sub', 'admin', 'level', 'org.id', 'roles', 'odd', 'name', 'absent'];
@@ -60,6 +74,11 @@ t.test('headers that tell claims are the sidecar`s alone', async (t) => {
     headers: ['other', '1'],
     query: '',
   });
+  t.match(
+    await judge.judge(['X_Sub', 'root', 'x-org_id', 'o2', 'x_other', '1'], ''),
+    { headers: ['x_other', '1'] },
+    'nor what an app may take for them',
+  );
   const token = await key.sign(GOOD);
   const judgement = await judge.judge([...forged, 'authorization', `Bearer ${token}`], '');
   t.strictSame(judgement.headers, [
