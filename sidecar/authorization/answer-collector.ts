@@ -1,5 +1,12 @@
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
-import type { BodyConsumer, OutgoingRequest, RequestHead, Upstream, UpstreamResponse } from '../http/message.ts';
+import {
+  type BodyConsumer,
+  type OutgoingRequest,
+  type RequestHead,
+  type Upstream,
+  UpstreamFailure,
+  type UpstreamResponse,
+} from '../http/message.ts';
 import { MalformedAnswer } from './verdict.ts';
 
 /** Bytes of a provider's answer; more is none. */
@@ -13,14 +20,26 @@ export interface WholeAnswer {
   readonly trailers: FlatHeaders;
 }
 
-/** Sends one message and collects the whole answer. `signal` ends the wait. Rejects with UpstreamFailure or MalformedAnswer. */
-export async function exchangeOnce(
-  upstream: Upstream,
-  head: RequestHead,
-  body: Buffer | null,
-  signal: AbortSignal,
-): Promise<WholeAnswer> {
-  const collector = new AnswerCollector(head, body);
+/** One message, as it is sent. */
+export interface Message {
+  readonly head: RequestHead;
+  readonly body: Buffer | null;
+}
+
+/**
+ * Sends one message and collects the whole answer. `signal` ends the wait. Where its connection is closed before a byte of an answer, as
+ * one that was kept may be just then, it is sent once more: to ask twice does no harm. Rejects with UpstreamFailure or MalformedAnswer.
+ */
+export async function exchangeWhole(upstream: Upstream, message: Message, signal: AbortSignal): Promise<WholeAnswer> {
+  try {
+    return await exchangeOnce(upstream, new AnswerCollector(message, false), signal);
+  } catch (error) {
+    if (signal.aborted || !(error instanceof UpstreamFailure && error.kind === 'closed')) throw error;
+    return exchangeOnce(upstream, new AnswerCollector(message, true), signal);
+  }
+}
+
+async function exchangeOnce(upstream: Upstream, collector: AnswerCollector, signal: AbortSignal): Promise<WholeAnswer> {
   const flight = upstream.send(collector);
   const cancel = () => {
     const reason: unknown = signal.reason;
@@ -43,14 +62,16 @@ class AnswerCollector implements OutgoingRequest, BodyConsumer {
   readonly body: Buffer | null;
   readonly isUpgrade = false;
   readonly expectsContinue = false;
+  readonly isRepeated: boolean;
   readonly #settled = Promise.withResolvers<WholeAnswer>();
   readonly #chunks: Buffer[] = [];
   #size = 0;
   #response: UpstreamResponse | undefined;
 
-  constructor(head: RequestHead, body: Buffer | null) {
+  constructor({ head, body }: Message, isRepeated: boolean) {
     this.head = head;
     this.body = body;
+    this.isRepeated = isRepeated;
   }
 
   get answer(): Promise<WholeAnswer> {

@@ -1,5 +1,8 @@
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 
+/** Says whether the body that is told is a part of it; the caller's own word for it is not told. Source: Envoy. */
+export const PARTIAL_BODY = 'x-envoy-auth-partial-body';
+
 /** The part of an HTTP request's body that a provider is told. */
 export interface CheckedBody {
   readonly bytes: Buffer;

@@ -1,4 +1,6 @@
+import { isUtf8 } from 'node:buffer';
 import type { Provider } from '#policy/authorization/provider.ts';
+import { dashedName } from '#policy/http/dashed-name.ts';
 import { headerValue } from '#policy/http/flat-headers.ts';
 import {
   CheckRequest,
@@ -9,7 +11,7 @@ import {
 } from '#proto/gen/lateral/v1/external_authorization.ts';
 import type { RequestHead } from '../http/message.ts';
 import type { WholeAnswer } from './answer-collector.ts';
-import type { CheckedConnection, CheckedHttp } from './checked-request.ts';
+import { type CheckedConnection, type CheckedHttp, PARTIAL_BODY } from './checked-request.ts';
 import { checkHeader, type HeaderChange, MAX_CHANGED_HEADERS, mayChange } from './header-changes.ts';
 import { checkQueryChanges } from './query-changes.ts';
 import { MalformedAnswer, type RequestChanges, type Verdict } from './verdict.ts';
@@ -59,7 +61,7 @@ function httpRequest(provider: Provider, http: CheckedHttp) {
   return {
     ...{ id, method, host, path, scheme, size, protocol: PROTOCOLS[version] },
     headers: { ...headerMap(http), ':authority': host, ':method': method, ':path': path, ':scheme': scheme },
-    body: body === undefined || asBytes ? '' : body.bytes.toString('utf8'),
+    body: body === undefined || asBytes ? '' : textOf(body.bytes),
     rawBody: body === undefined || !asBytes ? Buffer.alloc(0) : body.bytes,
   };
 }
@@ -69,12 +71,19 @@ function headerMap({ headers, body }: CheckedHttp): { [name: string]: string } {
   const map = new Map<string, string>();
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index]?.toLowerCase() ?? '';
-    const value = Buffer.from(headers[index + 1] ?? '', 'latin1').toString('utf8');
+    if (name === 'host' || dashedName(name) === PARTIAL_BODY) continue;
+    const value = textOf(Buffer.from(headers[index + 1] ?? '', 'latin1'));
     const known = map.get(name);
-    if (name !== 'host') map.set(name, known === undefined ? value : `${known},${value}`);
+    map.set(name, known === undefined ? value : `${known},${value}`);
   }
-  if (body !== undefined) map.set('x-envoy-auth-partial-body', String(body.isPart));
+  if (body !== undefined) map.set(PARTIAL_BODY, String(body.isPart));
   return Object.fromEntries(map);
+}
+
+/** No longer than the bytes, as a server bounds what it takes: what is no UTF-8 becomes `!`. Source: Envoy. */
+function textOf(bytes: Buffer): string {
+  const text = bytes.toString('utf8');
+  return isUtf8(bytes) ? text : text.replaceAll('\ufffd', '!');
 }
 
 /** What the answer to a call of Check says. Throws MalformedAnswer. */

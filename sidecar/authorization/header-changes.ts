@@ -24,7 +24,8 @@ const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f]/;
 export function mayChange(name: string): boolean {
   if (name.startsWith(':')) return false;
   const { lower, dashed, isHopByHop } = nameRule(name);
-  return !isHopByHop && !NEVER_CHANGED.has(lower) && (dashed === undefined || !NEVER_CHANGED.has(dashed));
+  if (isHopByHop || NEVER_CHANGED.has(lower)) return false;
+  return dashed === undefined || mayChange(dashed); // an app may read it so
 }
 
 /** Throws MalformedAnswer for what is no header. */

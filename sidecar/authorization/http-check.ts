@@ -1,19 +1,20 @@
 import { type HttpChecking, matchesHeader } from '#policy/authorization/provider.ts';
+import { dashedName } from '#policy/http/dashed-name.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import type { RequestHead } from '../http/message.ts';
 import type { WholeAnswer } from './answer-collector.ts';
-import type { CheckedHttp } from './checked-request.ts';
-import { checkHeader, type HeaderChange, mayChange } from './header-changes.ts';
+import { type CheckedHttp, PARTIAL_BODY } from './checked-request.ts';
+import { checkHeader, type HeaderChange, MAX_CHANGED_HEADERS, mayChange } from './header-changes.ts';
 import { MalformedAnswer, type Verdict } from './verdict.ts';
 
 /** The request as a provider is told of it over HTTP: its method, host and path, chosen headers. */
 export function httpCheck(checking: HttpChecking, http: CheckedHttp): { head: RequestHead; body: Buffer | null } {
   const { method, body } = http;
-  const added = new Set(checking.added.map(([name]) => name));
-  const isTold = (name: string) => matchesHeader(checking.told, name) && mayBeTold(name) && !added.has(name);
+  const own = new Set([PARTIAL_BODY, ...checking.added.map(([name]) => dashedName(name))]);
+  const isTold = (name: string) => matchesHeader(checking.told, name) && mayBeTold(name) && !own.has(dashedName(name));
   const headers = ['host', http.host, ...chosen(http.headers, isTold), ...checking.added.flat()];
   headers.push('traceparent', http.traceparent, 'content-length', String(body?.bytes.length ?? 0));
-  if (body !== undefined) headers.push('x-envoy-auth-partial-body', String(body.isPart));
+  if (body !== undefined) headers.push(PARTIAL_BODY, String(body.isPart));
   const target = checking.pathPrefix + http.target;
   const bytes = body === undefined || body.bytes.length === 0 ? null : body.bytes;
   return { head: { method, target, headers, version: '1.1' }, body: bytes };
@@ -47,6 +48,9 @@ function chosen(headers: FlatHeaders, isChosen: (lowerName: string) => boolean):
 /** Several of one name, as Set-Cookie is, stay several: the first takes the place of what was there. */
 function changesFrom(headers: FlatHeaders, isChosen: (lowerName: string) => boolean): readonly HeaderChange[] {
   const picked = chosen(headers, isChosen);
+  if (picked.length / 2 > MAX_CHANGED_HEADERS) {
+    throw new MalformedAnswer(`more than maxChangedHeaders ${MAX_CHANGED_HEADERS} headers`);
+  }
   const seen = new Set<string>();
   const changes: HeaderChange[] = [];
   for (let index = 0; index < picked.length; index += 2) {

@@ -3,7 +3,7 @@ import type { Endpoint, WorkloadPolicy } from '#policy/workload-policy.ts';
 import { UpstreamFailure } from '../http/message.ts';
 import { chooseEndpoint, UNREACHABLE_PAUSE_MS } from '../outbound/choose-endpoint.ts';
 import type { PeerPools } from '../outbound/peer-pools.ts';
-import { exchangeOnce, type WholeAnswer } from './answer-collector.ts';
+import { exchangeWhole, type Message, type WholeAnswer } from './answer-collector.ts';
 import type { CheckedConnection } from './checked-request.ts';
 import { grpcCheck, grpcVerdict } from './grpc-check.ts';
 import { httpCheck, httpVerdict } from './http-check.ts';
@@ -12,7 +12,6 @@ import type { Verdict } from './verdict.ts';
 /** Endpoints tried for one check; further ones only after a failure before its first byte left. */
 const MAX_ENDPOINTS_TRIED = 3;
 
-type Message = ReturnType<typeof httpCheck>;
 /** What a provider is reached by. */
 export type ProviderWay = Pick<WorkloadPolicy, 'services' | 'defaults'>;
 
@@ -59,7 +58,7 @@ async function send(
   provider: Provider,
   { services, defaults }: ProviderWay,
   pools: PeerPools,
-  { head, body }: Message,
+  message: Message,
   signal: AbortSignal,
 ): Promise<WholeAnswer> {
   const { host, port, namespace } = provider;
@@ -70,15 +69,15 @@ async function send(
       const where = namespace === undefined ? `${host}:${port}` : `${namespace}/${host}:${port}`;
       throw new Error(`no service of the mesh is ${where} (MeshDefaults.outbound: ${defaults.outbound})`);
     }
-    return exchangeOnce(pools.external(host, port).upstream, head, body, signal);
+    return exchangeWhole(pools.external(host, port).upstream, message, signal);
   }
-  return sendToEndpoint(service.endpoints, pools, { head, body }, signal);
+  return sendToEndpoint(service.endpoints, pools, message, signal);
 }
 
 async function sendToEndpoint(
   endpoints: readonly Endpoint[],
   pools: PeerPools,
-  { head, body }: Message,
+  message: Message,
   signal: AbortSignal,
 ): Promise<WholeAnswer> {
   const tried: Endpoint[] = [];
@@ -89,7 +88,7 @@ async function sendToEndpoint(
     const { upstream, load } = pools.of(endpoint);
     load.inFlight++;
     try {
-      return await exchangeOnce(upstream, head, body, signal);
+      return await exchangeWhole(upstream, message, signal);
     } catch (error) {
       if (!(error instanceof UpstreamFailure && error.isUnsent) || signal.aborted) throw error;
       load.unreachableUntil = performance.now() + UNREACHABLE_PAUSE_MS;

@@ -5,6 +5,7 @@ import type { OutgoingRequest, RequestHead, ResponseHead, Upstream, UpstreamResp
 import { UpstreamFailure } from '../http/message.ts';
 import { Answer } from './answer.ts';
 import type { Exchange, Sendable } from './exchange.ts';
+import { requestTarget } from './request-target.ts';
 
 /** Methods that may be sent again when a connection ended under them. Source: RFC 9110 §9.2.2. */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
@@ -69,10 +70,9 @@ class ForwardedRequest implements OutgoingRequest {
   readonly #exchange: Sendable;
 
   constructor(exchange: Sendable, headers: string[]) {
-    const { server, path, query } = exchange;
+    const { server } = exchange;
     this.#exchange = exchange;
-    const target = query === '' && !server.head.target.endsWith('?') ? path : `${path}?${query}`;
-    this.head = { method: server.head.method, target, headers, version: server.head.version };
+    this.head = { method: server.head.method, target: requestTarget(exchange), headers, version: server.head.version };
     this.body = exchange.outgoingBody;
     this.isUpgrade = server.isUpgrade;
     this.expectsContinue = server.expectsContinue;

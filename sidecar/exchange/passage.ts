@@ -24,7 +24,14 @@ export type StageName =
   | 'join';
 
 /** Whom a passage waits for; each has a limit in stall-watch.ts. */
-export type WaitingFor = 'caller-body' | 'upstream-head' | 'upstream-body' | 'caller-drain' | 'switched' | 'tcp';
+export type WaitingFor =
+  | 'caller-body'
+  | 'upstream-head'
+  | 'upstream-body'
+  | 'caller-drain'
+  | 'provider'
+  | 'switched'
+  | 'tcp';
 
 /** What would have been refused, were it enforced. */
 export interface AuditedRefusal {

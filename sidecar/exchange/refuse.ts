@@ -63,12 +63,15 @@ export function answerOf(refusal: Refusal, decisionId: string, isGrpcCall: boole
   return { head: { status, reason: '', headers }, body };
 }
 
-/** As a provider says it (RFC 9110 §6.4.1: these statuses have no body). */
+/** Of a response with one of these nothing follows the head (RFC 9110 §15.3.5, §15.3.6, §15.4.5). */
+const WITHOUT_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
+
+/** As a provider says it. */
 function toldAnswer(
   { status, headers, body }: NonNullable<RefusalFacts['answer']>,
   decisionId: string,
 ): ImmediateResponse {
-  const told = status === 204 || status === 304 ? Buffer.alloc(0) : body;
+  const told = WITHOUT_BODY.has(status) ? Buffer.alloc(0) : body;
   const length = status === 204 || status === 304 ? [] : ['content-length', String(told.length)];
   return { head: { status, reason: '', headers: [...headers, ...length, 'lateral-decision', decisionId] }, body: told };
 }

@@ -13,6 +13,8 @@ export const STALL_LIMITS_MS: { readonly [W in WaitingFor]: number } = {
   'upstream-body': 300_000,
   /** The caller reads its answer. */
   'caller-drain': 30_000,
+  /** A provider of a CUSTOM policy answers; its own `timeout` is shorter. */
+  provider: 65_000,
   /** Either side of a switched connection (WebSocket) says something. */
   switched: 3_600_000,
   /** Either side of a TCP connection says something. The same as Envoy's default. */
@@ -126,6 +128,8 @@ function stalled(whom: WaitingFor, limitMs: number): Refusal {
       return new Refusal('upstream_timeout', `no answer within ${limitMs} ms`);
     case 'upstream-body':
       return new Refusal('upstream_timeout', `no progress of the answer for ${limitMs} ms`);
+    case 'provider':
+      return new Refusal('upstream_timeout', `no answer of a provider for ${limitMs} ms`);
     case 'switched':
       return new Refusal('upstream_timeout', `no byte on the switched connection for ${limitMs} ms`);
     case 'tcp':

@@ -7,6 +7,7 @@ import type { Providers } from '../authorization/providers.ts';
 import { changedQuery } from '../authorization/query-changes.ts';
 import type { RequestChanges } from '../authorization/verdict.ts';
 import { type Authenticated, type Consulted, isConsulted, narrowed } from '../exchange/exchange.ts';
+import { requestTarget } from '../exchange/request-target.ts';
 import { traceparentOf } from '../telemetry/trace-context.ts';
 import { askedOf } from './authorize.ts';
 import { checkedBody } from './checked-body.ts';
@@ -54,13 +55,13 @@ function consulted(exchange: Authenticated): Consulted {
 }
 
 function checkedHttp(exchange: Authenticated, ownIdentity: string, body: CheckedBody | undefined): CheckedHttp {
-  const { server, path, query, host, headers, trace } = exchange;
+  const { server, host, headers, trace } = exchange;
   const certificate = clientCertificate(exchange, ownIdentity);
   return {
     id: headerValue(headers, 'x-request-id') ?? randomUUID(),
     method: server.head.method,
     host,
-    target: query === '' ? path : `${path}?${query}`,
+    target: requestTarget(exchange),
     version: server.head.version,
     isSecure: certificate !== undefined,
     headers: certificate === undefined ? headers : [...headers, 'x-forwarded-client-cert', certificate],

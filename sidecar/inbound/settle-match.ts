@@ -63,6 +63,7 @@ async function ask(
 ): Promise<Verdict> {
   if (passage.givenUp !== undefined) throw passage.givenUp;
   const ending = new AbortController();
+  passage.waitFor('provider');
   passage.onGivenUp = (refusal) => ending.abort(refusal);
   try {
     return await providers.ask(provider, passage.policy, checked, ending.signal);

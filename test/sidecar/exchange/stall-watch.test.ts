@@ -4,13 +4,17 @@ import { compileWorkloadPolicy } from '#policy/compile-workload-policy.ts';
 import { loadResources } from '#policy/load-resources.ts';
 import { selectSnapshot } from '#policy/snapshot/select-snapshot.ts';
 import { generateValidators } from '#policy/validation/generate-validators.ts';
+import { Providers } from '#sidecar/authorization/providers.ts';
 import { answerOf } from '#sidecar/exchange/refuse.ts';
 import { STALL_LIMITS_MS, StallWatch } from '#sidecar/exchange/stall-watch.ts';
+import { AppUpstream } from '#sidecar/http/app-upstream.ts';
 import { Http1Upstream } from '#sidecar/http/h1/upstream.ts';
 import { serveInbound } from '#sidecar/inbound/inbound.ts';
 import { plainHttpLane } from '#sidecar/listener/lane.ts';
 import { Listener } from '#sidecar/listener/listener.ts';
+import { PeerPools } from '#sidecar/outbound/peer-pools.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
+import { startGrpcProvider } from '../../support/grpc-provider.ts';
 import { NO_PROVIDERS } from '../../support/no-providers.ts';
 import { exchangeBytes } from '../../support/raw-http.ts';
 import { ALLOW_ALL } from '../../support/sidecar-pair.ts';
@@ -20,8 +24,12 @@ const WORKLOAD = { name: 'server', namespace: 'test', serviceAccount: 'server', 
 const LIMIT_MS = 300;
 
 /** The inbound pipeline on a plaintext port before `app`, with short limits; what ended the exchange is recorded. */
-async function shortTempered(t: Test, app: net.Server): Promise<{ port: number; codes: string[] }> {
-  const { resources } = loadResources([{ path: 'a.yaml', text: ALLOW_ALL }], () => undefined, MESH);
+async function shortTempered(
+  t: Test,
+  app: net.Server,
+  { text = ALLOW_ALL, providers = NO_PROVIDERS } = {},
+): Promise<{ port: number; codes: string[] }> {
+  const { resources } = loadResources([{ path: 'a.yaml', text }], () => undefined, MESH);
   const policy = await compileWorkloadPolicy(
     selectSnapshot(resources, WORKLOAD, MESH),
     WORKLOAD,
@@ -46,7 +54,7 @@ async function shortTempered(t: Test, app: net.Server): Promise<{ port: number; 
           app: { address: '127.0.0.1', port: portOf(app) },
           upstream,
           ownIdentity: 'spiffe://cluster.local/ns/test/sa/server',
-          providers: NO_PROVIDERS,
+          providers,
           sampleRatio: 0,
           watch,
           recorders: [{ record: (exchange) => codes.push(exchange.code) }],
@@ -96,6 +104,34 @@ t.test('a caller that stops in its body: 408', async (t) => {
   const answer = await exchangeBytes(port, 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf', 5_000);
   t.match(answer, /^HTTP\/1\.1 408 [\s\S]*request_timeout/);
   t.strictSame(codes, ['request_timeout']);
+});
+
+t.test('while a provider is asked, nobody waits for the caller', async (t) => {
+  const provider = await startGrpcProvider(t);
+  provider.answer = () => 'never';
+  const text = `${ALLOW_ALL}---
+apiVersion: lateral.dev/v1alpha1
+kind: MeshDefaults
+metadata: {name: default, namespace: lateral-system}
+spec:
+  extensionProviders:
+  - name: slow
+    envoyExtAuthzGrpc: {service: 127.0.0.1, port: ${provider.port}, timeout: 1500ms}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: ask, namespace: test}
+spec: {action: CUSTOM, provider: {name: slow}, rules: [{}]}
+`;
+  const pools = new PeerPools(
+    (address, port) => new AppUpstream(address, port, 'http'),
+    () => undefined,
+  );
+  t.teardown(() => pools.close());
+  const app = await rawApp((socket) => socket.resume());
+  const { port, codes } = await shortTempered(t, app, { text, providers: new Providers(() => pools) });
+  await exchangeBytes(port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n', 4_000);
+  t.strictSame(codes, ['authorization_provider_unavailable']);
 });
 
 t.test('a caller that does not read its answer is let go', async (t) => {

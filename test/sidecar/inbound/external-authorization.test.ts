@@ -59,9 +59,8 @@ async function start(t: Test, more = '', policies = ALLOW_ANYBODY, mode = 'Enfor
   const send = async (path: string, headers = '', method = 'GET', body = '') => {
     const caller = await sidecar.connectTls('client', { servername: 'server.test' });
     const length = body === '' ? '' : `content-length: ${body.length}\r\n`;
-    caller.write(
-      `${method} ${path} HTTP/1.1\r\nhost: orders.test\r\nconnection: close\r\n${length}${headers}\r\n${body}`,
-    );
+    const text = `${method} ${path} HTTP/1.1\r\nhost: orders.test\r\nconnection: close\r\n${length}${headers}\r\n${body}`;
+    caller.write(text, 'latin1');
     const answer = await readAll(caller);
     const [head = '', ...rest] = answer.split('\r\n\r\n');
     return { status: Number(head.split(' ')[1]), head: head.toLowerCase(), body: rest.join('\r\n\r\n') };
@@ -255,6 +254,34 @@ t.test('the body is told where the provider is to know it, and goes on; a longer
   t.equal(JSON.parse(tooLong.body).limit, 'maxRequestBytes 8');
   t.equal(whole.provider.asked.length, 1);
   t.match((await whole.sidecar.log(2))[0], { bytesIn: 8, status: 200 });
+});
+
+t.test(
+  'what is no UTF-8 is told in no more bytes than it has: its length would be a way past a server’s limit',
+  async (t) => {
+    const { provider, send } = await start(
+      t,
+      ', includeRequestBodyInCheck: {maxRequestBytes: 6, allowPartialMessage: true}',
+    );
+    await send('/asked', 'x-odd: \xff\xfe\r\n', 'POST', 'ab\xff\xc3');
+    const http = provider.asked[0]?.attributes?.request?.http;
+    t.equal(http?.body, 'ab!!', 'as Envoy does');
+    t.equal(http?.headers['x-odd'], '!!');
+    await send('/asked', '', 'POST', 'abcde\xc3\xa9');
+    t.equal(provider.asked[1]?.attributes?.request?.http?.body, 'abcde!', 'cut within a character');
+  },
+);
+
+t.test('the provider is told the very target that goes on, and no word of the caller for its own', async (t) => {
+  const { app, provider, send } = await start(t);
+  await send('/asked?', 'X_Envoy-Auth-Partial-Body: false\r\nx-envoy-auth-partial-body: false\r\n');
+  const http = provider.asked[0]?.attributes?.request?.http;
+  t.equal(http?.path, '/asked?');
+  t.equal(app.seen[0]?.request.url, '/asked?');
+  t.strictSame(
+    Object.keys(http?.headers ?? {}).filter((name) => name.includes('partial')),
+    [],
+  );
 });
 
 t.test('a part of a body is told where that is enough, and all of it goes on', async (t) => {

@@ -91,6 +91,57 @@ t.test('the request is told with chosen headers, and goes on with chosen headers
   t.notMatch(answer.text, /x-user/);
 });
 
+t.test('what the provider is told by the sidecar is not what a caller says under the same names', async (t) => {
+  const { provider, send } = await start(
+    t,
+    `, includeRequestHeadersInCheck: [x*], includeAdditionalHeadersInCheck: {x-ask: lateral},
+    includeRequestBodyInCheck: {maxRequestBytes: 4, allowPartialMessage: true}`,
+  );
+  const forged = 'x_ask: forged\nX-Ask: forged\nx-envoy-auth-partial-body: false\nx_envoy_auth_partial_body: false';
+  await send(`POST / HTTP/1.1\nhost: a\ncontent-length: 6\nconnection: close\n${forged}\n\n123456`);
+  const { headers = {} } = provider.heard[0] ?? {};
+  t.match(headers, { 'x-ask': 'lateral', 'x-envoy-auth-partial-body': 'true' });
+  for (const name of ['x_ask', 'x_envoy_auth_partial_body']) t.equal(headers[name], undefined, name);
+});
+
+t.test('more headers than may be are no answer', async (t) => {
+  const { provider, send, sidecar } = await start(t, ', headersToUpstreamOnAllow: [x-*]');
+  provider.answer = (response) => response.setHeader('x-many', Array(101).fill('1')).end();
+  t.equal((await send('GET / HTTP/1.1\nhost: a\nconnection: close\n\n')).status, 403);
+  t.match((await sidecar.log(1))[0]?.reason, /maxChangedHeaders 100/);
+});
+
+t.test('a check is sent again where a kept connection was closed under it, and not for ever', async (t) => {
+  const app = await startServer(t, (response) => response.end('reached'));
+  let checks = 0;
+  let answers = 1;
+  const provider = net.createServer((socket) => {
+    let left = answers;
+    socket.on('error', () => {});
+    socket.on('data', () => {
+      checks++;
+      if (left-- > 0) socket.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
+      else socket.destroy();
+    });
+  });
+  await new Promise<void>((resolve) => provider.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => provider.close());
+  const { port } = provider.address() as AddressInfo;
+  const policies = ALLOW_ANYBODY + asking(`envoyExtAuthzHttp: {service: 127.0.0.1, port: ${port}}`);
+  const sidecar = await startInbound(t, app.port, 'http', policies);
+  const status = async () => {
+    const caller = await sidecar.connectTls('client');
+    caller.write('GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n');
+    return Number((await readAll(caller)).split(' ')[1]);
+  };
+  t.equal(await status(), 200);
+  t.equal(await status(), 200, 'by a new connection');
+  t.equal(checks, 3);
+  answers = 0;
+  t.equal(await status(), 403);
+  t.equal(checks, 5, 'the kept one, and one new');
+});
+
 t.test('what is not 200 denies, 5xx says nothing', async (t) => {
   const { app, provider, send, sidecar } = await start(t, ', headersToDownstreamOnDeny: [x-why], statusOnError: "500"');
   const get = 'GET / HTTP/1.1\nhost: orders\nconnection: close\n\n';
