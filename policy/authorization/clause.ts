@@ -1,3 +1,4 @@
+import { isCredential } from '../http/is-credential.ts';
 import type { Attribute, Seen, Sight } from './attribute.ts';
 import type { TextSet } from './text-set.ts';
 
@@ -63,10 +64,13 @@ export abstract class ValueClause implements Clause {
     const { attribute } = this;
     const seen = (attribute.shown ?? attribute.read)(request);
     if (seen === undefined) return undefined;
-    return attribute.isSecret === true ? 'the value (withheld)' : abbreviated(seen);
+    const isWithheld = attribute.isSecret === true || (typeof seen === 'string' ? [seen] : seen).some(isCredential);
+    return isWithheld ? 'the value (withheld)' : abbreviated(seen);
   }
 
+  /** What a policy compares secrets with is secret, too. */
   protected get listed(): string {
+    if (this.attribute.isSecret === true || this.values.some(isCredential)) return 'those of the policy (withheld)';
     const more = this.values.length - MAX_SHOWN_VALUES;
     const text = this.values.slice(0, MAX_SHOWN_VALUES).join(', ');
     return more > 0 ? `${text} and ${more} more` : text;

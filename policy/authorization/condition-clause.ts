@@ -1,4 +1,6 @@
+import type { Reads } from '../condition/attributes.ts';
 import type { Condition } from '../condition/compile-condition.ts';
+import { isSecretName } from '../http/is-secret-name.ts';
 import type { AuthorizationDecision } from '../workload-policy.ts';
 import type { Sight } from './attribute.ts';
 import type { Clause } from './clause.ts';
@@ -32,10 +34,11 @@ export class ConditionClause implements Clause {
   readonly isHttp: boolean;
   readonly place: ConditionPlace;
   readonly #condition: Condition;
+  /** As it is shown. */
   readonly #text: string;
 
   constructor(text: string, condition: Condition, place: ConditionPlace) {
-    this.#text = text.length > MAX_SHOWN_LENGTH ? `${text.slice(0, MAX_SHOWN_LENGTH)}…` : text;
+    this.#text = shown(text, condition.reads);
     this.#condition = condition;
     this.place = place;
     this.isHttp = [...condition.reads.attributes].some((name) => name === 'jwt' || name.startsWith('request.'));
@@ -58,6 +61,13 @@ export class ConditionClause implements Clause {
     if (typeof verdict === 'boolean') return `condition: ${this.#text} is ${verdict}`;
     return `condition: ${this.#text} could not be judged: ${verdict.error}`;
   }
+}
+
+/** What a condition compares a secret with may be one, too. */
+function shown(text: string, { headers, claims, queryParameters }: Reads): string {
+  const secret = [...headers, ...claims, ...queryParameters].find(isSecretName);
+  if (secret !== undefined) return `(withheld, as it speaks of ${secret})`;
+  return text.length > MAX_SHOWN_LENGTH ? `${text.slice(0, MAX_SHOWN_LENGTH)}…` : text;
 }
 
 /** No rule lets the request pass, and of one of them it cannot be said. */

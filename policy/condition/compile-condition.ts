@@ -18,6 +18,7 @@ import { ATTRIBUTES, type AttributeName, type Reads } from './attributes.ts';
 import { BOUNDED, boundLoops } from './bound-loops.ts';
 import { ConditionChecker, ConditionError, type Expr, MAX_DEPTH } from './check-condition.ts';
 import { claimValue, queryMap, UnjudgeableError } from './condition-values.ts';
+import { toldError } from './told-error.ts';
 
 /** Longest text of a condition; characters. */
 export const MAX_CONDITION_LENGTH = 2_048;
@@ -54,7 +55,7 @@ export function compileCondition(text: string): CompiledCondition {
     positions = sourceInfo?.positions ?? {};
     const reads = new ConditionChecker();
     reads.check(expr);
-    return { kind: 'condition', condition: new PlannedCondition(boundLoops(expr), reads) };
+    return { kind: 'condition', condition: new PlannedCondition(text, boundLoops(expr), reads) };
   } catch (error) {
     if (error instanceof ConditionError) {
       return { kind: 'invalid', message: error.message, offset: positions[String(error.node)] ?? 0 };
@@ -67,7 +68,10 @@ class PlannedCondition implements Condition {
   readonly reads: Reads;
   readonly #evaluate: (values: { readonly [name: string]: CelInput }) => unknown;
 
-  constructor(expr: Expr, reads: Reads) {
+  readonly #text: string;
+
+  constructor(text: string, expr: Expr, reads: Reads) {
+    this.#text = text;
     this.reads = reads;
     this.#evaluate = plan(ENVIRONMENT, expr);
   }
@@ -78,7 +82,7 @@ class PlannedCondition implements Condition {
       for (const name of this.reads.attributes) values[name] = attributeValue(name, request, this.reads);
       const result = this.#evaluate(values);
       if (typeof result === 'boolean') return result;
-      if (isCelError(result)) return { error: result.message };
+      if (isCelError(result)) return { error: toldError(result.message, this.#text) };
       return { error: 'it came to neither true nor false' };
     } catch (error) {
       return { error: error instanceof UnjudgeableError ? error.message : 'it failed' };

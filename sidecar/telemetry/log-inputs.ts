@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import type { ClaimPath } from '#policy/authentication/referred-claims.ts';
 import { claimAt } from '#policy/authentication/request-claims.ts';
 import { type FlatHeaders, headerValues } from '#policy/http/flat-headers.ts';
+import { isCredential } from '#policy/http/is-credential.ts';
 import { isSecretName } from '#policy/http/is-secret-name.ts';
 import { remoteIp } from '#policy/http/remote-ip.ts';
 import type { RequestClaims, Workload, WorkloadPolicy } from '#policy/workload-policy.ts';
@@ -11,6 +12,8 @@ import type { Caller } from '../http/message.ts';
 const MAX_VALUE_LENGTH = 4_096;
 /** Hex digits of a hashed secret: enough to compare, useless to invert. */
 const SECRET_HASH_LENGTH = 16;
+/** Members of a claim are looked at to this depth; a deeper one is hashed. */
+const MAX_LOOKED_DEPTH = 100;
 /** Longest labels that are written in every line; longer ones are left out, and `lateral replay` must be told. */
 const MAX_LABELS_LENGTH = 1_024;
 
@@ -30,7 +33,7 @@ type Hash = (value: string) => string;
 
 /**
  * What authorization looked at and the rest of a log line does not tell, as JSON: what `lateral replay` needs. Header values and claims
- * are those alone that some policy looks at, what is secret by its name is hashed.
+ * are those alone that some policy looks at, what is secret, by its name or as a credential, is hashed.
  */
 export class LogInputs {
   readonly #hash: Hash;
@@ -77,7 +80,8 @@ export class LogInputs {
     let text = '';
     for (const { lowerName, key, isSecret } of named) {
       const value = headerValues(headers, lowerName);
-      const one = (text: string) => (isSecret || text.length > MAX_VALUE_LENGTH ? this.#hash(text) : text);
+      const one = (text: string) =>
+        isSecret || text.length > MAX_VALUE_LENGTH || isCredential(text) ? this.#hash(text) : text;
       const shown = JSON.stringify(typeof value === 'string' ? one(value) : (value?.map(one) ?? null));
       text += text === '' ? `${key}:${shown}` : `,${key}:${shown}`;
     }
@@ -124,8 +128,16 @@ function newTree(): Tree {
 function shown(value: unknown, path: ClaimPath, hash: Hash): unknown {
   if (value === undefined) return undefined;
   const text = JSON.stringify(value);
-  const isHashed = path.some(isSecretName) || text.length > MAX_VALUE_LENGTH;
+  const isHashed =
+    path.some(isSecretName) || hasSecretMember(value) || text.length > MAX_VALUE_LENGTH || isCredential(text);
   return isHashed ? hash(typeof value === 'string' ? value : text) : value;
+}
+
+/** Of objects and lists, at any depth: a condition may look at a claim whole. */
+function hasSecretMember(value: unknown, depth = 0): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (depth > MAX_LOOKED_DEPTH) return true;
+  return Object.entries(value).some(([name, member]) => isSecretName(name) || hasSecretMember(member, depth + 1));
 }
 
 /** Shorter paths come first: where one leads to an object, the longer ones are within what is there already. */

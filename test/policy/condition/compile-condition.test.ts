@@ -63,6 +63,33 @@ t.test('what is true of a request, and what is not', async (t) => {
   for (const [text, expected] of table) t.equal(judge(text), expected, text);
 });
 
+t.test('an error names no value of the request', async (t) => {
+  const secret = 'tok-3f9a1c';
+  const all = { secret, list: ['a'], map: { b: 1 } };
+  const claims = { principal: '', audiences: [], presenter: undefined, all };
+  const asked = { ...REQUEST, query: `q=${secret}`, headers: ['authorization', `Bearer ${secret}`], claims };
+  const texts = [
+    ...["int(request.headers['authorization']) > 0", "uint(request.headers['authorization']) > 0u"],
+    ...["bool(request.headers['authorization'])", "{'a': 1}[request.query['q']] == 1", 'jwt.map[jwt.secret] == 1'],
+    ...["timestamp(jwt.secret) > timestamp('2020-01-01T00:00:00Z')", "duration(jwt.secret) > duration('1s')"],
+    ...[
+      "jwt.list[int(jwt.secret)] == 'a'",
+      'jwt.list[size(jwt.secret)] == "a"',
+      '{jwt.secret: 1, jwt.secret: 2}.a == 1',
+    ],
+  ];
+  for (const text of texts) {
+    const verdict = judge(text, asked);
+    t.match(verdict, { error: /./ }, text);
+    t.notMatch(JSON.stringify(verdict), /tok|3f9a|Bearer|\b10\b/, text);
+  }
+  t.strictSame(
+    judge('jwt.map.absent == 1', asked),
+    { error: 'field not found: absent' },
+    'what the condition says is told',
+  );
+});
+
 t.test('what cannot be said is an error, and never true or false', async (t) => {
   const without = { ...REQUEST, claims: undefined };
   const table: readonly (readonly [text: string, request: AuthorizationRequest, error: RegExp])[] = [

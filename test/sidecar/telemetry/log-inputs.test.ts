@@ -57,6 +57,27 @@ t.test('what is secret by its name can be compared, and not read', (t) => {
   t.end();
 });
 
+t.test('nor can what is secret whatever its name, or within what a policy looks at', (t) => {
+  const claims = {
+    user: { name: 'ann', keys: [{ api_key: 'hush' }] },
+    note: 'eyJhbGciOiJub25lIn0.hush',
+    plain: { a: 'x' },
+  };
+  const headers = ['x-carried', 'eyJhbGciOiJub25lIn0.hush', 'x-other', 'Bearer hush', 'x-user', 'ann@example.com'];
+  const written = inputs({
+    ...{ claims, referredClaims: [['user'], ['note'], ['plain']] },
+    ...{ headers, referredHeaders: ['x-carried', 'x-other', 'x-user'] },
+  });
+  t.match(written, {
+    claims: { user: /^hmac:/, note: /^hmac:/, plain: { a: 'x' } },
+    headers: { 'x-carried': /^hmac:/, 'x-other': /^hmac:/, 'x-user': 'ann@example.com' },
+  });
+  t.notMatch(JSON.stringify(written), 'hush');
+  const deep = JSON.parse('['.repeat(2_000) + ']'.repeat(2_000));
+  t.match(inputs({ claims: { deep }, referredClaims: [['deep']] }), { claims: { deep: /^hmac:/ } });
+  t.end();
+});
+
 t.test('names that objects have anyway, and values that are too long, do no harm', (t) => {
   const claims = JSON.parse(`{"__proto__":{"a":"x"},"constructor":"c","long":"${'l'.repeat(5_000)}"}`);
   const referredClaims = [['__proto__'], ['constructor'], ['long'], ['__proto__', 'a'], ['constructor', 'name']];
