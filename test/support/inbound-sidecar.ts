@@ -54,6 +54,7 @@ export async function startInbound(
   appPort: number,
   protocol: 'auto' | 'http' | 'grpc' | 'tcp',
   policies: string,
+  { otlpPort = 0 }: { readonly otlpPort?: number } = {},
 ): Promise<InboundSidecar> {
   const [port = 0, admin = 0, metricsPort = 0] = await freePorts(3);
   const directory = join(t.testdir(), String(port));
@@ -73,7 +74,7 @@ standalone: {policies: ./policies, certificate: server.pem, privateKey: server.k
 inbound: [{port: ${port}, app: "127.0.0.1:${appPort}", protocol: ${protocol}}]
 admin: {port: ${admin}}
 metrics: {port: ${metricsPort}}
-telemetry: {accessLog: server.log}
+telemetry: {accessLog: server.log${otlpPort === 0 ? '' : `, otlp: "http://127.0.0.1:${otlpPort}"`}}
 `;
   const { value, problems } = readConfiguration({ path: 'a.yaml', text }, 'SidecarConfig', sidecarConfigurationSchema);
   if (value === undefined) throw new Error(JSON.stringify(problems));
