@@ -66,12 +66,12 @@ export class AccessLog implements Recorder {
     const line = this.#writer.begin();
     if (line === undefined) return;
     const { server, trace } = exchange;
-    const path = exchange.path ?? pathOf(server.head.target);
+    const path = exchange.path ?? pathOfUnread(server.head.target);
     writeWhatAndWhy(line, exchange);
     line.constant(TEXT.method);
     line.quoted(server.head.method);
     line.constant(TEXT.host);
-    line.quoted(shortened(exchange.host ?? headerValue(server.head.headers, 'host') ?? ''));
+    line.quoted(shortened(exchange.host ?? withoutUserInfo(headerValue(server.head.headers, 'host') ?? '')));
     line.constant(TEXT.path);
     line.quoted(shortened(exchange.query === '' ? path : `${path}?${queryOf(exchange)}`));
     line.constant(TEXT.status);
@@ -206,9 +206,15 @@ function queryOf({ query, direction, policy }: Exchange): string {
   return redactQuery(query, direction === 'inbound' ? policy.authentication?.parameters : undefined);
 }
 
-function pathOf(target: string): string {
-  const mark = target.indexOf('?');
-  return mark === -1 ? target : target.slice(0, mark);
+/** Of a target that was not accepted: without query, fragment and user information, which may be secrets. */
+function pathOfUnread(target: string): string {
+  const mark = target.search(/[?#]/);
+  return withoutUserInfo(mark === -1 ? target : target.slice(0, mark));
+}
+
+/** RFC 3986 §3.2.1: behind a scheme, or in a Host header. */
+function withoutUserInfo(text: string): string {
+  return text.replace(/^([a-z][-+.a-z0-9]*:\/\/)?[^/]*@/i, '$1');
 }
 
 function shortened(text: string): string {

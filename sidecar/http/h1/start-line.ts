@@ -5,6 +5,8 @@ import { ambiguous, ProtocolError } from './protocol-error.ts';
 
 /** Longest part of a line that is shown in a reason. */
 const MAX_SHOWN = 60;
+/** What a query, a header that is no start line, or an authority may have behind it is not told. */
+const SECRETS_BEHIND = /[?#:@=]/;
 const VERSION = Buffer.from('HTTP/1.');
 const ZERO = 0x30;
 const ONE = 0x31;
@@ -94,6 +96,7 @@ function complaint(what: string, block: LineBlock, start: number, source: string
   const end = block.text.indexOf('\r\n', from);
   const line = block.text.slice(from, end === -1 ? from : end);
   if (line.includes('\r')) return ambiguous('bare "\\r" in the start line (RFC 9112 §2.2)');
-  const shown = line.slice(0, MAX_SHOWN);
+  const mark = line.search(SECRETS_BEHIND);
+  const shown = mark === -1 ? line.slice(0, MAX_SHOWN) : `${line.slice(0, Math.min(mark + 1, MAX_SHOWN))}…`;
   return new ProtocolError(`${what}: ${JSON.stringify(shown)} (${source})`);
 }
