@@ -68,7 +68,7 @@ export async function compileWorkloadPolicy(
     defaults,
     trust: memory.trustOf(resources),
     authorizer: compileAuthorizer(authorization, workload, mesh, defaults, own, conditions, tallies),
-    external: compileExternal(authorization, workload, mesh, providers, own, conditions),
+    external: compileExternal(authorization, workload, mesh, providers, own, conditions, tallies),
     mtlsMode: mtls.mtlsMode,
     authentication: await compileTokens(resources, workload, mesh, openVerifier),
     validation,

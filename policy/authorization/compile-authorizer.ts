@@ -115,7 +115,8 @@ class CompiledAuthorizer implements Authorizer {
     const fault = this.#sight.faultOf(found?.action ?? 'ALLOW');
     if (found === undefined) return fault === undefined ? this.#unmatched : unjudged(fault);
     const isOfFault = fault?.place.policy === found.policy && fault.place.rule === found.index;
-    return isOfFault ? unjudged(fault) : decided(found);
+    const decision = decided(found); // it decides either way
+    return isOfFault ? unjudged(fault) : decision;
   }
 
   possible(request: AuthorizationRequest, doubt: Doubt): readonly AuthorizationDecision[] {

@@ -10,7 +10,7 @@ import { RuleTallies } from './rule-tallies.ts';
 
 /**
  * Compiles the CUSTOM policies that bind the workload. Undefined: none does. Providers are asked in the order of their names, each once
- * where a rule of any of its policies matches. Source: Istio, with several providers for one workload.
+ * where a rule of any of its policies matches; `tallies`: where these matches are counted. Source: Istio, with several providers for one workload.
  */
 export function compileExternal(
   policies: readonly Policy[],
@@ -19,12 +19,12 @@ export function compileExternal(
   providers: ReadonlyMap<string, Provider>,
   own: OwnDomains,
   conditions: Conditions,
+  tallies = new RuleTallies(),
 ): ExternalRules | undefined {
   const binding = bindingPolicies(policies, workload, mesh).filter(({ spec }) => spec.action === 'CUSTOM');
   if (binding.length === 0) return undefined;
   const sight = new Sight();
   const compiler = new ClauseCompiler();
-  const tallies = new RuleTallies(); // nobody is told of them: to ask decides nothing
   const names = [...new Set(binding.map(providerOf))].sort();
   const rules = names.map((name) => {
     const asking = binding.filter((policy) => providerOf(policy) === name);

@@ -3,6 +3,7 @@ import type { AuthorizationRequest } from '../workload-policy.ts';
 import type { Sight } from './attribute.ts';
 import type { Provider } from './provider.ts';
 import type { RuleEngine } from './rule-engine.ts';
+import type { Rule } from './term.ts';
 
 /** A request that a provider is to be asked about, or one that cannot be asked about and is refused. */
 export type ExternalMatch =
@@ -28,10 +29,13 @@ const NONE: readonly ExternalMatch[] = [];
 export class ExternalRules {
   readonly #sight: Sight;
   readonly #rules: readonly ProviderRules[];
+  /** Of all providers, each once. */
+  readonly rules: readonly Rule[];
 
   constructor(sight: Sight, rules: readonly ProviderRules[]) {
     this.#sight = sight;
     this.#rules = rules;
+    this.rules = [...new Set(rules.flatMap(({ engine }) => [...engine.rules()]))];
   }
 
   /** In the order in which they are asked; empty: none is, and nothing was allocated. */
@@ -52,6 +56,7 @@ export class ExternalRules {
     const matched = engine.first();
     if (matched === undefined) return undefined;
     const { policy, index: rule } = matched;
+    matched.tally.matches++;
     const place = `rule ${rule} of CUSTOM policy ${policy} matched`;
     const fault = this.#sight.faultOf('CUSTOM');
     if (fault !== undefined && fault.place.policy === policy && fault.place.rule === rule) {

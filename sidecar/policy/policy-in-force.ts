@@ -77,7 +77,7 @@ export class PolicyInForce implements PolicyTarget {
       defaults: policy.defaults,
       commit: () => {
         this.#policy = { ...policy, mtlsMode: this.#modes.replace(policy.mtlsMode) };
-        this.tallies.putInForce(policy.authorizer.rules);
+        this.tallies.putInForce([...(policy.external?.rules ?? []), ...policy.authorizer.rules]);
         this.#tokens.inForce(policy.authentication);
         for (const listener of this.#listeners) listener();
       },

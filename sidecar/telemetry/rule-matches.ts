@@ -8,7 +8,7 @@ export const MAX_RULE_SERIES = 1_000;
 export function ruleMatches(tallies: Pick<RuleTallies, 'inForce'>): Gauge {
   return {
     name: 'lateral_authorization_rule_matches_total',
-    help: 'Requests and connections that a rule of an AuthorizationPolicy in force decided, or would have (AUDIT, on trial).',
+    help: 'Requests and connections that a rule of an AuthorizationPolicy in force decided, had a provider asked about (CUSTOM), or would have decided (AUDIT, on trial).',
     type: 'counter',
     read: () => {
       const named = tallies.inForce

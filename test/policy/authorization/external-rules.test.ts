@@ -44,6 +44,20 @@ const request = (path: string | undefined): AuthorizationRequest => ({
   ...{ sourceIp: undefined, remoteIp: undefined, sni: undefined, claims: undefined },
 });
 
+t.test('matches are counted, of the rule that has a provider asked', async (t) => {
+  const providers = defaults('[{name: a, envoyExtAuthzGrpc: {service: a, port: 1}}]');
+  const rules = '[{to: [{operation: {paths: [/a]}}]}, {to: [{operation: {paths: ["/*"]}}]}]';
+  const external = compiled(custom('ask', 'a', rules) + providers);
+  for (const path of ['/a', '/a', '/b']) external?.matches(request(path));
+  t.match(
+    external?.rules.map(({ index, tally: { policy, matches } }) => [policy, index, matches]),
+    [
+      ['shop/ask', 0, 2],
+      ['shop/ask', 1, 1],
+    ],
+  );
+});
+
 t.test('no CUSTOM policy: there is nothing to match', async (t) => {
   t.equal(compiled(defaults('[{name: a, envoyExtAuthzGrpc: {service: a, port: 1}}]')), undefined);
 });

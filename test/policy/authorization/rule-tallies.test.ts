@@ -2,6 +2,7 @@ import t from 'tap';
 import { compileAuthorizer } from '#policy/authorization/compile-authorizer.ts';
 import { ruleKeys } from '#policy/authorization/rule-keys.ts';
 import { RuleTallies } from '#policy/authorization/rule-tallies.ts';
+import { compileConditions } from '#policy/condition/compile-condition.ts';
 import { loadResources } from '#policy/load-resources.ts';
 import type { AuthorizationRequest } from '#policy/workload-policy.ts';
 
@@ -84,6 +85,23 @@ t.test(
     t.end();
   },
 );
+
+t.test('a rule that refuses since its condition cannot be judged has decided', (t) => {
+  const metadata = { name: 'judged', namespace: 'test' };
+  const condition = "request.headers['absent'] == 'x'";
+  const spec = { action: 'DENY', rules: [{ condition }] };
+  const text = JSON.stringify({ apiVersion: 'lateral.dev/v1alpha1', kind: 'AuthorizationPolicy', metadata, spec });
+  const { sourced } = loadResources([{ path: 'a.yaml', text }], () => undefined, MESH);
+  const policies = sourced.flatMap(({ any }) => (any.type === 'AuthorizationPolicy' ? [any.resource] : []));
+  const tallies = new RuleTallies();
+  const defaults = { authorizationDefault: 'Deny' } as const;
+  const conditions = compileConditions([condition]);
+  const compiled = compileAuthorizer(policies, WORKLOAD, MESH, defaults, undefined, conditions, tallies);
+  tallies.putInForce(compiled.rules);
+  t.match(compiled.decide(request('/')), { code: 'authorization_condition_failed' });
+  t.match(tallies.take(10), [{ policy: 'test/judged', rule: 0, matches: 1 }]);
+  t.end();
+});
 
 t.test('a report is bounded, and those behind it come next', (t) => {
   const tallies = new RuleTallies();
