@@ -5,6 +5,7 @@ import type { SourcedResource } from '../resource/sourced-resource.ts';
 import type { Mesh } from '../workload-policy.ts';
 import { alikeRules } from './count-alike-rules.ts';
 import { unknownCallers } from './doubt-callers.ts';
+import { providerDoubts } from './doubt-providers.ts';
 import { shapeDoubts } from './doubt-rule-shape.ts';
 import { tcpDoubts } from './doubt-tcp.ts';
 import { tokenDoubts } from './doubt-tokens.ts';
@@ -78,6 +79,8 @@ function* analyse(
     problems.push(...unknownCallers(sourced, policy, workloads, mesh));
     yield;
     problems.push(...tcpDoubts(sourced, policy, workloads, mesh));
+    yield;
+    problems.push(...providerDoubts(sourced, policy, all, workloads, mesh));
     yield;
     problems.push(...valueDoubts(sourced, policy));
     yield;
