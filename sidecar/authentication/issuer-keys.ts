@@ -1,5 +1,6 @@
 import { type KeySet, readKeySet } from '#policy/authentication/key-set.ts';
 import type { RemoteKeySource } from '#policy/authentication/token-rule.ts';
+import type { KeysState } from '../telemetry/issuer-gauges.ts';
 import { fetchKeys } from './fetch-keys.ts';
 import type { KeptKeys } from './kept-keys.ts';
 
@@ -16,6 +17,8 @@ export const MAX_RETRY_MS = 60_000;
 export interface KeyWorld {
   /** Milliseconds that only go forward. */
   monotonicMs(): number;
+  /** Milliseconds since the epoch. */
+  nowMs(): number;
   /** Calls once, later; what it returns keeps it from that. */
   schedule(afterMs: number, run: () => void): () => void;
   readonly kept: KeptKeys;
@@ -31,6 +34,8 @@ export class IssuerKeys {
   readonly #world: KeyWorld;
   readonly #closing = new AbortController();
   readonly #ready: Promise<void>;
+  #hadAtMs = 0;
+  #failures = 0;
   #current: KeySet | undefined;
   #text: string | undefined;
   #pending: Promise<void> | undefined;
@@ -49,6 +54,10 @@ export class IssuerKeys {
 
   get current(): KeySet | undefined {
     return this.#current;
+  }
+
+  get state(): KeysState {
+    return { url: this.#source.url, hadAtMs: this.#hadAtMs, failures: this.#failures };
   }
 
   get failure(): string {
@@ -103,6 +112,7 @@ export class IssuerKeys {
       if (complaint !== undefined) throw new Error(`${this.#source.url}: ${complaint}`);
       if (this.#failure !== undefined) this.#world.log('issuer_keys_recovered', { source: this.#source.url });
       this.#failure = undefined;
+      this.#hadAtMs = this.#world.nowMs();
       this.#retryMs = FIRST_RETRY_MS;
       this.#plan(JWKS_FRESH_MS);
       if (isNew) await this.#keep(text);
@@ -128,6 +138,7 @@ export class IssuerKeys {
     const areKept = this.#current !== undefined;
     if (this.#failure === undefined) this.#world.log('issuer_keys_failed', { reason, areKept });
     this.#failure = reason;
+    this.#failures++;
     this.#failedAt = this.#world.monotonicMs();
     this.#plan(this.#retryMs);
     this.#retryMs = Math.min(2 * this.#retryMs, MAX_RETRY_MS);

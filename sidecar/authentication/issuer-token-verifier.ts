@@ -6,6 +6,7 @@ import type { TokenVerifier } from '#policy/authentication/judge-tokens.ts';
 import type { KeySet } from '#policy/authentication/key-set.ts';
 import type { KeySource, RemoteKeySource } from '#policy/authentication/token-rule.ts';
 import { verifySignature } from '#policy/authentication/verify-signature.ts';
+import type { KeysState } from '../telemetry/issuer-gauges.ts';
 import { shareOf } from '../workers/thread-share.ts';
 import { IssuerKeys, type KeyWorld } from './issuer-keys.ts';
 
@@ -30,8 +31,13 @@ export class IssuerTokenVerifier implements TokenVerifier {
     this.#world = world;
   }
 
+  /** Of the sources in use, by their addresses. */
+  get keysStates(): readonly KeysState[] {
+    return [...this.#issuers.values()].map(({ state }) => state);
+  }
+
   nowMs(): number {
-    return Date.now();
+    return this.#world.nowMs();
   }
 
   recall(text: string): JsonWebToken | undefined {

@@ -1,16 +1,21 @@
 import type { TokenJudge } from '#policy/authentication/judge-tokens.ts';
 import { logEvent } from '../operational-log.ts';
+import { issuerGauges } from '../telemetry/issuer-gauges.ts';
+import type { Gauge } from '../telemetry/metrics.ts';
 import type { IssuerTokenVerifier } from './issuer-token-verifier.ts';
 
 /** The verifier of a thread: made, and its code loaded, when a policy first asks for tokens. */
 export class TokenVerification {
   readonly #stateDirectory: string | undefined;
   #verifier: Promise<IssuerTokenVerifier> | undefined;
+  #opened: IssuerTokenVerifier | undefined;
 
   /** `stateDirectory`: where the keys of issuers are kept across restarts; undefined: nowhere. */
   constructor(stateDirectory: string | undefined) {
     this.#stateDirectory = stateDirectory;
   }
+
+  readonly gauges: readonly Gauge[] = issuerGauges(() => this.#opened?.keysStates ?? []);
 
   readonly open = (): Promise<IssuerTokenVerifier> => {
     this.#verifier ??= this.#open();
@@ -31,12 +36,14 @@ export class TokenVerification {
       import('./issuer-token-verifier.ts'),
       import('./kept-keys.ts'),
     ]);
-    return new Verifier({
+    this.#opened = new Verifier({
       monotonicMs: () => performance.now(),
+      nowMs: Date.now,
       schedule,
       kept: this.#stateDirectory === undefined ? NOTHING_KEPT : keysKeptIn(this.#stateDirectory),
       log: logEvent,
     });
+    return this.#opened;
   }
 }
 

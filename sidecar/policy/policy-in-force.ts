@@ -7,6 +7,7 @@ import type { GenerateValidators } from '#policy/validation/generate-validators.
 import type { Mesh, Workload, WorkloadPolicy } from '#policy/workload-policy.ts';
 import { TokenVerification } from '../authentication/token-verification.ts';
 import type { SidecarConfiguration } from '../configuration/sidecar-configuration.ts';
+import type { Gauge } from '../telemetry/metrics.ts';
 import type { PolicyTarget, PreparedPolicy } from './policy-target.ts';
 import { SettledModes } from './settled-modes.ts';
 
@@ -82,6 +83,11 @@ export class PolicyInForce implements PolicyTarget {
         for (const listener of this.#listeners) listener();
       },
     };
+  }
+
+  /** Of the keys of issuers. */
+  get gauges(): readonly Gauge[] {
+    return this.#tokens.gauges;
   }
 
   /** Nothing is asked of issuers any more. */

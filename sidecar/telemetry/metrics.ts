@@ -17,6 +17,8 @@ export interface Gauge {
   readonly name: string;
   readonly help: string;
   readonly type: 'gauge' | 'counter';
+  /** What several threads have of one series becomes; absent: their sum. */
+  readonly joins?: 'min';
   /** Labels (already in `{…}` form, or empty) and values. */
   read(): Series;
 }
@@ -204,12 +206,17 @@ function addHistogram(total: Histogram, counted: Histogram): void {
 
 function addGauge(
   sums: GaugeSums,
-  { name, help, type }: Omit<Gauge, 'read'>,
+  { name, help, type, joins }: Omit<Gauge, 'read'>,
   values: Iterable<readonly [string, number]>,
 ): void {
-  const sum = sums.get(name) ?? { name, help, type, values: new Map<string, number>() };
+  const common = { name, help, type, ...(joins === undefined ? {} : { joins }) };
+  const sum = sums.get(name) ?? { ...common, values: new Map<string, number>() };
   sums.set(name, sum);
-  for (const [labels, value] of values) sum.values.set(labels, (sum.values.get(labels) ?? 0) + value);
+  for (const [labels, value] of values) {
+    const known = sum.values.get(labels);
+    const joined = joins === 'min' ? Math.min(known ?? value, value) : (known ?? 0) + value;
+    sum.values.set(labels, joined);
+  }
 }
 
 function header(name: string, help: string, type: string): string {

@@ -92,6 +92,7 @@ export class ServedTraffic implements Traffic {
       ...trafficGauges(this.#watch, log, connections),
       ...this.#plaintext.gauges,
       ruleMatches(policy.tallies),
+      ...policy.gauges,
       ...this.#providers.gauges,
       ...tlsGauges(contexts.counts),
       ...gauges,

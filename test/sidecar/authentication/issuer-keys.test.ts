@@ -8,6 +8,7 @@ import { MAX_KEY_SET_BYTES, MAX_KEYS } from '#policy/authentication/key-set.ts';
 import { FIRST_RETRY_MS, JWKS_FRESH_MS, UNKNOWN_KEY_INTERVAL_MS } from '#sidecar/authentication/issuer-keys.ts';
 import { IssuerTokenVerifier } from '#sidecar/authentication/issuer-token-verifier.ts';
 import { type KeptKeys, keysKeptIn, NOTHING_KEPT } from '#sidecar/authentication/kept-keys.ts';
+import { issuerGauges } from '#sidecar/telemetry/issuer-gauges.ts';
 import { judgeOf, jwks, outcome, type Signer, signer } from '../../policy/authentication/tokens.ts';
 import { TestAuthority } from '../../support/certificates.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
@@ -28,6 +29,7 @@ class Sidecar {
   constructor(t: Test, server: Pick<KeyServer, 'url'>, kept: KeptKeys = NOTHING_KEPT, timeout = '5s', issuer = ISSUER) {
     this.verifier = new IssuerTokenVerifier({
       monotonicMs: () => this.nowMs,
+      nowMs: () => Date.now() + this.nowMs,
       schedule: (afterMs, run) => {
         const plan = { afterMs, run };
         this.plans.set(plan, plan);
@@ -71,6 +73,38 @@ t.test('keys are fetched once, and a verified token costs no waiting', async (t)
   t.notOk(sidecar.judge.judge(['authorization', `Bearer ${good}`], '') instanceof Promise, 'remembered');
   t.equal(await sidecar.ask(await token(key, { aud: 'x' })), GOOD);
   t.strictSame(server.asked, ['/jwks']);
+});
+
+t.test('it is known since when keys may be old, and how often they could not be had', async (t) => {
+  const key = await signer();
+  const server = await startKeyServer(t, () => jwks(key));
+  const sidecar = new Sidecar(t, server);
+  const stated = () => sidecar.verifier.keysStates;
+  t.equal(await sidecar.ask(await token(key)), GOOD);
+  const [first] = stated();
+  t.match(first, { url: server.url, hadAtMs: Number, failures: 0 });
+  server.answer = (_request, response) => response.writeHead(500).end();
+  sidecar.nowMs += JWKS_FRESH_MS;
+  await sidecar.runPlans(server);
+  t.strictSame(stated(), [{ ...first, failures: 1 }], 'a failure makes them no newer');
+  server.answer = (_request, response) => response.end(jwks(key));
+  await sidecar.runPlans(server);
+  t.ok(
+    (stated()[0]?.hadAtMs ?? 0) >= (first?.hadAtMs ?? 0) + JWKS_FRESH_MS,
+    'the same keys again are as new as others',
+  );
+  const gauges = issuerGauges(stated);
+  const many = Array.from({ length: 120 }, (_, at) => ({
+    url: `https://u:p@i${at}.test/k?s=1`,
+    hadAtMs: at * 1_000,
+    failures: 1,
+  }));
+  const [times, failures] = issuerGauges(() => many).map(({ read }) => read());
+  t.equal(times?.length, 101);
+  t.strictSame(times?.[1], ['{source="https://i1.test/k"}', 1], 'no secret of the address');
+  t.strictSame(times?.at(-1), ['{source="other"}', 100], 'the oldest of the others');
+  t.strictSame(failures?.at(-1), ['{source="other"}', 20]);
+  t.equal(gauges[0]?.joins, 'min');
 });
 
 t.test('keys that rotate are found at once, but not asked for again and again', async (t) => {

@@ -36,6 +36,8 @@ spec: {rules: [{from: [{source: {requestPrincipals: ["i/ann"]}}]}]}
   await until(() => keys.asked.length >= WORKERS);
   t.equal(keys.asked.length, WORKERS, 'each has keys of its own, fetched once');
   t.equal((await readdir(state)).filter((name) => name.startsWith('issuer-keys-')).length, 1);
+  const fetchedAt = await first.metric(`lateral_issuer_keys_timestamp_seconds{source="${keys.url}"}`);
+  t.ok(Math.abs(fetchedAt - Date.now() / 1_000) < 60, `one time of both workers: ${fetchedAt}`);
   first.child.kill('SIGTERM');
   t.equal(await first.exited, 0);
   await keys.stop();
@@ -44,4 +46,6 @@ spec: {rules: [{from: [{source: {requestPrincipals: ["i/ann"]}}]}]}
   const isSaid = () => second.events.some((line) => line.includes('issuer_keys_failed'));
   await until(isSaid);
   t.ok(isSaid(), 'and says that it could not ask');
+  t.equal(await second.metric('lateral_issuer_keys_timestamp_seconds'), 0);
+  t.ok((await second.metric('lateral_issuer_keys_failures_total')) >= 1);
 });
