@@ -125,8 +125,7 @@ export function createOfflineAuthorizer(
     };
   }
 
-  const authorizerOf = (to: Omit<OfflineRequest['to'], 'port'>): Authorizer => decidingOf(to).authorizer;
-  return { decide, authorizerOf, defaults, policies, conditions };
+  return { decide, decidingOf, defaults, policies, conditions };
 }
 
 /** What the rest would be is told for the request as it is: a provider may change it. */

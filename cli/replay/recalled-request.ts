@@ -5,12 +5,15 @@ import { remoteIp } from '#policy/http/remote-ip.ts';
 import { normalizePath, type PathResult } from '#policy/path/normalize-path.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import type { AuthorizationRequest, EffectiveDefaults, RequestClaims } from '#policy/workload-policy.ts';
+import { allowedBy } from './recorded-answers.ts';
 import type { RecordedRequest } from './recorded-line.ts';
 
 /** A recorded request as authorization would see it now, as far as its record tells. */
 export interface RecalledRequest {
   readonly asked: AuthorizationRequest;
   readonly doubt: RecordDoubt;
+  /** Before providers were asked: what those who allowed it changed is recorded, what was there before is not. */
+  readonly doubtBefore: RecordDoubt;
   /** Refused before authorization by the mesh's rule of paths; undefined: it is not. */
   readonly ambiguity: string | undefined;
 }
@@ -87,7 +90,13 @@ export function recallRequest(recorded: RecordedRequest, defaults: EffectiveDefa
     claims: isHttp ? claimsOf(inputs) : undefined,
   };
   const ambiguity = path?.kind === 'ambiguous' ? path.reason : undefined;
-  return { asked, doubt: new RecordDoubt(unknown, inputs, isHttp), ambiguity };
+  const isChanged = allowedBy(recorded.providers).length > 0;
+  return {
+    ...{ asked, ambiguity, doubt: new RecordDoubt(unknown, inputs, isHttp) },
+    doubtBefore: isChanged
+      ? new RecordDoubt(new Set([...unknown, 'query' as const]), { ...inputs, headers: undefined }, isHttp)
+      : new RecordDoubt(unknown, inputs, isHttp),
+  };
 }
 
 /** What is not there was not there: only lines of older versions leave out what they know. */

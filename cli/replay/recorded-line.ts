@@ -26,6 +26,8 @@ export interface RecordedRequest {
   /** With the query. */
   readonly path: string;
   readonly inputs: { readonly [name: string]: unknown };
+  /** What providers of CUSTOM policies said: `opa: allowed, grpc 0; …`; empty: none was asked. */
+  readonly providers: string;
   /** How it was decided; policy and rule of a permission are undefined where a later stage wrote its own in their place. */
   readonly before: Outcome;
   /** `before` names all there is to name. */
@@ -75,11 +77,13 @@ export function readRecordedLine(text: string): RecordedRequest | PassedOver {
   if (method !== null && (typeof path !== 'string' || typeof host !== 'string')) return 'foreign';
   const isOfRules = code.startsWith('authorization_');
   const isPassed = LATER_STAGES.some((stage) => stage in stages) || NOT_BY_RULES.has(code);
-  if (!('authorize' in stages) || !(isOfRules || isPassed)) return 'before_authorization';
+  const isDecided = 'authorize' in stages ? isOfRules || isPassed : 'consult' in stages && isOfRules;
+  if (!isDecided) return 'before_authorization';
   return {
     ...{ decisionId, source, destination, port, method, inputs },
     host: typeof host === 'string' ? host : '',
     path: typeof path === 'string' ? path : '',
+    providers: typeof line.providers === 'string' ? line.providers : '',
     sourceIp: typeof sourceIp === 'string' && sourceIp !== '' ? sourceIp : undefined,
     ...beforeOf(decision, code, line, isOfRules),
     isTokenRefused: decision === 'audit' && Object.hasOwn(TOKEN_CODES, code),

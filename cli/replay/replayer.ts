@@ -5,6 +5,7 @@ import { isRecord } from '#policy/schema/schema.ts';
 import type { AuthorizationDecision, Authorizer, BoundWorkload } from '#policy/workload-policy.ts';
 import type { OfflineAuthorizer } from '../offline/authorize-offline.ts';
 import { type RecalledRequest, recallRequest } from './recalled-request.ts';
+import { allowedBy, type ProviderStand, standOf } from './recorded-answers.ts';
 import { identityOf, type Outcome, type RecordedRequest } from './recorded-line.ts';
 
 /** How the decision of a recorded request compares with what the policies given would have decided. */
@@ -24,9 +25,9 @@ export type NamedWorkload = Pick<BoundWorkload, 'namespace' | 'name' | 'labels'>
 
 /** Codes whose policy and rule are those that decided; others name what came nearest. */
 const BY_A_RULE: ReadonlySet<string> = new Set(['allowed', 'authorization_denied', 'authorization_condition_failed']);
-/** Of refusals by somebody who is asked: what he would say today is not recorded. */
-const BY_A_PROVIDER = /^authorization_(custom|provider)/;
-const PROVIDER = 'answer of the CUSTOM provider';
+/** What a provider says that was not asked, and what the request was before one changed it. */
+const answerOf = (provider: string) => `answer of provider ${provider}`;
+const changesOf = (provider: string) => `the request as it was before provider ${provider}`;
 const TOKEN = 'token, which was no good';
 const WORKLOAD = 'workload (--to, --label)';
 
@@ -37,7 +38,6 @@ export class Replayer {
   readonly #headers: readonly string[];
   readonly #claims: readonly (readonly string[])[];
   readonly #readsQuery: boolean;
-  readonly #asksProviders: boolean;
 
   /** `otherwise`: for lines of versions that did not write their workload. */
   constructor(offline: OfflineAuthorizer, otherwise: NamedWorkload | undefined) {
@@ -47,15 +47,11 @@ export class Replayer {
     this.#headers = referredHeaders(policies, conditions.values());
     this.#claims = referredClaims(policies, conditions.values());
     this.#readsQuery = [...conditions.values()].some(({ reads }) => reads.attributes.has('request.query'));
-    this.#asksProviders = policies.some(({ spec }) => !WITHOUT_PROVIDER.has(spec.action));
   }
 
   compare(recorded: RecordedRequest): Comparison {
     const workload = workloadOf(recorded) ?? this.#otherwise;
     if (workload === undefined) return { kind: 'undecidable', missing: [WORKLOAD] };
-    if (this.#asksProviders || BY_A_PROVIDER.test(recorded.before.code)) {
-      return { kind: 'undecidable', missing: [PROVIDER] };
-    }
     if (recorded.isTokenRefused && this.#offline.defaults.mode === 'Enforce') {
       return { kind: 'undecidable', missing: [TOKEN] };
     }
@@ -65,9 +61,43 @@ export class Replayer {
     // Pods of one service account and the same labels are judged alike.
     const serviceAccount = identityOf(recorded.destination)?.serviceAccount;
     const name = serviceAccount ?? workload.name;
-    const authorizer = this.#offline.authorizerOf({ namespace, name, serviceAccount, labels });
-    if (this.#isWhole(recalled)) return this.#certain(recorded, recalled, authorizer);
-    return this.#inDoubt(recorded, recalled, authorizer);
+    const { authorizer, external } = this.#offline.decidingOf({ namespace, name, serviceAccount, labels });
+    const matches = external?.possible(recalled.asked, recalled.doubtBefore) ?? [];
+    const stand = standOf(matches, recorded.providers);
+    if (stand.kind === 'deny') return this.#ofProvider(recorded, stand);
+    const byRules = () =>
+      this.#isWhole(recalled)
+        ? this.#certain(recorded, recalled, authorizer)
+        : this.#inDoubt(recorded, recalled, authorizer);
+    const isChangeSeen = this.#headers.length > 0 || this.#readsQuery;
+    if (stand.kind === 'unknown') {
+      const missing = [answerOf(stand.provider)];
+      const rest = isChangeSeen ? undefined : byRules();
+      // What is refused whatever the provider says is refused.
+      return rest !== undefined && this.#refuses(rest, recorded) ? rest : { kind: 'undecidable', missing };
+    }
+    const asked = new Set(matches.flatMap(({ match }) => (match.kind === 'ask' ? [match.provider.name] : [])));
+    const left = allowedBy(recorded.providers).find((provider) => !asked.has(provider));
+    if (left !== undefined && isChangeSeen) return { kind: 'undecidable', missing: [changesOf(left)] };
+    return byRules();
+  }
+
+  #refuses(comparison: Comparison, { before }: RecordedRequest): boolean {
+    if (comparison.kind === 'undecidable') return false;
+    return comparison.kind === 'same'
+      ? before.decision === 'deny'
+      : comparison.after.every(({ decision }) => decision === 'deny');
+  }
+
+  #ofProvider(recorded: RecordedRequest, stand: Extract<ProviderStand, { kind: 'deny' }>): Comparison {
+    const { code, policy, rule, reason } = stand;
+    const after = [{ decision: this.#refusal, code, policy, rule }];
+    const kind = kindOf(recorded, after, true);
+    return kind === 'same' ? { kind } : { kind, after, reason: () => reason };
+  }
+
+  get #refusal(): 'deny' | 'audit' {
+    return this.#offline.defaults.mode === 'Enforce' ? 'deny' : 'audit';
   }
 
   /** All is known that any policy looks at. */
@@ -120,12 +150,9 @@ export class Replayer {
   #outcomeOf(decision: AuthorizationDecision): Outcome {
     const { policy, rule } = decision;
     if (decision.kind === 'allow') return { decision: 'allow', code: 'allowed', policy, rule };
-    const { mode } = this.#offline.defaults;
-    return { decision: mode === 'Enforce' ? 'deny' : 'audit', code: decision.code, policy, rule };
+    return { decision: this.#refusal, code: decision.code, policy, rule };
   }
 }
-
-const WITHOUT_PROVIDER: ReadonlySet<string> = new Set(['ALLOW', 'DENY', 'AUDIT']);
 
 function kindOf(
   { before, isRuleKnown }: RecordedRequest,

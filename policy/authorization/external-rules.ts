@@ -1,6 +1,8 @@
 import type { Code } from '../error/codes.ts';
 import type { AuthorizationRequest } from '../workload-policy.ts';
 import type { Sight } from './attribute.ts';
+import type { Doubt } from './doubt.ts';
+import { possibleMatch } from './possible-decisions.ts';
 import type { Provider } from './provider.ts';
 import type { RuleEngine } from './rule-engine.ts';
 import type { Rule } from './term.ts';
@@ -15,6 +17,12 @@ export type ExternalMatch =
       readonly rule: number;
       readonly reason: string;
     };
+
+/** One of those who may have to be asked about a request of which not all is known. */
+export interface PossibleMatch {
+  readonly match: ExternalMatch;
+  readonly isCertain: boolean;
+}
 
 /** The rules of all CUSTOM policies that name one provider; undefined: no provider has this name. */
 export interface ProviderRules {
@@ -52,11 +60,28 @@ export class ExternalRules {
     return found ?? NONE;
   }
 
-  #match({ name, provider, engine }: ProviderRules, request: AuthorizationRequest): ExternalMatch | undefined {
-    const matched = engine.first();
+  /** Of a request of which not all is known: who may have to be asked, each with whether he certainly has. */
+  possible(request: AuthorizationRequest, doubt: Doubt): readonly PossibleMatch[] {
+    this.#sight.begin(request);
+    const found = this.#rules.flatMap((rules) => {
+      const matched = possibleMatch(rules.engine.candidates(doubt), this.#sight, doubt);
+      if (matched === undefined) return [];
+      return [{ match: this.#meaning(rules, matched.rule, request), isCertain: matched.isCertain }];
+    });
+    this.#sight.end();
+    return found;
+  }
+
+  #match(rules: ProviderRules, request: AuthorizationRequest): ExternalMatch | undefined {
+    const matched = rules.engine.first();
     if (matched === undefined) return undefined;
-    const { policy, index: rule } = matched;
     matched.tally.matches++;
+    return this.#meaning(rules, matched, request);
+  }
+
+  /** What it means that the rule matches what is in sight. */
+  #meaning({ name, provider }: ProviderRules, matched: Rule, request: AuthorizationRequest): ExternalMatch {
+    const { policy, index: rule } = matched;
     const place = `rule ${rule} of CUSTOM policy ${policy} matched`;
     const fault = this.#sight.faultOf('CUSTOM');
     if (fault !== undefined && fault.place.policy === policy && fault.place.rule === rule) {

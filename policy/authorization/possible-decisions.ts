@@ -5,7 +5,7 @@ import { type Clause, PositiveClause, ValueClause } from './clause.ts';
 import { ConditionClause, type ConditionFault, unjudged } from './condition-clause.ts';
 import type { Doubt } from './doubt.ts';
 import { type Bucket, IndexNode } from './index-node.ts';
-import { AnyOfClause, type Term } from './term.ts';
+import { AnyOfClause, type Rule, type Term } from './term.ts';
 import { lookUp } from './term-search.ts';
 
 /** Decisions that are told apart where several are possible; of more, those of the first rules. */
@@ -28,6 +28,22 @@ export function possibleDecisions(by: JudgedBy, doubt: Doubt): readonly Authoriz
   if (gatherDenials(by, doubt, found)) return found.decisions;
   gatherAllowances(by, doubt, found);
   return found.decisions;
+}
+
+/** The first rule that may match what is in sight, and whether one does for certain; undefined: none may. */
+export function possibleMatch(
+  terms: readonly Term[],
+  sight: Sight,
+  doubt: Doubt,
+): { readonly rule: Rule; readonly isCertain: boolean } | undefined {
+  let first: Rule | undefined;
+  for (const term of terms) {
+    const { verdict } = judgeTerm(term, sight, doubt);
+    if (verdict === false) continue;
+    first ??= term.rule;
+    if (verdict === true) return { rule: first, isCertain: true };
+  }
+  return first === undefined ? undefined : { rule: first, isCertain: false };
 }
 
 /** True: one of them is certain. */
