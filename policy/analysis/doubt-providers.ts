@@ -4,7 +4,8 @@ import { parseAuthority } from '../mesh/parse-authority.ts';
 import type { Problem } from '../problem.ts';
 import { isBareName } from '../resource/check-resource-set.ts';
 import type { Resource } from '../resource/kind.ts';
-import { type AuthorizationPolicySpec, isForSidecars } from '../resource/kinds/authorization-policy.ts';
+import { isForSidecars } from '../resource/kinds/attachment.ts';
+import type { AuthorizationPolicySpec } from '../resource/kinds/authorization-policy.ts';
 import type { AuthorizationRule } from '../resource/kinds/authorization-rule.ts';
 import type { MeshServiceSpec } from '../resource/kinds/mesh-service.ts';
 import type { SourcedResource } from '../resource/sourced-resource.ts';
@@ -28,7 +29,7 @@ export function providerDoubts(
   mesh: Mesh,
 ): readonly Problem[] {
   const { action, rules = [] } = policy.spec;
-  if (action !== 'CUSTOM' || !isForSidecars(policy.spec) || rules.length === 0) return [];
+  if (action !== 'CUSTOM' || !isForSidecars(policy) || rules.length === 0) return [];
   const specs = all.flatMap(({ any }) =>
     any.type === 'MeshDefaults' ? (any.resource.spec.extensionProviders ?? []) : [],
   );
