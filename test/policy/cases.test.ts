@@ -1,5 +1,3 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import t from 'tap';
 import { createOfflineAuthorizer } from '#cli/offline/authorize-offline.ts';
 import { checkOfflineRequest, type OfflineRequest } from '#cli/offline/offline-request.ts';
@@ -8,55 +6,11 @@ import { remoteIp } from '#policy/http/remote-ip.ts';
 import { loadResources } from '#policy/load-resources.ts';
 import { normalizePath } from '#policy/path/normalize-path.ts';
 import { formatProblem } from '#policy/problem.ts';
-import { documentContext } from '#policy/schema/document-context.ts';
-import {
-  anything,
-  choice,
-  type Infer,
-  integer,
-  isRecord,
-  list,
-  object,
-  optional,
-  required,
-  string,
-} from '#policy/schema/schema.ts';
+import { isRecord } from '#policy/schema/schema.ts';
 import { indexResources } from '#policy/snapshot/select-snapshot.ts';
-import { readYaml } from '#policy/yaml/read-yaml.ts';
+import { caseNames, MESH, readCase, type Wanted } from './policy-cases.ts';
 
-const FOLDER = join(import.meta.dirname, '../cases');
-const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
-
-/** One file of test/cases: resources, and what must be decided about requests under them. */
-const caseSchema = object({
-  description: required(string()),
-  resources: required(string({ maxLength: 65_536 })),
-  to: required(anything('Target of the requests that do not name their own.')),
-  requests: required(
-    list(
-      object({
-        title: required(string()),
-        request: required(anything('As a line of `lateral authz --batch`.')),
-        wanted: required(
-          object({
-            decision: required(choice(['allow', 'deny', 'custom'])),
-            code: optional(string()),
-            policy: optional(string()),
-            rule: optional(integer({ minimum: 0, maximum: 1_000 })),
-            reason: optional(string()),
-          }),
-        ),
-      }),
-      { minItems: 1 },
-    ),
-  ),
-});
-type Case = Infer<typeof caseSchema>;
-type Wanted = Case['requests'][number]['wanted'];
-
-for (const name of readdirSync(FOLDER)
-  .filter((name) => name.endsWith('.yaml'))
-  .sort()) {
+for (const name of caseNames()) {
   t.test(name.replace(/\.yaml$/, '').replaceAll('-', ' '), async (t) => {
     const { given, nulls } = readCase(name);
     const loaded = loadResources([{ path: `${name}#resources`, text: given.resources }], () => undefined, MESH);
@@ -102,25 +56,6 @@ for (const name of readdirSync(FOLDER)
 
 async function nothingToGenerate(): Promise<never> {
   throw new Error('a case has no API description');
-}
-
-function readCase(name: string): { given: Case; nulls: readonly (readonly string[])[] } {
-  const { documents, problems } = readYaml({ path: name, text: readFileSync(join(FOLDER, name), 'utf8') });
-  const [document] = documents;
-  if (document === undefined) throw new Error(problems.map(formatProblem).join('\n'));
-  const found = [...problems];
-  const given = caseSchema.read(document.value, [], documentContext(name, document, found));
-  if (given === undefined || found.length > 0) throw new Error(found.map(formatProblem).join('\n'));
-  return { given, nulls: nullsOf(document.value) };
-}
-
-/** The fields of each `wanted` that are null: "there is none", which reading takes for "not said". */
-function nullsOf(value: unknown): readonly (readonly string[])[] {
-  const requests = isRecord(value) && Array.isArray(value.requests) ? value.requests : [];
-  return requests.map((request: unknown) => {
-    const wanted = isRecord(request) && isRecord(request.wanted) ? request.wanted : {};
-    return Object.keys(wanted).filter((key) => wanted[key] === null);
-  });
 }
 
 function expectedOf(wanted: Wanted, nulls: readonly string[]): { readonly [key: string]: unknown } {

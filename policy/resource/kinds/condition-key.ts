@@ -6,7 +6,8 @@ import {
   trustDomainPatternComplaint,
 } from './value-complaints.ts';
 
-const PLAIN_KEYS = [
+/** Keys of `when` that take no name. */
+export const PLAIN_KEYS = [
   'source.principal',
   'source.namespace',
   'source.serviceAccount',
