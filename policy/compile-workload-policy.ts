@@ -1,11 +1,11 @@
 import type { TokenJudge, TokenVerifier } from './authentication/judge-tokens.ts';
 import { referredClaims } from './authentication/referred-claims.ts';
 import type { OwnDomains } from './authorization/all-names-of.ts';
-import { compileAuthorizer } from './authorization/compile-authorizer.ts';
-import { compileExternal } from './authorization/compile-external.ts';
+import { compilingAuthorizer } from './authorization/compile-authorizer.ts';
+import { compilingExternal } from './authorization/compile-external.ts';
 import { compileProviders } from './authorization/provider.ts';
 import { referredHeaders } from './authorization/referred-headers.ts';
-import type { RuleTallies } from './authorization/rule-tallies.ts';
+import { RuleTallies } from './authorization/rule-tallies.ts';
 import { conditionsOf } from './condition/conditions-of.ts';
 import { compileServices } from './mesh/compile-services.ts';
 import { compileMtlsModes } from './mtls/compile-mtls-modes.ts';
@@ -18,6 +18,8 @@ import type { DistributedResource } from './resource/read-resource.ts';
 import type { Snapshot } from './resource-set.ts';
 import { DocumentMemory } from './snapshot/document-memory.ts';
 import { SnapshotError } from './snapshot/snapshot-error.ts';
+import { finish } from './steps/finish.ts';
+import type { TakeSteps } from './steps/take-in-slices.ts';
 import type { GenerateValidators } from './validation/generate-validators.ts';
 import type { BoundWorkload, Mesh, RequestValidation, Workload, WorkloadPolicy } from './workload-policy.ts';
 
@@ -37,7 +39,7 @@ export interface CompiledWorkloadPolicy extends WorkloadPolicy {
  * Compiles the snapshot of a workload: whoever gave it has chosen the policies, so that all of them bind. Throws `SnapshotError` where a document cannot be read, or the API
  * descriptions of a validation policy cannot be put together: what was in force must then stay. `memory`: what was read of the
  * snapshots before. `openVerifier` is asked where a policy wants tokens judged; absent: nobody judges any (offline).
- * `tallies` count the matches of rules over all versions.
+ * `tallies` count the matches of rules over all versions. `take`: how what takes long is done; default: at once.
  */
 export async function compileWorkloadPolicy(
   snapshot: Snapshot,
@@ -46,9 +48,11 @@ export async function compileWorkloadPolicy(
   generate: GenerateValidators,
   memory = new DocumentMemory(mesh),
   openVerifier?: OpenVerifier,
-  tallies?: RuleTallies,
+  tallies = new RuleTallies(),
+  take: TakeSteps = async (steps) => finish(steps),
 ): Promise<CompiledWorkloadPolicy> {
-  const resources = memory.read(snapshot.resources).map(({ any }) => any);
+  const read = await take(memory.reading(snapshot.resources));
+  const resources = read.map(({ any }) => any);
   const defaultsSpec = resources.find((any) => any.type === 'MeshDefaults')?.resource.spec;
   const defaults = effectiveDefaults(defaultsSpec);
   const providers = compileProviders(defaultsSpec?.extensionProviders);
@@ -67,8 +71,8 @@ export async function compileWorkloadPolicy(
     version: snapshot.version,
     defaults,
     trust: memory.trustOf(resources),
-    authorizer: compileAuthorizer(authorization, workload, mesh, defaults, own, conditions, tallies),
-    external: compileExternal(authorization, workload, mesh, providers, own, conditions, tallies),
+    authorizer: await take(compilingAuthorizer(authorization, workload, mesh, defaults, own, conditions, tallies)),
+    external: await take(compilingExternal(authorization, workload, mesh, providers, own, conditions, tallies)),
     mtlsMode: mtls.mtlsMode,
     authentication: await compileTokens(resources, workload, mesh, openVerifier),
     validation,

@@ -1,6 +1,5 @@
 import { posix } from 'node:path';
 import { analyseResourceSet, analysisOf } from './analysis/analyse-resource-set.ts';
-import { finish } from './analysis/finish.ts';
 import { compareProblems, type Problem } from './problem.ts';
 import { checkApiSchemas } from './resource/check-api-schemas.ts';
 import { checkProviders } from './resource/check-providers.ts';
@@ -11,6 +10,7 @@ import { resourceDocument } from './resource/resource-document.ts';
 import { contextOf, type SourcedResource } from './resource/sourced-resource.ts';
 import type { ResourceDocument, ResourceSet, SourceFile } from './resource-set.ts';
 import { isRecord, type Path } from './schema/schema.ts';
+import { finish } from './steps/finish.ts';
 import type { Mesh } from './workload-policy.ts';
 import { readYaml, type YamlDocument } from './yaml/read-yaml.ts';
 

@@ -2,6 +2,7 @@ import { mtlsDoubts } from '../mtls/doubt-modes.ts';
 import { supersededPeerAuthentications } from '../mtls/find-superseded.ts';
 import type { Problem } from '../problem.ts';
 import type { SourcedResource } from '../resource/sourced-resource.ts';
+import { finish } from '../steps/finish.ts';
 import type { Mesh } from '../workload-policy.ts';
 import { alikeRules } from './count-alike-rules.ts';
 import { unknownCallers } from './doubt-callers.ts';
@@ -11,7 +12,6 @@ import { tcpDoubts } from './doubt-tcp.ts';
 import { tokenDoubts } from './doubt-tokens.ts';
 import { valueDoubts } from './doubt-values.ts';
 import { coveredProblems, coveredRules } from './find-covered-rules.ts';
-import { finish } from './finish.ts';
 import { type KnownAccounts, knownWorkloads, unboundPolicy } from './known-workloads.ts';
 import type { ScopeMemory } from './rule-scope.ts';
 

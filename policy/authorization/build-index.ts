@@ -1,9 +1,10 @@
+import type { Steps } from '../steps/take-in-slices.ts';
 import type { Attribute } from './attribute.ts';
 import type { PositiveClause } from './clause.ts';
 import { type IndexKey, keysOf, type TermKeys } from './index-keys.ts';
 import { type Bucket, IndexNode, type IndexTable } from './index-node.ts';
 import { Term } from './term.ts';
-import { TextTrieBuilder } from './text-trie.ts';
+import { type TextTrie, TextTrieBuilder } from './text-trie.ts';
 
 /** Terms that are judged one by one: to tell them apart would cost as much. */
 export const MAX_LEAF_TERMS = 8;
@@ -23,14 +24,21 @@ interface Pile {
   readonly terms: KeyedTerm[];
 }
 
+/** Terms that are looked at in one step. */
+const TERMS_A_STEP = 64;
+
 /** Deals terms, which come in their order, out by what they say of a request. */
-export function buildIndex(terms: readonly Term[]): IndexNode {
+export function* buildingIndex(terms: readonly Term[]): Steps<IndexNode> {
   const known = new Map<PositiveClause, TermKeys | undefined>();
-  const keyed = terms.map((term, id) => ({ term, id, keys: keysOf(term, known) }));
+  const keyed: KeyedTerm[] = [];
+  for (const [id, term] of terms.entries()) {
+    keyed.push({ term, id, keys: keysOf(term, known) });
+    if (id % TERMS_A_STEP === 0) yield;
+  }
   const fewest = ({ keys }: KeyedTerm) =>
     keys.reduce((least, { keys: own }) => Math.min(least, own.length), keys[0]?.keys.length ?? 0);
   const least = keyed.reduce((sum, one) => sum + fewest(one), terms.length);
-  return new IndexBuilder(least * PLACES_FACTOR).node(keyed, new Set());
+  return yield* new IndexBuilder(least * PLACES_FACTOR).node(keyed, new Set());
 }
 
 class IndexBuilder {
@@ -40,17 +48,21 @@ class IndexBuilder {
     this.#placesLeft = places;
   }
 
-  node(terms: readonly KeyedTerm[], used: ReadonlySet<Attribute>): IndexNode {
+  *node(terms: readonly KeyedTerm[], used: ReadonlySet<Attribute>): Steps<IndexNode> {
     const first = terms[0]?.term.order ?? Number.POSITIVE_INFINITY;
-    const choice = chooseAttributes(terms, used);
+    const choice = yield* chooseAttributes(terms, used);
     const rest: Term[] = [];
     const piles = new Map<Attribute, Map<string, Pile>>();
     for (const [index, keyed] of terms.entries()) {
       const chosen = choice[index];
       if (chosen === undefined) rest.push(keyed.term);
       else this.#pile(piles, chosen, keyed);
+      if (index % TERMS_A_STEP === 0) yield;
     }
-    const tables = [...piles].map(([attribute, byKey]) => this.#table(attribute, byKey, new Set([...used, attribute])));
+    const tables: IndexTable[] = [];
+    for (const [attribute, byKey] of piles) {
+      tables.push(yield* this.#table(attribute, byKey, new Set([...used, attribute])));
+    }
     return new IndexNode(tables, rest, first);
   }
 
@@ -65,13 +77,15 @@ class IndexBuilder {
     }
   }
 
-  #table(attribute: Attribute, byKey: ReadonlyMap<string, Pile>, used: ReadonlySet<Attribute>): IndexTable {
+  *#table(attribute: Attribute, byKey: ReadonlyMap<string, Pile>, used: ReadonlySet<Attribute>): Steps<IndexTable> {
     const exact = new Map<string, Bucket>();
     let starts: TextTrieBuilder<Bucket> | undefined;
     let ends: TextTrieBuilder<Bucket> | undefined;
     const shared = new Map<string, IndexNode>();
+    let keys = 0;
     for (const { key, terms } of byKey.values()) {
-      const bucket = this.#bucket(terms, used, shared);
+      if (++keys % TERMS_A_STEP === 0) yield;
+      const bucket = yield* this.#bucket(terms, used, shared);
       if (key.kind === 'exact') exact.set(key.text, bucket);
       else if (key.kind === 'end') {
         ends ??= new TextTrieBuilder('backwards');
@@ -82,11 +96,12 @@ class IndexBuilder {
         else starts.addStart(key.text, bucket);
       }
     }
-    return { attribute, exact, starts: starts?.build(), ends: ends?.build() };
+    const built = { starts: yield* buildOf(starts), ends: yield* buildOf(ends) };
+    return { attribute, exact, ...built };
   }
 
   /** Values that lead to the same terms lead to the same node. */
-  #bucket(terms: readonly KeyedTerm[], used: ReadonlySet<Attribute>, shared: Map<string, IndexNode>): Bucket {
+  *#bucket(terms: readonly KeyedTerm[], used: ReadonlySet<Attribute>, shared: Map<string, IndexNode>): Steps<Bucket> {
     const [only] = terms;
     if (only !== undefined && terms.length === 1) return only.term;
     const isTellable = terms.length > MAX_LEAF_TERMS && terms.some(({ keys }) => keys.some(unless(used)));
@@ -94,7 +109,7 @@ class IndexBuilder {
     const name = terms.map(({ id }) => id).join();
     const known = shared.get(name);
     if (known !== undefined) return known;
-    const made = this.node(terms, used);
+    const made = yield* this.node(terms, used);
     shared.set(name, made);
     return made;
   }
@@ -104,12 +119,13 @@ class IndexBuilder {
  * For each term the attribute by which it is found; undefined: none tells it from others. The fewer attributes, the fewer tables are
  * asked: one that leaves few enough terms together is taken for all that it does so for.
  */
-function chooseAttributes(
+function* chooseAttributes(
   terms: readonly KeyedTerm[],
   used: ReadonlySet<Attribute>,
-): readonly (TermKeys | undefined)[] {
+): Steps<readonly (TermKeys | undefined)[]> {
   const counts = new Map<Attribute, Map<string, number>>();
-  for (const { keys } of terms) {
+  for (const [index, { keys }] of terms.entries()) {
+    if (index % TERMS_A_STEP === 0) yield;
     for (const own of keys) {
       if (used.has(own.attribute)) continue;
       const byKey = counts.get(own.attribute) ?? new Map<string, number>();
@@ -118,7 +134,9 @@ function chooseAttributes(
     }
   }
   const good = new Map<Attribute, number>();
-  const candidates = terms.map(({ keys }) => {
+  const candidates: (readonly Candidate[])[] = [];
+  for (const [index, { keys }] of terms.entries()) {
+    if (index % TERMS_A_STEP === 0) yield;
     const found: Candidate[] = [];
     for (const own of keys) {
       const byKey = counts.get(own.attribute);
@@ -127,13 +145,18 @@ function chooseAttributes(
       if (together <= MAX_LEAF_TERMS) good.set(own.attribute, (good.get(own.attribute) ?? 0) + 1);
       found.push({ own, together });
     }
-    return found;
-  });
+    candidates.push(found);
+  }
+  yield;
   return candidates.map((found) => {
     let best = found[0];
     for (const candidate of found) if (best !== undefined && isBetter(candidate, best, good)) best = candidate;
     return best?.own;
   });
+}
+
+function* buildOf<Value>(trie: TextTrieBuilder<Value> | undefined): Steps<TextTrie<Value> | undefined> {
+  return trie === undefined ? undefined : yield* trie.building();
 }
 
 /** A way to find a term, and how many terms it leads to together. */

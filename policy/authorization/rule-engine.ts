@@ -1,5 +1,7 @@
+import { finish } from '../steps/finish.ts';
+import type { Steps } from '../steps/take-in-slices.ts';
 import type { Sight } from './attribute.ts';
-import { buildIndex } from './build-index.ts';
+import { buildingIndex } from './build-index.ts';
 import type { Doubt } from './doubt.ts';
 import { explainMiss, type NearestMiss } from './explain-miss.ts';
 import type { IndexNode } from './index-node.ts';
@@ -17,11 +19,15 @@ export class RuleEngine {
   #tcp: TermSearch | undefined;
 
   /** `terms`: in their order. `sight`: what all engines of one workload see the request by. `allowing`: those that a miss is told of. */
-  constructor(terms: readonly Term[], sight: Sight, allowing = terms) {
+  static *of(terms: readonly Term[], sight: Sight, allowing = terms): Steps<RuleEngine> {
+    return new RuleEngine(terms, sight, allowing, yield* buildingIndex(terms));
+  }
+
+  private constructor(terms: readonly Term[], sight: Sight, allowing: readonly Term[], root: IndexNode) {
     this.#sight = sight;
     this.#terms = terms;
     this.#allowing = allowing;
-    this.#root = buildIndex(terms);
+    this.#root = root;
     this.#http = new TermSearch(this.#root, this.#sight);
     // Most workloads never see a connection that is not HTTP: what judges those is made for the first.
     if (terms.every(({ rule }) => rule.httpField === undefined)) this.#tcp = this.#http;
@@ -56,7 +62,9 @@ export class RuleEngine {
   }
 
   #overTcp(): TermSearch {
-    this.#tcp ??= new TermSearch(buildIndex(this.#terms.flatMap((term) => term.overTcp() ?? [])), this.#sight);
+    if (this.#tcp !== undefined) return this.#tcp;
+    const terms = this.#terms.flatMap((term) => term.overTcp() ?? []);
+    this.#tcp = new TermSearch(finish(buildingIndex(terms)), this.#sight);
     return this.#tcp;
   }
 }

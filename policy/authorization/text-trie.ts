@@ -1,3 +1,5 @@
+import { finish } from '../steps/finish.ts';
+import type { Steps } from '../steps/take-in-slices.ts';
 import { TrieNode } from './trie-node.ts';
 
 /** Who is told of what stands on the way of a text. */
@@ -6,6 +8,8 @@ export interface TrieVisitor<Value> {
 }
 
 const SLASH = 0x2f;
+/** Nodes that are laid out in one step. */
+const NODES_A_STEP = 512;
 
 /**
  * What a node has in the table, in 32-bit numbers; children of one node stand in a row, by the first code unit of their labels. Nodes are
@@ -52,6 +56,11 @@ export class TextTrieBuilder<Value> {
   }
 
   build(): TextTrie<Value> {
+    return finish(this.building());
+  }
+
+  /** The same in steps. */
+  *building(): Steps<TextTrie<Value>> {
     const nodes = [this.#root];
     const table: number[] = [];
     const values: Value[] = [];
@@ -59,6 +68,7 @@ export class TextTrieBuilder<Value> {
     let labelAt = 0;
     const place = (value: Value | undefined) => (value === undefined ? 0 : values.push(value));
     for (let index = 0; index < nodes.length; index++) {
+      if (index % NODES_A_STEP === 0) yield;
       const { label, children, segment, start, whole } = nodes[index] as TrieNode<Value>;
       const firstChild = nodes.length;
       nodes.push(...children);

@@ -1,6 +1,8 @@
 import { type DistributedResource, readDistributedResource } from '../resource/read-resource.ts';
 import type { ResourceDocument } from '../resource-set.ts';
 import { textContext } from '../schema/document-context.ts';
+import { finish } from '../steps/finish.ts';
+import type { Steps } from '../steps/take-in-slices.ts';
 import type { PeerTrust } from '../trust/peer-trust.ts';
 import { TrustMemory } from '../trust/trust-memory.ts';
 import type { Mesh } from '../workload-policy.ts';
@@ -26,11 +28,18 @@ export class DocumentMemory {
 
   /** As `readDocuments`; throws `SnapshotError` with every fault found. */
   read(resources: readonly ResourceDocument[]): readonly ReadDocument[] {
+    return finish(this.reading(resources));
+  }
+
+  /** The same in steps. */
+  *reading(resources: readonly ResourceDocument[]): Steps<readonly ReadDocument[]> {
     const reasons: string[] = [];
     const read: ReadDocument[] = [];
     const kept = new Map<string, ReadDocument>();
     for (const source of resources) {
-      const document = this.#known(source) ?? this.#read(source, reasons);
+      const known = this.#known(source);
+      if (known === undefined) yield;
+      const document = known ?? this.#read(source, reasons);
       if (document === undefined) continue;
       read.push(document);
       if (KEPT_TYPES.has(document.any.type)) kept.set(source.key, document);

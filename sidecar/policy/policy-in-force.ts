@@ -8,6 +8,7 @@ import type { Mesh, Workload, WorkloadPolicy } from '#policy/workload-policy.ts'
 import { TokenVerification } from '../authentication/token-verification.ts';
 import type { SidecarConfiguration } from '../configuration/sidecar-configuration.ts';
 import type { Gauge } from '../telemetry/metrics.ts';
+import { compileInSlices } from './compile-in-slices.ts';
 import type { PolicyTarget, PreparedPolicy } from './policy-target.ts';
 import { SettledModes } from './settled-modes.ts';
 
@@ -73,6 +74,7 @@ export class PolicyInForce implements PolicyTarget {
       this.#memory,
       this.#tokens.open,
       this.tallies,
+      compileInSlices,
     );
     return {
       defaults: policy.defaults,

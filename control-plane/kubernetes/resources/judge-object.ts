@@ -1,7 +1,6 @@
 import { isIP } from 'node:net';
 import { analysisOfOne } from '#policy/analysis/analyse-resource-set.ts';
 import { namedAccounts } from '#policy/analysis/doubt-callers.ts';
-import { finish } from '#policy/analysis/finish.ts';
 import { ScopeMemory } from '#policy/analysis/rule-scope.ts';
 import { parseAuthority } from '#policy/mesh/parse-authority.ts';
 import { compareProblems, type Problem } from '#policy/problem.ts';
@@ -25,6 +24,7 @@ import type { MeshServiceSpec } from '#policy/resource/kinds/mesh-service.ts';
 import { type NamedDocuments, readResource } from '#policy/resource/read-resource.ts';
 import { contextOf, problemAt, type SourcedResource } from '#policy/resource/sourced-resource.ts';
 import { isRecord } from '#policy/schema/schema.ts';
+import { finish } from '#policy/steps/finish.ts';
 import { metadataOf } from '../api-object.ts';
 import type { ClusterView, ConfigMapText, HostClaim } from './cluster-view.ts';
 import { isTooDeep, MAX_OBJECT_DEPTH, objectDocument } from './object-document.ts';
