@@ -18,6 +18,17 @@ export function isSecretName(name: string): boolean {
     .replace(/([a-z])([A-Z])/g, '$1 $2')
     .toLowerCase()
     .split(/[^a-z0-9]+/)
-    .map((word) => word.replace(/\d+$/, ''));
+    .map(withoutNumber);
   return SECRET_PART.test(words.join('')) || words.some((word) => SECRET_WHOLE.has(word));
+}
+
+/** `token2` is a token. Source of names are callers: a pattern that is tried from each digit on would be their weapon. */
+function withoutNumber(word: string): string {
+  let end = word.length;
+  while (end > 0 && isDigit(word.charCodeAt(end - 1))) end--;
+  return word.slice(0, end);
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39;
 }

@@ -1,10 +1,11 @@
+import { isCredential } from '#policy/http/is-credential.ts';
 import { isSecretName } from '#policy/http/is-secret-name.ts';
 
 /**
- * Values that are secret or personal whatever their name: JSON Web Tokens and bearer credentials anywhere in them,
- * e-mail addresses, long digit runs (cards).
+ * Values that are personal whatever their name: e-mail addresses and long digit runs (cards) anywhere in them. Callers write them: no
+ * part of it may be tried again from each character on.
  */
-const SECRET_VALUE = /ey[\w-]{8,}\.[\w-]+|bearer\s|[^@\s]+@[^@\s]+\.[a-z]{2,}|(?:\d[ +-]?){13,19}/i;
+const PERSONAL_VALUE = /[^@\s]@[^@\s]+\.[a-z]{2,}|(?:\d[ +-]?){13}/i;
 
 /** Longest query that is kept in a log line. */
 const MAX_QUERY_LENGTH = 2_048;
@@ -25,12 +26,14 @@ export function redactQuery(query: string, tokens?: ReadonlySet<string>): string
 
 function redactPair(pair: string, tokens: ReadonlySet<string> | undefined): string {
   const mark = pair.indexOf('=');
-  if (mark === -1) return SECRET_VALUE.test(decoded(pair)) ? REDACTED : pair;
+  if (mark === -1) return isSecretValue(decoded(pair)) ? REDACTED : pair;
   const name = pair.slice(0, mark);
   const isToken = tokens !== undefined && tokens.size > 0 && tokens.has(decoded(name));
-  return isToken || isSecretName(name) || SECRET_VALUE.test(decoded(pair.slice(mark + 1)))
-    ? `${name}=${REDACTED}`
-    : pair;
+  return isToken || isSecretName(name) || isSecretValue(decoded(pair.slice(mark + 1))) ? `${name}=${REDACTED}` : pair;
+}
+
+function isSecretValue(value: string): boolean {
+  return isCredential(value) || PERSONAL_VALUE.test(value);
 }
 
 function decoded(text: string): string {
