@@ -13,7 +13,7 @@ import type { RequestHead } from '../http/message.ts';
 import type { WholeAnswer } from './answer-collector.ts';
 import { type CheckedConnection, type CheckedHttp, PARTIAL_BODY } from './checked-request.ts';
 import { checkHeader, type HeaderChange, MAX_CHANGED_HEADERS, mayChange } from './header-changes.ts';
-import { checkQueryChanges } from './query-changes.ts';
+import { checkQueryChanges, MAX_CHANGED_PARAMETERS } from './query-changes.ts';
 import { MalformedAnswer, type RequestChanges, type Verdict } from './verdict.ts';
 
 /** Of Envoy's service; the messages are those of proto/lateral/v1/external_authorization.proto. */
@@ -133,6 +133,9 @@ function deniedVerdict(denied: DeniedHttpResponse | undefined, shown: string): V
 function changesOf(ok: OkHttpResponse): RequestChanges {
   const set = ok.queryParametersToSet.map(({ key, value }) => [key, value] as const);
   const query = { set, removed: ok.queryParametersToRemove };
+  if (set.length + query.removed.length > MAX_CHANGED_PARAMETERS) {
+    throw new MalformedAnswer(`more than maxChangedParameters ${MAX_CHANGED_PARAMETERS} parameters`);
+  }
   checkQueryChanges(query);
   if (ok.headersToRemove.length > MAX_CHANGED_HEADERS) throw tooMany();
   for (const name of ok.headersToRemove) checkHeader(name, '');

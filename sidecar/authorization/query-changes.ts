@@ -1,5 +1,8 @@
 import { MalformedAnswer } from './verdict.ts';
 
+/** Parameters of the query that one answer may set and remove: each is looked for among all that there are. */
+export const MAX_CHANGED_PARAMETERS = 100;
+
 /** Parameters of the query that a provider sets and removes, as they stand in a query: percent-encoded. */
 export interface QueryChanges {
   readonly set: readonly (readonly [key: string, value: string])[];

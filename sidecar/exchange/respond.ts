@@ -1,4 +1,5 @@
 import { headerValue } from '#policy/http/flat-headers.ts';
+import { changedHeaders } from '../authorization/header-changes.ts';
 import { endToEndHeaders } from '../http/hop-by-hop.ts';
 import type { Answered } from './forward.ts';
 import { joinStreams } from './join-streams.ts';
@@ -15,8 +16,8 @@ function join({ exchange, head, switched }: Extract<Answered, { kind: 'switch' }
   exchange.enter('respond');
   exchange.status = head.status;
   exchange.isAnswered = true;
-  const headers = endToEndHeaders(head.headers);
-  headers.push('connection', 'Upgrade', 'upgrade', headerValue(head.headers, 'upgrade') ?? '');
+  const told = changedHeaders(endToEndHeaders(head.headers), exchange.toCaller);
+  const headers = [...told, 'connection', 'Upgrade', 'upgrade', headerValue(head.headers, 'upgrade') ?? ''];
   exchange.waitFor('switched');
   return joinStreams(exchange, exchange.server.switchProtocols({ ...head, headers }), switched);
 }

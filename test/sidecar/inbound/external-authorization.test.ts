@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import net, { type AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import {
   ALLOWED,
@@ -119,6 +119,36 @@ t.test('what the provider refuses is refused as it says', async (t) => {
   t.match(await sidecar.metrics(), /lateral_authorization_checks_total\{provider="asked",result="denied"\} 2\n/);
 });
 
+t.test('who switches to WebSocket is told what others are', async (t) => {
+  const app = net.createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', () =>
+      socket.end('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nx-app: yes\r\n\r\n'),
+    );
+  });
+  await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => app.close());
+  const provider = await startGrpcProvider(t);
+  provider.answer = () => {
+    const answer = allowed();
+    if (answer.httpResponse?.$case === 'okResponse')
+      answer.httpResponse.value.responseHeadersToAdd.push(...options({ 'set-cookie': 'login=1', upgrade: 'h2c' }));
+    return answer;
+  };
+  const { port } = app.address() as AddressInfo;
+  const sidecar = await startInbound(t, port, 'http', ALLOW_ANYBODY + defaults(provider.port) + CUSTOM);
+  const caller = await sidecar.connectTls('client');
+  const upgrade =
+    'connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==';
+  caller.write(`GET /asked HTTP/1.1\r\nhost: a\r\n${upgrade}\r\n\r\n`);
+  const answer = (await readAll(caller)).toLowerCase();
+  caller.destroy();
+  t.match(answer, /^http\/1\.1 101 /);
+  t.match(answer, /\r\nx-app: yes\r\n/);
+  t.match(answer, /\r\nset-cookie: login=1\r\n/);
+  t.notMatch(answer, /h2c/);
+});
+
 t.test('a call of gRPC is refused by a gRPC status', async (t) => {
   const { provider, send } = await start(t);
   for (const [status, grpcStatus] of [
@@ -183,6 +213,17 @@ const faults: readonly [string, GrpcProvider['answer'], RegExp][] = [
   ['an empty message', () => Buffer.alloc(0), /the answer is empty/],
   ['a header with a line break', () => allowed({ 'x-a': 'b\r\nx-admin: yes' }), /control characters/],
   ['a header without a name', () => allowed({ 'x a': 'b' }), /no token/],
+  [
+    'more parameters than may be',
+    () => {
+      const answer = allowed();
+      const removed = Array.from({ length: 101 }, (_, index) => `p${index}`);
+      if (answer.httpResponse?.$case === 'okResponse')
+        answer.httpResponse.value.queryParametersToRemove.push(...removed);
+      return answer;
+    },
+    /maxChangedParameters 100/,
+  ],
   ['a status that no response has', () => denied(99), /status 99/],
   ['an answer without end', () => denied(403, {}, 'x'.repeat(300_000)), /maxAnswerBytes 262144/],
   [
