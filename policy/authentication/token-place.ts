@@ -7,6 +7,8 @@ export type TokenPlace =
   | { readonly kind: 'parameter'; readonly name: string }
   | { readonly kind: 'cookie'; readonly name: string };
 
+type HeaderPlace = Extract<TokenPlace, { kind: 'header' }>;
+
 /** Where a token is looked for if a rule names no place. Istio also takes `access_token` of the query; here that must be named. */
 export const DEFAULT_PLACE: TokenPlace = { kind: 'header', name: 'authorization', prefix: 'Bearer ' };
 
@@ -19,7 +21,7 @@ export function placeKey(place: TokenPlace): string {
 export function textsAt(place: TokenPlace, headers: FlatHeaders, query: string): readonly string[] {
   switch (place.kind) {
     case 'header':
-      return valuesOf(headers, place.name).flatMap((value) => textsIn(value, place.prefix));
+      return valuesOf(headers, place.name).flatMap((value) => textsIn(value, place));
     case 'parameter':
       return query === '' ? [] : query.split('&').flatMap((pair) => parameterText(pair, place.name) ?? []);
     case 'cookie':
@@ -37,7 +39,7 @@ export function headersWithout(headers: FlatHeaders, places: readonly TokenPlace
     const name = headers[index] ?? '';
     const value = headers[index + 1] ?? '';
     const hasToken = places.some(
-      (place) => place.kind === 'header' && isNamed(name, place.name) && hasTexts(value, place.prefix),
+      (place) => place.kind === 'header' && isNamed(name, place.name) && hasTexts(value, place),
     );
     if (hasToken) continue;
     const rest = cookies.size > 0 && isNamed(name, 'cookie') ? withoutCookies(value, cookies) : value;
@@ -93,10 +95,11 @@ for (const character of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
  * The tokens in a header's value. The prefix may stand anywhere in it, and what is behind it up to a character that no token has
  * is the token, as in Envoy; where it stands again, so does another token. Without a prefix the whole value is the token.
  */
-function textsIn(value: string, prefix: string): readonly string[] {
-  if (prefix === '') return [value.trim()];
+function textsIn(value: string, place: HeaderPlace): readonly string[] {
+  if (place.prefix === '') return [value.trim()];
   const texts: string[] = [];
-  for (let at = value.indexOf(prefix); at !== -1; at = value.indexOf(prefix, at)) {
+  const { searched, prefix } = prefixIn(value, place);
+  for (let at = searched.indexOf(prefix); at !== -1; at = searched.indexOf(prefix, at)) {
     const start = runEnd(value, at + prefix.length, 0);
     at = runEnd(value, start, 1);
     texts.push(value.slice(start, at));
@@ -105,8 +108,15 @@ function textsIn(value: string, prefix: string): readonly string[] {
 }
 
 /** True where `textsIn` finds any. */
-function hasTexts(value: string, prefix: string): boolean {
-  return prefix === '' || value.includes(prefix);
+function hasTexts(value: string, place: HeaderPlace): boolean {
+  const { searched, prefix } = prefixIn(value, place);
+  return searched.includes(prefix);
+}
+
+/** A scheme of Authorization is one in any case (RFC 9110 §11.1): apps read `bearer` as well, and a tab as a space, and what they read must be judged. */
+function prefixIn(value: string, { name, prefix }: HeaderPlace): { searched: string; prefix: string } {
+  if (name !== 'authorization') return { searched: value, prefix };
+  return { searched: value.toLowerCase().replaceAll('\t', ' '), prefix: prefix.toLowerCase() };
 }
 
 /** Where the run of characters that are, or are not, of tokens ends. */

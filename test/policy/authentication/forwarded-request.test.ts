@@ -56,6 +56,31 @@ t.test(
   },
 );
 
+t.test(
+  'the scheme of Authorization is one in any case: no token is read by an app behind the one that was judged',
+  async (t) => {
+    const key = await signer();
+    const judge = judgeOf(FORGETFUL, [{ issuer: ISSUER, jwks: jwks(key), forwardOriginalToken: true }]);
+    const token = await key.sign(GOOD);
+    for (const scheme of ['bearer', 'BEARER', 'beArer', 'Bearer\t']) {
+      t.match(await judge.judge(['authorization', `${scheme} forged`], ''), { kind: 'refused', code: 'jwt_malformed' });
+      t.match(await judge.judge(['authorization', `${scheme} ${token}`], ''), {
+        claims: { principal: `${ISSUER}/ann` },
+      });
+      const both = ['authorization', `Bearer ${token}`, 'authorization', `${scheme} forged`];
+      t.match(await judge.judge(both, ''), { kind: 'refused' }, 'beside a good one');
+    }
+    const named = judgeOf(FORGETFUL, [
+      { issuer: ISSUER, jwks: jwks(key), fromHeaders: [{ name: 'x-a', prefix: 'Tok ' }] },
+    ]);
+    t.match(
+      await named.judge(['x-a', 'tok forged'], ''),
+      { kind: 'accepted', claims: undefined },
+      'other prefixes are as written',
+    );
+  },
+);
+
 t.test('headers that tell claims are the sidecar`s alone', async (t) => {
   const key = await signer();
   const claims = ['sub', 'admin', 'level', 'org.id', 'roles', 'odd', 'name', 'absent'];

@@ -67,7 +67,12 @@ t.test('each way of being bad has its code', async (t) => {
 
 t.test('no token is nobody, which is for the rules to judge', async (t) => {
   const judge = judgeOf(FORGETFUL, [{ issuer: ISSUER, jwks: jwks(await signer()) }]);
-  for (const headers of [[], ['authorization', 'Basic YTpi'], ['authorization', 'bearer x'], ['x-token', 'Bearer x']]) {
+  for (const headers of [
+    [],
+    ['authorization', 'Basic YTpi'],
+    ['authorization', 'bearers x'],
+    ['x-token', 'Bearer x'],
+  ]) {
     t.equal(outcome(await judge.judge(headers, '')), 'allowed');
   }
   t.equal(outcome(await judge.judge([], 'access_token=x.y.z')), 'allowed', 'no query, unless a policy names it');
