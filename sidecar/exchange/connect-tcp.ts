@@ -16,6 +16,7 @@ export async function connectTcp<P extends TcpPassage>(
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
   const { socket: caller } = passage.connection;
   const left = () => passage.giveUp(new Refusal('client_gone', 'the caller closed the connection'));
+  if (caller.destroyed) left(); // it tells nobody any more
   caller.once('close', left);
   passage.onGivenUp = reject;
   if (passage.givenUp !== undefined) throw passage.givenUp;
