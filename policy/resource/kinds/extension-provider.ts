@@ -1,3 +1,4 @@
+import { dashedName } from '../../http/dashed-name.ts';
 import { isToken } from '../../http/is-token.ts';
 import { istioDuration } from '../../schema/istio-duration.ts';
 import {
@@ -85,11 +86,25 @@ const headerPatterns = (description: string) =>
     { maxItems: MAX_HEADER_PATTERNS },
   );
 
+/** What makes a message of a check, or is told by the sidecar itself: twice, two readers would read two. */
+const MADE_WITH_EACH_CHECK: ReadonlySet<string> = new Set([
+  ...['host', 'content-length', 'transfer-encoding', 'connection', 'keep-alive', 'proxy-connection', 'upgrade', 'te'],
+  ...['trailer', 'expect', 'traceparent', 'x-envoy-auth-partial-body'],
+]);
+
+const additionalName = (text: string) =>
+  MADE_WITH_EACH_CHECK.has(dashedName(text.toLowerCase()))
+    ? `${JSON.stringify(text)} is made with each check, and cannot be set`
+    : headerName(text);
+
 const additionalHeaders = refined(
-  map(string({ minLength: 0, check: (text) => (/^[\t\x20-\x7e]*$/.test(text) ? undefined : 'is not visible ASCII') })),
+  map(
+    string({ minLength: 0, check: (text) => (/^[\t\x20-\x7e]*$/.test(text) ? undefined : 'is not visible ASCII') }),
+    'Headers set on each check, by name, in place of those of the request.',
+  ),
   (headers, path, context) => {
     for (const name of Object.keys(headers)) {
-      const complaint = headerName(name);
+      const complaint = additionalName(name);
       if (complaint === undefined) continue;
       context.fail([...path, name], 'invalid_value', complaint, 'key');
       return false;

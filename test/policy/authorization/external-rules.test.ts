@@ -118,6 +118,14 @@ t.test('what MeshDefaults may not say of a provider', async (t) => {
       '{name: a, envoyExtAuthzHttp: {service: a, port: 1, includeAdditionalHeadersInCheck: {a: "b\\n"}}}',
       /visible ASCII/,
     ],
+    [
+      '{name: a, envoyExtAuthzHttp: {service: a, port: 1, includeAdditionalHeadersInCheck: {Content_Length: "0"}}}',
+      /is made with each check/,
+    ],
+    [
+      '{name: a, envoyExtAuthzHttp: {service: a, port: 1, includeAdditionalHeadersInCheck: {Host: b}}}',
+      /is made with each check/,
+    ],
   ];
   for (const [provider, message] of faults) {
     t.match(
