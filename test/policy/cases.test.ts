@@ -1,16 +1,15 @@
 import t from 'tap';
 import { createOfflineAuthorizer } from '#cli/offline/authorize-offline.ts';
-import { checkOfflineRequest, type OfflineRequest } from '#cli/offline/offline-request.ts';
+import { checkOfflineRequest } from '#cli/offline/offline-request.ts';
 import { compileWorkloadPolicy } from '#policy/compile-workload-policy.ts';
-import { remoteIp } from '#policy/http/remote-ip.ts';
 import { loadResources } from '#policy/load-resources.ts';
 import { normalizePath } from '#policy/path/normalize-path.ts';
 import { formatProblem } from '#policy/problem.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { indexResources } from '#policy/snapshot/select-snapshot.ts';
-import { caseNames, MESH, readCase, type Wanted } from './policy-cases.ts';
+import { authorizationRequest, CASE_FILES, MESH, readCase, type Wanted } from './case-file.ts';
 
-for (const name of caseNames()) {
+for (const name of CASE_FILES) {
   t.test(name.replace(/\.yaml$/, '').replaceAll('-', ' '), async (t) => {
     const { given, nulls } = readCase(name);
     const loaded = loadResources([{ path: `${name}#resources`, text: given.resources }], () => undefined, MESH);
@@ -61,30 +60,4 @@ async function nothingToGenerate(): Promise<never> {
 function expectedOf(wanted: Wanted, nulls: readonly string[]): { readonly [key: string]: unknown } {
   const said = Object.entries(wanted).filter(([, value]) => value !== undefined);
   return { ...Object.fromEntries(said), ...Object.fromEntries(nulls.map((key) => [key, null])) };
-}
-
-const NO_TOKEN = { principal: '', audiences: [], presenter: undefined };
-
-function authorizationRequest(request: OfflineRequest, trustedProxies: number) {
-  const headers = Object.entries(request.headers).flatMap(([name, values]) => values.flatMap((value) => [name, value]));
-  const [, principal = ''] = /^spiffe:\/\/(.*)$/.exec(request.from ?? '') ?? [];
-  const [trustDomain = '', , namespace = '', , serviceAccount = ''] = principal.split('/');
-  const isHttp = request.protocol === 'http';
-  const host = Object.entries(request.headers).find(([name]) => /^(host|:authority)$/i.test(name))?.[1][0];
-  return {
-    source:
-      principal === '' ? null : { uri: `spiffe://${principal}`, principal, trustDomain, namespace, serviceAccount },
-    method: isHttp ? (request.method ?? 'GET') : undefined,
-    path: isHttp ? (request.path ?? '/').replace(/\?.*$/, '') : undefined,
-    host: isHttp ? host : undefined,
-    headers,
-    port: request.to.port,
-    sourceIp: request.sourceIp,
-    remoteIp:
-      request.remoteIp ??
-      (request.sourceIp === undefined ? undefined : remoteIp(headers, request.sourceIp, trustedProxies)),
-    destinationIp: request.destinationIp,
-    sni: request.sni,
-    claims: request.claims === undefined ? undefined : { ...NO_TOKEN, all: request.claims },
-  };
 }

@@ -23,6 +23,9 @@ export const PLAIN_KEYS = [
 ] as const;
 type PlainKey = (typeof PLAIN_KEYS)[number];
 
+/** Every key that `when` knows, as the documents write it. */
+export const CONDITION_KEYS = ['request.headers[NAME]', 'request.auth.claims[NAME]', ...PLAIN_KEYS] as const;
+
 /** A key of `when`, taken apart. */
 export type ConditionKey =
   | { readonly kind: 'header'; readonly lowerName: string }
@@ -52,8 +55,7 @@ export function conditionKeyComplaint(key: string): string | undefined {
   if (key.startsWith('request.headers')) return `expected request.headers[NAME], got ${key}`;
   if (key.startsWith('request.auth.claims')) return `expected request.auth.claims[NAME] or […][NAME], got ${key}`;
   const near = nearestSpelling(key, [...PLAIN_KEYS, 'request.headers[]', 'request.auth.claims[]']);
-  const known = ['request.headers[NAME]', 'request.auth.claims[NAME]', ...PLAIN_KEYS].join(', ');
-  const hint = near === undefined ? `known: ${known}` : `did you mean ${near}?`;
+  const hint = near === undefined ? `known: ${CONDITION_KEYS.join(', ')}` : `did you mean ${near}?`;
   return `unknown attribute ${key}; ${hint}`;
 }
 

@@ -173,7 +173,7 @@ function matchesHeader(value: string, text: string | undefined): boolean {
 
 function matchesPath(value: string, path: string): boolean {
   if (!/\{\*\*?\}/.test(value)) return matchesText(value, path);
-  const segment = "[a-zA-Z0-9\\-._~%!$&'()+,;:@=]";
+  const segment = "[a-zA-Z0-9*\\-._~%!$&'()+,;:@=]";
   const pieces = value
     .split(/(\{\*\*?\})/)
     .map((piece) => (piece === '{*}' ? `${segment}+` : piece === '{**}' ? `(${segment}|/)*` : RegExp.escape(piece)));

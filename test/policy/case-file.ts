@@ -1,5 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { OfflineRequest } from '#cli/offline/offline-request.ts';
+import { requestClaims } from '#policy/authentication/request-claims.ts';
+import { remoteIp } from '#policy/http/remote-ip.ts';
 import { formatProblem } from '#policy/problem.ts';
 import { documentContext } from '#policy/schema/document-context.ts';
 import {
@@ -14,6 +17,7 @@ import {
   required,
   string,
 } from '#policy/schema/schema.ts';
+import type { AuthorizationRequest } from '#policy/workload-policy.ts';
 import { readYaml } from '#policy/yaml/read-yaml.ts';
 
 const FOLDER = join(import.meta.dirname, '../cases');
@@ -43,17 +47,15 @@ const caseSchema = object({
     ),
   ),
 });
-export type Case = Infer<typeof caseSchema>;
+type Case = Infer<typeof caseSchema>;
 export type Wanted = Case['requests'][number]['wanted'];
 
-/** Names of the files, in their order. */
-export function caseNames(): readonly string[] {
-  return readdirSync(FOLDER)
-    .filter((name) => name.endsWith('.yaml'))
-    .sort();
-}
+/** Names of the files, in order. */
+export const CASE_FILES = readdirSync(FOLDER)
+  .filter((name) => name.endsWith('.yaml'))
+  .sort();
 
-/** `nulls`: of each request the fields of `wanted` that are null. Throws where the file is no case. */
+/** `nulls`: the fields of each `wanted` that are null. */
 export function readCase(name: string): { given: Case; nulls: readonly (readonly string[])[] } {
   const { documents, problems } = readYaml({ path: name, text: readFileSync(join(FOLDER, name), 'utf8') });
   const [document] = documents;
@@ -71,4 +73,29 @@ function nullsOf(value: unknown): readonly (readonly string[])[] {
     const wanted = isRecord(request) && isRecord(request.wanted) ? request.wanted : {};
     return Object.keys(wanted).filter((key) => wanted[key] === null);
   });
+}
+
+/** As a sidecar would put it to its engine; the path is as it was sent. */
+export function authorizationRequest(request: OfflineRequest, trustedProxies: number): AuthorizationRequest {
+  const headers = Object.entries(request.headers).flatMap(([name, values]) => values.flatMap((value) => [name, value]));
+  const [, principal = ''] = /^spiffe:\/\/(.*)$/.exec(request.from ?? '') ?? [];
+  const [trustDomain = '', , namespace = '', , serviceAccount = ''] = principal.split('/');
+  const isHttp = request.protocol !== 'tcp';
+  const host = Object.entries(request.headers).find(([name]) => /^(host|:authority)$/i.test(name))?.[1][0];
+  return {
+    source:
+      principal === '' ? null : { uri: `spiffe://${principal}`, principal, trustDomain, namespace, serviceAccount },
+    method: isHttp ? (request.method ?? (request.protocol === 'grpc' ? 'POST' : 'GET')) : undefined,
+    path: isHttp ? (request.path ?? '/').replace(/\?.*$/, '') : undefined,
+    host: isHttp ? host : undefined,
+    headers,
+    port: request.to.port,
+    sourceIp: request.sourceIp,
+    remoteIp:
+      request.remoteIp ??
+      (request.sourceIp === undefined ? undefined : remoteIp(headers, request.sourceIp, trustedProxies)),
+    destinationIp: request.destinationIp,
+    sni: request.sni,
+    claims: request.claims === undefined ? undefined : requestClaims(request.claims),
+  };
 }
