@@ -1,7 +1,7 @@
 import type { Resource } from '#policy/resource/kind.ts';
 import type { AuthorizationPolicySpec } from '#policy/resource/kinds/authorization-policy.ts';
 import type { AuthorizationRule } from '#policy/resource/kinds/authorization-rule.ts';
-import { parseConditionKey } from '#policy/resource/kinds/condition-key.ts';
+import { PSEUDO_HEADERS, parseConditionKey } from '#policy/resource/kinds/condition-key.ts';
 
 export type Policy = Resource<AuthorizationPolicySpec>;
 
@@ -35,10 +35,15 @@ export function negationOf(name: string): string {
   return `not${name.charAt(0).toUpperCase()}${name.slice(1)}`;
 }
 
-/** A key of `when` as `CONDITION_KEYS` has it; claims within claims are told apart. */
+/** Headers that are not read from the header fields alone. */
+export const HEADERS_APART: readonly string[] = [...PSEUDO_HEADERS, 'host'];
+
+/** A key of `when` as `CONDITION_KEYS` has it; such headers and claims within claims are told apart. */
 export function conditionName(key: string): string {
   const parsed = parseConditionKey(key);
-  if (parsed?.kind === 'header') return 'request.headers[NAME]';
+  if (parsed?.kind === 'header') {
+    return HEADERS_APART.includes(parsed.lowerName) ? `request.headers[${parsed.lowerName}]` : 'request.headers[NAME]';
+  }
   if (parsed?.kind !== 'claim') return key;
   return parsed.names.length === 1 ? 'request.auth.claims[NAME]' : 'request.auth.claims[NAME][NAME]';
 }

@@ -87,6 +87,7 @@ export function authorizationRequest(request: OfflineRequest, trustedProxies: nu
       principal === '' ? null : { uri: `spiffe://${principal}`, principal, trustDomain, namespace, serviceAccount },
     method: isHttp ? (request.method ?? (request.protocol === 'grpc' ? 'POST' : 'GET')) : undefined,
     path: isHttp ? (request.path ?? '/').replace(/\?.*$/, '') : undefined,
+    query: isHttp ? /\?(.*)$/.exec(request.path ?? '')?.[1] : undefined,
     host: isHttp ? host : undefined,
     headers,
     port: request.to.port,

@@ -1,125 +1,18 @@
-import { isIPv6 } from 'node:net';
 import t, { type Test } from 'tap';
-import { createOfflineAuthorizer, type OfflineDecision } from '#cli/offline/authorize-offline.ts';
-import { checkOfflineRequest, type OfflineRequest } from '#cli/offline/offline-request.ts';
-import { loadResources } from '#policy/load-resources.ts';
-import { normalizePath } from '#policy/path/normalize-path.ts';
 import { authorizationPolicyKind } from '#policy/resource/kinds/authorization-policy.ts';
 import { authorizationRule } from '#policy/resource/kinds/authorization-rule.ts';
 import { CONDITION_KEYS } from '#policy/resource/kinds/condition-key.ts';
-import type { AnyResource } from '#policy/resource/read-resource.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import type { AuthorizationRequest } from '#policy/workload-policy.ts';
 import { firstMatch } from './authorization/plain-evaluator.ts';
-import { type CaseClause, clausesOf, negationOf, type Policy, withoutHolding, withValues } from './case-clauses.ts';
-import { authorizationRequest, CASE_FILES, MESH, readCase, type Wanted } from './case-file.ts';
+import { type CaseClause, clausesOf, HEADERS_APART, negationOf, withoutHolding, withValues } from './case-clauses.ts';
+import { CASES, isDifferent, type LoadedCase, outcomes } from './case-outcomes.ts';
+import { ALWAYS_THERE, FORMS, formOf } from './value-forms.ts';
 
 /**
  * Proves that the cases depend on every field of the schema. A clause decides about a request where the case would see another
  * outcome if the clause always held than if it never did; which of the two it sees tells whether it matched.
  */
-
-const PATTERNS = ['exact', 'prefix*', '*suffix', '*'];
-const ADDRESSES = ['IPv4', 'IPv4 block', 'IPv6', 'IPv6 block'];
-
-/** The forms of values of each field and key; the schema says which there are. */
-const FORMS: { readonly [name: string]: readonly string[] } = {
-  principals: PATTERNS,
-  requestPrincipals: PATTERNS,
-  namespaces: [...PATTERNS, 'a*b'],
-  serviceAccounts: ['NAME', 'NAMESPACE/NAME'],
-  trustDomains: PATTERNS,
-  ipBlocks: ADDRESSES,
-  remoteIpBlocks: ADDRESSES,
-  hosts: PATTERNS,
-  ports: ['port'],
-  methods: PATTERNS,
-  paths: [...PATTERNS, '{*}', '{**}'],
-  'request.headers[NAME]': PATTERNS,
-  'request.auth.claims[NAME]': PATTERNS,
-  'request.auth.claims[NAME][NAME]': PATTERNS,
-  'request.auth.principal': PATTERNS,
-  'request.auth.audiences': PATTERNS,
-  'request.auth.presenter': PATTERNS,
-  'source.principal': PATTERNS,
-  'source.namespace': [...PATTERNS, 'a*b'],
-  'source.serviceAccount': ['NAME', 'NAMESPACE/NAME'],
-  'source.trustDomain': PATTERNS,
-  'source.ip': ADDRESSES,
-  'remote.ip': ADDRESSES,
-  'destination.ip': ADDRESSES,
-  'destination.port': ['port'],
-  'connection.sni': PATTERNS,
-};
-
-/** What every request has, so that `*` matches it. */
-const ALWAYS_THERE = new Set(['methods', 'paths']);
-
-function formOf(name: string, value: string): string {
-  const forms = FORMS[name] ?? [];
-  if (forms === ADDRESSES)
-    return `IPv${isIPv6(value.replace(/\/.*/, '')) ? 6 : 4}${value.includes('/') ? ' block' : ''}`;
-  if (forms.includes('port')) return 'port';
-  if (forms.includes('NAME')) return value.includes('/') ? 'NAMESPACE/NAME' : 'NAME';
-  if (forms.includes('{*}') && value.includes('{**}')) return '{**}';
-  if (forms.includes('{*}') && value.includes('{*}')) return '{*}';
-  if (value === '*') return '*';
-  if (value.startsWith('*')) return '*suffix';
-  if (value.endsWith('*')) return 'prefix*';
-  return forms.includes('a*b') && value.includes('*') ? 'a*b' : 'exact';
-}
-
-/** One request of a case, read. */
-interface CaseRequest {
-  readonly title: string;
-  readonly request: OfflineRequest;
-  readonly plain: AuthorizationRequest;
-  readonly wanted: Wanted;
-}
-
-interface LoadedCase {
-  readonly name: string;
-  readonly resources: readonly AnyResource[];
-  readonly policies: readonly Policy[];
-  readonly requests: readonly CaseRequest[];
-}
-
-function loadCase(name: string): LoadedCase {
-  const { given } = readCase(name);
-  const { sourced } = loadResources([{ path: name, text: given.resources }], () => undefined, MESH);
-  const resources = sourced.map(({ any }) => any);
-  const { policies, defaults } = createOfflineAuthorizer(resources, MESH);
-  const requests = given.requests.map(({ title, request, wanted }) => {
-    const reading = checkOfflineRequest({ to: given.to, ...(isRecord(request) ? request : {}) });
-    if (reading.kind === 'broken') throw new Error(`${name}: ${title}: ${reading.reason}`);
-    const asked = authorizationRequest(reading.request, defaults.trustedProxies);
-    const path = normalizePath(asked.path ?? '/', defaults.pathNormalization);
-    const plain = { ...asked, path: asked.path === undefined || path.kind === 'ambiguous' ? asked.path : path.path };
-    return { title, request: reading.request, plain, wanted };
-  });
-  return { name, resources, policies, requests };
-}
-
-/** What a case sees of each of its requests if this policy were another one; undefined: if there were none. */
-function outcomes({ resources, requests }: LoadedCase, policy?: Policy, other?: Policy): readonly string[] {
-  const changed = resources.flatMap((any): readonly AnyResource[] => {
-    if (any.type !== 'AuthorizationPolicy' || any.resource !== policy) return [any];
-    return other === undefined ? [] : [{ type: any.type, resource: other }];
-  });
-  const authorizer = createOfflineAuthorizer(changed, MESH);
-  return requests.map(({ request, wanted }) => seen(authorizer.decide(request), wanted));
-}
-
-/** What a case tells apart by what it wants; numbers of rules and nearest misses are no part of it. */
-function seen({ decision, code, policy, reason }: OfflineDecision, wanted: Wanted): string {
-  const notes = /; rule \d+ of (AUDIT policy \S+) matched|on trial: (would be \w+)|(asks \S+) by/g;
-  return JSON.stringify([
-    decision,
-    wanted.code === undefined ? '' : code,
-    decision === 'custom' && wanted.policy !== undefined ? policy : '',
-    wanted.reason === undefined ? '' : [...reason.matchAll(notes)].map((found) => found.slice(1).join('')),
-  ]);
-}
 
 /** Of TCP, about which nothing is known. */
 const CONNECTION: AuthorizationRequest = {
@@ -135,7 +28,6 @@ const CONNECTION: AuthorizationRequest = {
   claims: undefined,
 };
 
-const cases = CASE_FILES.map(loadCase);
 /** What was seen to decide: `FIELD, FORM: WHAT`. */
 const proven = new Set<string>();
 /** Clauses without which no case would see another outcome; of negations those whose values do not matter either way. */
@@ -165,10 +57,10 @@ function prove(t: Test, given: LoadedCase, clause: CaseClause, usual: readonly s
     const { action } = policy.spec;
     if (plain.method === undefined && needsHttp(clause)) {
       if (action === 'ALLOW' || action === 'DENY') proven.add(`${name}: ${action === 'ALLOW' ? TCP_ALLOW : TCP_DENY}`);
-      t.equal(holds, action !== 'ALLOW', where);
+      if (holds !== (action !== 'ALLOW')) t.fail(`${where}: on TCP`);
       continue;
     }
-    t.equal(holds, holdsPlainly(clause, plain), `${where}, as the plain evaluator has it`);
+    if (holds !== holdsPlainly(clause, plain)) t.fail(`${where}: the plain evaluator has it otherwise`);
     const matches = holds !== isNegation;
     proven.add(`${action}: ${matches ? MATCH : MISS}`);
     proven.add(`${name} in ${action}: ${matches ? MATCH : MISS}`);
@@ -181,10 +73,6 @@ function prove(t: Test, given: LoadedCase, clause: CaseClause, usual: readonly s
   if (!isDifferent(usual, always)) {
     idle.push(`${given.name}: rule ${clause.rule} of ${policy.name}: no request is decided otherwise without ${name}`);
   }
-}
-
-function isDifferent(usual: readonly string[], other: readonly string[]): boolean {
-  return usual.some((outcome, at) => outcome !== other[at]);
 }
 
 /** The clause by itself, in an action that leaves out what a TCP connection has not. */
@@ -219,7 +107,11 @@ function propertiesOf(json: unknown, within?: 'items'): { readonly [name: string
 }
 
 const FIELDS = [...fieldsOf('from', 'source'), ...fieldsOf('to', 'operation')];
-const KEYS: readonly string[] = [...CONDITION_KEYS, 'request.auth.claims[NAME][NAME]'];
+const KEYS: readonly string[] = [
+  ...CONDITION_KEYS,
+  ...HEADERS_APART.map((name) => `request.headers[${name}]`),
+  'request.auth.claims[NAME][NAME]',
+];
 
 t.test('what the cases are about', async (t) => {
   const rule = Object.keys(propertiesOf(authorizationRule.json));
@@ -229,7 +121,7 @@ t.test('what the cases are about', async (t) => {
 });
 
 t.test('every field and key decides by a match, by a miss and by its negation', async (t) => {
-  for (const given of cases) {
+  for (const given of CASES) {
     const usual = outcomes(given, undefined, undefined);
     for (const policy of given.policies) for (const clause of clausesOf(policy)) prove(t, given, clause, usual);
   }

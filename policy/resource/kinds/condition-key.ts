@@ -33,7 +33,9 @@ export type ConditionKey =
   | { readonly kind: 'claim'; readonly names: readonly string[] }
   | { readonly kind: PlainKey };
 
-const HEADER_KEY = /^request\.headers\[([!#$%&'*+.^_`|~0-9A-Za-z-]+|:authority|:method)\]$/;
+/** What is written as a header, and is none in HTTP/1.1. */
+export const PSEUDO_HEADERS = [':authority', ':method'] as const;
+const HEADER_KEY = new RegExp(`^request\\.headers\\[([!#$%&'*+.^_\`|~0-9A-Za-z-]+|${PSEUDO_HEADERS.join('|')})\\]$`);
 const CLAIM_KEY = /^request\.auth\.claims((?:\[[^[\]]+\])+)$/;
 const NOT_IMPLEMENTED = /^(experimental\.|request\.experimental\.)/;
 

@@ -212,8 +212,9 @@ function matchesRequestPrincipal(value: string, claims: { readonly [name: string
   return issuer === iss && matchesText(subject, sub);
 }
 
-function headersOf({ headers, method }: AuthorizationRequest, name: string): readonly (string | undefined)[] {
+function headersOf({ headers, method, host }: AuthorizationRequest, name: string): readonly (string | undefined)[] {
   if (name === ':method') return [method];
+  if (/^(:authority|host)$/i.test(name)) return [host];
   return headers.filter((_, index) => index % 2 === 1 && headers[index - 1]?.toLowerCase() === name.toLowerCase());
 }
 
