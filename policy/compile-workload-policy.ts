@@ -72,7 +72,9 @@ export async function compileWorkloadPolicy(
     defaults,
     trust: memory.trustOf(resources),
     authorizer: await take(compilingAuthorizer(authorization, workload, mesh, defaults, own, conditions, tallies)),
-    external: await take(compilingExternal(authorization, workload, mesh, providers, own, conditions, tallies)),
+    external: await take(
+      compilingExternal(authorization, workload, mesh, providers, own, conditions, defaults.pathNormalization, tallies),
+    ),
     mtlsMode: mtls.mtlsMode,
     authentication: await compileTokens(resources, workload, mesh, openVerifier),
     validation,

@@ -67,7 +67,7 @@ export function createOfflineAuthorizer(
     if (known !== undefined) return known;
     const deciding = {
       authorizer: compileAuthorizer(policies, workload, mesh, defaults, own, conditions),
-      external: compileExternal(policies, workload, mesh, providers, own, conditions),
+      external: compileExternal(policies, workload, mesh, providers, own, conditions, defaults.pathNormalization),
     };
     authorizers.set(key, deciding);
     return deciding;

@@ -1,4 +1,5 @@
 import { pathSpellings } from '../path/path-spellings.ts';
+import type { PathNormalization } from '../workload-policy.ts';
 import { allDomainsOf, allNamesOf, type OwnDomains } from './all-names-of.ts';
 import { type Attribute, type AttributeReader, AttributeTable } from './attribute.ts';
 import { ATTRIBUTES, type AttributeName } from './attributes.ts';
@@ -42,10 +43,16 @@ type Comparing = PositiveClause | NegativeClause;
 
 /** Compiles fields of the rules of one workload; what several of them give is there once. */
 export class ClauseCompiler {
+  readonly #pathMode: PathNormalization;
   readonly #attributes = new AttributeTable();
   /** By their form; then by the one value, or by all of them as JSON. */
   readonly #sets = { ofOne: new Map<string, Map<string, TextSet>>(), ofMany: new Map<string, Map<string, TextSet>>() };
   readonly #clauses = new Map<TextSet, Comparing[]>();
+
+  /** `pathMode`: by which the paths of requests are read. */
+  constructor(pathMode: PathNormalization = 'Refuse') {
+    this.#pathMode = pathMode;
+  }
 
   /** The clauses of a field that is compared as it is given; both must be satisfied. */
   field(name: AttributeName, form: ValueForm, given: FieldValues, scope: RuleScope): readonly Clause[] {
@@ -98,7 +105,7 @@ export class ClauseCompiler {
 
   #set(form: ValueForm, values: readonly string[], scope: RuleScope): TextSet {
     const kind = form === 'serviceAccounts' ? `${form} ${scope.namespace}` : form;
-    return this.#sharedSet(kind, values, () => new PatternSet(patternsOf(form, values, scope)));
+    return this.#sharedSet(kind, values, () => new PatternSet(patternsOf(form, values, scope, this.#pathMode)));
   }
 
   #namespaceSet(values: readonly string[]): TextSet {
@@ -139,7 +146,12 @@ function exact(text: string): Pattern {
   return { kind: 'exact', text };
 }
 
-function patternsOf(form: ValueForm, values: readonly string[], scope: RuleScope): readonly Pattern[] {
+function patternsOf(
+  form: ValueForm,
+  values: readonly string[],
+  scope: RuleScope,
+  pathMode: PathNormalization,
+): readonly Pattern[] {
   switch (form) {
     case 'texts':
       return values.map(readPattern);
@@ -147,6 +159,8 @@ function patternsOf(form: ValueForm, values: readonly string[], scope: RuleScope
       // As of headers: a `*` is satisfied by an empty authority too.
       return values.map((value) => (value === '*' ? { kind: 'present' } : readPattern(value.toLowerCase())));
     case 'paths':
+      // Under Istio's modes byte by byte, as Envoy does.
+      if (pathMode !== 'Refuse') return values.map(readPathPattern);
       return values.flatMap((value) => {
         const pattern = readPathPattern(value);
         return pattern.kind === 'template' ? [pattern] : pathSpellings(value).map(readPattern);

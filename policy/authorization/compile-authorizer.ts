@@ -31,6 +31,10 @@ export type Policy = Resource<AuthorizationPolicySpec>;
 /** By their texts. */
 export type Conditions = ReadonlyMap<string, Condition>;
 
+/** What of the mesh's defaults decisions depend on; without `pathNormalization` it is `Refuse`. */
+type AuthorizationDefaults = Pick<EffectiveDefaults, 'authorizationDefault'> &
+  Partial<Pick<EffectiveDefaults, 'pathNormalization'>>;
+
 /** In place of the nearest rule. */
 const UNEXPLAINED =
   'the nearest rule was not looked for, since very many requests are refused just now: `lateral authz` finds it';
@@ -47,7 +51,7 @@ export function compileAuthorizer(
   policies: readonly Policy[],
   workload: Pick<BoundWorkload, 'namespace' | 'name' | 'labels' | 'services'>,
   mesh: Mesh,
-  defaults: Pick<EffectiveDefaults, 'authorizationDefault'>,
+  defaults: AuthorizationDefaults,
   own: OwnDomains = { names: [mesh.trustDomain] },
   conditions: Conditions = NO_CONDITIONS,
   tallies = new RuleTallies(),
@@ -60,13 +64,13 @@ export function* compilingAuthorizer(
   policies: readonly Policy[],
   workload: Pick<BoundWorkload, 'namespace' | 'name' | 'labels' | 'services'>,
   mesh: Mesh,
-  defaults: Pick<EffectiveDefaults, 'authorizationDefault'>,
+  defaults: AuthorizationDefaults,
   own: OwnDomains,
   conditions: Conditions,
   tallies: RuleTallies,
 ): Steps<Authorizer> {
   const binding = bindingPolicies(policies, workload, mesh);
-  const compiler = new ClauseCompiler();
+  const compiler = new ClauseCompiler(defaults.pathNormalization);
   const sight = new Sight();
   const termsFor = (action: Rule['action'], isOnTrial = false, firstOrder = 0) => {
     const chosen = binding.filter(

@@ -1,6 +1,6 @@
 import { finish } from '../steps/finish.ts';
 import type { Steps } from '../steps/take-in-slices.ts';
-import type { BoundWorkload, Mesh } from '../workload-policy.ts';
+import type { BoundWorkload, Mesh, PathNormalization } from '../workload-policy.ts';
 import type { OwnDomains } from './all-names-of.ts';
 import { Sight } from './attribute.ts';
 import { ClauseCompiler } from './clause-compiler.ts';
@@ -26,12 +26,13 @@ export function* compilingExternal(
   providers: ReadonlyMap<string, Provider>,
   own: OwnDomains,
   conditions: Conditions,
+  pathMode: PathNormalization,
   tallies = new RuleTallies(),
 ): Steps<ExternalRules | undefined> {
   const binding = bindingPolicies(policies, workload, mesh).filter(({ spec }) => spec.action === 'CUSTOM');
   if (binding.length === 0) return undefined;
   const sight = new Sight();
-  const compiler = new ClauseCompiler();
+  const compiler = new ClauseCompiler(pathMode);
   const names = [...new Set(binding.map(providerOf))].sort();
   const rules: ProviderRules[] = [];
   for (const name of names) {

@@ -1,22 +1,33 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import type { OutgoingHttpHeaders } from 'node:http2';
+import { isIP } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
-import t from 'tap';
-import { createOfflineAuthorizer } from '#cli/offline/authorize-offline.ts';
+import t, { type Test } from 'tap';
+import { createOfflineAuthorizer, type OfflineDecision } from '#cli/offline/authorize-offline.ts';
 import { checkOfflineRequest } from '#cli/offline/offline-request.ts';
 import { loadResources } from '#policy/load-resources.ts';
 import { formatProblem } from '#policy/problem.ts';
 import { generatedPolicies, generatedRequest } from '../policy/authorization/generated-policies.ts';
+import type { PlainPolicy } from '../policy/authorization/plain-evaluator.ts';
 import { freePorts } from '../support/free-ports.ts';
 import { GO_TEST_TIMEOUT_MS, goTools } from '../support/go-tools.ts';
-import { askEnvoy, type EnvoyAnswer } from '../support/istio/ask-envoy.ts';
+import { askEnvoy, askEnvoy2, type EnvoyAnswer } from '../support/istio/ask-envoy.ts';
 import { EnvoyPeers, startEnvoy } from '../support/istio/envoy-fleet.ts';
 import { TOKEN_HEADER, TRUSTED_PROXIES } from '../support/istio/envoy-listener.ts';
 import { type IstioPolicy, istiodFilters } from '../support/istio/istiod-filters.ts';
 import { type OddRequest, oddPolicies, oddRequest } from '../support/istio/odd-policies.ts';
+import { type Surroundings, surroundings, USUAL_SURROUNDINGS, wholePolicies } from '../support/istio/whole-policies.ts';
 import { skipWithout } from '../support/run-command.ts';
+import { runLateral } from '../support/run-lateral.ts';
 
-/** Decisions compared; more: LATERAL_ISTIOD_DECISIONS=100000, with a seed of its own each time. */
+/** Decisions compared; more: LATERAL_ISTIOD_DECISIONS=100000, with a seed of its own each time but for LATERAL_ISTIOD_SEED. */
 const DECISIONS = Number(process.env['LATERAL_ISTIOD_DECISIONS'] ?? 2_000);
-const SEED = process.env['LATERAL_ISTIOD_DECISIONS'] === undefined ? 7 : Date.now() % 1_000_000;
+const SEED = Number(
+  process.env['LATERAL_ISTIOD_SEED'] ??
+    (process.env['LATERAL_ISTIOD_DECISIONS'] === undefined ? 7 : Date.now() % 1_000_000),
+);
 /** Requests of each set of policies. */
 const REQUESTS = 20;
 /** Sets of policies of one Envoy, two listeners each. */
@@ -24,17 +35,14 @@ const SETS_AN_ENVOY = 50;
 const CONCURRENCY = 16;
 const MS_A_DECISION = 50;
 
-const MESH = { trustDomain: 'cluster.local', rootNamespace: 'b' };
-const WORKLOAD = { namespace: 'a', name: 'orders', labels: { app: 'orders' } };
-/** As Istio is, where nobody configures it. */
-const DEFAULTS = {
-  apiVersion: 'lateral.dev/v1alpha1',
-  kind: 'MeshDefaults',
-  metadata: { name: 'default', namespace: MESH.rootNamespace },
-  spec: { authorization: { default: 'Allow' }, pathNormalization: 'BASE', numTrustedProxies: TRUSTED_PROXIES },
-};
+/** One set of policies in so many is also told to `lateral authz --batch`, in a process of its own. */
+const SETS_A_PROCESS = 25;
+
+const ROOT_NAMESPACE = 'b';
+const WORKLOAD = { namespace: 'a', name: 'orders' };
 
 interface PolicySet {
+  readonly within: Surroundings;
   readonly policies: readonly IstioPolicy[];
   readonly requests: readonly OddRequest[];
 }
@@ -59,28 +67,34 @@ t.test('decides as istiod and Envoy do', { timeout: GO_TEST_TIMEOUT_MS + DECISIO
   for (let from = 0; from < sets.length; from += SETS_AN_ENVOY) {
     const some = sets.slice(from, from + SETS_AN_ENVOY);
     const ports = await freePorts(2 * some.length);
-    const listeners = some.flatMap(({ answer }, index) => {
+    const listeners = some.flatMap(({ answer, within: { pathNormalization } }, index) => {
       const both = [['http', answer.http] as const, ['tcp', answer.tcp] as const];
       return both.map(([protocol, filters], place) => ({
-        ...{ protocol, filters, name: `${index}-${protocol}`, port: ports[2 * index + place] ?? 0 },
+        ...{ protocol, filters, pathNormalization, name: `${index}-${protocol}`, port: ports[2 * index + place] ?? 0 },
       }));
     });
     const envoy = await startEnvoy(t, listeners, peers.ground);
-    const work = some.flatMap(({ policies, requests }, index) => {
-      const lateral = lateralOf(policies);
-      return requests.map((request) => async () => {
+    const deciding = await Promise.all(
+      some.map(async (set, index) => {
+        const decided = decisionsOf(set);
+        if ((from + index) % SETS_A_PROCESS === 0)
+          t.same(await printedDecisions(t, set), decided, 'the command says so');
+        return decided;
+      }),
+    );
+    const work = some.flatMap(({ policies, within, requests }, index) =>
+      requests.map((request, place) => async () => {
         const answer = await ask(peers, request, ports[2 * index + (request.isTcp ? 1 : 0)] ?? 0);
         if (answer !== 'allow' && answer !== 'deny') {
           seen.refused += 1;
           return;
         }
         seen[answer] += 1;
-        const decision = lateral(request);
-        if (decision.decision === answer) return;
-        const code = decision.code;
-        differences.push(JSON.stringify({ envoy: answer, code, reason: decision.reason, request, policies }));
-      });
-    });
+        const decision = deciding[index]?.[place];
+        if (decision?.decision === answer) return;
+        differences.push(JSON.stringify({ envoy: answer, ...decision, request, within, policies }));
+      }),
+    );
     await inParallel(work);
     await envoy.stop();
   }
@@ -91,6 +105,7 @@ t.test('decides as istiod and Envoy do', { timeout: GO_TEST_TIMEOUT_MS + DECISIO
   return undefined;
 });
 
+const usual = fc.constant(USUAL_SURROUNDINGS);
 const usualRequest = fc.tuple(generatedRequest, oddRequest).map(([usual, odd]): OddRequest => {
   const { source, path, headers, port } = usual;
   const caller = source === null ? undefined : source.principal;
@@ -106,17 +121,22 @@ const usualRequest = fc.tuple(generatedRequest, oddRequest).map(([usual, odd]): 
 });
 const policySet: fc.Arbitrary<PolicySet> = fc
   .oneof(
-    fc.record({ policies: oddPolicies, requests: requestsOf(oddRequest) }),
-    fc.record({ policies: generatedPolicies, requests: requestsOf(usualRequest) }),
+    fc.record({ within: usual, policies: oddPolicies.map(written), requests: requestsOf(oddRequest) }),
+    fc.record({ within: usual, policies: generatedPolicies.map(written), requests: requestsOf(usualRequest) }),
+    fc.record({ within: surroundings, policies: oddPolicies.map(written), requests: requestsOf(oddRequest) }),
+    fc.record({ within: surroundings, policies: wholePolicies, requests: requestsOf(oddRequest) }),
   )
-  .map(({ policies, requests }) => ({
-    requests,
-    policies: policies.map(({ namespace, name, action, isOnTrial, rules }, index) => ({
-      ...{ namespace, name: `${name}${index}`, spec: { action, rules: withoutUndefined(rules) } },
-      annotations: isOnTrial && action !== 'AUDIT' ? { 'istio.io/dry-run': 'true' } : {},
-    })),
-  }))
-  .filter(({ policies }) => !policies.some(({ spec }) => spec.action === 'DENY' && spec.rules.length === 0));
+  .filter(({ policies }) => !policies.some(({ spec }) => spec.action === 'DENY' && (spec.rules ?? []).length === 0));
+
+type Unwritten = Omit<PlainPolicy, 'rules'> & { readonly rules: readonly object[] };
+
+function written(policies: readonly Unwritten[]): IstioPolicy[] {
+  return policies.map(({ namespace, name, action, isOnTrial, rules }, index) => ({
+    ...{ apiVersion: 'security.istio.io/v1', namespace, name: `${name}${index}` },
+    spec: { action, rules: withoutUndefined(rules) },
+    annotations: isOnTrial && action !== 'AUDIT' ? { 'istio.io/dry-run': 'true' } : {},
+  }));
+}
 
 function requestsOf(request: fc.Arbitrary<OddRequest>) {
   return fc.array(request, { minLength: REQUESTS, maxLength: REQUESTS });
@@ -126,62 +146,122 @@ function withoutUndefined<Value>(value: Value): Value {
   return JSON.parse(JSON.stringify(value)) as Value;
 }
 
-function questionOf({ policies }: PolicySet) {
-  const { namespace, labels } = WORKLOAD;
+function questionOf({ policies, within: { trustDomain, aliases, labels } }: PolicySet) {
   return {
-    trustDomains: [MESH.trustDomain],
-    rootNamespace: MESH.rootNamespace,
-    workload: { namespace, labels },
+    trustDomains: [trustDomain, ...aliases],
+    rootNamespace: ROOT_NAMESPACE,
+    workload: { namespace: WORKLOAD.namespace, labels },
     policies,
   };
 }
 
-function lateralOf(policies: readonly IstioPolicy[]) {
-  const documents = policies.map(({ namespace, name, annotations, spec }) => {
-    const metadata = { namespace, name, annotations };
-    return { apiVersion: 'security.istio.io/v1', kind: 'AuthorizationPolicy', metadata, spec };
-  });
-  const text = [DEFAULTS, ...documents].map((document) => JSON.stringify(document)).join('\n---\n');
-  const { sourced, problems } = loadResources([{ path: 'generated.yaml', text }], () => undefined, MESH);
+/** Of the requests of a set, in their order. */
+function decisionsOf(set: PolicySet): readonly OfflineDecision[] {
+  const mesh = { trustDomain: set.within.trustDomain, rootNamespace: ROOT_NAMESPACE };
+  const { sourced, problems } = loadResources(
+    [{ path: 'generated.yaml', text: manifestsOf(set) }],
+    () => undefined,
+    mesh,
+  );
   const errors = problems.filter(({ severity }) => severity === 'error').map(formatProblem);
   if (errors.length > 0) throw new Error(`istiod takes what is refused here: ${errors.join('\n')}`);
   const authorizer = createOfflineAuthorizer(
     sourced.map(({ any }) => any),
-    MESH,
+    mesh,
+    set.within.aliases,
   );
-  return (request: OddRequest) => {
-    const reading = checkOfflineRequest(batchLine(request));
+  return set.requests.map((request) => {
+    const reading = checkOfflineRequest(batchLine(request, set.within));
     if (reading.kind === 'broken') throw new Error(reading.reason);
     return authorizer.decide(reading.request);
+  });
+}
+
+/** The same by the command. */
+async function printedDecisions(t: Test, set: PolicySet): Promise<readonly unknown[]> {
+  const { trustDomain, aliases } = set.within;
+  const lines = set.requests.map((request) => `${JSON.stringify(batchLine(request, set.within))}\n`);
+  const folder = await mkdtemp(join(tmpdir(), 'lateral-decisions-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  await writeFile(join(folder, 'policies.yaml'), manifestsOf(set));
+  await writeFile(join(folder, 'requests.jsonl'), lines.join(''));
+  const args = ['authz', '--policies', join(folder, 'policies.yaml'), '--batch', join(folder, 'requests.jsonl')];
+  const mesh = ['--trust-domain', trustDomain, '--root-namespace', ROOT_NAMESPACE];
+  const named = aliases.flatMap((alias) => ['--trust-domain-alias', alias]);
+  const { code, stdout, stderr } = await runLateral(t, [...args, ...mesh, ...named]);
+  if (code !== 0) throw new Error(`lateral authz ended with ${code}: ${stderr}`);
+  return stdout
+    .trimEnd()
+    .split('\n')
+    .map((line): unknown => JSON.parse(line));
+}
+
+/** As Istio is but for the path's normalization. */
+function manifestsOf({ policies, within: { pathNormalization } }: PolicySet): string {
+  const defaults = {
+    apiVersion: 'lateral.dev/v1alpha1',
+    kind: 'MeshDefaults',
+    metadata: { name: 'default', namespace: ROOT_NAMESPACE },
+    spec: { authorization: { default: 'Allow' }, pathNormalization, numTrustedProxies: TRUSTED_PROXIES },
   };
+  const documents = policies.map(({ apiVersion, namespace, name, annotations, spec }) => {
+    return { apiVersion, kind: 'AuthorizationPolicy', metadata: { namespace, name, annotations }, spec };
+  });
+  return [defaults, ...documents].map((document) => JSON.stringify(document)).join('\n---\n');
 }
 
 /** As a line of `lateral authz --batch`. */
-function batchLine({ caller, isTcp, target, host, headers, port, ...rest }: OddRequest): object {
-  const { sourceIp, destinationIp, sni, method, claims } = rest;
-  const values: { [name: string]: string[] } = { Host: [host] };
+function batchLine(request: OddRequest, { labels }: Surroundings): object {
+  const { caller, isTcp, target, host, headers, port, sourceIp, destinationIp, ...rest } = request;
+  const { sni, method, claims, saysRemoteIp } = rest;
+  const values: { [name: string]: string[] } = { [request.isHttp2 ? ':authority' : 'Host']: [host] };
   for (let index = 0; index < headers.length; index += 2) {
     const name = (headers[index] ?? '').toLowerCase();
     values[name] = [...(values[name] ?? []), (headers[index + 1] ?? '').trim()];
   }
+  // what comes over HTTP/2 in several fields is one field, for Envoy too (RFC 9113 §8.2.3)
+  if (request.isHttp2 && values['cookie'] !== undefined) values['cookie'] = [values['cookie'].join('; ')];
+  const forwarded = saysRemoteIp ? values['x-forwarded-for'] : undefined;
+  const remoteIp = forwarded?.length === 1 && isIP(forwarded[0] ?? '') !== 0 && !isTcp ? forwarded[0] : undefined;
   const from = caller === undefined ? {} : { from: `spiffe://${caller}`, ...(sni === undefined ? {} : { sni }) };
   const http = isTcp ? { protocol: 'tcp' } : { method, path: target, headers: values, ...(claims && { claims }) };
-  return { ...from, ...http, to: { ...WORKLOAD, port }, sourceIp, destinationIp };
+  return { ...from, ...http, to: { ...WORKLOAD, labels, port }, sourceIp, destinationIp, remoteIp };
 }
 
 function ask(peers: EnvoyPeers, request: OddRequest, port: number): Promise<EnvoyAnswer> {
-  const { caller, isTcp, sourceIp, destinationIp, port: destinationPort, sni } = request;
+  const { caller, isTcp, isHttp2, sourceIp, destinationIp, port: destinationPort, sni } = request;
   const leaf = caller === undefined ? undefined : peers.leaf(caller);
-  const protocol = isTcp ? 'tcp' : 'http';
-  const bytes = isTcp ? 'hello' : httpBytes(peers, request);
-  return askEnvoy({ port, sourceIp, destinationIp, destinationPort, leaf, sni, bytes, protocol });
+  const place = { port, sourceIp, destinationIp, destinationPort, leaf, sni };
+  if (isTcp) return askEnvoy({ ...place, bytes: 'hello', protocol: 'tcp' });
+  if (isHttp2) return askEnvoy2({ ...place, headers: http2Headers(peers, request) });
+  return askEnvoy({ ...place, bytes: httpBytes(peers, request), protocol: 'http' });
+}
+
+function http2Headers(peers: EnvoyPeers, { method, target, host, headers, claims }: OddRequest): OutgoingHttpHeaders {
+  const values: { [name: string]: string[] } = {};
+  for (const [name, value] of pairsOf(headers)) values[name] = [...(values[name] ?? []), value.trim()];
+  const token = claims === undefined ? {} : { [TOKEN_HEADER]: peers.token(claims) };
+  const pseudo = { ':method': method, ':path': bytesOf(target), ':authority': host, ':scheme': 'http' };
+  return { ...pseudo, ...values, ...token };
+}
+
+/** Lower-case names with their values. */
+function pairsOf(headers: readonly string[]): readonly (readonly [string, string])[] {
+  return headers.flatMap((name, index) =>
+    index % 2 === 0 ? [[name.toLowerCase(), headers[index + 1] ?? ''] as const] : [],
+  );
+}
+
+/** As UTF-8, one character a byte. */
+function bytesOf(text: string): string {
+  return Buffer.from(text).toString('latin1');
 }
 
 function httpBytes(peers: EnvoyPeers, { method, target, host, headers, claims }: OddRequest): string {
   const fields = ['Host', host, 'Connection', 'close', ...headers];
   if (claims !== undefined) fields.push(TOKEN_HEADER, peers.token(claims));
   const lines = fields.flatMap((name, index) => (index % 2 === 0 ? [`${name}: ${fields[index + 1] ?? ''}`] : []));
-  return `${method} ${target} HTTP/1.1\r\n${lines.join('\r\n')}\r\nContent-Length: 0\r\n\r\n`;
+  return `${method} ${bytesOf(target)} HTTP/1.1\r\n${lines.join('\r\n')}\r\nContent-Length: 0\r\n\r\n`;
 }
 
 async function inParallel(work: (() => Promise<void>)[]): Promise<void> {

@@ -36,6 +36,7 @@ function compiled(text: string, conditions: readonly string[] = []) {
     compileProviders(specs),
     { names: [] },
     compileConditions([...conditions]),
+    'Refuse',
   );
 }
 

@@ -11,10 +11,11 @@ export interface IstiodQuestion {
 }
 
 export interface IstioPolicy {
+  readonly apiVersion: string;
   readonly namespace: string;
   readonly name: string;
   readonly annotations: { readonly [name: string]: string };
-  readonly spec: object;
+  readonly spec: { readonly action?: string | undefined; readonly rules?: readonly unknown[] | undefined };
 }
 
 /** Envoy's filters, or what istiod's validation has against a policy. */
