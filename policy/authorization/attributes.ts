@@ -1,5 +1,6 @@
 import { headerValues } from '../http/flat-headers.ts';
 import { isSecretName } from '../http/is-secret-name.ts';
+import { isJoinedHeader, joinedHeader } from '../http/joined-header.ts';
 import type { AuthorizationRequest } from '../workload-policy.ts';
 import type { AttributeReader, Seen } from './attribute.ts';
 import { claimValue, requestPrincipal } from './claims.ts';
@@ -71,11 +72,12 @@ export type AttributeName = keyof typeof ATTRIBUTES;
 
 export function header(lowerName: string): AttributeReader {
   const isAuthority = lowerName === 'host' || lowerName === ':authority';
+  // as Envoy's matchers: several fields are compared one by one, but for those of which Envoy makes one
+  const valuesOf = isJoinedHeader(lowerName) ? joinedHeader : headerValues;
   return {
     ...http('the request has no such header', (request) => {
       if (isAuthority) return request.host;
-      if (lowerName === ':method') return request.method;
-      return headerValues(request.headers, lowerName); // as Envoy's matchers: several fields are compared one by one
+      return lowerName === ':method' ? request.method : valuesOf(request.headers, lowerName);
     }),
     isSecret: isSecretName(lowerName) && !isAuthority,
     certainty(doubt) {

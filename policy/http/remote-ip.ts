@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
-import { type FlatHeaders, headerValue } from './flat-headers.ts';
+import type { FlatHeaders } from './flat-headers.ts';
+import { joinedHeader } from './joined-header.ts';
 
 /**
  * The address of the client behind `trustedProxies` proxies, each of which adds the address of its peer to `x-forwarded-for`: so many
@@ -8,7 +9,7 @@ import { type FlatHeaders, headerValue } from './flat-headers.ts';
  */
 export function remoteIp(headers: FlatHeaders, peer: string, trustedProxies: number): string {
   if (trustedProxies === 0) return peer;
-  const forwarded = headerValue(headers, 'x-forwarded-for', ',');
+  const forwarded = joinedHeader(headers, 'x-forwarded-for');
   if (forwarded === undefined) return peer;
   let end = forwarded.length;
   for (let proxy = 1; proxy < trustedProxies; proxy++) {

@@ -198,8 +198,23 @@ export const source = fc
 export const operation = fc
   .oneof(lists({ hosts: HOSTS, methods: METHODS }), lists({ paths: PATHS }), lists({ ports: PORTS, paths: PATHS }))
   .map((given) => ({ operation: given }));
+/** Those of several fields Envoy makes one, but for two. */
+const LISTED_HEADERS = [
+  'user-agent',
+  'content-type',
+  'via',
+  'x-forwarded-host',
+  'accept',
+  'origin',
+  'authorization',
+  'referer',
+  'accept-language',
+  'cache-control',
+  'x-real-ip',
+];
 const KEYS: readonly (readonly [string, readonly string[]])[] = [
   ...['x-a', 'X-A', 'cookie', 'x-b'].map((name) => [`request.headers[${name}]`, WORDS] as const),
+  ...LISTED_HEADERS.map((name) => [`request.headers[${name}]`, [...WORDS, 'red,*', 'blue,red']] as const),
   ['request.headers[:authority]', HOSTS],
   ['request.headers[host]', HOSTS],
   ['request.headers[Host]', HOSTS],
@@ -421,6 +436,7 @@ export const oddRequest: fc.Arbitrary<OddRequest> = fc
       .array(
         fc.oneof(
           fc.tuple(fc.constantFrom('x-a', 'X-A', 'x-b', 'cookie', 'Cookie'), word),
+          fc.tuple(fc.constantFrom(...LISTED_HEADERS), word),
           fc.tuple(
             fc.constant('x-forwarded-for'),
             fc.constantFrom(
