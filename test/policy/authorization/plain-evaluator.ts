@@ -1,4 +1,5 @@
 import { BlockList, isIPv6 } from 'node:net';
+import { isJoinedHeader } from '#policy/http/joined-header.ts';
 import type { AuthorizationRule } from '#policy/resource/kinds/authorization-rule.ts';
 import type { AuthorizationRequest } from '#policy/workload-policy.ts';
 
@@ -215,7 +216,12 @@ function matchesRequestPrincipal(value: string, claims: { readonly [name: string
 function headersOf({ headers, method, host }: AuthorizationRequest, name: string): readonly (string | undefined)[] {
   if (name === ':method') return [method];
   if (/^(:authority|host)$/i.test(name)) return [host];
-  return headers.filter((_, index) => index % 2 === 1 && headers[index - 1]?.toLowerCase() === name.toLowerCase());
+  const fields = headers.filter(
+    (_, index) => index % 2 === 1 && headers[index - 1]?.toLowerCase() === name.toLowerCase(),
+  );
+  // Envoy makes one value of the fields of these
+  if (fields.length < 2 || !isJoinedHeader(name.toLowerCase())) return fields;
+  return [fields.filter((field) => field !== '').join(',')];
 }
 
 function isInBlock(block: string, address: string | undefined): boolean {
