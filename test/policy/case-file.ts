@@ -17,16 +17,18 @@ import {
   required,
   string,
 } from '#policy/schema/schema.ts';
-import type { AuthorizationRequest } from '#policy/workload-policy.ts';
+import type { AuthorizationRequest, Mesh } from '#policy/workload-policy.ts';
 import { readYaml } from '#policy/yaml/read-yaml.ts';
 
 const FOLDER = join(import.meta.dirname, '../cases');
+/** Of cases that name no trust domain. */
 export const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
 
 /** One file of test/cases: resources, and what must be decided about requests under them. */
 const caseSchema = object({
   description: required(string()),
   resources: required(string({ maxLength: 65_536 })),
+  trustDomain: optional(string({ description: 'Of the mesh; absent: cluster.local.' })),
   to: required(anything('Target of the requests that do not name their own.')),
   requests: required(
     list(
@@ -54,6 +56,11 @@ export type Wanted = Case['requests'][number]['wanted'];
 export const CASE_FILES = readdirSync(FOLDER)
   .filter((name) => name.endsWith('.yaml'))
   .sort();
+
+/** The mesh that a case is about. */
+export function meshOf({ trustDomain = MESH.trustDomain }: Case): Mesh {
+  return { ...MESH, trustDomain };
+}
 
 /** `nulls`: the fields of each `wanted` that are null. */
 export function readCase(name: string): { given: Case; nulls: readonly (readonly string[])[] } {

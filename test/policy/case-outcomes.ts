@@ -4,9 +4,9 @@ import { loadResources } from '#policy/load-resources.ts';
 import { normalizePath } from '#policy/path/normalize-path.ts';
 import type { AnyResource } from '#policy/resource/read-resource.ts';
 import { isRecord } from '#policy/schema/schema.ts';
-import type { AuthorizationRequest } from '#policy/workload-policy.ts';
+import type { AuthorizationRequest, Mesh } from '#policy/workload-policy.ts';
 import type { Policy } from './case-clauses.ts';
-import { authorizationRequest, CASE_FILES, MESH, readCase, type Wanted } from './case-file.ts';
+import { authorizationRequest, CASE_FILES, meshOf, readCase, type Wanted } from './case-file.ts';
 
 /** One request of a case, read. */
 interface CaseRequest {
@@ -18,6 +18,7 @@ interface CaseRequest {
 
 export interface LoadedCase {
   readonly name: string;
+  readonly mesh: Mesh;
   readonly resources: readonly AnyResource[];
   readonly policies: readonly Policy[];
   readonly requests: readonly CaseRequest[];
@@ -25,9 +26,10 @@ export interface LoadedCase {
 
 function loadCase(name: string): LoadedCase {
   const { given } = readCase(name);
-  const { sourced } = loadResources([{ path: name, text: given.resources }], () => undefined, MESH);
+  const mesh = meshOf(given);
+  const { sourced } = loadResources([{ path: name, text: given.resources }], () => undefined, mesh);
   const resources = sourced.map(({ any }) => any);
-  const { policies, defaults } = createOfflineAuthorizer(resources, MESH);
+  const { policies, defaults } = createOfflineAuthorizer(resources, mesh);
   const requests = given.requests.map(({ title, request, wanted }) => {
     const reading = checkOfflineRequest({ to: given.to, ...(isRecord(request) ? request : {}) });
     if (reading.kind === 'broken') throw new Error(`${name}: ${title}: ${reading.reason}`);
@@ -36,16 +38,20 @@ function loadCase(name: string): LoadedCase {
     const plain = { ...asked, path: asked.path === undefined || path.kind === 'ambiguous' ? asked.path : path.path };
     return { title, request: reading.request, plain, wanted };
   });
-  return { name, resources, policies, requests };
+  return { name, mesh, resources, policies, requests };
 }
 
 /** What a case sees of each of its requests, in order, if `policy` were `other`; without `other` there is no such policy. */
-export function outcomes({ resources, requests }: LoadedCase, policy?: Policy, other?: Policy): readonly string[] {
+export function outcomes(
+  { mesh, resources, requests }: LoadedCase,
+  policy?: Policy,
+  other?: Policy,
+): readonly string[] {
   const changed = resources.flatMap((any): readonly AnyResource[] => {
     if (any.type !== 'AuthorizationPolicy' || any.resource !== policy) return [any];
     return other === undefined ? [] : [{ type: any.type, resource: other }];
   });
-  const authorizer = createOfflineAuthorizer(changed, MESH);
+  const authorizer = createOfflineAuthorizer(changed, mesh);
   return requests.map(({ request, wanted }) => seen(authorizer.decide(request), wanted));
 }
 

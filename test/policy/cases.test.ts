@@ -7,12 +7,13 @@ import { normalizePath } from '#policy/path/normalize-path.ts';
 import { formatProblem } from '#policy/problem.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { indexResources } from '#policy/snapshot/select-snapshot.ts';
-import { authorizationRequest, CASE_FILES, MESH, readCase, type Wanted } from './case-file.ts';
+import { authorizationRequest, CASE_FILES, meshOf, readCase, type Wanted } from './case-file.ts';
 
 for (const name of CASE_FILES) {
   t.test(name.replace(/\.yaml$/, '').replaceAll('-', ' '), async (t) => {
     const { given, nulls } = readCase(name);
-    const loaded = loadResources([{ path: `${name}#resources`, text: given.resources }], () => undefined, MESH);
+    const mesh = meshOf(given);
+    const loaded = loadResources([{ path: `${name}#resources`, text: given.resources }], () => undefined, mesh);
     t.same(
       loaded.problems.filter(({ severity }) => severity === 'error').map(formatProblem),
       [],
@@ -20,9 +21,9 @@ for (const name of CASE_FILES) {
     );
     const offline = createOfflineAuthorizer(
       loaded.sourced.map(({ any }) => any),
-      MESH,
+      mesh,
     );
-    const index = indexResources(loaded.resources, MESH);
+    const index = indexResources(loaded.resources, mesh);
     for (const [position, { title, request, wanted }] of given.requests.entries()) {
       const fields = isRecord(request) ? request : {};
       const reading = checkOfflineRequest({ to: given.to, ...fields });
@@ -36,7 +37,7 @@ for (const name of CASE_FILES) {
       const { to } = reading.request;
       if (to.labels === undefined || decision.policy === null) continue;
       const workload = { ...to, labels: to.labels, serviceAccount: to.serviceAccount ?? to.name };
-      const policy = await compileWorkloadPolicy(index.select(workload), workload, MESH, nothingToGenerate);
+      const policy = await compileWorkloadPolicy(index.select(workload), workload, mesh, nothingToGenerate);
       const asked = authorizationRequest(reading.request, policy.defaults.trustedProxies);
       const normalized = normalizePath(asked.path ?? '/', policy.defaults.pathNormalization);
       const path = normalized.kind === 'normal' ? normalized.path : asked.path;

@@ -2,6 +2,7 @@ import { isIPv6 } from 'node:net';
 
 const PATTERNS = ['exact', 'prefix*', '*suffix', '*'];
 const ADDRESSES = ['IPv4', 'IPv4 block', 'IPv6', 'IPv6 block'];
+const PORTS = ['port', 'leading zero'];
 
 /** The forms of values of each field and key; the schema says which there are. */
 export const FORMS: { readonly [name: string]: readonly string[] } = {
@@ -13,7 +14,7 @@ export const FORMS: { readonly [name: string]: readonly string[] } = {
   ipBlocks: ADDRESSES,
   remoteIpBlocks: ADDRESSES,
   hosts: PATTERNS,
-  ports: ['port'],
+  ports: PORTS,
   methods: PATTERNS,
   paths: [...PATTERNS, '{*}', '{**}'],
   'request.headers[NAME]': PATTERNS,
@@ -32,7 +33,7 @@ export const FORMS: { readonly [name: string]: readonly string[] } = {
   'source.ip': ADDRESSES,
   'remote.ip': ADDRESSES,
   'destination.ip': ADDRESSES,
-  'destination.port': ['port'],
+  'destination.port': PORTS,
   'connection.sni': PATTERNS,
 };
 
@@ -44,7 +45,7 @@ export function formOf(name: string, value: string): string {
   const forms = FORMS[name] ?? [];
   if (forms === ADDRESSES)
     return `IPv${isIPv6(value.replace(/\/.*/, '')) ? 6 : 4}${value.includes('/') ? ' block' : ''}`;
-  if (forms.includes('port')) return 'port';
+  if (forms === PORTS) return value.startsWith('0') ? 'leading zero' : 'port';
   if (forms.includes('NAME')) return value.includes('/') ? 'NAMESPACE/NAME' : 'NAME';
   if (forms.includes('{*}') && value.includes('{**}')) return '{**}';
   if (forms.includes('{*}') && value.includes('{*}')) return '{*}';
