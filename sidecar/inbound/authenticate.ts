@@ -13,6 +13,7 @@ export function authenticate(exchange: Routed): Authenticated | Promise<Authenti
   exchange.enter('authenticate');
   const judgement = authentication.judge(exchange.headers, exchange.query);
   if (!(judgement instanceof Promise)) return settle(exchange, judgement);
+  exchange.waitFor('issuer');
   return judgement.then((settled) => {
     if (exchange.givenUp !== undefined) throw exchange.givenUp;
     return settle(exchange, settled);

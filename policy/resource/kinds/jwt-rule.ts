@@ -1,4 +1,5 @@
 import { MAX_KEY_SET_BYTES, readKeySet } from '../../authentication/key-set.ts';
+import { dashedName } from '../../http/dashed-name.ts';
 import { istioDuration } from '../../schema/istio-duration.ts';
 import {
   boolean,
@@ -61,7 +62,9 @@ const outputName = (description: string) =>
     pattern: OUTPUT_NAME,
     check: (value) => {
       if (!OUTPUT_NAME.test(value)) return `${JSON.stringify(value)} is not a header name: letters, digits, - and _`;
-      return RESERVED.has(value.toLowerCase()) ? `${value} is not a header that a claim may be written to` : undefined;
+      return RESERVED.has(dashedName(value.toLowerCase()))
+        ? `${value} is not a header that a claim may be written to`
+        : undefined;
     },
   });
 

@@ -57,6 +57,10 @@ t.test('what is wrong has its place, and what to write', async (t) => {
       rule(`{issuer: a, ${URI}, outputPayloadToHeader: Content-Length}`),
       [/is not a header that a claim may be written/],
     ],
+    [
+      rule(`{issuer: a, ${URI}, outputPayloadToHeader: X_Forwarded-Client_Cert}`),
+      [/is not a header that a claim may be written/],
+    ],
     [rule(`{issuer: a, ${URI}, outputClaimToHeaders: [{header: "x y", claim: a}]}`), [/"x y" is not a header name/]],
     [
       rule(`{issuer: a, ${URI}, outputClaimToHeaders: [{header: x, claim: a}, {header: X, claim: b}]}`),

@@ -4,6 +4,7 @@ import { compileWorkloadPolicy } from '#policy/compile-workload-policy.ts';
 import { loadResources } from '#policy/load-resources.ts';
 import { selectSnapshot } from '#policy/snapshot/select-snapshot.ts';
 import { generateValidators } from '#policy/validation/generate-validators.ts';
+import { TokenVerification } from '#sidecar/authentication/token-verification.ts';
 import { Providers } from '#sidecar/authorization/providers.ts';
 import { answerOf } from '#sidecar/exchange/refuse.ts';
 import { STALL_LIMITS_MS, StallWatch } from '#sidecar/exchange/stall-watch.ts';
@@ -13,6 +14,7 @@ import { serveInbound } from '#sidecar/inbound/inbound.ts';
 import { plainHttpLane } from '#sidecar/listener/lane.ts';
 import { Listener } from '#sidecar/listener/listener.ts';
 import { PeerPools } from '#sidecar/outbound/peer-pools.ts';
+import { compact } from '../../policy/authentication/tokens.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
 import { startGrpcProvider } from '../../support/grpc-provider.ts';
 import { NO_PROVIDERS } from '../../support/no-providers.ts';
@@ -27,7 +29,7 @@ const LIMIT_MS = 300;
 async function shortTempered(
   t: Test,
   app: net.Server,
-  { text = ALLOW_ALL, providers = NO_PROVIDERS } = {},
+  { text = ALLOW_ALL, providers = NO_PROVIDERS, tokens = new TokenVerification(undefined) } = {},
 ): Promise<{ port: number; codes: string[] }> {
   const { resources } = loadResources([{ path: 'a.yaml', text }], () => undefined, MESH);
   const policy = await compileWorkloadPolicy(
@@ -35,6 +37,8 @@ async function shortTempered(
     WORKLOAD,
     MESH,
     generateValidators,
+    undefined,
+    tokens.open,
   );
   const limits = {
     ...STALL_LIMITS_MS,
@@ -132,6 +136,24 @@ spec: {action: CUSTOM, provider: {name: slow}, rules: [{}]}
   const { port, codes } = await shortTempered(t, app, { text, providers: new Providers(() => pools) });
   await exchangeBytes(port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n', 4_000);
   t.strictSame(codes, ['authorization_provider_unavailable']);
+});
+
+t.test('nor while the keys of an issuer are waited for', async (t) => {
+  const silent = await rawApp((socket) => socket.resume());
+  t.teardown(() => silent.close());
+  const text = `${ALLOW_ALL}---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens, namespace: test}
+spec: {jwtRules: [{issuer: i, jwksUri: "http://127.0.0.1:${portOf(silent)}/", timeout: 1500ms}]}
+`;
+  const app = await rawApp((socket) => socket.resume());
+  const tokens = new TokenVerification(undefined);
+  t.teardown(() => tokens.close());
+  const { port, codes } = await shortTempered(t, app, { text, tokens });
+  const token = compact({ alg: 'ES256', kid: 'k1' }, { iss: 'i', sub: 'ann', exp: 9_999_999_999 });
+  await exchangeBytes(port, `GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${token}\r\n\r\n`, 4_000);
+  t.strictSame(codes, ['issuer_keys_unavailable']);
 });
 
 t.test('a caller that does not read its answer is let go', async (t) => {
