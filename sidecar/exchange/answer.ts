@@ -8,6 +8,12 @@ import type { Exchange } from './exchange.ts';
 /** What only a sidecar says: an app's own would send its reader to a decision that nobody made. */
 const SIDECARS_OWN: ReadonlySet<string> = new Set(['lateral-decision']);
 
+/** The headers of a response as its caller gets them: end to end, with what providers want told, without what only a sidecar says. */
+export function toldHeaders({ direction, toCaller }: Exchange, headers: FlatHeaders): FlatHeaders {
+  const kept = endToEndHeaders(headers, direction === 'inbound' ? SIDECARS_OWN : undefined);
+  return toCaller.length === 0 ? kept : changedHeaders(kept, toCaller);
+}
+
 /**
  * A response on its way to the caller: head, body with backpressure, trailers. It begins within the read that brought the head,
  * so that a body in the same read is passed on and not kept; `respond` waits for its end.
@@ -32,10 +38,7 @@ export class Answer implements BodyConsumer {
     exchange.status = head.status;
     exchange.isAnswered = true;
     try {
-      const drops = exchange.direction === 'inbound' ? SIDECARS_OWN : undefined;
-      const headers = endToEndHeaders(head.headers, drops);
-      const told = exchange.toCaller.length === 0 ? headers : changedHeaders(headers, exchange.toCaller);
-      this.#outgoing = exchange.server.respond({ ...head, headers: told });
+      this.#outgoing = exchange.server.respond({ ...head, headers: toldHeaders(exchange, head.headers) });
       exchange.waitFor('upstream-body');
       exchange.onGivenUp = (refusal) => this.#giveUp(refusal);
       if (exchange.givenUp !== undefined) this.#giveUp(exchange.givenUp);

@@ -1,6 +1,5 @@
 import { headerValue } from '#policy/http/flat-headers.ts';
-import { changedHeaders } from '../authorization/header-changes.ts';
-import { endToEndHeaders } from '../http/hop-by-hop.ts';
+import { toldHeaders } from './answer.ts';
 import type { Answered } from './forward.ts';
 import { joinStreams } from './join-streams.ts';
 
@@ -16,7 +15,7 @@ function join({ exchange, head, switched }: Extract<Answered, { kind: 'switch' }
   exchange.enter('respond');
   exchange.status = head.status;
   exchange.isAnswered = true;
-  const told = changedHeaders(endToEndHeaders(head.headers), exchange.toCaller);
+  const told = toldHeaders(exchange, head.headers);
   const headers = [...told, 'connection', 'Upgrade', 'upgrade', headerValue(head.headers, 'upgrade') ?? ''];
   exchange.waitFor('switched');
   return joinStreams(exchange, exchange.server.switchProtocols({ ...head, headers }), switched);
