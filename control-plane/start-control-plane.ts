@@ -120,7 +120,7 @@ async function start(
   const source = () => policies.status;
   const ruleUses = await startRuleUses(
     configuration,
-    { distribution, survey, leafLifetimeMs, cluster: policies.kubernetes, log, now },
+    { distribution, survey, leafLifetimeMs, cluster: policies.kubernetes, kubernetes, log, now },
     closers,
   );
   const facts = {

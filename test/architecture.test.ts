@@ -22,6 +22,7 @@ const KUBERNETES_ARROWS: { readonly [folder: string]: readonly string[] } = {
   cluster: ['resources'],
   watch: ['client', 'resources', 'cluster'],
   identity: ['client', 'watch'],
+  rules: ['client'],
   status: ['client', 'resources', 'cluster', 'watch'],
 };
 

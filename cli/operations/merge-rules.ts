@@ -22,10 +22,14 @@ export function mergeRules(answers: readonly RuleFacts[]): RuleFacts {
   };
 }
 
+/** What is shared both know, who read it last the most of it. */
 function joined(one: RuleFact, other: RuleFact): RuleFact {
+  const shared = Math.max(one.matches - one.unshared, other.matches - other.unshared);
+  const unshared = one.unshared + other.unshared;
   return {
     ...one,
-    matches: one.matches + other.matches,
+    matches: shared + unshared,
+    unshared,
     lastMatched: later(one.lastMatched, other.lastMatched),
     inForceSince: later(one.inForceSince, other.inForceSince) ?? one.inForceSince,
   };

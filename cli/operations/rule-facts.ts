@@ -15,7 +15,7 @@ export function readRulesPage(page: unknown): RuleFacts {
 }
 
 function readRule(value: unknown): RuleFacts['rules'][number] {
-  const { policy, rule, key, action, isOnTrial, matches, lastMatched, inForceSince } = recordOf(value);
+  const { policy, rule, key, action, isOnTrial, matches, unshared, lastMatched, inForceSince } = recordOf(value);
   return {
     policy: textOf(policy),
     rule: numberOf(rule),
@@ -23,6 +23,8 @@ function readRule(value: unknown): RuleFacts['rules'][number] {
     action: textOf(action),
     isOnTrial: isOnTrial === true,
     matches: numberOf(matches),
+    // a control plane that does not say shares nothing
+    unshared: numberOf(unshared ?? matches),
     lastMatched: lastMatched === null ? null : textOf(lastMatched),
     inForceSince: textOf(inForceSince),
   };

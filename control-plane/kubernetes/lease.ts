@@ -127,7 +127,7 @@ export class Leadership {
   }
 
   get #path(): string {
-    return `/apis/coordination.k8s.io/v1/namespaces/${this.#options.namespace}/leases/${LEASE_NAME}`;
+    return leasePath(this.#options.namespace);
   }
 
   async #read(): Promise<Lease> {
@@ -143,6 +143,17 @@ export class Leadership {
     const body = { ...object, spec: { ...spec, ...change } };
     await this.#options.client.request(this.#path, { method: 'PUT', body, timeoutMs: REQUEST_TIMEOUT_MS });
   }
+}
+
+/** When the Lease was last renewed, by the clock of who did; undefined: never. Throws ApiError. */
+export async function leaseRenewedMs(client: KubernetesClient, namespace: string): Promise<number | undefined> {
+  const lease = await client.request(leasePath(namespace), { timeoutMs: REQUEST_TIMEOUT_MS });
+  const renewedMs = isRecord(lease) && isRecord(lease.spec) ? Date.parse(textOf(lease.spec.renewTime)) : Number.NaN;
+  return Number.isNaN(renewedMs) ? undefined : renewedMs;
+}
+
+function leasePath(namespace: string): string {
+  return `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${LEASE_NAME}`;
 }
 
 interface Lease {

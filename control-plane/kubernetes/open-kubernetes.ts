@@ -14,7 +14,7 @@ import { KubernetesSecret } from './identity/secret.ts';
 import { secretBackend } from './identity/secret-backend.ts';
 import { createTokenReview, type ReviewToken } from './identity/token-review.ts';
 import { KubernetesSource, type KubernetesSourceOptions } from './kubernetes-source.ts';
-import { Leadership } from './lease.ts';
+import { Leadership, leaseRenewedMs } from './lease.ts';
 import { StatusWriter } from './status/status-writer.ts';
 
 /** The Service of the control plane, and its port that replicas reach each other by. */
@@ -108,6 +108,11 @@ export class Kubernetes {
       await writer.stop();
       await leadership.close();
     });
+  }
+
+  /** When a leader was last there; undefined: none ever was. Throws ApiError. */
+  leaseRenewedMs(): Promise<number | undefined> {
+    return leaseRenewedMs(this.client, this.#options.mesh.rootNamespace);
   }
 
   /** `HOST:PORT` of every other replica, now. */

@@ -1,7 +1,7 @@
 import { readJsonFile } from '#files/read-json-file.ts';
 import { writeFileAtomically } from '#files/write-file-atomically.ts';
 import { isRecord } from '#policy/schema/schema.ts';
-import type { RuleUse } from './rule-uses.ts';
+import { NOT_SHARED, type RuleUse } from './rule-uses.ts';
 
 /** Largest file that is read back: 100,000 rules. */
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
@@ -19,12 +19,18 @@ export interface StoredRules {
 export interface RuleUseStore {
   /** Undefined: nothing is stored, or nothing that could be read. */
   read(): Promise<StoredRules | undefined>;
-  /** Never rejects: what cannot be stored is lost at the next restart. */
-  write(stored: StoredRules): Promise<void>;
+  /**
+   * Never rejects: what cannot be stored is lost at the next restart. Of a store that is shared the uses then say what all know
+   * together; the result is since when that is observed. `isLast`: nothing is written after it.
+   */
+  write(stored: StoredRules, isLast: boolean): Promise<number>;
 }
 
 /** Everything is forgotten at a restart, and observed anew. */
-export const NO_STORE: RuleUseStore = { read: async () => undefined, write: async () => {} };
+export const NO_STORE: RuleUseStore = {
+  read: async () => undefined,
+  write: async ({ observedSinceMs }) => observedSinceMs,
+};
 
 /** `onFailed` is told each failure to write. */
 export function ruleUseFile(path: string, onFailed: (reason: string) => void): RuleUseStore {
@@ -33,9 +39,10 @@ export function ruleUseFile(path: string, onFailed: (reason: string) => void): R
       return storedFrom(await readJsonFile(path, MAX_FILE_BYTES).catch(() => undefined));
     },
     async write(stored) {
-      await writeFileAtomically(path, `${JSON.stringify({ format: FORMAT, ...stored })}\n`).catch((error: unknown) =>
-        onFailed(String(error)),
-      );
+      const rules = stored.rules.map(({ shared: _, ...rule }) => rule);
+      const text = `${JSON.stringify({ format: FORMAT, ...stored, rules })}\n`;
+      await writeFileAtomically(path, text).catch((error: unknown) => onFailed(String(error)));
+      return stored.observedSinceMs;
     },
   };
 }
@@ -56,5 +63,15 @@ function ruleFrom(value: unknown): RuleUse | undefined {
   if (typeof policy !== 'string' || typeof key !== 'string' || typeof action !== 'string') return undefined;
   if (typeof rule !== 'number' || typeof matches !== 'number' || typeof sinceMs !== 'number') return undefined;
   const last = typeof lastMatchedMs === 'number' ? lastMatchedMs : undefined;
-  return { policy, rule, key, action, isOnTrial: isOnTrial === true, matches, lastMatchedMs: last, sinceMs };
+  return {
+    policy,
+    rule,
+    key,
+    action,
+    isOnTrial: isOnTrial === true,
+    matches,
+    lastMatchedMs: last,
+    sinceMs,
+    shared: NOT_SHARED,
+  };
 }

@@ -32,13 +32,22 @@ export interface RuleUse {
   matches: number;
   lastMatchedMs: number | undefined;
   /** Since when it is in force, as far as is known. */
-  readonly sinceMs: number;
+  sinceMs: number;
+  /** Of these all replicas know, as far as they share what they count. */
+  shared: SharedMatches;
 }
+
+export interface SharedMatches {
+  readonly matches: number;
+  readonly lastMatchedMs: number | undefined;
+}
+
+export const NOT_SHARED: SharedMatches = { matches: 0, lastMatchedMs: undefined };
 
 /** What operators are told, as the page /rules shows it. Times are ISO 8601. */
 export interface RuleFacts {
   readonly rootNamespace: string;
-  /** Of no match before is anything known. */
+  /** Matches before may have been missed. */
   readonly observedSince: string;
   readonly rules: readonly {
     readonly policy: string;
@@ -47,13 +56,18 @@ export interface RuleFacts {
     readonly action: string;
     readonly isOnTrial: boolean;
     readonly matches: number;
+    /** Those of them that no other replica knows of. */
+    readonly unshared: number;
     /** Null: never since it is observed. */
     readonly lastMatched: string | null;
     readonly inForceSince: string;
   }[];
   /** NAMESPACE/NAME of the sidecars that are connected. */
   readonly heard: readonly string[];
-  /** Of those that went, and may still serve with a certificate that has not ended: what they match is not known. */
+  /**
+   * What they match is not known: those that went, and may still serve with a certificate that has not ended; in a cluster all that
+   * run and are not connected to this replica.
+   */
   readonly unheard: readonly string[];
   /** Some that went were too many to be remembered. */
   readonly hasForgotten: boolean;
@@ -67,6 +81,8 @@ export interface RuleUsesOptions {
   readonly leafLifetimeMs: number;
   /** Whether a workload, NAMESPACE/NAME, is known to be no more. */
   readonly isGone: (name: string) => boolean;
+  /** NAMESPACE/NAME of all that may serve; undefined: that is not known, but of those that were connected. */
+  readonly serving: (() => Iterable<string>) | undefined;
   readonly store: RuleUseStore;
   readonly now: () => number;
 }
@@ -78,6 +94,8 @@ export class RuleUses {
   /** Sidecars of an earlier life that have not come back, and when their certificates have ended. */
   readonly #awaited = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
+  readonly #isAnew: boolean;
+  #restored: readonly RuleUse[] = [];
   #observedSinceMs: number;
   #seen: readonly ResourceDocument[] = [];
   #keeping: Promise<void> | undefined;
@@ -85,18 +103,22 @@ export class RuleUses {
   private constructor(options: RuleUsesOptions, stored: StoredRules | undefined) {
     this.#options = options;
     const now = options.now();
-    this.#observedSinceMs = now;
     this.#timer = setInterval(() => void this.keep(), KEEP_INTERVAL_MS).unref();
-    if (stored === undefined || now - stored.savedAtMs > MAX_ABSENCE_MS) return;
-    this.#observedSinceMs = stored.observedSinceMs;
-    for (const use of stored.rules) this.#uses.set(nameOf(use), { ...use });
-    const untilMs = stored.savedAtMs + options.leafLifetimeMs;
-    for (const name of stored.sidecars) setBounded(this.#awaited, name, untilMs, MAX_AWAITED_SIDECARS);
+    const known = stored === undefined || now - stored.savedAtMs > MAX_ABSENCE_MS ? undefined : stored;
+    this.#observedSinceMs = known?.observedSinceMs ?? now;
+    this.#isAnew = this.#observedSinceMs >= now;
+    if (known === undefined) return;
+    this.#restored = known.rules;
+    const untilMs = known.savedAtMs + options.leafLifetimeMs;
+    for (const name of known.sidecars) setBounded(this.#awaited, name, untilMs, MAX_AWAITED_SIDECARS);
   }
 
   static async open(options: RuleUsesOptions): Promise<RuleUses> {
     const uses = new RuleUses(options, await options.store.read());
+    await runInSlices(uses.#restore());
     await uses.#look();
+    // those who come after a crash must not believe that it went on all the time
+    if (uses.#isAnew) await uses.keep();
     return uses;
   }
 
@@ -116,8 +138,9 @@ export class RuleUses {
     void this.#look();
     const { mesh } = this.#options;
     const { heard, unheard, hasForgotten } = this.#sidecars();
-    const rules = [...this.#uses.values()].map(({ lastMatchedMs, sinceMs, ...use }) => ({
+    const rules = [...this.#uses.values()].map(({ lastMatchedMs, sinceMs, shared, ...use }) => ({
       ...use,
+      unshared: use.matches - shared.matches,
       lastMatched: lastMatchedMs === undefined ? null : isoOf(lastMatchedMs),
       inForceSince: isoOf(sinceMs),
     }));
@@ -127,8 +150,8 @@ export class RuleUses {
   }
 
   /** Stores what is known, one write at a time. */
-  keep(): Promise<void> {
-    this.#keeping ??= this.#keep().finally(() => {
+  keep(isLast = false): Promise<void> {
+    this.#keeping ??= this.#keep(isLast).finally(() => {
       this.#keeping = undefined;
     });
     return this.#keeping;
@@ -137,30 +160,43 @@ export class RuleUses {
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#keeping;
-    await this.keep();
+    await this.keep(true);
   }
 
-  async #keep(): Promise<void> {
+  async #keep(isLast: boolean): Promise<void> {
     await this.#look();
     const { heard, unheard } = this.#sidecars();
-    await this.#options.store.write({
+    const stored = {
       savedAtMs: this.#options.now(),
       observedSinceMs: this.#observedSinceMs,
       rules: [...this.#uses.values()],
       sidecars: [...heard, ...unheard],
-    });
+    };
+    this.#observedSinceMs = await this.#options.store.write(stored, isLast);
   }
 
   #sidecars() {
-    const { survey, isGone, now } = this.#options;
+    const { survey, isGone, serving, now } = this.#options;
     const { sidecars, forgotten } = survey.answer([]);
     const heard = new Set(sidecars.filter(({ isConnected }) => isConnected).map(({ name }) => name));
+    if (serving !== undefined) {
+      const unheard = [...serving()].filter((name) => !heard.has(name));
+      return { heard: [...heard], unheard, hasForgotten: false };
+    }
     for (const [name, untilMs] of this.#awaited) {
       if (untilMs <= now() || heard.has(name) || isGone(name)) this.#awaited.delete(name);
     }
     const absent = sidecars.filter(({ name, isConnected }) => !isConnected && !heard.has(name) && !isGone(name));
     const unheard = new Set([...absent.map(({ name }) => name), ...this.#awaited.keys()]);
     return { heard: [...heard], unheard: [...unheard], hasForgotten: forgotten > 0 };
+  }
+
+  *#restore(): Generator<void, void> {
+    for (const use of this.#restored) {
+      this.#uses.set(nameOf(use), { ...use });
+      yield;
+    }
+    this.#restored = [];
   }
 
   /** Takes in what is in force now. */
@@ -191,7 +227,7 @@ export class RuleUses {
     if (known !== undefined || this.#uses.size >= MAX_KNOWN_RULES) return known;
     const { policy, key } = name;
     const facts = { policy, key, rule, action: '', isOnTrial: false };
-    const use: RuleUse = { ...facts, matches: 0, lastMatchedMs: undefined, sinceMs: now };
+    const use: RuleUse = { ...facts, matches: 0, lastMatchedMs: undefined, sinceMs: now, shared: NOT_SHARED };
     this.#uses.set(nameOf(use), use);
     return use;
   }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { parse } from 'yaml';
+import { RULE_CONFIG_MAPS } from '#control-plane/kubernetes/rules/shared-rule-store.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { ownKinds } from '../../scripts/crds/custom-resource-definition.ts';
 import { find, HELM, type Manifest, manifests, skip, TIMEOUT_MS, template } from './helm-template.ts';
@@ -75,6 +76,10 @@ t.test(
       'lateral-webhook-certificate',
     ]);
     for (const secret of secrets) t.notOk('data' in secret || 'stringData' in secret);
+    for (const name of RULE_CONFIG_MAPS) {
+      const configMap = find(all, 'ConfigMap', name);
+      t.notOk('data' in configMap || 'binaryData' in configMap);
+    }
     t.notOk('spec' in find(all, 'Lease', 'lateral-control-plane'));
     t.notMatch(template().stdout, /caBundle:/);
     const own = manifests('--set', 'authority.secretName=cacerts').filter(({ kind }) => kind === 'Secret');
@@ -123,6 +128,14 @@ t.test('rights are no wider than used', { skip }, async (t) => {
     ],
     'what it may write without a name',
   );
+  const written = all
+    .filter(({ kind }) => kind === 'Role')
+    .flatMap(({ rules }) => rules)
+    .find(({ resources }: Manifest) => resources.includes('configmaps'));
+  t.strictSame(written, {
+    ...{ apiGroups: [''], resources: ['configmaps'] },
+    ...{ resourceNames: RULE_CONFIG_MAPS, verbs: ['update'] },
+  });
   const [role] = manifests('--set', 'status.istio=false,status.routes=false').filter(
     ({ kind }) => kind === 'ClusterRole',
   );

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ControlPlaneConfiguration } from '#control-plane/configuration.ts';
 import type { RefreshLimits } from '#control-plane/federation/keep-refreshed.ts';
+import { RULE_CONFIG_MAPS } from '#control-plane/kubernetes/rules/shared-rule-store.ts';
 import { type RunningControlPlane, startControlPlane } from '#control-plane/start-control-plane.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { type ControlPlaneConnection, connectControlPlane } from '#sidecar/control/connect-control-plane.ts';
@@ -50,6 +51,9 @@ export class MeshOnApiServer {
     await this.api.start();
     await this.api.installCrds();
     await this.api.apply(BASE);
+    for (const name of RULE_CONFIG_MAPS) {
+      await this.api.create({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace: 'lateral-system' } });
+    }
     process.env['KUBECONFIG'] = this.api.kubeconfig;
   }
 

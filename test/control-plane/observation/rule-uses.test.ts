@@ -33,7 +33,14 @@ function start(t: Test) {
   const store = ruleUseFile(join(t.testdir(), 'rules.json'), (reason) => t.fail(reason));
   const open = () =>
     RuleUses.open({
-      ...{ mesh: MESH, store, leafLifetimeMs: LEAF_MS, isGone: () => false, now: () => world.nowMs },
+      ...{
+        mesh: MESH,
+        store,
+        leafLifetimeMs: LEAF_MS,
+        isGone: () => false,
+        serving: undefined,
+        now: () => world.nowMs,
+      },
       resources: () => world.resources,
       survey: { answer: () => ({ sidecars: world.sidecars, sinceMs: 0, forgotten: 0 }) },
     });
