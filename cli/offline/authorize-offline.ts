@@ -11,6 +11,7 @@ import { remoteIp } from '#policy/http/remote-ip.ts';
 import { parseSpiffeId, type SpiffeId } from '#policy/identity/spiffe-id.ts';
 import { servicesBehind, targetService } from '#policy/mesh/services-behind.ts';
 import { normalizePath } from '#policy/path/normalize-path.ts';
+import { wireText } from '#policy/path/wire-text.ts';
 import { effectiveDefaults } from '#policy/resource/kinds/mesh-defaults.ts';
 import type { AnyResource } from '#policy/resource/read-resource.ts';
 import type { AuthorizationDecision, Authorizer, Mesh, Observation } from '#policy/workload-policy.ts';
@@ -80,7 +81,7 @@ export function createOfflineAuthorizer(
     const target = request.path ?? '/';
     const query = target.indexOf('?');
     const path = isHttp
-      ? normalizePath(query === -1 ? target : target.slice(0, query), defaults.pathNormalization)
+      ? normalizePath(wireText(query === -1 ? target : target.slice(0, query)), defaults.pathNormalization)
       : undefined;
     if (path?.kind === 'ambiguous') return refused('ambiguous_path', path.reason);
     const headers = flatHeaders(request.headers);

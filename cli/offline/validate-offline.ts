@@ -6,6 +6,7 @@ import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import { parseSpiffeId } from '#policy/identity/spiffe-id.ts';
 import type { LoadedResources } from '#policy/load-resources.ts';
 import { normalizePath } from '#policy/path/normalize-path.ts';
+import { wireText } from '#policy/path/wire-text.ts';
 import type { AnyResource } from '#policy/resource/read-resource.ts';
 import { indexResources } from '#policy/snapshot/select-snapshot.ts';
 import { generateValidators } from '#policy/validation/generate-validators.ts';
@@ -71,7 +72,8 @@ function judge(request: OfflineRequest, body: Buffer, { validation, defaults }: 
   if (request.protocol === 'tcp') return judgeTcp(validation, defaults);
   const target = request.path ?? '/';
   const question = target.indexOf('?');
-  const path = normalizePath(question < 0 ? target : target.slice(0, question), defaults.pathNormalization);
+  const asked = wireText(question < 0 ? target : target.slice(0, question));
+  const path = normalizePath(asked, defaults.pathNormalization);
   if (path.kind === 'ambiguous') return verdictOf('ambiguous_path', path.reason);
   if (validation === undefined) return passed('no APIValidationPolicy binds the workload');
   const findings = findingsOf(validation, {

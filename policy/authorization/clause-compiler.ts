@@ -1,4 +1,5 @@
 import { pathSpellings } from '../path/path-spellings.ts';
+import { wireText } from '../path/wire-text.ts';
 import type { PathNormalization } from '../workload-policy.ts';
 import { allDomainsOf, allNamesOf, type OwnDomains } from './all-names-of.ts';
 import { type Attribute, type AttributeReader, AttributeTable } from './attribute.ts';
@@ -160,7 +161,7 @@ function patternsOf(
       return values.map((value) => (value === '*' ? { kind: 'present' } : readPattern(value.toLowerCase())));
     case 'paths':
       // Under Istio's modes byte by byte, as Envoy does.
-      if (pathMode !== 'Refuse') return values.map(readPathPattern);
+      if (pathMode !== 'Refuse') return values.map((value) => readPathPattern(wireText(value)));
       return values.flatMap((value) => {
         const pattern = readPathPattern(value);
         return pattern.kind === 'template' ? [pattern] : pathSpellings(value).map(readPattern);

@@ -3,8 +3,9 @@ export function unescapeSlashes(path: string): string {
   return path.includes('%') ? path.replace(/%2f/gi, '/').replace(/%5c/gi, '\\') : path;
 }
 
-/** Adjacent slashes become one. */
+/** Adjacent slashes become one; slashes alone, two, as in Envoy. */
 export function mergeSlashes(path: string): string {
+  if (/^\/{2,}$/.test(path)) return '//';
   return path.includes('//') ? path.replace(/\/{2,}/g, '/') : path;
 }
 

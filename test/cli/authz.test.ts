@@ -44,6 +44,30 @@ t.test('prints the deciding rule, and exits 0 for a denial too', async (t) => {
   });
 });
 
+t.test('a path beyond ASCII is bytes of UTF-8, to rules too', async (t) => {
+  const policies = (mode: string, path: string) => `
+apiVersion: lateral.dev/v1alpha1
+kind: MeshDefaults
+metadata: {name: default, namespace: lateral-system}
+spec: {pathNormalization: ${mode}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: orders, namespace: shop}
+spec: {rules: [{to: [{operation: {paths: ["${path}"]}}]}]}
+`;
+  const root = t.testdir({
+    'none.yaml': policies('NONE', '/é*'),
+    'base.yaml': policies('BASE', '/%C3%A9*'),
+    'raw.yaml': policies('BASE', '/é*'),
+  });
+  const answers = ['none.yaml', 'base.yaml', 'raw.yaml'].map(async (file) => {
+    const { stdout } = await authz('--policies', join(root, file), ...ORDERS, '--request', 'GET /éa');
+    return stdout.split(':')[0];
+  });
+  t.same(await Promise.all(answers), ['allow allowed', 'allow allowed', 'deny authorization_not_allowed']);
+});
+
 t.test('a batch answers every line in order, whatever is in it', async (t) => {
   const to = { namespace: 'shop', name: 'orders', labels: { app: 'orders' }, port: 8080 };
   const from = 'spiffe://cluster.local/ns/shop/sa/web';

@@ -119,14 +119,12 @@ const usualRequest = fc.tuple(generatedRequest, oddRequest).map(([usual, odd]): 
     claims: usual.claims?.all,
   };
 });
-const policySet: fc.Arbitrary<PolicySet> = fc
-  .oneof(
-    fc.record({ within: usual, policies: oddPolicies.map(written), requests: requestsOf(oddRequest) }),
-    fc.record({ within: usual, policies: generatedPolicies.map(written), requests: requestsOf(usualRequest) }),
-    fc.record({ within: surroundings, policies: oddPolicies.map(written), requests: requestsOf(oddRequest) }),
-    fc.record({ within: surroundings, policies: wholePolicies, requests: requestsOf(oddRequest) }),
-  )
-  .filter(({ policies }) => !policies.some(({ spec }) => spec.action === 'DENY' && (spec.rules ?? []).length === 0));
+const policySet: fc.Arbitrary<PolicySet> = fc.oneof(
+  fc.record({ within: usual, policies: oddPolicies.map(written), requests: requestsOf(oddRequest) }),
+  fc.record({ within: usual, policies: generatedPolicies.map(written), requests: requestsOf(usualRequest) }),
+  fc.record({ within: surroundings, policies: oddPolicies.map(written), requests: requestsOf(oddRequest) }),
+  fc.record({ within: surroundings, policies: wholePolicies, requests: requestsOf(oddRequest) }),
+);
 
 type Unwritten = Omit<PlainPolicy, 'rules'> & { readonly rules: readonly object[] };
 
@@ -223,7 +221,8 @@ function batchLine(request: OddRequest, { labels }: Surroundings): object {
   if (request.isHttp2 && values['cookie'] !== undefined) values['cookie'] = [values['cookie'].join('; ')];
   const forwarded = saysRemoteIp ? values['x-forwarded-for'] : undefined;
   const remoteIp = forwarded?.length === 1 && isIP(forwarded[0] ?? '') !== 0 && !isTcp ? forwarded[0] : undefined;
-  const from = caller === undefined ? {} : { from: `spiffe://${caller}`, ...(sni === undefined ? {} : { sni }) };
+  const from =
+    caller === undefined ? { from: null } : { from: `spiffe://${caller}`, ...(sni === undefined ? {} : { sni }) };
   const http = isTcp ? { protocol: 'tcp' } : { method, path: target, headers: values, ...(claims && { claims }) };
   return { ...from, ...http, to: { ...WORKLOAD, labels, port }, sourceIp, destinationIp, remoteIp };
 }

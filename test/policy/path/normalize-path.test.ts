@@ -90,6 +90,8 @@ t.test('the modes of Istio rewrite as Envoy does', (t) => {
     ['/a/%2e%2E/b', '/a/%2e%2E/b', '/b', '/b', '/b'],
     ['/a\\b', '/a\\b', '/a/b', '/a/b', '/a/b'],
     ['/a//b', '/a//b', '/a//b', '/a/b', '/a/b'],
+    ['///', '///', '///', '//', '//'],
+    ['/a//', '/a//', '/a//', '/a/', '/a/'],
     ['/a%2f..%5Cb', '/a%2f..%5Cb', '/a%2f..%5Cb', '/a%2f..%5Cb', '/b'],
     ['/a%2F%2fb', '/a%2F%2fb', '/a%2F%2fb', '/a%2F%2fb', '/a/b'],
     ['/%61dmin%20x', '/%61dmin%20x', '/admin%20x', '/admin%20x', '/admin%20x'],

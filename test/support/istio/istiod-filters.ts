@@ -15,7 +15,7 @@ export interface IstioPolicy {
   readonly namespace: string;
   readonly name: string;
   readonly annotations: { readonly [name: string]: string };
-  readonly spec: { readonly action?: string | undefined; readonly rules?: readonly unknown[] | undefined };
+  readonly spec: object;
 }
 
 /** Envoy's filters, or what istiod's validation has against a policy. */

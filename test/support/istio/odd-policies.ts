@@ -465,6 +465,18 @@ export const oddRequest: fc.Arbitrary<OddRequest> = fc
   .map(({ addresses, oddMethod, ...rest }) => {
     const { isHttp2, host, method } = rest;
     // Envoy's reader of HTTP/1 takes no other methods than those that it knows, and that of HTTP/2 no empty authority
-    const taken = isHttp2 ? { method: oddMethod ?? method, host: host === '' ? 'shop' : host } : {};
+    const taken = isHttp2
+      ? { method: oddMethod ?? method, host: host === '' ? 'shop' : host, headers: withoutSecondFields(rest.headers) }
+      : {};
     return { ...addresses, ...rest, ...taken };
   });
+
+/** Node sends no second field of a header that has one value over HTTP/2. */
+function withoutSecondFields(headers: readonly string[]): string[] {
+  const seen = new Set<string>();
+  return headers.flatMap((name, index) => {
+    if (index % 2 === 1 || (LISTED_HEADERS.includes(name) && seen.has(name))) return [];
+    seen.add(name);
+    return [name, headers[index + 1] ?? ''];
+  });
+}

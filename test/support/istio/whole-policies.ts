@@ -70,7 +70,10 @@ const selector = fc.constantFrom<unknown>(
 const policy = fc.record({
   namespace: fc.constantFrom('a', 'a', 'b', 'c'),
   apiVersion: fc.constantFrom('security.istio.io/v1', 'security.istio.io/v1beta1'),
-  dryRun: fc.oneof({ weight: 6, arbitrary: fc.constant(undefined) }, fc.constantFrom('true', 'false', 'True', '0')),
+  dryRun: fc.oneof(
+    { weight: 6, arbitrary: fc.constant(undefined) },
+    fc.constantFrom('true', 'false', 'True', '0', 'yes'),
+  ),
   action: fc.constantFrom('ALLOW', 'ALLOW', 'DENY', 'DENY', 'AUDIT', undefined),
   selector,
   rules: fc.oneof(
@@ -85,7 +88,7 @@ export const wholePolicies: fc.Arbitrary<IstioPolicy[]> = fc
   .map((policies) =>
     policies.map(({ namespace, apiVersion, dryRun, action, selector: chosen, rules }, index) => ({
       ...{ namespace, apiVersion, name: `p${index}` },
-      annotations: dryRun === undefined || action === 'AUDIT' ? {} : { 'istio.io/dry-run': dryRun },
+      annotations: dryRun === undefined ? {} : { 'istio.io/dry-run': dryRun },
       spec: withoutUndefined({ selector: chosen, action, rules }),
     })),
   );
