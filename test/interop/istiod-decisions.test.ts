@@ -179,19 +179,42 @@ function decisionsOf(set: PolicySet): readonly OfflineDecision[] {
 async function printedDecisions(t: Test, set: PolicySet): Promise<readonly unknown[]> {
   const { trustDomain, aliases } = set.within;
   const lines = set.requests.map((request) => `${JSON.stringify(batchLine(request, set.within))}\n`);
+  const single = set.requests.findIndex(({ isTcp, isHttp2 }) => !isTcp && !isHttp2);
   const folder = await mkdtemp(join(tmpdir(), 'lateral-decisions-'));
   t.teardown(() => rm(folder, { recursive: true }));
   await writeFile(join(folder, 'policies.yaml'), manifestsOf(set));
   await writeFile(join(folder, 'requests.jsonl'), lines.join(''));
-  const args = ['authz', '--policies', join(folder, 'policies.yaml'), '--batch', join(folder, 'requests.jsonl')];
-  const mesh = ['--trust-domain', trustDomain, '--root-namespace', ROOT_NAMESPACE];
   const named = aliases.flatMap((alias) => ['--trust-domain-alias', alias]);
-  const { code, stdout, stderr } = await runLateral(t, [...args, ...mesh, ...named]);
-  if (code !== 0) throw new Error(`lateral authz ended with ${code}: ${stderr}`);
-  return stdout
-    .trimEnd()
-    .split('\n')
-    .map((line): unknown => JSON.parse(line));
+  const mesh = ['--trust-domain', trustDomain, '--root-namespace', ROOT_NAMESPACE, ...named];
+  const authz = async (args: readonly string[]) => {
+    const policies = join(folder, 'policies.yaml');
+    const { code, stdout, stderr } = await runLateral(t, ['authz', '--policies', policies, ...mesh, ...args]);
+    if (code !== 0) throw new Error(`lateral authz ended with ${code}: ${stderr}`);
+    return stdout
+      .trimEnd()
+      .split('\n')
+      .map((line): unknown => JSON.parse(line));
+  };
+  const printed = await authz(['--batch', join(folder, 'requests.jsonl')]);
+  const request = set.requests[single];
+  if (request !== undefined) t.same(await authz(optionsOf(request, set.within)), [printed[single]], 'as options too');
+  return printed;
+}
+
+/** A request as options of the command. */
+function optionsOf(request: OddRequest, { labels }: Surroundings): readonly string[] {
+  const { caller, method, target, host, headers, port, sourceIp, destinationIp, sni, claims } = request;
+  const given = (name: string, value: string | undefined) => (value === undefined ? [] : [`--${name}`, value]);
+  const fields = [['host', host] as const, ...pairsOf(headers)];
+  return [
+    ...['--json', '--to', `${WORKLOAD.namespace}/${WORKLOAD.name}:${port}`, '--request', `${method} ${target}`],
+    ...Object.entries(labels).flatMap(([key, value]) => ['--label', `${key}=${value}`]),
+    ...fields.flatMap(([name, value]) => ['--header', `${name}: ${value}`]),
+    ...['--source-ip', sourceIp, '--destination-ip', destinationIp],
+    ...given('from', caller === undefined ? undefined : `spiffe://${caller}`),
+    ...given('sni', caller === undefined ? undefined : sni),
+    ...given('claims', claims === undefined ? undefined : JSON.stringify(claims)),
+  ];
 }
 
 /** As Istio is but for the path's normalization. */
@@ -213,10 +236,7 @@ function batchLine(request: OddRequest, { labels }: Surroundings): object {
   const { caller, isTcp, target, host, headers, port, sourceIp, destinationIp, ...rest } = request;
   const { sni, method, claims, saysRemoteIp } = rest;
   const values: { [name: string]: string[] } = { [request.isHttp2 ? ':authority' : 'Host']: [host] };
-  for (let index = 0; index < headers.length; index += 2) {
-    const name = (headers[index] ?? '').toLowerCase();
-    values[name] = [...(values[name] ?? []), (headers[index + 1] ?? '').trim()];
-  }
+  for (const [name, value] of pairsOf(headers)) values[name] = [...(values[name] ?? []), value.trim()];
   // what comes over HTTP/2 in several fields is one field, for Envoy too (RFC 9113 §8.2.3)
   if (request.isHttp2 && values['cookie'] !== undefined) values['cookie'] = [values['cookie'].join('; ')];
   const forwarded = saysRemoteIp ? values['x-forwarded-for'] : undefined;
