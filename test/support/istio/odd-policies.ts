@@ -207,7 +207,6 @@ const LISTED_HEADERS = [
   'accept',
   'origin',
   'authorization',
-  'referer',
   'accept-language',
   'cache-control',
   'x-real-ip',
