@@ -9,7 +9,7 @@ import type { RuleUses } from './rule-uses.ts';
 
 export interface ObservationServiceOptions {
   readonly observations: ObservationLog;
-  readonly ruleUses: Pick<RuleUses, 'take' | 'facts'>;
+  readonly ruleUses: Pick<RuleUses, 'take' | 'currentFacts'>;
   readonly metrics: ControlPlaneMetrics;
   readonly log: EventLog;
   readonly callers: CallerProofs;

@@ -16,20 +16,30 @@ export interface StoredRules {
   readonly sidecars: readonly string[];
 }
 
+/** Why something is stored: its time has come, somebody wants to know, or nothing is written after it. */
+export type WriteOccasion = 'due' | 'asked' | 'last';
+
+export interface WriteOutcome {
+  /** Since when it is observed, by all who share the store. */
+  readonly observedSinceMs: number;
+  /** The uses may lack what others stored. */
+  readonly isBehind: boolean;
+}
+
 export interface RuleUseStore {
   /** Undefined: nothing is stored, or nothing that could be read. */
   read(): Promise<StoredRules | undefined>;
   /**
    * Never rejects: what cannot be stored is lost at the next restart. Of a store that is shared the uses then say what all know
-   * together; the result is since when that is observed. `isLast`: nothing is written after it.
+   * together.
    */
-  write(stored: StoredRules, isLast: boolean): Promise<number>;
+  write(stored: StoredRules, occasion: WriteOccasion): Promise<WriteOutcome>;
 }
 
 /** Everything is forgotten at a restart, and observed anew. */
 export const NO_STORE: RuleUseStore = {
   read: async () => undefined,
-  write: async ({ observedSinceMs }) => observedSinceMs,
+  write: async ({ observedSinceMs }) => ({ observedSinceMs, isBehind: false }),
 };
 
 /** `onFailed` is told each failure to write. */
@@ -42,7 +52,7 @@ export function ruleUseFile(path: string, onFailed: (reason: string) => void): R
       const rules = stored.rules.map(({ shared: _, ...rule }) => rule);
       const text = `${JSON.stringify({ format: FORMAT, ...stored, rules })}\n`;
       await writeFileAtomically(path, text).catch((error: unknown) => onFailed(String(error)));
-      return stored.observedSinceMs;
+      return { observedSinceMs: stored.observedSinceMs, isBehind: false };
     },
   };
 }

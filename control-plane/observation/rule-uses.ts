@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks';
+import { setTimeout as wait } from 'node:timers/promises';
 import { ruleKeys } from '#policy/authorization/rule-keys.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import { readDocuments } from '#policy/snapshot/read-documents.ts';
@@ -6,7 +8,7 @@ import type { Mesh } from '#policy/workload-policy.ts';
 import type { RuleCount } from '#proto/gen/lateral/v1/observation.ts';
 import type { TrustSurvey } from '../authority/trust-survey.ts';
 import { runInSlices } from '../source/run-in-slices.ts';
-import type { RuleUseStore, StoredRules } from './rule-use-store.ts';
+import type { RuleUseStore, StoredRules, WriteOccasion } from './rule-use-store.ts';
 
 /** Rules that are remembered; of further ones nothing is known. */
 export const MAX_KNOWN_RULES = 100_000;
@@ -16,6 +18,8 @@ const MAX_AWAITED_SIDECARS = 10_000;
 export const KEEP_INTERVAL_MS = 10_000;
 /** A control plane that was away for longer begins to observe anew: sidecars may have ended meanwhile with what they had seen. */
 export const MAX_ABSENCE_MS = 300_000;
+/** Who asks what is known waits no longer for what other replicas stored. */
+const MAX_ASKED_MS = 4_000;
 /** Rules taken from one message; a sidecar sends no more. */
 const MAX_RULES_A_MESSAGE = 1_000;
 
@@ -69,7 +73,7 @@ export interface RuleFacts {
    * run and are not connected to this replica.
    */
   readonly unheard: readonly string[];
-  /** Some that went were too many to be remembered. */
+  /** Some that went were too many to be remembered, or what other replicas know cannot be had. */
   readonly hasForgotten: boolean;
 }
 
@@ -99,6 +103,8 @@ export class RuleUses {
   #observedSinceMs: number;
   #seen: readonly ResourceDocument[] = [];
   #keeping: Promise<void> | undefined;
+  /** By the monotonic clock. */
+  #currentAtMs = Number.NEGATIVE_INFINITY;
 
   private constructor(options: RuleUsesOptions, stored: StoredRules | undefined) {
     this.#options = options;
@@ -106,7 +112,7 @@ export class RuleUses {
     this.#timer = setInterval(() => void this.keep(), KEEP_INTERVAL_MS).unref();
     const known = stored === undefined || now - stored.savedAtMs > MAX_ABSENCE_MS ? undefined : stored;
     this.#observedSinceMs = known?.observedSinceMs ?? now;
-    this.#isAnew = this.#observedSinceMs >= now;
+    this.#isAnew = known === undefined || known.observedSinceMs >= known.savedAtMs;
     if (known === undefined) return;
     this.#restored = known.rules;
     const untilMs = known.savedAtMs + options.leafLifetimeMs;
@@ -133,6 +139,20 @@ export class RuleUses {
     }
   }
 
+  /** With what other replicas have stored by now; where that cannot be had soon, `hasForgotten` says so. */
+  async currentFacts(): Promise<RuleFacts> {
+    const askedAtMs = performance.now();
+    const keep = async () => {
+      await this.#keeping;
+      await this.keep('asked');
+    };
+    const ending = new AbortController();
+    await Promise.race([keep(), wait(MAX_ASKED_MS, undefined, { signal: ending.signal, ref: false }).catch(() => {})]);
+    ending.abort();
+    const facts = this.facts();
+    return { ...facts, hasForgotten: facts.hasForgotten || this.#currentAtMs < askedAtMs };
+  }
+
   /** As of the last look at what is in force. */
   facts(): RuleFacts {
     void this.#look();
@@ -150,8 +170,8 @@ export class RuleUses {
   }
 
   /** Stores what is known, one write at a time. */
-  keep(isLast = false): Promise<void> {
-    this.#keeping ??= this.#keep(isLast).finally(() => {
+  keep(occasion: WriteOccasion = 'due'): Promise<void> {
+    this.#keeping ??= this.#keep(occasion).finally(() => {
       this.#keeping = undefined;
     });
     return this.#keeping;
@@ -160,10 +180,11 @@ export class RuleUses {
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#keeping;
-    await this.keep(true);
+    await this.keep('last');
   }
 
-  async #keep(isLast: boolean): Promise<void> {
+  async #keep(occasion: WriteOccasion): Promise<void> {
+    const beganAtMs = performance.now();
     await this.#look();
     const { heard, unheard } = this.#sidecars();
     const stored = {
@@ -172,7 +193,9 @@ export class RuleUses {
       rules: [...this.#uses.values()],
       sidecars: [...heard, ...unheard],
     };
-    this.#observedSinceMs = await this.#options.store.write(stored, isLast);
+    const { observedSinceMs, isBehind } = await this.#options.store.write(stored, occasion);
+    this.#observedSinceMs = observedSinceMs;
+    if (occasion === 'asked' && !isBehind) this.#currentAtMs = beganAtMs;
   }
 
   #sidecars() {

@@ -22,7 +22,7 @@ export interface OperationsServiceOptions {
   /** Undefined: nobody knows whose an address is. */
   readonly workloads: WorkloadDirectory | undefined;
   readonly observations: ObservationLog;
-  readonly ruleUses: Pick<RuleUses, 'take' | 'facts'>;
+  readonly ruleUses: Pick<RuleUses, 'take' | 'currentFacts'>;
   readonly source: () => SourceStatus;
   readonly operations: Pick<AuthorityOperations, 'facts' | 'make'>;
   readonly log: EventLog;
@@ -47,7 +47,7 @@ export function operationsService(options: OperationsServiceOptions, tap: Operat
       const found = observations.decisions.findLast((decision) => decision.decisionId === decisionId);
       return { decision: found === undefined ? undefined : decisionMessage(found) };
     }),
-    listRules: answering(options, () => ({ facts: JSON.stringify(options.ruleUses.facts()) })),
+    listRules: answering(options, async () => ({ facts: JSON.stringify(await options.ruleUses.currentFacts()) })),
     getAuthority: answering(options, async () => authorityResponse(await operations.facts())),
     changeAuthority: answering(options, async (request, { peer, grant }) => {
       if (grant.mayChangeAuthority !== true) {

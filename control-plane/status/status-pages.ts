@@ -13,7 +13,7 @@ export interface StatusFacts {
   /** Undefined: nobody knows whose an address is. */
   readonly workloads: WorkloadDirectory | undefined;
   readonly observations: ObservationLog;
-  readonly ruleUses: Pick<RuleUses, 'facts'>;
+  readonly ruleUses: Pick<RuleUses, 'currentFacts'>;
   readonly metrics: ControlPlaneMetrics;
   readonly source: () => SourceStatus;
   readonly issuerNotAfterMs: number;
@@ -61,7 +61,7 @@ export function statusPages(facts: StatusFacts): StatusPages {
     '/readyz': () => text('ok\n'),
     '/metrics': () => ({ contentType: PROMETHEUS, body: prometheusText(facts) }),
     '/proxies': () => json({ source: facts.source(), proxies: proxiesOf(facts) }),
-    '/rules': () => json(facts.ruleUses.facts()),
+    '/rules': async () => json(await facts.ruleUses.currentFacts()),
     '/decisions': () =>
       json({
         decisions: facts.observations.decisions,

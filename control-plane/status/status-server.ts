@@ -24,7 +24,7 @@ export interface StatusPage {
   readonly status?: number;
 }
 
-export type StatusPages = { readonly [path: string]: () => StatusPage };
+export type StatusPages = { readonly [path: string]: () => StatusPage | Promise<StatusPage> };
 
 /** What is asked for by GET, and what is done by POST of a JSON text; by path. */
 export type StatusActions = { readonly [path: string]: StatusAction };
@@ -77,7 +77,7 @@ export async function servePages(
     }
     const [path = ''] = (request.url ?? '').split('?');
     const action = Object.hasOwn(actions, path) ? actions[path] : undefined;
-    if (action === undefined) answer(request, response, path, pages);
+    if (action === undefined) void answer(request, response, path, pages);
     else void perform(request, response, action);
   });
   limitConnections(server, STATUS_CONNECTIONS);
@@ -98,13 +98,18 @@ export async function servePages(
   };
 }
 
-function answer(request: IncomingMessage, response: ServerResponse, path: string, pages: StatusPages): void {
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  path: string,
+  pages: StatusPages,
+): Promise<void> {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('allow', 'GET, HEAD');
     send(response, 405, 'text/plain', 'GET only\n');
     return;
   }
-  const page = Object.hasOwn(pages, path) ? pages[path]?.() : undefined;
+  const page = Object.hasOwn(pages, path) ? await pages[path]?.() : undefined;
   if (page === undefined) send(response, 404, 'text/plain', `known: ${Object.keys(pages).join(' ')}\n`);
   else sendPage(response, page);
 }

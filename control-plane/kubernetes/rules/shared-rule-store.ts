@@ -7,8 +7,8 @@ import type { KubernetesClient } from '../client/kubernetes-client.ts';
 import { KubernetesConfigMap } from './config-map.ts';
 import { packPart, type RulePart, type SharedRule, unpackPart } from './rule-part.ts';
 
-/** Made by the chart, empty. One holds about 35,000 rules: these hold all that are remembered. */
-export const RULE_CONFIG_MAPS = [0, 1, 2, 3].map((part) => `lateral-rule-matches-${part}`);
+/** Made by the chart, empty. Far more than the bytes need: each is read and written at once, and garbage of many rules stops the thread. */
+export const RULE_CONFIG_MAPS = Array.from({ length: 16 }, (_, part) => `lateral-rule-matches-${part}`);
 const KEY = 'rules.gz';
 /** How often counts are added to those of all replicas. */
 export const SHARE_INTERVAL_MS = 60_000;
@@ -78,14 +78,15 @@ export function sharedRuleStore(options: SharedRuleStoreOptions): RuleUseStore {
         return undefined;
       }
     },
-    async write({ rules, observedSinceMs }, isLast) {
+    async write({ rules, observedSinceMs }, occasion) {
       const groups = await runInSlices(grouped(rules, parts.length));
       const signal = AbortSignal.timeout(ROUND_TIMEOUT_MS);
       let sinceMs = observedSinceMs;
+      let isBehind = false;
       for (const [index, part] of parts.entries()) {
         const group = groups[index];
-        if (group === undefined || !(isLast || isDue(part, group, now()))) continue;
-        if (!group.hasNews && part.shared === sharedOf(group, sinceMs)) continue;
+        if (group === undefined || (occasion === 'due' && !isDue(part, group, now()))) continue;
+        if (occasion !== 'asked' && !group.hasNews && part.shared === sharedOf(group, sinceMs)) continue;
         try {
           const outcome = await share(part.configMap, group.uses, sinceMs, now(), signal);
           sinceMs = Math.max(sinceMs, outcome.observedSinceMs);
@@ -97,11 +98,12 @@ export function sharedRuleStore(options: SharedRuleStoreOptions): RuleUseStore {
             outcome.left > 0 ? `${outcome.left} rules find no room in ConfigMap ${part.configMap.name}` : '',
           );
         } catch (error) {
+          isBehind = true;
           failed(part, error instanceof Error ? error.message : String(error));
           if (isUnavailable(error)) break;
         }
       }
-      return sinceMs;
+      return { observedSinceMs: sinceMs, isBehind };
     },
   };
 }
@@ -119,13 +121,12 @@ function sharedOf({ signature }: Group, observedSinceMs: number): string {
 async function read(parts: readonly Part[], options: SharedRuleStoreOptions): Promise<StoredRules> {
   const signal = AbortSignal.timeout(ROUND_TIMEOUT_MS);
   const nowMs = options.now();
-  const [lastSeenMs, ...known] = await Promise.all([
-    options.lastSeenMs(),
-    ...parts.map(async ({ configMap }) => {
-      const value = (await configMap.read(signal))?.value;
-      return value === undefined ? undefined : unpackPart(value);
-    }),
-  ]);
+  const lastSeenMs = await options.lastSeenMs();
+  const known: (RulePart | undefined)[] = [];
+  for (const { configMap } of parts) {
+    const value = (await configMap.read(signal))?.value;
+    known.push(value === undefined ? undefined : await unpackPart(value));
+  }
   const isSeen = lastSeenMs !== undefined && nowMs - lastSeenMs <= MAX_ABSENCE_MS;
   const sinceMs = isSeen ? known.map((part) => part?.observedSinceMs ?? nowMs) : [nowMs];
   const rules = known.flatMap((part) => part?.rules ?? []);
