@@ -124,7 +124,7 @@ t.test('a rule that is said to decide nothing decides nothing', (t) => {
     { numRuns: RUNS },
   );
   for (const code of ['contradiction', 'shadowed_rule', 'never_matches']) {
-    t.ok((said.get(code) ?? 0) > RUNS / 20, `${code} was said ${said.get(code)} times`);
+    t.ok((said.get(code) ?? 0) > RUNS / 50, `${code} was said ${said.get(code)} times`);
   }
   t.end();
 });
