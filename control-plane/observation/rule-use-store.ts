@@ -1,7 +1,7 @@
 import { readJsonFile } from '#files/read-json-file.ts';
 import { writeFileAtomically } from '#files/write-file-atomically.ts';
 import { isRecord } from '#policy/schema/schema.ts';
-import { NOT_SHARED, type RuleUse } from './rule-uses.ts';
+import { NOT_SHARED, type RuleUse } from './rule-use.ts';
 
 /** Largest file that is read back: 100,000 rules. */
 const MAX_FILE_BYTES = 64 * 1024 * 1024;

@@ -8,6 +8,7 @@ import type { Mesh } from '#policy/workload-policy.ts';
 import type { RuleCount } from '#proto/gen/lateral/v1/observation.ts';
 import type { TrustSurvey } from '../authority/trust-survey.ts';
 import { runInSlices } from '../source/run-in-slices.ts';
+import { NOT_SHARED, type RuleUse } from './rule-use.ts';
 import type { RuleUseStore, StoredRules, WriteOccasion } from './rule-use-store.ts';
 
 /** Rules that are remembered; of further ones nothing is known. */
@@ -22,31 +23,6 @@ export const MAX_ABSENCE_MS = 300_000;
 const MAX_ASKED_MS = 4_000;
 /** Rules taken from one message; a sidecar sends no more. */
 const MAX_RULES_A_MESSAGE = 1_000;
-
-/** What is known of one rule. Times are milliseconds since the epoch. */
-export interface RuleUse {
-  /** NAMESPACE/NAME. */
-  readonly policy: string;
-  /** Its number in the policy as it is now. */
-  rule: number;
-  readonly key: string;
-  action: string;
-  isOnTrial: boolean;
-  /** Of all sidecars. */
-  matches: number;
-  lastMatchedMs: number | undefined;
-  /** Since when it is in force, as far as is known. */
-  sinceMs: number;
-  /** Of these all replicas know, as far as they share what they count. */
-  shared: SharedMatches;
-}
-
-export interface SharedMatches {
-  readonly matches: number;
-  readonly lastMatchedMs: number | undefined;
-}
-
-export const NOT_SHARED: SharedMatches = { matches: 0, lastMatchedMs: undefined };
 
 /** What operators are told, as the page /rules shows it. Times are ISO 8601. */
 export interface RuleFacts {

@@ -3,7 +3,7 @@ import { canonicalJson } from '../resource/canonical-json.ts';
 import { targetedServices } from '../resource/kinds/attachment.ts';
 import type { SourcedResource } from '../resource/sourced-resource.ts';
 import { doubt } from './analysis-code.ts';
-import { type PlacedPolicy, type PlacedRule, placedRules, policiesOf } from './policy-scopes.ts';
+import { type PlacedPolicy, type PlacedRule, placedRules, policiesOf } from './placed-rules.ts';
 import type { RuleClause, RuleClauses } from './rule-clauses.ts';
 
 /** Rules that differ by negations alone from which on it is told: no index tells them apart, and each is judged by itself. */

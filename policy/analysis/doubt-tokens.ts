@@ -6,7 +6,7 @@ import type { RequestAuthenticationSpec } from '../resource/kinds/request-authen
 import type { SourcedResource } from '../resource/sourced-resource.ts';
 import type { Mesh } from '../workload-policy.ts';
 import { doubt } from './analysis-code.ts';
-import { isEnforced, type PlacedPolicy } from './policy-scopes.ts';
+import { isEnforced, type PlacedPolicy } from './placed-rules.ts';
 import { clausesOf, type RuleClauses } from './rule-clauses.ts';
 
 type Policy = PlacedPolicy['policy'];

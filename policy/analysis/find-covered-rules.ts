@@ -5,14 +5,13 @@ import { doubt } from './analysis-code.ts';
 import {
   type Action,
   compareOrder,
-  MAX_CANDIDATES,
   MAX_COMPARED_RULES,
   type PlacedPolicy,
   type PlacedRule,
-  PolicyScopes,
   placedRules,
   policiesOf,
-} from './policy-scopes.ts';
+} from './placed-rules.ts';
+import { MAX_CANDIDATES, PolicyScopes } from './policy-scopes.ts';
 import type { ScopeMemory } from './rule-scope.ts';
 
 /** A rule that decides nothing, and the one that decides before it. */

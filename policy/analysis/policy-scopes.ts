@@ -1,55 +1,12 @@
-import type { Resource } from '../resource/kind.ts';
-import { isForSidecars, targetedServices } from '../resource/kinds/attachment.ts';
+import { targetedServices } from '../resource/kinds/attachment.ts';
 import type { AuthorizationPolicySpec } from '../resource/kinds/authorization-policy.ts';
-import type { AuthorizationRule } from '../resource/kinds/authorization-rule.ts';
-import type { SourcedResource } from '../resource/sourced-resource.ts';
 import type { Mesh } from '../workload-policy.ts';
 import { coversRule } from './covers-rule.ts';
-import { clausesOf, type RuleClauses } from './rule-clauses.ts';
+import { EVERYTHING, MAX_COMPARED_RULES, type PlacedPolicy, type PlacedRule, ruleText } from './placed-rules.ts';
 import { RuleScope, type ScopeMemory } from './rule-scope.ts';
 
-/** Rules of one action and scope that others are compared with: an answer at admission must not wait for more. */
-export const MAX_COMPARED_RULES = 10_000;
 /** Rules that one rule is compared with, of those whose values make it likely. */
 export const MAX_CANDIDATES = 256;
-
-export type Action = AuthorizationPolicySpec['action'];
-
-/** A policy that is in force as it is written, at its place. */
-export interface PlacedPolicy {
-  readonly sourced: SourcedResource;
-  readonly policy: Resource<AuthorizationPolicySpec>;
-}
-
-export interface PlacedRule extends PlacedPolicy {
-  readonly index: number;
-  readonly clauses: RuleClauses;
-}
-
-/** Policies of an action in the order in which they are judged. */
-export function policiesOf(all: readonly SourcedResource[], action: Action): readonly PlacedPolicy[] {
-  const placed: (PlacedPolicy & { readonly key: string })[] = [];
-  for (const sourced of all) {
-    if (sourced.any.type !== 'AuthorizationPolicy') continue;
-    const policy = sourced.any.resource;
-    if (policy.spec.action === action && isEnforced(policy)) placed.push({ sourced, policy, key: keyOf(policy) });
-  }
-  return placed.sort((left, right) => (left.key < right.key ? -1 : Number(left.key > right.key)));
-}
-
-/** One on trial is no law yet, and makes none superfluous. */
-export function isEnforced(policy: PlacedPolicy['policy']): boolean {
-  return isForSidecars(policy) && policy.isOnTrial !== true;
-}
-
-export function compareOrder(left: PlacedPolicy['policy'], right: PlacedPolicy['policy']): number {
-  const [leftKey, rightKey] = [keyOf(left), keyOf(right)];
-  return leftKey === rightKey ? 0 : leftKey < rightKey ? -1 : 1;
-}
-
-function keyOf({ namespace, name }: PlacedPolicy['policy']): string {
-  return `${namespace}/${name}`;
-}
 
 /** Where a rule that covers another is looked for. */
 export interface Search {
@@ -124,12 +81,6 @@ export class PolicyScopes {
   }
 }
 
-export function* placedRules({ sourced, policy }: PlacedPolicy): Generator<PlacedRule> {
-  for (const index of (policy.spec.rules ?? []).keys()) {
-    yield { sourced, policy, index, clauses: clausesOf(policy, index) };
-  }
-}
-
 /** The one scope that a policy is kept in: that of the first of its labels, or of those that target services. */
 function scopeOf(policy: PlacedPolicy['policy']): string {
   if (targetedServices(policy).length > 0) return targetScope(policy.namespace);
@@ -169,23 +120,4 @@ function bindsAll(policy: PlacedPolicy['policy'], other: PlacedPolicy['policy'])
     if (!Object.hasOwn(labels, key) || labels[key] !== value) return false;
   }
   return true;
-}
-
-/** Equal for rules that match the same: order of lists and of keys does not count. */
-export function ruleText({ policy, index, clauses }: PlacedRule): string {
-  clauses.texts.whole ??= unordered(policy.spec.rules?.[index] ?? {});
-  return clauses.texts.whole;
-}
-
-const NO_PARTS: { readonly [K in keyof AuthorizationRule]?: undefined } = {};
-const EVERYTHING = unordered(NO_PARTS);
-
-function unordered(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(unordered).sort().join()}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? '';
-  const members = Object.entries(value).filter(([, member]) => member !== undefined);
-  return `{${members
-    .map(([key, member]) => `${JSON.stringify(key)}:${unordered(member)}`)
-    .sort()
-    .join()}}`;
 }

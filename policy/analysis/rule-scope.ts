@@ -1,4 +1,4 @@
-import { MAX_COMPARED_RULES, type PlacedPolicy, type PlacedRule, placedRules, ruleText } from './policy-scopes.ts';
+import { MAX_COMPARED_RULES, type PlacedPolicy, type PlacedRule, placedRules, ruleText } from './placed-rules.ts';
 import type { RuleClauses } from './rule-clauses.ts';
 import { RuleIndex } from './rule-index.ts';
 

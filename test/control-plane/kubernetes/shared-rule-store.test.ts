@@ -11,7 +11,8 @@ import {
   SHARE_INTERVAL_MS,
   sharedRuleStore,
 } from '../../../control-plane/kubernetes/rules/shared-rule-store.ts';
-import { MAX_ABSENCE_MS, NOT_SHARED, type RuleUse, RuleUses } from '../../../control-plane/observation/rule-uses.ts';
+import { NOT_SHARED, type RuleUse } from '../../../control-plane/observation/rule-use.ts';
+import { MAX_ABSENCE_MS, RuleUses } from '../../../control-plane/observation/rule-uses.ts';
 import { ApiServer, noApiServer } from '../../support/api-server.ts';
 
 const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };

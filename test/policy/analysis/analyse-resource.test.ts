@@ -1,6 +1,6 @@
 import t from 'tap';
 import { analyseResource, analyseResourceSet } from '#policy/analysis/analyse-resource-set.ts';
-import { MAX_COMPARED_RULES } from '#policy/analysis/policy-scopes.ts';
+import { MAX_COMPARED_RULES } from '#policy/analysis/placed-rules.ts';
 import { loadResources } from '#policy/load-resources.ts';
 import { formatProblem } from '#policy/problem.ts';
 

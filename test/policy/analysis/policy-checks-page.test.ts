@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { ANALYSIS_CODES } from '#policy/analysis/analysis-code.ts';
 import { MAX_ALIKE_RULES } from '#policy/analysis/count-alike-rules.ts';
-import { MAX_CANDIDATES, MAX_COMPARED_RULES } from '#policy/analysis/policy-scopes.ts';
+import { MAX_COMPARED_RULES } from '#policy/analysis/placed-rules.ts';
+import { MAX_CANDIDATES } from '#policy/analysis/policy-scopes.ts';
 import { loadResources } from '#policy/load-resources.ts';
 import { formatProblem } from '#policy/problem.ts';
 
