@@ -1,4 +1,4 @@
-import { compileProviders, type Provider } from '../authorization/provider.ts';
+import { CHECK_PATH, compileProviders, type Provider } from '../authorization/provider.ts';
 import { appPort } from '../mesh/compiled-service.ts';
 import { parseAuthority } from '../mesh/parse-authority.ts';
 import type { Problem } from '../problem.ts';
@@ -16,8 +16,6 @@ import { boundWorkloads, type KnownWorkloads } from './known-workloads.ts';
 type Policy = Resource<AuthorizationPolicySpec>;
 type Service = Resource<MeshServiceSpec>;
 
-/** Of Envoy's service: the path of every check by gRPC. */
-const CHECK_PATH = '/envoy.service.auth.v3.Authorization/Check';
 const PROVIDER_NAME = ['spec', 'provider', 'name'];
 
 /** A CUSTOM policy whose provider cannot be asked as it is meant: about its own checks, about TCP, or on a port of TCP. */

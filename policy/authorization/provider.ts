@@ -1,5 +1,8 @@
 import type { ExtensionProviderSpec } from '../resource/kinds/extension-provider.ts';
 
+/** Path of every check by gRPC. Source: Envoy, `envoy.service.auth.v3`. */
+export const CHECK_PATH = '/envoy.service.auth.v3.Authorization/Check';
+
 /** Of which headers: exact names, prefixes and suffixes, in lower case. */
 export interface HeaderPatterns {
   readonly exact: ReadonlySet<string>;

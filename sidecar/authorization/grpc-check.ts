@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { Provider } from '#policy/authorization/provider.ts';
+import { CHECK_PATH, type Provider } from '#policy/authorization/provider.ts';
 import { dashedName } from '#policy/http/dashed-name.ts';
 import { headerValue } from '#policy/http/flat-headers.ts';
 import {
@@ -16,12 +16,10 @@ import { checkHeader, type HeaderChange, MAX_CHANGED_HEADERS, mayChange } from '
 import { checkQueryChanges, MAX_CHANGED_PARAMETERS } from './query-changes.ts';
 import { MalformedAnswer, type RequestChanges, type Verdict } from './verdict.ts';
 
-/** Of Envoy's service; the messages are those of proto/lateral/v1/external_authorization.proto. */
-const CHECK = '/envoy.service.auth.v3.Authorization/Check';
 /** gRPC over HTTP/2: one byte says whether the message is compressed, four how long it is. */
 const PREFIX_BYTES = 5;
 
-/** A call of Check, as it goes to the provider. */
+/** A call of Check, as it goes to the provider; the messages are those of proto/lateral/v1/external_authorization.proto. */
 export function grpcCheck(provider: Provider, checked: CheckedConnection): { head: RequestHead; body: Buffer } {
   const { host, port, timeoutMs } = provider;
   const headers = ['host', `${host.includes(':') ? `[${host}]` : host}:${port}`, 'content-type', 'application/grpc'];
@@ -31,7 +29,7 @@ export function grpcCheck(provider: Provider, checked: CheckedConnection): { hea
   const body = Buffer.alloc(PREFIX_BYTES + message.length);
   body.writeUInt32BE(message.length, 1);
   body.set(message, PREFIX_BYTES);
-  return { head: { method: 'POST', target: CHECK, headers, version: '2' }, body };
+  return { head: { method: 'POST', target: CHECK_PATH, headers, version: '2' }, body };
 }
 
 function checkRequest(provider: Provider, checked: CheckedConnection): CheckRequest {

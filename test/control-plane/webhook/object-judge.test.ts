@@ -5,6 +5,7 @@ import { judgeObject } from '#control-plane/kubernetes/resources/judge-object.ts
 import { meshObjectOf } from '#control-plane/kubernetes/resources/mesh-objects.ts';
 import { JudgeInWorker, TooLargeToJudge } from '#control-plane/webhook/judge-in-worker.ts';
 import { createObjectJudge, MAX_LIGHT_CHARACTERS } from '#control-plane/webhook/object-judge.ts';
+import { turnsMeanwhile } from '../../support/turns-meanwhile.ts';
 
 const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
 const LATERAL = { group: 'lateral.dev', version: 'v1alpha1' };
@@ -214,15 +215,7 @@ t.test('a review beside thousands of rules leaves the main thread to others mean
   const judge = createObjectJudge(view);
   t.teardown(() => judge.close());
   const asked = resource('AuthorizationPolicy', 'z', { rules: rules(5_000, 20) });
-  let others = 0;
-  let isDone = false;
-  const count = () => {
-    others += 1;
-    if (!isDone) setImmediate(count);
-  };
-  setImmediate(count);
-  const judgement = await judge.judge(asked, '127.0.0.1');
-  isDone = true;
+  const { result: judgement, others } = await turnsMeanwhile(async () => judge.judge(asked, '127.0.0.1'));
   t.same(judgement, judgeObject(asked, view), 'and says the same');
   t.ok(judgement.warnings.some(({ code }) => code === 'shadowed_rule'));
   t.ok(others >= 5, `${others} turns of others`);
