@@ -8,6 +8,8 @@ import type { RefusalFacts } from './error/refusal.ts';
 import type { FlatHeaders } from './http/flat-headers.ts';
 import type { SpiffeId } from './identity/spiffe-id.ts';
 import type { PeerTrust } from './trust/peer-trust.ts';
+import type { BodyTask } from './validation/body-task.ts';
+import type { BodyFault } from './validation/judge-body.ts';
 
 /** Who a sidecar stands for. `labels` are what selectors match. */
 export interface Workload {
@@ -223,6 +225,13 @@ export interface BodyPlan {
   tooLarge(bytes: number): Finding;
   /** Judges the whole body; an absent body is an empty buffer. */
   judge(body: Buffer): readonly Finding[];
+  /** The same with a bound on the work, in the units of work-budget.ts; undefined: it takes more. */
+  judgeWithin(body: Buffer, maxWork: number): readonly Finding[] | undefined;
+  /** False: nothing is refused, also not what could not be judged. */
+  readonly isEnforced: boolean;
+  /** What another thread needs to judge the body; its verdict becomes findings by `found`. */
+  readonly task: BodyTask;
+  found(fault: BodyFault | undefined): readonly Finding[];
 }
 
 /** Request validation of one workload; pure, compiled once a version. */

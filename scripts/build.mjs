@@ -62,6 +62,7 @@ export async function build() {
         'traffic-worker': 'sidecar/workers/traffic-worker.ts',
         'judge-worker': 'control-plane/webhook/judge-worker.ts',
         'validator-worker': 'sidecar/policy/validator-worker.ts',
+        'judging-worker': 'sidecar/policy/judging-worker.ts',
       },
       ...BUNDLING,
       outdir: BUNDLES,

@@ -4,11 +4,17 @@ import type { ApiValidationPolicySpec } from '../resource/kinds/api-validation-p
 import type { RequestValidation } from '../workload-policy.ts';
 import type { ApiOperation, CompiledDocument, ParameterLocation } from './api-model.ts';
 import type { GenerateValidators } from './generate-validators.ts';
-import { instantiateValidators, type Validator, type ValidatorUnit } from './instantiate-validators.ts';
+import { instantiateValidators, type ValidatorUnit } from './instantiate-validators.ts';
 import { parseTemplate } from './path-template.ts';
 import { type PathOperations, RequestValidator } from './request-validator.ts';
 import { Router } from './router.ts';
-import type { OperationSettings, RuntimeOperation, RuntimeParameter } from './runtime-operation.ts';
+import {
+  type OperationSettings,
+  type RuntimeOperation,
+  type RuntimeParameter,
+  runtimeContent,
+  validatorOf,
+} from './runtime-operation.ts';
 
 export interface ValidationInput {
   /** Those that bind the workload. */
@@ -83,20 +89,30 @@ class Assembly {
   async add(name: string, document: CompiledDocument): Promise<void> {
     for (const problem of document.problems) this.#problems.push(`APISchema ${name}: ${problem}`);
     const units = await instantiateValidators(document.units);
-    for (const operation of document.operations) this.#addOperation(name, operation, units);
+    for (const operation of document.operations) this.#addOperation(name, operation, document, units);
   }
 
-  #addOperation(document: string, operation: ApiOperation, units: readonly ValidatorUnit[]): void {
+  #addOperation(
+    name: string,
+    operation: ApiOperation,
+    document: CompiledDocument,
+    units: readonly ValidatorUnit[],
+  ): void {
     if (operation.operationId !== undefined) this.#operationIds.add(operation.operationId);
     const operations = this.#operationsAt(operation.template);
     const other = operations.get(operation.method);
     if (other === undefined) {
-      const runtime = runtimeOperation(operation, units, settingsOf(this.#policy.spec, operation.operationId));
-      operations.set(operation.method, { document, runtime });
+      const runtime = runtimeOperation(
+        operation,
+        document,
+        units,
+        settingsOf(this.#policy.spec, operation.operationId),
+      );
+      operations.set(operation.method, { document: name, runtime });
       return;
     }
     const title = `${operation.method} ${operation.template}`;
-    const message = `${title} is in two documents, ${other.document} and ${document}`;
+    const message = `${title} is in two documents, ${other.document} and ${name}`;
     this.#problems.push(`APIValidationPolicy ${nameOf(this.#policy)}: ${message}; it is refused`);
     other.runtime = { ...other.runtime, operation: { ...other.runtime.operation, unavailable: message } };
   }
@@ -163,6 +179,7 @@ function settingsOf(spec: ApiValidationPolicySpec, operationId: string | undefin
 
 function runtimeOperation(
   operation: ApiOperation,
+  document: CompiledDocument,
   units: readonly ValidatorUnit[],
   settings: OperationSettings,
 ): RuntimeOperation {
@@ -178,12 +195,10 @@ function runtimeOperation(
     }),
   );
   const of = (place: ParameterLocation) => parameters.filter(({ parameter }) => parameter.in === place);
-  const contents = (operation.body?.contents ?? []).map((content) => ({
-    content,
-    validator: content.unit === undefined ? undefined : validatorOf(units[content.unit], 'b0'),
-  }));
+  const contents = (operation.body?.contents ?? []).map((content) => runtimeContent(content, units));
   return {
     operation,
+    document,
     settings,
     path: of('path'),
     query: of('query'),
@@ -191,10 +206,4 @@ function runtimeOperation(
     cookie: of('cookie'),
     contents,
   };
-}
-
-function validatorOf(unit: ValidatorUnit | undefined, name: string): Validator {
-  const validator = unit?.get(name);
-  if (validator === undefined) throw new Error(`the generated code has no validator ${name}`);
-  return validator;
 }

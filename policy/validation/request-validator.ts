@@ -2,13 +2,14 @@ import type { Code } from '../error/codes.ts';
 import type { RefusalFacts } from '../error/refusal.ts';
 import { headerValue } from '../http/flat-headers.ts';
 import type { BodyPlan, Finding, HeadJudgement, RequestParts, RequestValidation } from '../workload-policy.ts';
-import { judgeBody } from './judge-body.ts';
+import type { ApiOperation } from './api-model.ts';
+import { type BodyFault, judgeBody } from './judge-body.ts';
 import { judgeParameters } from './judge-parameters.ts';
 import { isJsonType, type MediaType, parseMediaType, rangeFit } from './media-type.ts';
 import type { Router } from './router.ts';
-import type { RuntimeContent, RuntimeOperation } from './runtime-operation.ts';
+import type { OperationSettings, RuntimeContent, RuntimeOperation } from './runtime-operation.ts';
 import { describeDetails, MAX_DETAILS, pointerTo } from './validation-details.ts';
-import { renewWork } from './work-budget.ts';
+import { isWorkUsedUp, MAX_VALIDATION_WORK, MAX_WORK_HERE, renewWork } from './work-budget.ts';
 
 /** The operations of one path, by method. */
 export interface PathOperations {
@@ -61,7 +62,7 @@ export class RequestValidator implements RequestValidation {
     }
     const { template, unavailable } = operation.operation;
     if (unavailable !== undefined) return judgement(template, [this.#finding('schema_unavailable', unavailable)]);
-    renewWork();
+    renewWork(MAX_WORK_HERE);
     const findings: Finding[] = [];
     const { invalid, unknown } = judgeParameters(operation, match.values, request.query, request.headers);
     if (invalid.length > 0) {
@@ -118,22 +119,38 @@ export class RequestValidator implements RequestValidation {
     return { plan: this.#plan(operation, chosen) };
   }
 
-  #plan({ settings, operation }: RuntimeOperation, content: RuntimeContent): BodyPlan {
+  #plan({ settings, operation, document }: RuntimeOperation, content: RuntimeContent): BodyPlan {
     const maxBytes = settings.maxBodyBytes;
     return {
       maxBytes,
       tooLarge: (bytes) => this.#tooLarge(bytes, maxBytes),
-      judge: (body) => {
-        if (body.length === 0) {
-          if (operation.body?.isRequired !== true) return [];
-          return [this.#finding('missing_body', 'the operation requires a body; an empty one came')];
-        }
-        renewWork();
-        const fault = judgeBody(body, content, settings);
-        if (fault === undefined) return [];
-        return [this.#finding(fault.code, describeDetails(fault.details), { details: fault.details })];
+      judge: (body) => this.#judge(body, operation, content, settings, MAX_VALIDATION_WORK),
+      judgeWithin: (body, maxWork) => {
+        const findings = this.#judge(body, operation, content, settings, maxWork);
+        return findings.length > 0 && isWorkUsedUp() ? undefined : findings;
       },
+      isEnforced: this.#settings.isEnforced,
+      task: { document, content: content.content, settings },
+      found: (fault) => this.#found(fault),
     };
+  }
+
+  #judge(
+    body: Buffer,
+    operation: ApiOperation,
+    content: RuntimeContent,
+    settings: OperationSettings,
+    maxWork: number,
+  ): readonly Finding[] {
+    renewWork(maxWork);
+    if (body.length > 0) return this.#found(judgeBody(body, content, settings));
+    if (operation.body?.isRequired !== true) return [];
+    return [this.#finding('missing_body', 'the operation requires a body; an empty one came')];
+  }
+
+  #found(fault: BodyFault | undefined): readonly Finding[] {
+    if (fault === undefined) return [];
+    return [this.#finding(fault.code, describeDetails(fault.details), { details: fault.details })];
   }
 
   #tooLarge(bytes: number, maxBytes: number): Finding {

@@ -5,25 +5,35 @@
  */
 export const MAX_VALIDATION_WORK = 30_000_000;
 
+/** Work that a judgement may take where requests are served: about 5 ms. What takes more is judged beside (see BodyTask). */
+export const MAX_WORK_HERE = 500_000;
+
 /** Thrown out of a validator when the work is used up: the value is refused, for it was not found valid. */
 export class WorkExceeded extends Error {
-  constructor() {
-    super(`the value takes more than ${MAX_VALIDATION_WORK} steps to check`);
+  constructor(limit: number) {
+    super(`the value takes more than ${limit} steps to check`);
     this.name = 'WorkExceeded';
   }
 }
 
 // One counter will do: a judgement never yields.
-let remaining = MAX_VALIDATION_WORK;
+let limit = MAX_VALIDATION_WORK;
+let remaining = limit;
 
-/** Begins a judgement. */
-export function renewWork(): void {
-  remaining = MAX_VALIDATION_WORK;
+/** Begins a judgement that may take so many units. */
+export function renewWork(maxWork = MAX_VALIDATION_WORK): void {
+  limit = maxWork;
+  remaining = maxWork;
+}
+
+/** True: the judgement that was begun last came to its bound. */
+export function isWorkUsedUp(): boolean {
+  return remaining < 0;
 }
 
 export function spendWork(units: number): void {
   remaining -= units;
-  if (remaining < 0) throw new WorkExceeded();
+  if (remaining < 0) throw new WorkExceeded(limit);
 }
 
 /** What one call of a schema by another costs, in the units above. */

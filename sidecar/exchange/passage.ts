@@ -30,6 +30,7 @@ export type WaitingFor =
   | 'upstream-body'
   | 'caller-drain'
   | 'provider'
+  | 'judgement'
   | 'issuer'
   | 'switched'
   | 'tcp';

@@ -15,6 +15,8 @@ export const STALL_LIMITS_MS: { readonly [W in WaitingFor]: number } = {
   'caller-drain': 30_000,
   /** A provider of a CUSTOM policy answers; its own `timeout` is shorter. */
   provider: 65_000,
+  /** Another thread judges a body; JUDGE_TIMEOUT_MS is shorter. */
+  judgement: 15_000,
   /** The keys of an issuer come; the `timeout` of their rule is shorter. */
   issuer: 65_000,
   /** Either side of a switched connection (WebSocket) says something. */
@@ -132,6 +134,8 @@ function stalled(whom: WaitingFor, limitMs: number): Refusal {
       return new Refusal('upstream_timeout', `no progress of the answer for ${limitMs} ms`);
     case 'provider':
       return new Refusal('upstream_timeout', `no answer of a provider for ${limitMs} ms`);
+    case 'judgement':
+      return new Refusal('overloaded', `no judgement of the body for ${limitMs} ms`);
     case 'issuer':
       return new Refusal('upstream_timeout', `no keys of an issuer for ${limitMs} ms`);
     case 'switched':

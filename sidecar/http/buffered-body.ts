@@ -1,5 +1,10 @@
 import type { BodyConsumer, IncomingBody } from './message.ts';
 
+/** Longer bodies are joined some at a time, in memory that other threads can read. */
+export const JOINED_AT_ONCE_BYTES = 256 * 1024;
+/** How much of such a body is joined in one turn of the event loop: about a millisecond. */
+const JOINED_A_TURN_BYTES = 2 * 1024 * 1024;
+
 /** Collects a body up to `maxBytes`. `isWhole` false: there is more; what came so far and the rest are in `body`. */
 export type BufferedBody =
   | { readonly isWhole: true; readonly bytes: Buffer }
@@ -72,11 +77,29 @@ class Collector implements BodyConsumer, IncomingBody {
   onEnd(trailers: readonly string[]): void {
     if (this.#consumer !== undefined) this.#consumer.onEnd(trailers);
     else if (this.#isOverflown) this.#outcome = trailers;
+    else if (this.#size > JOINED_AT_ONCE_BYTES) this.#joinShared();
     else {
       const [only] = this.#chunks;
       const bytes = this.#chunks.length === 1 && only !== undefined ? only : Buffer.concat(this.#chunks);
       this.#resolve({ isWhole: true, bytes });
     }
+  }
+
+  /** Copies some of it a turn, so that nobody waits for the whole. */
+  #joinShared(): void {
+    const bytes = Buffer.from(new SharedArrayBuffer(this.#size));
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    let index = 0;
+    let at = 0;
+    const join = () => {
+      for (const end = at + JOINED_A_TURN_BYTES; at < end && index < chunks.length; index++) {
+        at += chunks[index]?.copy(bytes, at) ?? 0;
+      }
+      if (index < chunks.length) setImmediate(join);
+      else this.#resolve({ isWhole: true, bytes });
+    };
+    join();
   }
 
   onError(error: Error): void {

@@ -1,8 +1,13 @@
 import { Refusal } from '#policy/error/refusal.ts';
+import { MAX_WORK_HERE } from '#policy/validation/work-budget.ts';
 import type { BodyPlan, Finding } from '#policy/workload-policy.ts';
 import { isValidated, narrowed, type Permitted, type Validated } from '../exchange/exchange.ts';
 import type { IncomingBody } from '../http/message.ts';
+import { bodyJudge, sharedBytes } from '../policy/judge-beside.ts';
 import { holdBody } from './hold-body.ts';
+
+/** Longer bodies are judged by another thread: about 3 ms of judging here. */
+const MAX_BYTES_JUDGED_HERE = 256 * 1024;
 
 /**
  * Holds the request against its API description. Refuses with the codes of validation (400, 404, 405,
@@ -29,7 +34,12 @@ export function validate(exchange: Permitted): Validated | Promise<Validated> {
     settle(exchange, judgement.body.judge(EMPTY));
     return sending(exchange, null);
   }
-  if (Buffer.isBuffer(body)) return sending(exchange, judgeHeld(exchange, body, judgement.body));
+  if (Buffer.isBuffer(body)) {
+    const judging = judgeHeld(exchange, body, judgement.body);
+    return judging instanceof Promise
+      ? judging.then((judged) => sending(exchange, judged))
+      : sending(exchange, judging);
+  }
   return judgeBody(exchange, body, judgement.body).then((judged) => sending(exchange, judged));
 }
 
@@ -55,9 +65,28 @@ async function judgeBody(exchange: Permitted, body: IncomingBody, plan: BodyPlan
   });
 }
 
-function judgeHeld(exchange: Permitted, bytes: Buffer, plan: BodyPlan): Buffer {
+function judgeHeld(exchange: Permitted, bytes: Buffer, plan: BodyPlan): Buffer | Promise<Buffer> {
   exchange.bytesIn = bytes.length;
-  settle(exchange, bytes.length > plan.maxBytes ? [plan.tooLarge(bytes.length)] : plan.judge(bytes));
+  const findings = bytes.length > plan.maxBytes ? [plan.tooLarge(bytes.length)] : judgeHere(bytes, plan);
+  if (findings === undefined) return judgeBeside(exchange, bytes, plan);
+  settle(exchange, findings);
+  return bytes;
+}
+
+/** Undefined: it would hold other requests up. */
+function judgeHere(bytes: Buffer, plan: BodyPlan): readonly Finding[] | undefined {
+  return bytes.length > MAX_BYTES_JUDGED_HERE ? undefined : plan.judgeWithin(bytes, MAX_WORK_HERE);
+}
+
+async function judgeBeside(exchange: Permitted, bytes: Buffer, plan: BodyPlan): Promise<Buffer> {
+  exchange.waitFor('judgement');
+  try {
+    settle(exchange, plan.found(await bodyJudge.judge(sharedBytes(bytes), plan.task)));
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.code !== 'overloaded' || plan.isEnforced) throw error;
+    exchange.audit({ code: error.code, reason: error.message, facts: error.facts });
+  }
+  if (exchange.givenUp !== undefined) throw exchange.givenUp;
   return bytes;
 }
 

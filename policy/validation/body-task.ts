@@ -1,0 +1,23 @@
+import type { ApiContent, CompiledDocument } from './api-model.ts';
+import type { ValidatorUnit } from './instantiate-validators.ts';
+import { type BodyFault, judgeBody } from './judge-body.ts';
+import { type OperationSettings, runtimeContent } from './runtime-operation.ts';
+import { renewWork } from './work-budget.ts';
+
+/** How bodies of one operation and type are judged, as plain data that can be sent to another thread. */
+export interface BodyTask {
+  /** The units that `content` points into. */
+  readonly document: CompiledDocument;
+  readonly content: ApiContent;
+  readonly settings: OperationSettings;
+}
+
+/** Judges a body, not empty, by units instantiated in this very thread. */
+export function runBodyTask(
+  body: Buffer,
+  { content, settings }: Omit<BodyTask, 'document'>,
+  units: readonly ValidatorUnit[],
+): BodyFault | undefined {
+  renewWork();
+  return judgeBody(body, runtimeContent(content, units), settings);
+}

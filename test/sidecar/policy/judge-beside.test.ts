@@ -1,0 +1,84 @@
+import t from 'tap';
+import { Refusal } from '#policy/error/refusal.ts';
+import type { BodyPlan } from '#policy/workload-policy.ts';
+import { BodyJudge, MAX_JUDGED_BESIDE, sharedBytes } from '#sidecar/policy/judge-beside.ts';
+import { openApi, validationOf } from '../../policy/validation/validation-of.ts';
+import { turnsMeanwhile } from '../../support/turns-meanwhile.ts';
+
+async function planFor(schema: string, spec: object = {}): Promise<BodyPlan> {
+  const body = `requestBody: {required: true, content: {application/json: {schema: ${schema}}}}`;
+  const document = openApi('3.1.0', `  /b:\n    post: {${body}}\n`);
+  const { validation } = await validationOf(document, { limits: { bodyBytes: '64Mi' }, ...spec });
+  const headers = ['content-type', 'application/json'];
+  const head = { method: 'POST', path: '/b', query: '', headers, hasBody: true, contentLength: undefined };
+  const { body: plan } = validation.judgeHead(head);
+  if (plan === undefined) throw new Error('no plan');
+  return plan;
+}
+
+const LIST = '{type: array, items: {type: object, required: [n], properties: {n: {type: integer, maximum: 99999999}}}}';
+
+function listOf(count: number, last: object): Buffer {
+  const items = Array.from({ length: count }, (_, n): object => ({ n }));
+  return Buffer.from(JSON.stringify([...items, last]));
+}
+
+t.test('another thread finds what is found here, and other work goes on meanwhile', async (t) => {
+  const plan = await planFor(LIST);
+  const judge = new BodyJudge();
+  const bodies = [
+    listOf(300_000, { n: 1 }),
+    listOf(300_000, { n: 'one' }),
+    listOf(10, {}),
+    Buffer.from('[{"n":1},]'),
+    Buffer.from([0x22, 0xff, 0x22]),
+  ];
+  for (const bytes of bodies) {
+    const { result, others } = await turnsMeanwhile(() => judge.judge(sharedBytes(bytes), plan.task));
+    t.same(plan.found(result), plan.judge(bytes));
+    if (bytes.length > 1_000_000) t.ok(others > 10, `${others} turns of others`);
+  }
+});
+
+t.test('what takes longer than its time is refused, and the next body is judged all the same', async (t) => {
+  const plan = await planFor(LIST);
+  const judge = new BodyJudge(1);
+  const slow = await judge.judge(sharedBytes(listOf(300_000, { n: 1 })), plan.task);
+  t.match(plan.found(slow), [{ code: 'invalid_body', reason: 'body: the value takes longer than 1 ms to check' }]);
+  const [first, second] = await Promise.all([
+    new BodyJudge().judge(sharedBytes(listOf(1, { n: 'x' })), plan.task),
+    new BodyJudge().judge(sharedBytes(listOf(1, { n: 2 })), plan.task),
+  ]);
+  t.equal(first?.code, 'invalid_body');
+  t.equal(second, undefined);
+});
+
+t.test('no more bodies than its bound wait for it', async (t) => {
+  const plan = await planFor(LIST);
+  const judge = new BodyJudge();
+  const bytes = sharedBytes(listOf(1, { n: 1 }));
+  const asked = Array.from({ length: MAX_JUDGED_BESIDE }, () => judge.judge(bytes, plan.task));
+  await t.rejects(
+    judge.judge(bytes, plan.task),
+    new Refusal('overloaded', `bodies that wait to be judged exceed maxJudgedBeside ${MAX_JUDGED_BESIDE}`),
+  );
+  t.same(await Promise.all(asked), Array(MAX_JUDGED_BESIDE).fill(undefined));
+  t.equal(await judge.judge(bytes, plan.task), undefined);
+});
+
+t.test('the thread ends when it has nothing to do, and is begun again', async (t) => {
+  const plan = await planFor(LIST);
+  const judge = new BodyJudge(undefined, 1);
+  const bytes = sharedBytes(listOf(1, { n: 1 }));
+  t.equal(await judge.judge(bytes, plan.task), undefined);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.equal(await judge.judge(bytes, plan.task), undefined);
+});
+
+t.test('a judgement that outgrows its bound of work here says so, and is brought to an end there', async (t) => {
+  const heavy = await planFor('{type: array, items: {type: string, pattern: "(a|b)+c$"}}');
+  const bytes = Buffer.from(JSON.stringify(['ab'.repeat(30_000)]));
+  t.equal(heavy.judgeWithin(bytes, 1_000), undefined);
+  t.match(heavy.judge(bytes), [{ code: 'invalid_body' }]);
+  t.match(heavy.found(await new BodyJudge().judge(sharedBytes(bytes), heavy.task)), heavy.judge(bytes));
+});
