@@ -39,6 +39,8 @@ class Collector implements BodyConsumer, IncomingBody {
   readonly #resolve: (result: BufferedBody) => void;
   readonly #reject: (error: Error) => void;
   #chunks: Buffer[] = [];
+  /** Where a long body of known length comes to stand; pages of it that were not written to take no memory. */
+  readonly #place: Buffer | undefined;
   #size = 0;
   #isOverflown = false;
   /** How the body ended, where that was known before its reader came. */
@@ -54,6 +56,8 @@ class Collector implements BodyConsumer, IncomingBody {
   ) {
     this.#source = source;
     this.declaredLength = source.declaredLength;
+    const length = source.declaredLength ?? 0;
+    if (length > JOINED_AT_ONCE_BYTES && length <= maxBytes) this.#place = Buffer.from(new SharedArrayBuffer(length));
     this.#maxBytes = maxBytes;
     this.#onProgress = onProgress;
     this.#resolve = resolve;
@@ -66,7 +70,8 @@ class Collector implements BodyConsumer, IncomingBody {
       return;
     }
     this.#onProgress();
-    this.#chunks.push(Buffer.from(chunk));
+    if (this.#place === undefined) this.#chunks.push(Buffer.from(chunk));
+    else chunk.copy(this.#place, this.#size);
     this.#size += chunk.length;
     if (this.#isOverflown || this.#size <= this.#maxBytes) return;
     this.#isOverflown = true;
@@ -77,6 +82,7 @@ class Collector implements BodyConsumer, IncomingBody {
   onEnd(trailers: readonly string[]): void {
     if (this.#consumer !== undefined) this.#consumer.onEnd(trailers);
     else if (this.#isOverflown) this.#outcome = trailers;
+    else if (this.#place !== undefined) this.#resolve({ isWhole: true, bytes: this.#place });
     else if (this.#size > JOINED_AT_ONCE_BYTES) this.#joinShared();
     else {
       const [only] = this.#chunks;
