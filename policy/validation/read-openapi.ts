@@ -60,7 +60,6 @@ class Reader {
   version: OpenApiVersion = '3.1';
   references: References;
   readonly #text: DocumentText;
-  readonly #templates = new Map<string, string>();
   readonly #operationIds = new Map<string, string>();
   readonly #served = new Map<string, string>();
 
@@ -97,12 +96,6 @@ class Reader {
   #pathItem(template: string, start: Located, outerBase: string): void {
     const parsed = parseTemplate(template);
     if (parsed.kind === 'invalid') throw fault(start.path, 'invalid_path', `path ${template} ${parsed.reason}`, 'key');
-    const shape = templateShape(parsed.segments);
-    const other = this.#templates.get(shape);
-    if (other !== undefined) {
-      throw fault(start.path, 'ambiguous_template', `${template} matches the same paths as ${other}`, 'key');
-    }
-    this.#templates.set(shape, template);
     const { value: item, path } = this.references.follow(start);
     if (!isRecord(item)) throw fault(path, 'invalid_type', 'expected a path item, a mapping');
     const base = item.servers === undefined ? outerBase : this.#base(item.servers, [...path, 'servers'], outerBase);
@@ -177,7 +170,10 @@ class Reader {
     return operationId;
   }
 
-  /** With `servers` of their own two path items can still name one path. */
+  /**
+   * Path items that differ only in the names of their parameters, or by `servers` of their own, can name one path. OpenAPI 3.1
+   * §4.8.8.1 forbids the former; public documents have them all the same, with other methods, and then nothing is ambiguous.
+   */
   #isNew(method: string, template: string, path: Path): boolean {
     const parsed = parseTemplate(template);
     const key = `${method} ${parsed.kind === 'valid' ? templateShape(parsed.segments) : template}`;

@@ -36,8 +36,11 @@ t.test('tells the position of what makes a document unusable', async (t) => {
     ['side by side', openApi('3.1.0', '  /{a}{b}: {}\n'), [/error invalid_path .*side by side/]],
     [
       'ambiguous',
-      openApi('3.1.0', '  /a/{x}: {}\n  /a/{y}: {}\n'),
-      [/^5:3 error ambiguous_template \/a\/\{y\} matches the same paths as \/a\/\{x\}/],
+      openApi(
+        '3.1.0',
+        '  /a/{x}:\n    get: {parameters: [{name: x, in: path, required: true, schema: {}}]}\n  /a/{y}:\n    get: {parameters: [{name: y, in: path, required: true, schema: {}}]}\n',
+      ),
+      [/^7:5 error ambiguous_template GET \/a\/\{y\} matches the same requests as GET \/a\/\{x\}/],
     ],
     [
       'undeclared',
