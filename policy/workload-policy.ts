@@ -215,6 +215,32 @@ export interface HeadJudgement {
   readonly findings: readonly Finding[];
   /** Absent: the body is passed on as it comes. */
   readonly body: BodyPlan | undefined;
+  /** Absent: responses pass as they come. */
+  readonly responses?: ResponseValidation | undefined;
+}
+
+/** What of a response is judged when its head has come. */
+export interface ResponseParts {
+  readonly status: number;
+  readonly headers: FlatHeaders;
+  /** It answers HEAD: no body follows, whatever the headers say. */
+  readonly isHead: boolean;
+  readonly hasBody: boolean;
+  /** Bytes of the body where the sender declared them. */
+  readonly contentLength: number | undefined;
+}
+
+/** Judgement of a response's head. */
+export interface ResponseJudgement {
+  /** In the order found; the first that refuses decides. */
+  readonly findings: readonly Finding[];
+  /** Absent: the body is passed on as it comes. Enforced: it is held; else it is watched. */
+  readonly body: BodyPlan | undefined;
+}
+
+/** Validation of the responses of one operation. */
+export interface ResponseValidation {
+  judgeHead(response: ResponseParts): ResponseJudgement;
 }
 
 /** How the body is to be read and judged. */

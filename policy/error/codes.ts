@@ -262,6 +262,16 @@ export const CODES = {
     meaning: 'The body exceeds limits.bodyBytes of the validation policy.',
     remedy: 'Send less, or raise the limit for the operation.',
   },
+  invalid_response: {
+    family: 'fault',
+    status: 502,
+    grpcStatus: GRPC.internal,
+    title: 'Bad gateway',
+    meaning:
+      'The response of the app is not what its API description says (an undeclared status, a header, the body), and the policy enforces it: nothing of it reached the caller.',
+    remedy:
+      'The log names what is wrong, by JSON pointer and keyword. Mend the app or its description; set `response` of the policy to Audit meanwhile.',
+  },
   schema_unavailable: {
     family: 'fault',
     status: 500,

@@ -1,14 +1,14 @@
 import type { Problem } from '../problem.ts';
 import { nearestSpelling } from '../schema/nearest-spelling.ts';
+import { describeOverride, isOverrideOf, type NamedOperation } from '../validation/operation-settings.ts';
 import { readOpenApi } from '../validation/read-openapi.ts';
 import type { Resource } from './kind.ts';
 import type { ApiValidationPolicySpec } from './kinds/api-validation-policy.ts';
 import { problemAt, type SourcedResource } from './sourced-resource.ts';
 
-interface Operation {
+interface Operation extends NamedOperation {
   /** `GET /orders/{id}`, names of parameters left out: the same paths are the same operation. */
   readonly title: string;
-  readonly operationId: string | undefined;
 }
 
 /** What APIValidationPolicies say about operations: one that two documents have, an override of one that none has. */
@@ -40,6 +40,8 @@ function operationsIn(text: string | undefined): readonly Operation[] {
   if (text === undefined) return [];
   return readOpenApi(text).operations.map(({ method, template, operationId }) => ({
     title: `${method} ${template.replace(/\{[^}]*\}/g, '{}')}`,
+    method,
+    template,
     operationId,
   }));
 }
@@ -71,11 +73,16 @@ function unknownOverrides(
   { spec }: Resource<ApiValidationPolicySpec>,
   documents: readonly (readonly Operation[])[],
 ): readonly Problem[] {
-  const known = documents.flat().flatMap(({ operationId }) => operationId ?? []);
-  return spec.overrides.flatMap(({ operationId }, index) => {
-    if (known.includes(operationId)) return [];
-    const near = nearestSpelling(operationId, known);
-    const message = `no operation has the operationId ${operationId}${near === undefined ? '' : `; did you mean ${near}?`}`;
-    return [problemAt(sourced, ['spec', 'overrides', index, 'operationId'], 'error', 'unknown_reference', message)];
+  const operations = documents.flat();
+  return spec.overrides.flatMap((override, index) => {
+    if (operations.some((operation) => isOverrideOf(override, operation))) return [];
+    const { operationId, path = '' } = override;
+    const known = operations.flatMap(
+      (operation) => (operationId === undefined ? operation.template : operation.operationId) ?? [],
+    );
+    const near = nearestSpelling(operationId ?? path, known);
+    const message = `no operation is ${describeOverride(override)}${near === undefined ? '' : `; did you mean ${near}?`}`;
+    const field = operationId === undefined ? 'path' : 'operationId';
+    return [problemAt(sourced, ['spec', 'overrides', index, field], 'error', 'unknown_reference', message)];
   });
 }

@@ -58,6 +58,19 @@ export interface ApiBody {
   readonly contents: readonly ApiContent[];
 }
 
+/** One entry of an operation's `responses`. */
+export interface ApiResponse {
+  /** `200`, `4XX` or `default`. */
+  readonly status: string;
+  readonly headers: readonly ApiParameter[];
+  /** Index of the unit that holds a validator `p0`, `p1`, … for each header; undefined: none is declared. */
+  readonly headersUnit: number | undefined;
+  /** Empty: the document says nothing about the body. */
+  readonly contents: readonly ApiContent[];
+  /** Why responses of this status cannot be checked; what cannot be checked is refused. */
+  readonly unavailable: string | undefined;
+}
+
 export interface ApiOperation {
   /** Upper case. */
   readonly method: string;
@@ -69,6 +82,8 @@ export interface ApiOperation {
   readonly parametersUnit: number | undefined;
   /** Undefined: the operation takes no body. */
   readonly body: ApiBody | undefined;
+  /** Undefined: they were not asked for. */
+  readonly responses: readonly ApiResponse[] | undefined;
   /** Why the operation cannot be checked; what cannot be checked is refused. */
   readonly unavailable: string | undefined;
 }

@@ -1,8 +1,10 @@
 import { formatPath } from '../schema/document-context.ts';
-import type { ApiContent, ApiOperation, CompiledDocument, DocumentProblem } from './api-model.ts';
-import { SchemaConverter } from './convert-schema.ts';
+import type { ApiContent, ApiOperation, ApiResponse, CompiledDocument, DocumentProblem } from './api-model.ts';
+import { type Direction, SchemaConverter } from './convert-schema.ts';
 import { type ReadDocument, type ReadOperation, readOpenApi } from './read-openapi.ts';
+import type { ReadParameter } from './read-parameters.ts';
 import type { ReadContent } from './read-request-body.ts';
+import type { ReadResponse } from './read-responses.ts';
 import { SchemaCompiler } from './schema-compiler.ts';
 import { type Located, SchemaFault } from './schema-references.ts';
 
@@ -14,18 +16,23 @@ export interface CheckedDocument extends CompiledDocument {
   readonly documentProblems: readonly DocumentProblem[];
 }
 
+export interface CompileOptions {
+  /** Default false: nothing of responses is compiled. */
+  readonly responses?: boolean | undefined;
+}
+
 /**
  * Compiles an OpenAPI document: its operations as plain data, and the source of their validators. An operation
  * whose schema cannot be compiled says so in `unavailable`; errors of the document as a whole are in `errors`.
  */
-export function compileDocument(source: string): CheckedDocument {
+export function compileDocument(source: string, options: CompileOptions = {}): CheckedDocument {
   const document = readOpenApi(source);
   const errors = document.problems.filter(({ severity }) => severity === 'error');
   if (errors.length > 0) {
     const lines = errors.map(({ line, column, code, message }) => `${line}:${column}: ${code} ${message}`);
     return { operations: [], units: [], problems: [], errors: lines, documentProblems: document.problems };
   }
-  const compilation = new Compilation(document);
+  const compilation = new Compilation(document, options.responses === true);
   const operations = document.operations.map((operation) => compilation.operation(operation));
   const { units, faults } = compilation;
   return {
@@ -48,15 +55,20 @@ class Compilation {
   readonly units: string[] = [];
   readonly faults: { readonly operation: string; readonly fault: SchemaFault }[] = [];
   readonly #document: ReadDocument;
-  readonly #converter: SchemaConverter;
+  readonly #withResponses: boolean;
+  readonly #views: { readonly [D in Direction]: SchemaConverter };
   readonly #compiler: SchemaCompiler;
   /** Index of the unit, or why there is none, by the name of the schema: bodies of one schema share it. */
   readonly #bodies = new Map<string, number | SchemaFault>();
   #characters = 0;
 
-  constructor(document: ReadDocument) {
+  constructor(document: ReadDocument, withResponses: boolean) {
     this.#document = document;
-    this.#converter = new SchemaConverter(document.references, document.version);
+    this.#withResponses = withResponses;
+    const view = (direction: Direction) => new SchemaConverter(document.references, document.version, direction);
+    const request = view('request');
+    // Where nothing is readOnly or writeOnly the directions are one, and need be compiled once only.
+    this.#views = { request, response: document.hasDirections ? view('response') : request };
     this.#compiler = new SchemaCompiler(document.version);
   }
 
@@ -64,9 +76,9 @@ class Compilation {
     const { method, template, operationId, parameters, body } = read;
     const title = `${method} ${template}`;
     const base = { method, template, operationId };
-    const unusable = { ...base, parameters: [], parametersUnit: undefined, body: undefined };
+    const unusable = { ...base, parameters: [], parametersUnit: undefined, body: undefined, responses: undefined };
     if (read.fault !== undefined) return { ...unusable, unavailable: this.#refused(title, read.fault) };
-    const parametersUnit = attempt(() => this.#parametersUnit(read));
+    const parametersUnit = attempt(() => this.#parametersUnit(parameters, 'request'));
     if (parametersUnit instanceof SchemaFault) {
       return { ...unusable, unavailable: this.#refused(title, parametersUnit) };
     }
@@ -74,7 +86,8 @@ class Compilation {
       ...base,
       parameters: parameters.map(({ parameter }) => parameter),
       parametersUnit,
-      body: body && { ...body, contents: body.contents.map((content) => this.#content(title, content)) },
+      body: body && { ...body, contents: body.contents.map((content) => this.#content(title, content, 'request')) },
+      responses: this.#withResponses ? read.responses.map((response) => this.#response(title, response)) : undefined,
       unavailable: undefined,
     };
   }
@@ -84,9 +97,25 @@ class Compilation {
     return `${formatPath(fault.path)}: ${fault.message}`;
   }
 
-  #content(title: string, read: ReadContent): ApiContent {
+  #response(operation: string, { status, headers, contents, fault }: ReadResponse): ApiResponse {
+    const title = `${operation} ${status}`;
+    const headersUnit = fault ?? attempt(() => this.#parametersUnit(headers, 'response'));
+    if (headersUnit instanceof SchemaFault) {
+      const unavailable = this.#refused(title, headersUnit);
+      return { status, headers: [], headersUnit: undefined, contents: [], unavailable };
+    }
+    return {
+      status,
+      headers: headers.map(({ parameter }) => parameter),
+      headersUnit,
+      contents: contents.map((content) => this.#content(title, content, 'response')),
+      unavailable: undefined,
+    };
+  }
+
+  #content(title: string, read: ReadContent, direction: Direction): ApiContent {
     const { mediaRange, format, form, schema } = read;
-    const unit = schema === undefined ? undefined : this.#bodyUnit(schema);
+    const unit = schema === undefined ? undefined : this.#bodyUnit(schema, direction);
     const fault = read.fault ?? (unit instanceof SchemaFault ? unit : undefined);
     const content = { mediaRange, format, form };
     if (fault !== undefined) {
@@ -95,33 +124,33 @@ class Compilation {
     return { ...content, unit: unit instanceof SchemaFault ? undefined : unit, unavailable: undefined };
   }
 
-  #bodyUnit(schema: Located): number | SchemaFault {
+  #bodyUnit(schema: Located, direction: Direction): number | SchemaFault {
     const target = attempt(() => this.#document.references.follow(schema));
     // In 3.1 keywords may stand beside a $ref: only a schema that is nothing but a $ref is its target.
     const isAlias = !(target instanceof SchemaFault) && isOnlyReference(schema.value);
     const { path } = isAlias ? target : schema;
-    const name = this.#converter.nameOf(path);
+    const name = this.#views[direction].nameOf(path);
     const known = this.#bodies.get(name);
     if (known !== undefined) return known;
-    const unit = attempt(() => this.#unit([{ value: undefined, path }], 'b'));
+    const unit = attempt(() => this.#unit([{ value: undefined, path }], 'b', direction));
     this.#bodies.set(name, unit);
     return unit;
   }
 
-  #parametersUnit({ parameters }: ReadOperation): number | undefined {
+  #parametersUnit(parameters: readonly ReadParameter[], direction: Direction): number | undefined {
     if (parameters.length === 0) return undefined;
     return this.#unit(
       parameters.map(({ schema }) => schema),
       'p',
+      direction,
     );
   }
 
   /** One module that exports a validator for each schema: `p0`, `p1`, … */
-  #unit(schemas: readonly Located[], prefix: 'p' | 'b'): number {
-    const closure = new Map(schemas.flatMap(({ path }) => [...this.#converter.closure(path)]));
-    const exported = Object.fromEntries(
-      schemas.map(({ path }, index) => [`${prefix}${index}`, this.#converter.nameOf(path)]),
-    );
+  #unit(schemas: readonly Located[], prefix: 'p' | 'b', direction: Direction): number {
+    const view = this.#views[direction];
+    const closure = new Map(schemas.flatMap(({ path }) => [...view.closure(path)]));
+    const exported = Object.fromEntries(schemas.map(({ path }, index) => [`${prefix}${index}`, view.nameOf(path)]));
     const path = schemas[0]?.path ?? [];
     let source: string;
     try {

@@ -2,16 +2,19 @@ import type { Resource } from '../resource/kind.ts';
 import type { ApiSchemaSpec } from '../resource/kinds/api-schema.ts';
 import type { ApiValidationPolicySpec } from '../resource/kinds/api-validation-policy.ts';
 import type { RequestValidation } from '../workload-policy.ts';
-import type { ApiOperation, CompiledDocument, ParameterLocation } from './api-model.ts';
+import type { ApiOperation, ApiParameter, ApiResponse, CompiledDocument, ParameterLocation } from './api-model.ts';
 import type { GenerateValidators } from './generate-validators.ts';
 import { instantiateValidators, type ValidatorUnit } from './instantiate-validators.ts';
+import { describeOverride, isOverrideOf, judgesResponses, settingsOf } from './operation-settings.ts';
 import { parseTemplate } from './path-template.ts';
 import { type PathOperations, RequestValidator } from './request-validator.ts';
+import { ResponseValidator } from './response-validator.ts';
 import { Router } from './router.ts';
 import {
   type OperationSettings,
   type RuntimeOperation,
   type RuntimeParameter,
+  type RuntimeResponse,
   runtimeContent,
   validatorOf,
 } from './runtime-operation.ts';
@@ -48,7 +51,8 @@ export async function compileValidation({ policies, schemas, generate }: Validat
     if (found === undefined) faults.push(`APISchema ${policy.namespace}/${name} does not exist`);
     return found ?? [];
   });
-  const jobs = sources.map((schema) => ({ name: nameOf(schema), document: schema.spec.openapi.inline }));
+  const responses = judgesResponses(policy.spec);
+  const jobs = sources.map((schema) => ({ name: nameOf(schema), document: schema.spec.openapi.inline, responses }));
   const documents = await generate(jobs);
   const assembly = new Assembly(policy, problems);
   for (const [index, document] of documents.entries()) {
@@ -79,11 +83,12 @@ class Assembly {
   readonly #problems: string[];
   readonly #router = new Router<Map<string, DocumentedOperation>>();
   readonly #paths: { readonly template: string; readonly operations: Map<string, DocumentedOperation> }[] = [];
-  readonly #operationIds = new Set<string>();
+  readonly #unused: Set<ApiValidationPolicySpec['overrides'][number]>;
 
   constructor(policy: Resource<ApiValidationPolicySpec>, problems: string[]) {
     this.#policy = policy;
     this.#problems = problems;
+    this.#unused = new Set(policy.spec.overrides);
   }
 
   async add(name: string, document: CompiledDocument): Promise<void> {
@@ -98,16 +103,12 @@ class Assembly {
     document: CompiledDocument,
     units: readonly ValidatorUnit[],
   ): void {
-    if (operation.operationId !== undefined) this.#operationIds.add(operation.operationId);
+    for (const override of this.#unused) if (isOverrideOf(override, operation)) this.#unused.delete(override);
     const operations = this.#operationsAt(operation.template);
     const other = operations.get(operation.method);
     if (other === undefined) {
-      const runtime = runtimeOperation(
-        operation,
-        document,
-        units,
-        settingsOf(this.#policy.spec, operation.operationId),
-      );
+      const settings = settingsOf(this.#policy.spec, operation);
+      const runtime = runtimeOperation(operation, document, units, settings, nameOf(this.#policy));
       operations.set(operation.method, { document: name, runtime });
       return;
     }
@@ -127,11 +128,9 @@ class Assembly {
 
   finish(faults: readonly string[]): RequestValidator {
     const { spec } = this.#policy;
-    for (const { operationId } of spec.overrides) {
-      if (this.#operationIds.has(operationId)) continue;
-      this.#problems.push(
-        `APIValidationPolicy ${nameOf(this.#policy)}: no operation has the operationId ${operationId}`,
-      );
+    for (const override of this.#unused) {
+      const message = `no operation is ${describeOverride(override)}: an override of it does nothing`;
+      this.#problems.push(`APIValidationPolicy ${nameOf(this.#policy)}: ${message}`);
     }
     const router = new Router<PathOperations>();
     for (const { template, operations } of this.#paths) router.add(template, pathOperations(operations));
@@ -153,49 +152,25 @@ function pathOperations(operations: ReadonlyMap<string, DocumentedOperation>): P
   return { byMethod, allow: [...methods].sort().join(', ') };
 }
 
-/** The policy's settings with the overrides of an operation on top. */
-function settingsOf(spec: ApiValidationPolicySpec, operationId: string | undefined): OperationSettings {
-  const { request, limits } = spec;
-  let settings = { body: request.body, unknownParameters: request.unknownParameters, ...limits };
-  for (const override of spec.overrides) {
-    if (operationId === undefined || override.operationId !== operationId) continue;
-    const { body, unknownParameters } = override.request ?? {};
-    const { bodyBytes, jsonDepth, duplicateKeys } = override.limits ?? {};
-    settings = {
-      body: body ?? settings.body,
-      unknownParameters: unknownParameters ?? settings.unknownParameters,
-      bodyBytes: bodyBytes ?? settings.bodyBytes,
-      jsonDepth: jsonDepth ?? settings.jsonDepth,
-      duplicateKeys: duplicateKeys ?? settings.duplicateKeys,
-    };
-  }
-  return {
-    body: settings.body,
-    unknownParameters: settings.unknownParameters,
-    maxBodyBytes: settings.bodyBytes,
-    json: { maxDepth: settings.jsonDepth, denyDuplicateKeys: settings.duplicateKeys === 'Deny' },
-  };
-}
-
 function runtimeOperation(
   operation: ApiOperation,
   document: CompiledDocument,
   units: readonly ValidatorUnit[],
   settings: OperationSettings,
+  policy: string,
 ): RuntimeOperation {
-  const unit = operation.parametersUnit === undefined ? undefined : units[operation.parametersUnit];
   const template = parseTemplate(operation.template);
   const names = template.kind === 'valid' ? template.segments.flatMap((segment) => segment.names) : [];
-  const parameters = operation.parameters.map(
-    (parameter, index): RuntimeParameter => ({
-      parameter,
-      key: parameter.in === 'header' ? parameter.name.toLowerCase() : parameter.name,
-      position: parameter.in === 'path' ? names.indexOf(parameter.name) : -1,
-      validator: validatorOf(unit, `p${index}`),
-    }),
-  );
+  const parameters = runtimeParameters(operation.parameters, operation.parametersUnit, units, names);
   const of = (place: ParameterLocation) => parameters.filter(({ parameter }) => parameter.in === place);
   const contents = (operation.body?.contents ?? []).map((content) => runtimeContent(content, units));
+  const isJudged = Object.values(settings.response).some((mode) => mode !== 'Off');
+  const responses = new Map(
+    (isJudged ? (operation.responses ?? []) : []).map((response) => [
+      response.status,
+      runtimeResponse(response, units),
+    ]),
+  );
   return {
     operation,
     document,
@@ -205,5 +180,30 @@ function runtimeOperation(
     header: of('header'),
     cookie: of('cookie'),
     contents,
+    responses: isJudged ? new ResponseValidator({ policy, document, settings, responses }) : undefined,
   };
+}
+
+function runtimeResponse(response: ApiResponse, units: readonly ValidatorUnit[]): RuntimeResponse {
+  return {
+    response,
+    headers: runtimeParameters(response.headers, response.headersUnit, units, []),
+    contents: response.contents.map((content) => runtimeContent(content, units)),
+  };
+}
+
+/** `names`: those of the path's template, in its order. */
+function runtimeParameters(
+  parameters: readonly ApiParameter[],
+  unitIndex: number | undefined,
+  units: readonly ValidatorUnit[],
+  names: readonly string[],
+): readonly RuntimeParameter[] {
+  const unit = unitIndex === undefined ? undefined : units[unitIndex];
+  return parameters.map((parameter, index) => ({
+    parameter,
+    key: parameter.in === 'header' ? parameter.name.toLowerCase() : parameter.name,
+    position: parameter.in === 'path' ? names.indexOf(parameter.name) : -1,
+    validator: validatorOf(unit, `p${index}`),
+  }));
 }

@@ -65,7 +65,10 @@ export const DIALECTS: ReadonlySet<unknown> = new Set([
   'https://spec.openapis.org/oas/3.1/dialect/2024-11-10',
 ]);
 
-/** The schemas of one document, converted once each, when something refers to them. */
+/** What a schema describes: `readOnly` and `writeOnly` make a difference. */
+export type Direction = 'request' | 'response';
+
+/** The schemas of one document for one direction, converted once each, when something refers to them. */
 export class SchemaConverter {
   readonly #references: References;
   readonly #version: OpenApiVersion;
@@ -73,10 +76,12 @@ export class SchemaConverter {
   readonly #names = new Map<string, string>();
   readonly #pathsOfNames = new Map<string, Path>();
   readonly #converted = new Map<string, ConvertedSchema | SchemaFault>();
+  readonly #direction: Direction;
 
-  constructor(references: References, version: OpenApiVersion) {
+  constructor(references: References, version: OpenApiVersion, direction: Direction = 'request') {
     this.#references = references;
     this.#version = version;
+    this.#direction = direction;
     this.#keywords = version === '3.0' ? KEYWORDS_3_0 : KEYWORDS_3_1;
   }
 
@@ -85,7 +90,7 @@ export class SchemaConverter {
     const key = JSON.stringify(path.map(String));
     const known = this.#names.get(key);
     if (known !== undefined) return known;
-    const name = `schema:${this.#names.size}`;
+    const name = `${this.#direction}:${this.#names.size}`;
     this.#names.set(key, name);
     this.#pathsOfNames.set(name, path);
     return name;
@@ -204,30 +209,50 @@ export class SchemaConverter {
     // Repeated entries mean nothing, but the meta-schema refuses them.
     if (Array.isArray(converted.enum)) converted.enum = withoutRepeats(converted.enum);
     if (Array.isArray(converted.required)) converted.required = withoutRepeats(converted.required);
-    if (this.#version === '3.1') return;
     // OpenAPI 3.0 §4.7.24.1: `nullable` adds null to `type`, and does nothing without it.
-    if (source.nullable === true && typeof converted.type === 'string') converted.type = [converted.type, 'null'];
-    this.#dropReadOnly(converted, source, path);
+    const isNullable = this.#version === '3.0' && source.nullable === true;
+    if (isNullable && typeof converted.type === 'string') converted.type = [converted.type, 'null'];
+    this.#dropOtherDirection(converted, source, path);
   }
 
-  /** OpenAPI 3.0 §4.7.24.2: a required property that is readOnly is required of responses only. */
-  #dropReadOnly(
+  /**
+   * A required property that is `readOnly` is required of responses only, one that is `writeOnly` of requests only; a response
+   * must not hold the latter (a password told is a fault). Source: OpenAPI 3.0 §4.7.24.2; JSON Schema 2020-12 validation §9.4.
+   */
+  #dropOtherDirection(
     converted: { [keyword: string]: unknown },
     source: { readonly [key: string]: unknown },
     path: Path,
   ): void {
     const { properties } = source;
+    if (!isRecord(properties)) return;
+    const keyword = this.#direction === 'request' ? 'readOnly' : 'writeOnly';
+    const absent = new Set<unknown>(
+      Object.keys(properties).filter((name) => {
+        const located = { value: properties[name], path: [...path, 'properties', name] };
+        return [located, this.#references.follow(located)].some(
+          ({ value }) => isRecord(value) && value[keyword] === true,
+        );
+      }),
+    );
+    if (absent.size === 0) return;
+    if (this.#direction === 'response' && isRecord(converted.properties)) {
+      const kept = Object.entries(converted.properties).map(([name, schema]) => [
+        name,
+        absent.has(name) ? NEVER : schema,
+      ]);
+      converted.properties = Object.fromEntries(kept);
+    }
     if (!Array.isArray(converted.required)) return;
-    const required = converted.required.filter((name: unknown) => {
-      if (typeof name !== 'string' || !isRecord(properties) || !Object.hasOwn(properties, name)) return true;
-      const { value } = this.#references.follow({ value: properties[name], path: [...path, 'properties', name] });
-      return !(isRecord(value) && value.readOnly === true);
-    });
+    const required = converted.required.filter((name) => !absent.has(name));
     // Draft 04 wants at least one name.
     if (required.length > 0) converted.required = required;
     else delete converted.required;
   }
 }
+
+/** No value is valid (see schema-compiler.ts). */
+const NEVER = { writeOnly: true };
 
 /** Ajv does not see what an `if` without both `then` and `else` evaluates. */
 function refuseHalfConditions(value: unknown, path: Path): void {

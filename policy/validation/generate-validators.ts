@@ -7,6 +7,8 @@ export interface ValidatorJob {
   readonly name: string;
   /** The text of the document. */
   readonly document: string;
+  /** Responses are judged too. Default false. */
+  readonly responses?: boolean | undefined;
 }
 
 /** What a job amounts to: plain data, which can be sent between threads and kept by the hash of the document. */
@@ -17,7 +19,7 @@ export type GenerateValidators = (jobs: readonly ValidatorJob[]) => Promise<read
 
 /** Compiles in this very thread: for the CLI, the control plane's checks and tests. */
 export const generateValidators: GenerateValidators = async (jobs) =>
-  jobs.map(({ document }) => {
-    const { operations, units, problems, errors } = compileDocument(document);
+  jobs.map(({ document, responses }) => {
+    const { operations, units, problems, errors } = compileDocument(document, { responses });
     return { operations, units, problems, errors };
   });

@@ -14,7 +14,7 @@ import {
 } from './parameter-value.ts';
 import { decodeFormText, type FormField, MAX_FORM_FIELDS, parseForm } from './parse-form.ts';
 import { decodePercent } from './path-template.ts';
-import type { RuntimeOperation, RuntimeParameter } from './runtime-operation.ts';
+import type { OperationSettings, RuntimeOperation, RuntimeParameter } from './runtime-operation.ts';
 import { scanJson } from './scan-json.ts';
 import { pointerTo, validate } from './validation-details.ts';
 
@@ -46,11 +46,7 @@ export function judgeParameters(
     invalid.push(...judgeText(runtime, raw === undefined ? [] : [raw], decodePercent, operation));
   }
   const unknown = query === '' && operation.query.length === 0 ? NONE.unknown : judgeQuery(operation, query, invalid);
-  if (operation.header.length > 0) {
-    const given = headerTexts(operation, headers);
-    for (const runtime of operation.header)
-      invalid.push(...judgeText(runtime, given.get(runtime.key) ?? [], asIs, operation));
-  }
+  if (operation.header.length > 0) invalid.push(...judgeHeaders(operation.header, headers, operation.settings));
   if (operation.cookie.length > 0) {
     const given = cookieTexts(headers);
     for (const runtime of operation.cookie) {
@@ -60,12 +56,22 @@ export function judgeParameters(
   return invalid.length === 0 && unknown.length === 0 ? NONE : { invalid, unknown };
 }
 
+/** Holds header fields, of a request or response, against their declarations; empty: they are valid. */
+export function judgeHeaders(
+  declared: readonly RuntimeParameter[],
+  headers: FlatHeaders,
+  settings: OperationSettings,
+): readonly RefusalDetail[] {
+  const given = headerTexts(declared, headers);
+  return declared.flatMap((runtime) => judgeText(runtime, given.get(runtime.key) ?? [], asIs, { settings }));
+}
+
 /** A parameter whose whole text stands in one place. */
 function judgeText(
   runtime: RuntimeParameter,
   texts: readonly string[],
   decode: Decode,
-  operation: RuntimeOperation,
+  operation: Pick<RuntimeOperation, 'settings'>,
 ): Details {
   const { parameter } = runtime;
   const [raw, ...more] = texts;
@@ -81,7 +87,7 @@ function candidatesOf(
   raw: string,
   parameter: ApiParameter,
   decode: Decode,
-  { settings }: RuntimeOperation,
+  { settings }: Pick<RuntimeOperation, 'settings'>,
 ): Candidates | { readonly problem: string } {
   if (parameter.style !== 'json') return delimitedCandidates(raw, parameter, decode);
   const text = decode(raw);
@@ -195,11 +201,14 @@ function judgeFields(
   return judgeCandidates(runtime, isTwice ? { problem: 'has a property more than once' } : [value]);
 }
 
-function headerTexts(operation: RuntimeOperation, headers: FlatHeaders): ReadonlyMap<string, readonly string[]> {
+function headerTexts(
+  declared: readonly RuntimeParameter[],
+  headers: FlatHeaders,
+): ReadonlyMap<string, readonly string[]> {
   const texts = new Map<string, string[]>();
   for (let index = 0; index < headers.length; index += 2) {
     const name = (headers[index] ?? '').toLowerCase();
-    for (const { key, parameter } of operation.header) {
+    for (const { key, parameter } of declared) {
       if (key !== name) continue;
       const value = (headers[index + 1] ?? '').trim();
       // Optional whitespace around the commas of a list is none of its items (RFC 9110 §5.6.1).

@@ -14,6 +14,7 @@ import {
   readParameter,
 } from './read-parameters.ts';
 import { type ReadBody, readRequestBody } from './read-request-body.ts';
+import { type ReadResponse, readResponses } from './read-responses.ts';
 import { type Located, References, SchemaFault } from './schema-references.ts';
 
 /** An operation of a document; its schemas are not looked at yet. */
@@ -25,6 +26,7 @@ export interface ReadOperation {
   readonly path: Path;
   readonly parameters: readonly ReadParameter[];
   readonly body: ReadBody | undefined;
+  readonly responses: readonly ReadResponse[];
   /** Why the operation cannot be checked. */
   readonly fault: SchemaFault | undefined;
 }
@@ -34,6 +36,8 @@ export interface ReadDocument {
   readonly version: OpenApiVersion;
   readonly references: References;
   readonly operations: readonly ReadOperation[];
+  /** Some property is `readOnly` or `writeOnly`: requests and responses are held against different schemas. */
+  readonly hasDirections: boolean;
   /** Errors of the document as a whole; with any, it must not be put in force. */
   readonly problems: readonly DocumentProblem[];
 }
@@ -51,7 +55,8 @@ export function readOpenApi(source: string): ReadDocument {
   const reader = new Reader(text);
   reader.guard(() => reader.read());
   const { version, references, operations, problems } = reader;
-  return { text, version, references, operations, problems: [...text.problems, ...problems] };
+  const hasDirections = /readOnly|writeOnly/.test(source);
+  return { text, version, references, operations, hasDirections, problems: [...text.problems, ...problems] };
 }
 
 class Reader {
@@ -140,6 +145,7 @@ class Reader {
     if (this.operations.length === MAX_OPERATIONS) {
       throw fault(path, 'too_many_operations', `more than ${MAX_OPERATIONS} operations`, 'key');
     }
+    const responses = readResponses({ value: value.responses, path: [...path, 'responses'] }, this.references);
     try {
       const parameters = declared.flatMap((parameter) => readParameter(parameter, this.references) ?? []);
       refuseTwoOpenObjects(parameters, path);
@@ -147,10 +153,16 @@ class Reader {
         value.requestBody === undefined
           ? undefined
           : readRequestBody({ value: value.requestBody, path: [...path, 'requestBody'] }, this.references);
-      this.operations.push({ ...operation, parameters: inTemplate(parameters, names), body, fault: undefined });
+      this.operations.push({
+        ...operation,
+        parameters: inTemplate(parameters, names),
+        body,
+        responses,
+        fault: undefined,
+      });
     } catch (error) {
       if (!(error instanceof SchemaFault)) throw error;
-      this.operations.push({ ...operation, parameters: [], body: undefined, fault: error });
+      this.operations.push({ ...operation, parameters: [], body: undefined, responses: [], fault: error });
     }
   }
 

@@ -33,12 +33,16 @@ const FREE_FORMATS = new Set<unknown>([undefined, 'binary']);
 export function readRequestBody(start: Located, references: References): ReadBody {
   const { value, path } = references.follow(start);
   if (!isRecord(value)) throw new SchemaFault(path, 'expected a requestBody');
-  const { content } = value;
-  if (!isRecord(content)) throw new SchemaFault(path, 'a requestBody needs content');
-  const contents = Object.entries(content).map(([type, media]) =>
-    readContent(type, { value: media, path: [...path, 'content', type] }, references),
-  );
+  const contents = readContents({ value: value.content, path: [...path, 'content'] }, references);
   return { isRequired: value.required === true, contents };
+}
+
+/** Reads the `content` of a requestBody or response. Throws SchemaFault where it is none. */
+export function readContents({ value, path }: Located, references: References): readonly ReadContent[] {
+  if (!isRecord(value)) throw new SchemaFault(path, 'expected content, a mapping of media types');
+  return Object.entries(value).map(([type, media]) =>
+    readContent(type, { value: media, path: [...path, type] }, references),
+  );
 }
 
 function readContent(type: string, media: Located, references: References): ReadContent {

@@ -1,13 +1,24 @@
-import type { ApiContent, ApiOperation, ApiParameter, CompiledDocument } from './api-model.ts';
+import type { ResponseValidation } from '../workload-policy.ts';
+import type { ApiContent, ApiOperation, ApiParameter, ApiResponse, CompiledDocument } from './api-model.ts';
 import type { Validator, ValidatorUnit } from './instantiate-validators.ts';
 import type { JsonLimits } from './scan-json.ts';
 
+/** Off: not looked at; Audit: judged and recorded; Enforce: what does not fit never reaches the caller. */
+export type ResponseMode = 'Off' | 'Audit' | 'Enforce';
+
 /** What a policy asks of one operation, its overrides applied. */
 export interface OperationSettings {
+  /** False: what does not fit is recorded, and passes. */
+  readonly isEnforced: boolean;
   readonly body: 'Strict' | 'Skip';
   readonly unknownParameters: 'Deny' | 'Report' | 'Allow';
   readonly maxBodyBytes: number;
   readonly json: JsonLimits;
+  readonly response: {
+    readonly body: ResponseMode;
+    readonly headers: ResponseMode;
+    readonly undeclaredStatus: ResponseMode;
+  };
 }
 
 export interface RuntimeParameter {
@@ -25,6 +36,12 @@ export interface RuntimeContent {
   readonly validator: Validator | undefined;
 }
 
+export interface RuntimeResponse {
+  readonly response: ApiResponse;
+  readonly headers: readonly RuntimeParameter[];
+  readonly contents: readonly RuntimeContent[];
+}
+
 /** An operation as requests are held against it. */
 export interface RuntimeOperation {
   readonly operation: ApiOperation;
@@ -36,6 +53,8 @@ export interface RuntimeOperation {
   readonly header: readonly RuntimeParameter[];
   readonly cookie: readonly RuntimeParameter[];
   readonly contents: readonly RuntimeContent[];
+  /** Undefined: the policy asks nothing of its responses. */
+  readonly responses: ResponseValidation | undefined;
 }
 
 /** An entry of `content` with its validator. */

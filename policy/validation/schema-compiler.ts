@@ -99,6 +99,14 @@ function addKeywords(ajv: AjvCore.default): void {
       context.pass(_`${check}(${context.data})`);
     },
   });
+  // An annotation to Ajv; here it stands where a response must not have the property (see convert-schema.ts).
+  ajv.removeKeyword('writeOnly');
+  ajv.addKeyword({
+    keyword: 'writeOnly',
+    schemaType: 'boolean',
+    error: { message: 'must not be in a response: it is writeOnly' },
+    code: (context) => context.fail(),
+  });
   ajv.addKeyword({
     keyword: WORK_KEYWORD,
     schemaType: 'boolean',

@@ -34,7 +34,7 @@ export class Answer implements BodyConsumer {
   /** Passes the head on and whatever of the body is there. Does not throw: `end` does. */
   begin({ head }: UpstreamResponse): void {
     const exchange = this.#exchange;
-    exchange.enter('respond');
+    if (exchange.stageNames.at(-1) !== 'respond') exchange.enter('respond');
     exchange.status = head.status;
     exchange.isAnswered = true;
     try {

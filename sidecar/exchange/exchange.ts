@@ -1,6 +1,6 @@
 import { type FlatHeaders, headerValue } from '#policy/http/flat-headers.ts';
 import type { SpiffeId } from '#policy/identity/spiffe-id.ts';
-import type { RequestClaims, Service, WorkloadPolicy } from '#policy/workload-policy.ts';
+import type { RequestClaims, ResponseValidation, Service, WorkloadPolicy } from '#policy/workload-policy.ts';
 import type { HeaderChange } from '../authorization/header-changes.ts';
 import type { IncomingBody, OutgoingRequest, ServerRequest } from '../http/message.ts';
 import type { TraceContext } from '../telemetry/trace-context.ts';
@@ -47,6 +47,8 @@ export class Exchange extends Passage {
   outgoingBody: OutgoingRequest['body'] | undefined = undefined;
   /** Path template of the operation, where a schema knows it. */
   route: string | undefined = undefined;
+  /** What its responses must satisfy; undefined: they pass as they come. */
+  responses: ResponseValidation | undefined = undefined;
 
   // progress
   status = 0;

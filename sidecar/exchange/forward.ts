@@ -3,8 +3,8 @@ import { Refusal } from '#policy/error/refusal.ts';
 import { endToEndHeaders } from '../http/hop-by-hop.ts';
 import type { OutgoingRequest, RequestHead, ResponseHead, Upstream, UpstreamResponse } from '../http/message.ts';
 import { UpstreamFailure } from '../http/message.ts';
-import { Answer } from './answer.ts';
 import type { Exchange, Sendable } from './exchange.ts';
+import { type Answering, beginAnswer } from './judged-answer.ts';
 import { requestTarget } from './request-target.ts';
 
 /** Methods that may be sent again when a connection ended under them. Source: RFC 9110 §9.2.2. */
@@ -15,7 +15,7 @@ const FRAMING: ReadonlySet<string> = new Set(['content-length']);
 
 /** The response head has arrived: the response is on its way to the caller, or the connection speaks another protocol now. */
 export type Answered =
-  | { readonly kind: 'answer'; readonly answer: Answer }
+  | { readonly kind: 'answer'; readonly answer: Answering }
   | { readonly kind: 'switch'; readonly exchange: Exchange; readonly head: ResponseHead; readonly switched: Duplex };
 
 /**
@@ -66,7 +66,7 @@ class ForwardedRequest implements OutgoingRequest {
   readonly isUpgrade: boolean;
   readonly expectsContinue: boolean;
   isRepeated = false;
-  answer: Answer | undefined = undefined;
+  answer: Answering | undefined = undefined;
   readonly #exchange: Sendable;
 
   constructor(exchange: Sendable, headers: string[]) {
@@ -87,8 +87,7 @@ class ForwardedRequest implements OutgoingRequest {
   onResponse(response: UpstreamResponse): void {
     if (response.switched !== undefined) return;
     this.#exchange.answeredAt = performance.now();
-    this.answer = new Answer(this.#exchange, response.body);
-    this.answer.begin(response);
+    this.answer = beginAnswer(this.#exchange, response);
   }
 
   onInformation(head: ResponseHead): void {

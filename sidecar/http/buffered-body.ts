@@ -1,3 +1,4 @@
+import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import type { BodyConsumer, IncomingBody } from './message.ts';
 
 /** Longer bodies are joined some at a time, in memory that other threads can read. */
@@ -7,7 +8,7 @@ const JOINED_A_TURN_BYTES = 2 * 1024 * 1024;
 
 /** Collects a body up to `maxBytes`. `isWhole` false: there is more; what came so far and the rest are in `body`. */
 export type BufferedBody =
-  | { readonly isWhole: true; readonly bytes: Buffer }
+  | { readonly isWhole: true; readonly bytes: Buffer; readonly trailers: FlatHeaders }
   | {
       readonly isWhole: false;
       readonly size: number;
@@ -82,17 +83,17 @@ class Collector implements BodyConsumer, IncomingBody {
   onEnd(trailers: readonly string[]): void {
     if (this.#consumer !== undefined) this.#consumer.onEnd(trailers);
     else if (this.#isOverflown) this.#outcome = trailers;
-    else if (this.#place !== undefined) this.#resolve({ isWhole: true, bytes: this.#place });
-    else if (this.#size > JOINED_AT_ONCE_BYTES) this.#joinShared();
+    else if (this.#place !== undefined) this.#resolve({ isWhole: true, bytes: this.#place, trailers });
+    else if (this.#size > JOINED_AT_ONCE_BYTES) this.#joinShared(trailers);
     else {
       const [only] = this.#chunks;
       const bytes = this.#chunks.length === 1 && only !== undefined ? only : Buffer.concat(this.#chunks);
-      this.#resolve({ isWhole: true, bytes });
+      this.#resolve({ isWhole: true, bytes, trailers });
     }
   }
 
   /** Copies some of it a turn, so that nobody waits for the whole. */
-  #joinShared(): void {
+  #joinShared(trailers: FlatHeaders): void {
     const bytes = Buffer.from(new SharedArrayBuffer(this.#size));
     const chunks = this.#chunks;
     this.#chunks = [];
@@ -103,7 +104,7 @@ class Collector implements BodyConsumer, IncomingBody {
         at += chunks[index]?.copy(bytes, at) ?? 0;
       }
       if (index < chunks.length) setImmediate(join);
-      else this.#resolve({ isWhole: true, bytes });
+      else this.#resolve({ isWhole: true, bytes, trailers });
     };
     join();
   }

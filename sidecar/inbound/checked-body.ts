@@ -2,7 +2,7 @@ import type { ExternalMatch } from '#policy/authorization/external-rules.ts';
 import { Refusal } from '#policy/error/refusal.ts';
 import type { CheckedBody } from '../authorization/checked-request.ts';
 import type { Authenticated } from '../exchange/exchange.ts';
-import { holdBody } from './hold-body.ts';
+import { holdBody } from '../exchange/hold-body.ts';
 
 type Asking = Extract<ExternalMatch, { kind: 'ask' }>;
 
@@ -32,7 +32,7 @@ export async function checkedBody<T>(
     return tell(part(body));
   }
   if ((body.declaredLength ?? 0) > maxBytes) refuseLonger();
-  return holdBody(exchange, body, maxBytes, (held) => {
+  return holdBody(exchange, body, maxBytes, 'caller', (held) => {
     if (held.isWhole) {
       exchange.heldBody = held.bytes;
       exchange.bytesIn = held.bytes.length; // nobody counts a body that is sent in one piece

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { LRUCache } from 'lru-cache';
-import type { GeneratedValidator, GenerateValidators } from '#policy/validation/generate-validators.ts';
+import type { GeneratedValidator, GenerateValidators, ValidatorJob } from '#policy/validation/generate-validators.ts';
 
 /** Longest time that the documents of one change may take to compile; then the change is refused. */
 export const GENERATE_TIMEOUT_MS = 30_000;
@@ -36,12 +36,12 @@ export function workerGenerator(options: WorkerOptions = {}): GenerateValidators
   });
   return async (jobs) => {
     const found = new Map<string, GeneratedValidator>();
-    const missing = new Map<string, string>();
-    const keys = jobs.map(({ document }) => createHash('sha256').update(document).digest('base64'));
-    for (const [index, { document }] of jobs.entries()) {
+    const missing = new Map<string, ValidatorJob>();
+    const keys = jobs.map(keyOf);
+    for (const [index, job] of jobs.entries()) {
       const key = keys[index] ?? '';
       const cached = cache.get(key);
-      if (cached === undefined) missing.set(key, document);
+      if (cached === undefined) missing.set(key, job);
       else found.set(key, cached);
     }
     const generated = missing.size === 0 ? [] : await runWorker([...missing.values()], timeoutMs, maxHeapMb);
@@ -62,6 +62,10 @@ export function workerGenerator(options: WorkerOptions = {}): GenerateValidators
 /** The sidecar's own: one cache for all snapshots. */
 export const generateInWorker: GenerateValidators = workerGenerator();
 
+function keyOf({ document, responses }: ValidatorJob): string {
+  return `${createHash('sha256').update(document).digest('base64')} ${responses === true ? 'both' : 'requests'}`;
+}
+
 function charactersOf(generated: GeneratedValidator): number {
   return generated.units.reduce((sum, unit) => sum + unit.length, ENTRY_CHARACTERS * (1 + generated.operations.length));
 }
@@ -73,7 +77,7 @@ function makeWorker(maxHeapMb: number): Worker {
 }
 
 function runWorker(
-  documents: readonly string[],
+  jobs: readonly ValidatorJob[],
   timeoutMs: number,
   maxHeapMb: number,
 ): Promise<readonly GeneratedValidator[]> {
@@ -85,13 +89,13 @@ function runWorker(
   }, timeoutMs);
   worker.on('message', (message: unknown) => {
     if (isGenerated(message)) generated.push(message);
-    if (generated.length === documents.length) resolve(generated);
+    if (generated.length === jobs.length) resolve(generated);
   });
   worker.on('error', (error: unknown) => {
     const message = error instanceof Error ? error.message : String(error);
     reject(new Error(`the API descriptions could not be compiled: ${message}`));
   });
-  worker.postMessage(documents);
+  worker.postMessage(jobs);
   worker.on('exit', (code) => reject(new Error(`the compiling of the API descriptions ended early, code ${code}`)));
   return promise.finally(async () => {
     clearTimeout(deadline);

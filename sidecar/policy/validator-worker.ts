@@ -1,5 +1,6 @@
 import { enableCompileCache } from 'node:module';
 import { parentPort } from 'node:worker_threads';
+import type { ValidatorJob } from '#policy/validation/generate-validators.ts';
 
 // before the compiler is loaded: a start waits for this, and the cache halves it
 enableCompileCache();
@@ -10,9 +11,9 @@ const { generateValidators } = await import('#policy/validation/generate-validat
  * traffic, in its own heap and for one change only: a document that takes all memory or time takes no request
  * with it.
  */
-parentPort?.once('message', async (documents: unknown) => {
-  for (const document of Array.isArray(documents) ? documents : []) {
-    const [generated] = await generateValidators([{ name: '', document: String(document) }]);
+parentPort?.once('message', async (jobs: readonly ValidatorJob[]) => {
+  for (const job of jobs) {
+    const [generated] = await generateValidators([job]);
     parentPort?.postMessage(generated);
   }
 });

@@ -8,6 +8,7 @@ import {
   object,
   optional,
   planned,
+  refined,
   required,
   string,
 } from '../../schema/schema.ts';
@@ -22,6 +23,9 @@ export const MAX_JSON_DEPTH = 512;
 
 const DEFAULT_BODY_BYTES = 1024 * 1024;
 const DEFAULT_JSON_DEPTH = 64;
+
+/** Of OpenAPI 3.1 §4.8.9. */
+const METHODS = ['GET', 'PUT', 'POST', 'DELETE', 'OPTIONS', 'HEAD', 'PATCH', 'TRACE'] as const;
 
 const action = ['Deny', 'Report', 'Allow'] as const;
 const bodyMode = choice(['Strict', 'Skip'], {
@@ -49,7 +53,25 @@ const request = object({
   undocumented: defaulted(choice(action, { description: 'Paths and methods the documents lack.' }), 'Deny'),
 });
 
-const responseMode = choice(['Off'], { planned: ['Audit', 'Enforce'] });
+const responseModes = ['Off', 'Audit', 'Enforce'] as const;
+const responseBody = choice(responseModes, {
+  description:
+    'Audit: bodies are judged as they stream past, up to limits.bodyBytes, and recorded. Enforce: a body is held back until it is judged; one that is longer, or does not fit, is answered with 502 invalid_response. An event stream has no end to wait for: set Off for its operation.',
+});
+const undeclaredStatus = choice(responseModes, {
+  description: 'A status that the operation lacks, its ranges and default included.',
+});
+const responseHeaders = choice(responseModes, {
+  description: 'Header fields that the response declares: present where required, and valid.',
+});
+
+const response = object({
+  body: defaulted(responseBody, 'Off'),
+  undeclaredStatus: defaulted(undeclaredStatus, 'Off'),
+  headers: defaulted(responseHeaders, 'Off'),
+});
+
+const mode = choice(['Audit', 'Enforce'], { description: 'Audit: judged and recorded, never refused.' });
 
 const limits = object({
   bodyBytes: defaulted(bodyBytes, DEFAULT_BODY_BYTES),
@@ -57,13 +79,25 @@ const limits = object({
   duplicateKeys: defaulted(duplicateKeys, 'Deny'),
 });
 
-const override = object({
-  operationId: required(string({ description: 'The operation, by its operationId.' })),
+const overrideFields = object({
+  operationId: optional(string({ description: 'The operation, by its operationId.' })),
+  path: optional(
+    string({ description: 'Operations by their path, as documented with the base path in front: `/v1/orders/{id}`.' }),
+  ),
+  method: optional(choice(METHODS, { description: 'With path: of this method alone.' })),
+  mode: optional(mode),
   request: optional(
     object({
       body: optional(bodyMode),
       unknownParameters: optional(choice(action)),
       unknownProperties: optional(unknownProperties),
+    }),
+  ),
+  response: optional(
+    object({
+      body: optional(responseBody),
+      undeclaredStatus: optional(undeclaredStatus),
+      headers: optional(responseHeaders),
     }),
   ),
   limits: optional(
@@ -75,12 +109,18 @@ const override = object({
   ),
 });
 
+const override = refined(overrideFields, ({ operationId, path, method }, at, context) => {
+  if (operationId !== undefined ? path === undefined && method === undefined : path !== undefined) return true;
+  context.fail(at, 'invalid_value', 'expected either operationId, or path with or without method');
+  return false;
+});
+
 const spec = object({
   ...attachmentFields,
   schemaRefs: required(list(string({ description: 'Name of an APISchema of the same namespace.' }), { minItems: 1 })),
-  mode: defaulted(choice(['Audit', 'Enforce'], { description: 'Audit: judged and recorded, never refused.' }), 'Audit'),
+  mode: defaulted(mode, 'Audit'),
   request: whole(request),
-  response: whole(object({ body: defaulted(responseMode, 'Off'), undeclaredStatus: defaulted(responseMode, 'Off') })),
+  response: whole(response),
   limits: whole(limits),
   graphql: planned('graphql'),
   overrides: defaulted(list(override), []),

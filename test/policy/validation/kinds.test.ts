@@ -27,7 +27,7 @@ t.test('an APIValidationPolicy has the defaults of the contract', async (t) => {
       schemaRefs: ['orders'],
       mode: 'Audit',
       request: { body: 'Strict', unknownParameters: 'Deny', unknownProperties: 'Allow', undocumented: 'Deny' },
-      response: { body: 'Off', undeclaredStatus: 'Off' },
+      response: { body: 'Off', undeclaredStatus: 'Off', headers: 'Off' },
       limits: { bodyBytes: 1048576, jsonDepth: 64, duplicateKeys: 'Deny' },
       graphql: undefined,
       overrides: [],
@@ -54,8 +54,10 @@ t.test('byte sizes are numbers or quantities', async (t) => {
 
 t.test('what is not implemented is an error, never ignored', async (t) => {
   const cases: readonly (readonly [object, RegExp])[] = [
-    [{ response: { body: 'Audit' } }, /Audit is not implemented.*Off/],
-    [{ response: { undeclaredStatus: 'Enforce' } }, /Enforce is not implemented/],
+    [{ response: { body: 'audit' } }, /did you mean Audit/],
+    [{ overrides: [{ request: { body: 'Skip' } }] }, /expected either operationId, or path/],
+    [{ overrides: [{ operationId: 'a', path: '/a' }] }, /expected either operationId, or path/],
+    [{ overrides: [{ method: 'GET' }] }, /expected either operationId, or path/],
     [{ request: { unknownProperties: 'Deny' } }, /Deny is not implemented.*Allow/],
     [{ graphql: { maxDepth: 8 } }, /graphql is not implemented/],
     [{ overrides: [{ operationId: 'a', request: { undocumented: 'Allow' } }] }, /unknown field undocumented/],

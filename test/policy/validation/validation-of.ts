@@ -70,3 +70,26 @@ export function findings(
 export function codeOf(validation: RequestValidation, requestLine: string, sent?: SentRequest): string {
   return findings(validation, requestLine, sent)[0]?.code ?? 'allowed';
 }
+
+export interface SentResponse {
+  readonly status?: number;
+  readonly headers?: readonly string[];
+  readonly body?: string | Buffer;
+}
+
+/** All findings about a response to a request that is valid. */
+export function responseFindings(
+  validation: RequestValidation,
+  requestLine: string,
+  { status = 200, headers = ['content-type', 'application/json'], body }: SentResponse = {},
+): readonly Finding[] {
+  const [method = '', target = ''] = requestLine.split(' ');
+  const [path = '', query = ''] = target.split('?');
+  const head = validation.judgeHead({ method, path, query, headers: [], hasBody: false, contentLength: undefined });
+  const bytes = Buffer.from(body ?? '');
+  const contentLength = bytes.length;
+  const parts = { status, headers, isHead: method === 'HEAD', hasBody: contentLength > 0, contentLength };
+  const judgement = head.responses?.judgeHead(parts);
+  if (judgement?.body === undefined) return judgement?.findings ?? [];
+  return [...judgement.findings, ...judgement.body.judge(bytes)];
+}

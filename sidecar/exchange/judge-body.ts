@@ -1,0 +1,45 @@
+import { Refusal } from '#policy/error/refusal.ts';
+import { MAX_WORK_HERE } from '#policy/validation/work-budget.ts';
+import type { BodyPlan, Finding } from '#policy/workload-policy.ts';
+import { bodyJudge, sharedBytes } from '../policy/judge-beside.ts';
+import type { Exchange } from './exchange.ts';
+
+/** Longer bodies are judged by another thread: about 3 ms of judging here. */
+const MAX_BYTES_JUDGED_HERE = 256 * 1024;
+
+/**
+ * Judges a body that is there as a whole, in this thread or, where that would hold others up, in another; undefined: it is done.
+ * Refuses with what is found, where it is enforced.
+ */
+export function judgeWhole(exchange: Exchange, bytes: Buffer, plan: BodyPlan): Promise<void> | undefined {
+  const findings = bytes.length > plan.maxBytes ? [plan.tooLarge(bytes.length)] : judgeHere(bytes, plan);
+  if (findings === undefined) return judgeBeside(exchange, bytes, plan);
+  settle(exchange, findings);
+  return undefined;
+}
+
+/** Undefined: it would hold other requests up. */
+function judgeHere(bytes: Buffer, plan: BodyPlan): readonly Finding[] | undefined {
+  return bytes.length > MAX_BYTES_JUDGED_HERE ? undefined : plan.judgeWithin(bytes, MAX_WORK_HERE);
+}
+
+async function judgeBeside(exchange: Exchange, bytes: Buffer, plan: BodyPlan): Promise<void> {
+  exchange.waitFor('judgement');
+  try {
+    settle(exchange, plan.found(await bodyJudge.judge(sharedBytes(bytes), plan.task)));
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.code !== 'overloaded' || plan.isEnforced) throw error;
+    exchange.audit({ code: error.code, reason: error.message, facts: error.facts });
+  }
+  if (exchange.givenUp !== undefined) throw exchange.givenUp;
+}
+
+/** The first finding that refuses decides; what is only audited is recorded. */
+export function settle(exchange: Exchange, findings: readonly Finding[]): void {
+  for (const finding of findings) {
+    if (finding.effect === 'refuse' && exchange.policy.defaults.mode === 'Enforce') {
+      throw new Refusal(finding.code, finding.reason, finding.facts);
+    }
+    exchange.audit(finding);
+  }
+}

@@ -1,0 +1,225 @@
+import { Refusal } from '#policy/error/refusal.ts';
+import type { FlatHeaders } from '#policy/http/flat-headers.ts';
+import type { BodyPlan, ResponseJudgement, ResponseValidation } from '#policy/workload-policy.ts';
+import type { BodyConsumer, IncomingBody, UpstreamResponse } from '../http/message.ts';
+import { Answer } from './answer.ts';
+import type { Exchange } from './exchange.ts';
+import { holdBody, releaseBytes, reserveBytes } from './hold-body.ts';
+import { judgeWhole, settle } from './judge-body.ts';
+
+/** A response on its way to the caller. */
+export interface Answering {
+  /** Resolves when the last byte has been handed to the caller's codec; rejects with what ended it before. */
+  end(): Promise<void>;
+}
+
+/** Begins the answer within the read that brought its head. Does not throw: `end` does. */
+export function beginAnswer(exchange: Exchange, response: UpstreamResponse): Answering {
+  const { responses } = exchange;
+  if (responses !== undefined) return new JudgedAnswer(exchange, response, responses);
+  const answer = new Answer(exchange, response.body);
+  answer.begin(response);
+  return answer;
+}
+
+/**
+ * A response that is held against its description: the head before anything of it is told; the body while it streams past
+ * (Audit), or before any of it is told (Enforce).
+ */
+class JudgedAnswer implements Answering {
+  readonly #done: Promise<void>;
+
+  constructor(exchange: Exchange, response: UpstreamResponse, responses: ResponseValidation) {
+    this.#done = this.#pass(exchange, response, responses);
+    this.#done.catch(() => undefined); // `end` tells
+  }
+
+  end(): Promise<void> {
+    return this.#done;
+  }
+
+  async #pass(exchange: Exchange, response: UpstreamResponse, responses: ResponseValidation): Promise<void> {
+    const { body } = response;
+    exchange.enter('respond');
+    let plan: BodyPlan | undefined;
+    try {
+      plan = judgeHead(exchange, response, responses).body;
+    } catch (error) {
+      body.cancel();
+      throw error;
+    }
+    if (plan === undefined) return passOn(exchange, response, body);
+    return plan.isEnforced ? passHeld(exchange, response, plan) : passWatched(exchange, response, plan);
+  }
+}
+
+function judgeHead(
+  exchange: Exchange,
+  { head, body }: UpstreamResponse,
+  responses: ResponseValidation,
+): ResponseJudgement {
+  const judgement = responses.judgeHead({
+    status: head.status,
+    headers: head.headers,
+    isHead: exchange.server.head.method === 'HEAD',
+    hasBody: body.isPresent,
+    contentLength: body.declaredLength,
+  });
+  settle(exchange, judgement.findings);
+  return judgement;
+}
+
+function passOn(exchange: Exchange, response: UpstreamResponse, body: IncomingBody): Promise<void> {
+  const answer = new Answer(exchange, body);
+  answer.begin(response);
+  return answer.end();
+}
+
+/** Enforce: nothing is told until everything is judged. */
+async function passHeld(exchange: Exchange, response: UpstreamResponse, plan: BodyPlan): Promise<void> {
+  const { body } = response;
+  let isWhole = false;
+  try {
+    await holdBody(exchange, body, plan.maxBytes, 'upstream', async (held) => {
+      if (!held.isWhole) {
+        settle(exchange, [plan.tooLarge(held.size)]);
+        return passOn(exchange, response, held.body); // the mesh as a whole is in Audit
+      }
+      isWhole = true;
+      await judgeWhole(exchange, held.bytes, plan);
+      return passOn(exchange, response, new WholeBody(held.bytes, held.trailers));
+    });
+  } catch (error) {
+    // Once it is whole the connection is another exchange's.
+    if (!isWhole && !exchange.isAnswered) body.cancel();
+    throw isWhole ? error : brokenOff(error);
+  }
+}
+
+function brokenOff(error: unknown): unknown {
+  if (error instanceof Refusal || !(error instanceof Error)) return error;
+  return new Refusal('upstream_unavailable', `the response broke off: ${error.message}`);
+}
+
+/** Audit: it goes on as it comes; what was copied of it on the way is judged when it is over. */
+async function passWatched(exchange: Exchange, response: UpstreamResponse, plan: BodyPlan): Promise<void> {
+  const watched = new WatchedBody(response.body, plan.maxBytes);
+  try {
+    await passOn(exchange, response, watched);
+    const bytes = watched.whole();
+    if (bytes !== undefined) await judgeWhole(exchange, bytes, plan);
+    else if (watched.size > plan.maxBytes) settle(exchange, [plan.tooLarge(watched.size)]);
+    else
+      exchange.audit({
+        code: 'overloaded',
+        reason: 'the response was not judged: no memory was left for it',
+        facts: {},
+      });
+  } finally {
+    watched.release();
+  }
+}
+
+/** A body that is there as a whole, as its reader wants it. */
+class WholeBody implements IncomingBody {
+  readonly isPresent = true;
+  readonly declaredLength: number;
+  readonly #bytes: Buffer;
+  readonly #trailers: FlatHeaders;
+
+  constructor(bytes: Buffer, trailers: FlatHeaders) {
+    this.#bytes = bytes;
+    this.#trailers = trailers;
+    this.declaredLength = bytes.length;
+  }
+
+  start(consumer: BodyConsumer): void {
+    if (this.#bytes.length > 0) consumer.onChunk(this.#bytes);
+    consumer.onEnd(this.#trailers);
+  }
+
+  pause(): void {}
+  resume(): void {}
+  cancel(): void {}
+}
+
+/** Memory for a body of undeclared length is taken in such steps. */
+const WATCHED_STEP_BYTES = 64 * 1024;
+
+/** Passes a body on, and keeps a copy of it as long as it is not longer than it may be and there is memory. */
+class WatchedBody implements IncomingBody, BodyConsumer {
+  readonly isPresent: boolean;
+  readonly declaredLength: number | undefined;
+  /** Bytes that came so far. */
+  size = 0;
+  readonly #source: IncomingBody;
+  readonly #maxBytes: number;
+  #consumer: BodyConsumer | undefined;
+  #chunks: Buffer[] | undefined = [];
+  #reserved = 0;
+  #isOver = false;
+
+  constructor(source: IncomingBody, maxBytes: number) {
+    this.#source = source;
+    this.#maxBytes = maxBytes;
+    this.isPresent = source.isPresent;
+    this.declaredLength = source.declaredLength;
+  }
+
+  /** Undefined: it did not come to its end, was too long, or there was no memory to keep it. */
+  whole(): Buffer | undefined {
+    return this.#isOver && this.#chunks !== undefined ? Buffer.concat(this.#chunks) : undefined;
+  }
+
+  /** The memory is no longer needed. */
+  release(): void {
+    this.#chunks = undefined;
+    releaseBytes(this.#reserved);
+    this.#reserved = 0;
+  }
+
+  start(consumer: BodyConsumer): void {
+    this.#consumer = consumer;
+    this.#source.start(this);
+  }
+
+  onChunk(chunk: Buffer): void {
+    this.size += chunk.length;
+    if (this.#chunks !== undefined) {
+      if (this.#hasRoom()) this.#chunks.push(Buffer.from(chunk));
+      else this.release();
+    }
+    this.#consumer?.onChunk(chunk);
+  }
+
+  #hasRoom(): boolean {
+    if (this.size > this.#maxBytes) return false;
+    if (this.size <= this.#reserved) return true;
+    const wanted = this.declaredLength ?? this.size + WATCHED_STEP_BYTES;
+    const step = Math.max(wanted, this.size) - this.#reserved;
+    if (!reserveBytes(step)) return false;
+    this.#reserved += step;
+    return true;
+  }
+
+  onEnd(trailers: FlatHeaders): void {
+    this.#isOver = true;
+    this.#consumer?.onEnd(trailers);
+  }
+
+  onError(error: Error): void {
+    this.#consumer?.onError(error);
+  }
+
+  pause(): void {
+    this.#source.pause();
+  }
+
+  resume(): void {
+    this.#source.resume();
+  }
+
+  cancel(): void {
+    this.#source.cancel();
+  }
+}
