@@ -8,14 +8,21 @@ import { parseOptions } from '../offline/parse-options.ts';
 import { checkedRequest, describedRequest, REQUEST_OPTIONS } from '../offline/request-options.ts';
 import { runBatch } from '../offline/run-batch.ts';
 import { createOfflineValidator, type OfflineVerdict, verdictOf } from '../offline/validate-offline.ts';
+import { parseHeaders } from '../offline/workload-option.ts';
 
-const OPTIONS = { ...REQUEST_OPTIONS, body: { type: 'string' } } as const;
+const OPTIONS = {
+  ...REQUEST_OPTIONS,
+  body: { type: 'string' },
+  'response-status': { type: 'string' },
+  'response-header': { type: 'string', multiple: true },
+  'response-body': { type: 'string' },
+} as const;
 
 type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>['values'];
 
 export const validateCommand: Command = {
   name: 'validate',
-  summary: 'holds a request against its API description, offline',
+  summary: 'holds a request, and its response, against its API description, offline',
   help: `Usage: lateral validate --policies PATH --to NAMESPACE/WORKLOAD[:PORT] --request 'METHOD PATH' [OPTIONS]
        lateral validate --policies PATH --batch FILE
 
@@ -31,14 +38,19 @@ broken policies end it with 1. Authorization is not asked: see lateral authz.
   --request 'METHOD PATH' the request; the path with its query
   --header 'NAME: VALUE'  a request header; may be repeated
   --body FILE             the request's body, byte for byte
+  --response-status CODE  what the app answered, 200 to 599: it is judged too, as far as
+                          \`response\` of the policy asks for it (by default it does not)
+  --response-header 'NAME: VALUE'
+                          a header of the response; may be repeated
+  --response-body FILE    the body of the response, byte for byte
   --from SPIFFE-ID        the proven caller; only its form is looked at
   --batch FILE            one JSON request a line (- reads standard input), one JSON verdict a line
                           out, in order
   --json                  one JSON object in place of text
 ${MESH_HELP}
 
-Responses are not validated in this version: a batch line with \`response\` gets the code
-invalid_request. Token claims play no part in it: --claims is refused, \`claims\` of a batch line are
+A batch line holds a response as \`"response": {"status": 200, "headers": {}, "body": "…"}\`. What is
+streamed is judged as a whole here. Token claims play no part in it: --claims is refused, \`claims\` of a batch line are
 ignored.
 
 Example:
@@ -71,17 +83,34 @@ Example:
 
 async function singleRequest(values: Values): Promise<object> {
   const described = describedRequest(values);
-  return { ...described, bodyBase64: values.body === undefined ? undefined : await readBody(values.body) };
+  return {
+    ...described,
+    bodyBase64: values.body === undefined ? undefined : await readBody('--body', values.body),
+    response: await describedResponse(values),
+  };
 }
 
-async function readBody(file: string): Promise<string> {
+async function describedResponse(values: Values): Promise<object | undefined> {
+  const { 'response-status': status, 'response-header': header, 'response-body': body } = values;
+  if (status === undefined) {
+    if ((header ?? body) === undefined) return undefined;
+    throw new UsageError('--response-status CODE is missing');
+  }
+  return {
+    status: Number(status),
+    headers: parseHeaders(header),
+    bodyBase64: body === undefined ? undefined : await readBody('--response-body', body),
+  };
+}
+
+async function readBody(option: string, file: string): Promise<string> {
   try {
     const { size } = await stat(file);
     // A longer body is refused by any policy; nothing is learnt from reading more of it.
     if (size > MAX_BODY_BYTES + 1) throw new Error(`${size} bytes exceed the limit of ${MAX_BODY_BYTES}`);
     return (await readFile(file)).toString('base64');
   } catch (error) {
-    throw new UsageError(`--body ${file}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`${option} ${file}: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

@@ -4,6 +4,7 @@ import {
   choice,
   defaulted,
   type Infer,
+  integer,
   isRecord,
   list,
   map,
@@ -39,6 +40,14 @@ const claims: Schema<{ readonly [name: string]: unknown }> = {
   },
 };
 
+/** What the app answered. */
+const offlineResponse = object({
+  status: required(integer({ minimum: 200, maximum: 599 })),
+  headers: defaulted(map(headerValues), {}),
+  body: optional(anything('For `lateral validate`.')),
+  bodyBase64: optional(anything('For `lateral validate`.')),
+});
+
 /** One request for the commands that judge offline: a line of `--batch`, or put together from options. */
 const offlineRequestSchema = object({
   from: optional(text),
@@ -66,10 +75,11 @@ const offlineRequestSchema = object({
   claims: optional(claims),
   body: optional(anything('For `lateral validate`.')),
   bodyBase64: optional(anything('For `lateral validate`.')),
-  response: optional(anything('For `lateral validate`.')),
+  response: optional(offlineResponse),
 });
 
 export type OfflineRequest = Infer<typeof offlineRequestSchema>;
+export type OfflineResponse = Infer<typeof offlineResponse>;
 
 export type OfflineRequestReading =
   | { readonly kind: 'request'; readonly request: OfflineRequest }

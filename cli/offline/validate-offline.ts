@@ -10,8 +10,15 @@ import { wireText } from '#policy/path/wire-text.ts';
 import type { AnyResource } from '#policy/resource/read-resource.ts';
 import { indexResources } from '#policy/snapshot/select-snapshot.ts';
 import { generateValidators } from '#policy/validation/generate-validators.ts';
-import type { Finding, Mesh, RequestValidation, WorkloadPolicy } from '#policy/workload-policy.ts';
-import type { OfflineRequest } from './offline-request.ts';
+import type {
+  BodyPlan,
+  Finding,
+  Mesh,
+  RequestValidation,
+  ResponseValidation,
+  WorkloadPolicy,
+} from '#policy/workload-policy.ts';
+import type { OfflineRequest, OfflineResponse } from './offline-request.ts';
 
 /** A verdict as it is printed. */
 export interface OfflineVerdict {
@@ -53,22 +60,28 @@ export function createOfflineValidator(
 
   return {
     async judge(request: OfflineRequest): Promise<OfflineVerdict> {
-      if (request.response !== undefined) {
-        return verdictOf('invalid_request', 'responses are not validated in this version; leave response out');
-      }
       const body = bodyOf(request);
       if (typeof body === 'string') return verdictOf('invalid_request', body);
+      const told = request.response === undefined ? EMPTY : bodyOf(request.response);
+      if (typeof told === 'string') return verdictOf('invalid_request', `response.${told}`);
       if (request.from !== undefined) {
         const source = parseSpiffeId(request.from);
         if (source.kind === 'invalid') return verdictOf('invalid_spiffe_id', source.reason);
       }
       const policy = await policyOf(request.to);
-      return judge(request, body, policy);
+      return judge(request, body, told, policy);
     },
   };
 }
 
-function judge(request: OfflineRequest, body: Buffer, { validation, defaults }: WorkloadPolicy): OfflineVerdict {
+const EMPTY = Buffer.alloc(0);
+
+function judge(
+  request: OfflineRequest,
+  body: Buffer,
+  told: Buffer,
+  { validation, defaults }: WorkloadPolicy,
+): OfflineVerdict {
   if (request.protocol === 'tcp') return judgeTcp(validation, defaults);
   const target = request.path ?? '/';
   const question = target.indexOf('?');
@@ -76,16 +89,22 @@ function judge(request: OfflineRequest, body: Buffer, { validation, defaults }: 
   const path = normalizePath(asked, defaults.pathNormalization);
   if (path.kind === 'ambiguous') return verdictOf('ambiguous_path', path.reason);
   if (validation === undefined) return passed('no APIValidationPolicy binds the workload');
-  const findings = findingsOf(validation, {
-    method: request.method ?? (request.protocol === 'grpc' ? 'POST' : 'GET'),
+  const method = request.method ?? (request.protocol === 'grpc' ? 'POST' : 'GET');
+  const { findings, responses } = judgeRequest(validation, {
+    method,
     path: path.path,
     query: question < 0 ? '' : target.slice(question + 1),
     headers: flatHeaders(request.headers),
     body,
   });
-  const refused = findings.find(({ effect }) => effect === 'refuse' && defaults.mode === 'Enforce');
-  const finding = refused ?? findings[0];
-  if (finding === undefined) return passed('the request is as described');
+  const isRefused = ({ effect }: Finding) => effect === 'refuse' && defaults.mode === 'Enforce';
+  // A request that is refused has no response.
+  const { response } = request;
+  const isAnswered = response !== undefined && !findings.some(isRefused);
+  const all = isAnswered ? [...findings, ...judgeResponse(responses, response, told, method === 'HEAD')] : findings;
+  const refused = all.find(isRefused);
+  const finding = refused ?? all[0];
+  if (finding === undefined) return passed(`the request ${isAnswered ? 'and its response are' : 'is'} as described`);
   const { code, reason, facts } = finding;
   return { verdict: refused === undefined ? 'audit' : 'refuse', code, details: facts.details ?? [], reason };
 }
@@ -106,16 +125,36 @@ interface WholeRequest {
   readonly body: Buffer;
 }
 
-function findingsOf(validation: RequestValidation, { body, ...parts }: WholeRequest): readonly Finding[] {
-  const hasBody = body.length > 0;
-  const head = validation.judgeHead({ ...parts, hasBody, contentLength: hasBody ? body.length : undefined });
-  if (head.body === undefined) return head.findings;
-  const ofBody = body.length > head.body.maxBytes ? [head.body.tooLarge(body.length)] : head.body.judge(body);
-  return [...head.findings, ...ofBody];
+interface JudgedRequest {
+  readonly findings: readonly Finding[];
+  readonly responses: ResponseValidation | undefined;
 }
 
-/** The body of a request; a string: what is wrong with the fields that hold it. */
-function bodyOf({ body, bodyBase64 }: OfflineRequest): Buffer | string {
+function judgeRequest(validation: RequestValidation, { body, ...parts }: WholeRequest): JudgedRequest {
+  const hasBody = body.length > 0;
+  const head = validation.judgeHead({ ...parts, hasBody, contentLength: hasBody ? body.length : undefined });
+  return { findings: [...head.findings, ...judgeBody(head.body, body)], responses: head.responses };
+}
+
+function judgeResponse(
+  responses: ResponseValidation | undefined,
+  { status, headers }: OfflineResponse,
+  body: Buffer,
+  isHead: boolean,
+): readonly Finding[] {
+  const hasBody = body.length > 0;
+  const contentLength = hasBody ? body.length : undefined;
+  const head = responses?.judgeHead({ status, headers: flatHeaders(headers), isHead, hasBody, contentLength });
+  return head === undefined ? [] : [...head.findings, ...judgeBody(head.body, body)];
+}
+
+function judgeBody(plan: BodyPlan | undefined, body: Buffer): readonly Finding[] {
+  if (plan === undefined) return [];
+  return body.length > plan.maxBytes ? [plan.tooLarge(body.length)] : plan.judge(body);
+}
+
+/** The body of a request or response; a string: what is wrong with the fields that hold it. */
+function bodyOf({ body, bodyBase64 }: Pick<OfflineRequest, 'body' | 'bodyBase64'>): Buffer | string {
   if (body !== undefined && bodyBase64 !== undefined) return 'expected one of body and bodyBase64';
   if (body === undefined && bodyBase64 === undefined) return Buffer.alloc(0);
   if (body !== undefined) return typeof body === 'string' ? Buffer.from(body) : 'body must be a string';

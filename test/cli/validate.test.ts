@@ -125,8 +125,16 @@ t.test('a batch answers every line in order, whatever is in it', async (t) => {
       { verdict: 'pass', code: 'allowed' },
     ],
     [
-      { to, path: '/orders', response: { status: 200 } },
-      { verdict: 'refuse', code: 'invalid_request', reason: /responses are not validated/ },
+      { to, path: '/orders', response: { status: 500, headers: {}, body: 'any' } },
+      { verdict: 'pass', code: 'allowed', reason: 'the request and its response are as described' },
+    ],
+    [
+      { to, path: '/orders', response: { status: 99 } },
+      { verdict: 'refuse', code: 'invalid_request', reason: /99/ },
+    ],
+    [
+      { to, path: '/orders', response: { status: 200, body: 1 } },
+      { verdict: 'refuse', code: 'invalid_request', reason: /response.body must be a string/ },
     ],
     [
       { to, body: 1 },
@@ -201,4 +209,29 @@ t.test('wrong usage is told', async (t) => {
     t.ok(error instanceof UsageError);
     t.match(error, { message });
   }
+});
+
+t.test('a response is judged as the sidecar would', async (t) => {
+  const document = DOCUMENT.replace(
+    'get: {}',
+    'get: {responses: {"200": {description: all, content: {application/json: {schema: {type: array}}}}}}',
+  );
+  const policies = RESOURCES.replace(
+    'mode: Enforce',
+    'mode: Enforce, response: {body: Enforce, undeclaredStatus: Audit}',
+  );
+  const folder = t.testdir({ ...FILES, 'a.yaml': policies, 'orders.openapi.yaml': document });
+  const common = ['--policies', folder, '--to', 'shop/orders', '--request', 'GET /orders', '--response-status'];
+  const type = ['--response-header', 'content-type: application/json'];
+  const body = ['--response-body', join(folder, 'good.json')];
+  const answer = async (...more: readonly string[]) => (await validate(...common, ...more)).stdout;
+  t.match(await answer('500'), /^audit invalid_response: response \/status: the status 500 is not declared/);
+  t.match(await answer('200', ...type), /^refuse invalid_response: response: the body is missing/);
+  t.match(await answer('200', ...type, ...body), /^refuse invalid_response: response: must be array/);
+  t.match(
+    await answer('200', ...type, ...body, '--json'),
+    /"details":\[\{"in":"response","pointer":"","keyword":"type"/,
+  );
+  await t.rejects(validate(...common.slice(0, -1), ...type), /--response-status CODE is missing/);
+  await t.rejects(validate(...common, 'x'), UsageError);
 });
