@@ -1,5 +1,6 @@
-/** Plain data that a document amounts to: made in a worker, sent to the thread that judges requests. */
+import type { SchemaUnit } from './evaluate-schema.ts';
 
+/** Plain data that a document amounts to: made in a worker, sent to the thread that judges requests. */
 export type ParameterLocation = 'path' | 'query' | 'header' | 'cookie';
 
 /** What the text of a parameter can become. */
@@ -88,11 +89,14 @@ export interface ApiOperation {
   readonly unavailable: string | undefined;
 }
 
+/** What validators are made of: JavaScript source, or plain data. */
+export type Unit = string | SchemaUnit;
+
 /** A document as compiled: what `GenerateValidators` gives for a job. */
 export interface CompiledDocument {
   readonly operations: readonly ApiOperation[];
-  /** JavaScript source by unit: a CommonJS module, made by Ajv. */
-  readonly units: readonly string[];
+  /** By index: a CommonJS module, made by Ajv, or schemas that are evaluated. */
+  readonly units: readonly Unit[];
   /** One line each: operations that cannot be checked. */
   readonly problems: readonly string[];
   /** Errors that make the document unusable as a whole. */

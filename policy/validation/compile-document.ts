@@ -1,5 +1,5 @@
 import { formatPath } from '../schema/document-context.ts';
-import type { ApiContent, ApiOperation, ApiResponse, CompiledDocument, DocumentProblem } from './api-model.ts';
+import type { ApiContent, ApiOperation, ApiResponse, CompiledDocument, DocumentProblem, Unit } from './api-model.ts';
 import { type Direction, SchemaConverter } from './convert-schema.ts';
 import { type ReadDocument, type ReadOperation, readOpenApi } from './read-openapi.ts';
 import type { ReadParameter } from './read-parameters.ts';
@@ -52,7 +52,7 @@ function warning({ text }: ReadDocument, operation: string, fault: SchemaFault):
 }
 
 class Compilation {
-  readonly units: string[] = [];
+  readonly units: Unit[] = [];
   readonly faults: { readonly operation: string; readonly fault: SchemaFault }[] = [];
   readonly #document: ReadDocument;
   readonly #withResponses: boolean;
@@ -151,6 +151,7 @@ class Compilation {
     const view = this.#views[direction];
     const closure = new Map(schemas.flatMap(({ path }) => [...view.closure(path)]));
     const exported = Object.fromEntries(schemas.map(({ path }, index) => [`${prefix}${index}`, view.nameOf(path)]));
+    if (view.needsEvaluation(closure)) return this.units.push(view.schemaUnit(exported, closure)) - 1;
     const path = schemas[0]?.path ?? [];
     let source: string;
     try {

@@ -1,7 +1,10 @@
 import equal from 'ajv/dist/runtime/equal.js';
 import ucs2length from 'ajv/dist/runtime/ucs2length.js';
+import type { Unit } from './api-model.ts';
+import { SchemaEvaluator, type SchemaUnit } from './evaluate-schema.ts';
 import { formats } from './formats.ts';
 import { joinErrors } from './join-errors.ts';
+import { isMultipleOf } from './multiple-of.ts';
 import { compilePattern } from './pattern.ts';
 import { hasUniqueItems } from './unique-items.ts';
 import { countCall, countItem } from './work-budget.ts';
@@ -21,6 +24,7 @@ const MODULES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['ajv/dist/runtime/ucs2length', { default: ucs2length.default }],
   ['lateral/formats', { formats }],
   ['lateral/join-errors', { joinErrors }],
+  ['lateral/multiple-of', { isMultipleOf }],
   ['lateral/pattern', { compilePattern }],
   ['lateral/unique-items', { hasUniqueItems }],
   ['lateral/work-budget', { countCall, countItem }],
@@ -32,11 +36,11 @@ const SLICE_CHARACTERS = 32 * 1024;
 const PATTERN_CHARACTERS = 8 * 1024;
 
 /** Makes functions of generated sources, in slices that leave the event loop free. */
-export async function instantiateValidators(sources: readonly string[]): Promise<readonly ValidatorUnit[]> {
+export async function instantiateValidators(sources: readonly Unit[]): Promise<readonly ValidatorUnit[]> {
   const units: ValidatorUnit[] = [];
   let characters = 0;
   for (const source of sources) {
-    const cost = source.length + PATTERN_CHARACTERS * (source.split('const pattern').length - 1);
+    const cost = costOf(source);
     if (characters > 0 && characters + cost > SLICE_CHARACTERS) {
       await turn();
       characters = 0;
@@ -47,7 +51,28 @@ export async function instantiateValidators(sources: readonly string[]): Promise
   return units;
 }
 
-function instantiate(source: string): ValidatorUnit {
+function costOf(unit: Unit): number {
+  if (typeof unit !== 'string') return 0; // nothing is read before the first value comes
+  return unit.length + PATTERN_CHARACTERS * (unit.split('const pattern').length - 1);
+}
+
+function evaluated(unit: SchemaUnit): ValidatorUnit {
+  const evaluator = new SchemaEvaluator(unit);
+  return new Map(Object.entries(unit.exported).map(([exported, name]) => [exported, validatorOf(evaluator, name)]));
+}
+
+function validatorOf(evaluator: SchemaEvaluator, name: string): Validator {
+  const validator = (value: unknown): boolean => {
+    const error = evaluator.judge(name, value);
+    validator.errors = error === undefined ? undefined : [error];
+    return error === undefined;
+  };
+  validator.errors = undefined as readonly unknown[] | undefined;
+  return validator;
+}
+
+function instantiate(source: Unit): ValidatorUnit {
+  if (typeof source !== 'string') return evaluated(source);
   const exported: { [name: string]: unknown } = {};
   // The source is made by Ajv out of a checked schema, in our own worker; only its strings come from outside.
   new Function('require', 'exports', source)(requireModule, exported);

@@ -9,7 +9,7 @@ const isCount: Check = (value) => typeof value === 'number' && Number.isInteger(
 const isBoolean: Check = (value) => typeof value === 'boolean';
 const isString: Check = (value) => typeof value === 'string';
 const isStrings: Check = (value) => Array.isArray(value) && value.every(isString);
-const isFilled: Check = (value) => Array.isArray(value) && value.length > 0;
+const isList: Check = Array.isArray;
 
 const number = [isNumber, 'a number'] as const;
 const count = [isCount, 'a whole number from 0'] as const;
@@ -32,7 +32,7 @@ const VALUES: { readonly [keyword: string]: readonly [Check, string] } = {
   pattern: text,
   format: text,
   required: [isStrings, 'a list of names'],
-  enum: [isFilled, 'a list of at least one value'],
+  enum: [isList, 'a list of values'],
 };
 
 /** What is wrong with the value of a keyword, or undefined. */

@@ -6,15 +6,11 @@ import draft04 from 'ajv-draft-04';
 import { isRecord } from '../schema/schema.ts';
 import { type ConvertedSchema, ITEM_WORK_KEYWORD, WORK_KEYWORD } from './convert-schema.ts';
 import { formats } from './formats.ts';
+import { isMultipleOf } from './multiple-of.ts';
 import type { OpenApiVersion } from './openapi-version.ts';
 import { compilePattern } from './pattern.ts';
 import { hasUniqueItems } from './unique-items.ts';
 import { countCall, countItem } from './work-budget.ts';
-
-/**
- * Tolerance of `multipleOf` in multiples: without one, 19.99 is no multiple of 0.01 in binary floating point.
- */
-const MULTIPLE_OF_PRECISION = 8;
 
 /** Turns converted schemas into the source of a CommonJS module by Ajv. One for all schemas of a document. */
 export class SchemaCompiler {
@@ -34,7 +30,6 @@ export class SchemaCompiler {
       // Generating code checks the type of each keyword's value; compiling the meta-schema would take half the time.
       meta: false,
       validateSchema: false,
-      multipleOfPrecision: MULTIPLE_OF_PRECISION,
       code: {
         source: true,
         regExp: Object.assign((pattern: string) => compilePattern(pattern), {
@@ -97,6 +92,21 @@ function addKeywords(ajv: AjvCore.default): void {
         code: _`require("lateral/unique-items").hasUniqueItems`,
       });
       context.pass(_`${check}(${context.data})`);
+    },
+  });
+  // Ajv's own divides doubles: 0.3 is no multiple of 0.1 to it, and 1e308 one of 0.123456789.
+  ajv.removeKeyword('multipleOf');
+  ajv.addKeyword({
+    keyword: 'multipleOf',
+    type: 'number',
+    schemaType: 'number',
+    error: { message: ({ schema }) => `must be multiple of ${String(schema)}` },
+    code(context) {
+      const check = context.gen.scopeValue('func', {
+        ref: isMultipleOf,
+        code: _`require("lateral/multiple-of").isMultipleOf`,
+      });
+      context.pass(_`${check}(${context.data}, ${Number(context.schema)})`);
     },
   });
   // An annotation to Ajv; here it stands where a response must not have the property (see convert-schema.ts).

@@ -1,3 +1,11 @@
+import applicator from 'ajv/dist/refs/json-schema-2020-12/meta/applicator.json' with { type: 'json' };
+import content from 'ajv/dist/refs/json-schema-2020-12/meta/content.json' with { type: 'json' };
+import core from 'ajv/dist/refs/json-schema-2020-12/meta/core.json' with { type: 'json' };
+import annotation from 'ajv/dist/refs/json-schema-2020-12/meta/format-annotation.json' with { type: 'json' };
+import metadata from 'ajv/dist/refs/json-schema-2020-12/meta/meta-data.json' with { type: 'json' };
+import unevaluated from 'ajv/dist/refs/json-schema-2020-12/meta/unevaluated.json' with { type: 'json' };
+import assertion from 'ajv/dist/refs/json-schema-2020-12/meta/validation.json' with { type: 'json' };
+import draft202012 from 'ajv/dist/refs/json-schema-2020-12/schema.json' with { type: 'json' };
 import { isRecord, type Path } from '../schema/schema.ts';
 
 /** More `$ref`s one after another are refused: they are a circle, or might as well be. */
@@ -29,18 +37,68 @@ const DOCUMENT_BASE = 'document:/';
 /** Keywords whose values are data, not schemas. */
 const DATA_KEYWORDS = new Set(['example', 'examples', 'default', 'const', 'enum']);
 
+/** Where the meta-schemas stand in paths: they are known to every document, and nothing is fetched for them. */
+const META_SCHEMAS = '(meta-schemas)';
+
+/** Of JSON Schema: schemas that describe schemas refer to them. */
+const metaSchemas: readonly unknown[] = [
+  draft202012,
+  applicator,
+  content,
+  core,
+  annotation,
+  metadata,
+  unevaluated,
+  assertion,
+];
+
 /** References within one document. Nothing outside of it is ever looked at. */
 export class References {
   readonly #root: unknown;
+  /** By resource: schemas with `$dynamicAnchor` (§8.2.2). */
+  readonly #dynamicAnchors = new Map<string, Map<string, Path>>();
   /** By absolute URI: schemas with `$id` (JSON Schema 2020-12 §8.2.1). */
   readonly #resources = new Map<string, Path>([[DOCUMENT_BASE, []]]);
   /** By absolute URI with fragment: `$anchor` (§8.2.2). */
   readonly #anchors = new Map<string, Path>();
+  readonly #hasIds: boolean;
+  #hasMetaSchemas = false;
 
   /** `hasIds`: `$id` and `$anchor` have their meaning of JSON Schema 2020-12 (OpenAPI 3.1). */
   constructor(root: unknown, hasIds: boolean) {
     this.#root = root;
+    this.#hasIds = hasIds;
     if (hasIds) this.#collect(root, [], DOCUMENT_BASE);
+  }
+
+  /** The schema resource that a place is of: the URI of its nearest `$id`. */
+  resourceOf(path: Path): string {
+    return this.#baseOf(path);
+  }
+
+  /** The `$schema` in force at a place, as it is said by a schema around it; undefined: none says. */
+  dialectAt(path: Path): string | undefined {
+    let value = this.#root;
+    let dialect: string | undefined;
+    for (const step of path) {
+      value = value === this.#root && step === META_SCHEMAS ? metaSchemas : childOf(value, step);
+      if (isRecord(value) && typeof value.$schema === 'string') dialect = value.$schema.replace(/#$/, '');
+    }
+    return dialect;
+  }
+
+  /** Places of the schemas of a resource that have a `$dynamicAnchor`. */
+  dynamicAnchorsOf(resource: string): ReadonlyMap<string, Path> {
+    return this.#dynamicAnchors.get(resource) ?? NO_ANCHORS;
+  }
+
+  /** What a `$dynamicRef` at a place names, and its anchor where it is found by the dynamic scope (§8.2.3.2). */
+  resolveDynamic(reference: string, from: Path): { readonly target: Located; readonly anchor: string | undefined } {
+    const target = this.resolve(reference, from, '$dynamicRef');
+    const fragment = splitFragment(absoluteUri(reference, this.#baseOf(from)) ?? '')[1] ?? '';
+    const isDynamic = this.dynamicAnchorsOf(this.#baseOf(target.path)).has(fragment);
+    const isNamed = isRecord(target.value) && target.value.$dynamicAnchor === fragment;
+    return { target, anchor: isDynamic && isNamed ? fragment : undefined };
   }
 
   /** The value itself, or what its chain of `$ref`s leads to. Throws SchemaFault. */
@@ -55,14 +113,15 @@ export class References {
   }
 
   /** What a `$ref` at a place names. Throws SchemaFault. */
-  resolve(reference: string, from: Path): Located {
-    const at = [...from, '$ref'];
+  resolve(reference: string, from: Path, keyword = '$ref'): Located {
+    const at = [...from, keyword];
     const absolute = absoluteUri(reference, this.#baseOf(from));
-    if (absolute === undefined) throw new SchemaFault(at, `$ref ${reference} is not a URI reference`);
+    if (absolute === undefined) throw new SchemaFault(at, `${keyword} ${reference} is not a URI reference`);
     const [resource = '', fragment = ''] = splitFragment(absolute);
+    if (resource.startsWith('https://json-schema.org/')) this.#addMetaSchemas();
     const start = this.#resources.get(resource);
     if (start === undefined)
-      throw new SchemaFault(at, `$ref ${reference} leads out of the document; nothing is fetched`);
+      throw new SchemaFault(at, `${keyword} ${reference} leads out of the document; nothing is fetched`);
     if (fragment !== '' && !fragment.startsWith('/')) {
       const path = this.#anchors.get(`${resource}#${fragment}`);
       if (path === undefined) throw new SchemaFault(at, `$ref ${reference}: there is no $anchor ${fragment}`);
@@ -74,8 +133,15 @@ export class References {
   /** The value at a path, or undefined. */
   valueAt(path: Path): unknown {
     let value = this.#root;
-    for (const step of path) value = childOf(value, step);
+    for (const step of path) value = value === this.#root && step === META_SCHEMAS ? metaSchemas : childOf(value, step);
     return value;
+  }
+
+  /** Only for documents that refer to them. */
+  #addMetaSchemas(): void {
+    if (this.#hasMetaSchemas || !this.#hasIds) return;
+    this.#hasMetaSchemas = true;
+    this.#collect(metaSchemas, [META_SCHEMAS], DOCUMENT_BASE);
   }
 
   #at(path: Path, from: Path, reference: string): Located {
@@ -90,10 +156,18 @@ export class References {
     let base = DOCUMENT_BASE;
     let value = this.#root;
     for (const step of path) {
-      value = childOf(value, step);
+      value = value === this.#root && step === META_SCHEMAS ? metaSchemas : childOf(value, step);
       base = baseWithin(value, base);
     }
     return base;
+  }
+
+  /** To a `$ref` it is an anchor like any other. */
+  #addDynamicAnchor(resource: string, anchor: string, path: Path): void {
+    if (!this.#anchors.has(`${resource}#${anchor}`)) this.#anchors.set(`${resource}#${anchor}`, path);
+    const known = this.#dynamicAnchors.get(resource);
+    if (known === undefined) this.#dynamicAnchors.set(resource, new Map([[anchor, path]]));
+    else known.set(anchor, path);
   }
 
   #collect(value: unknown, path: Path, outerBase: string): void {
@@ -107,11 +181,14 @@ export class References {
     const base = baseWithin(value, outerBase);
     if (base !== outerBase && !this.#resources.has(base)) this.#resources.set(base, path);
     if (typeof value.$anchor === 'string') this.#anchors.set(`${base}#${value.$anchor}`, path);
+    if (typeof value.$dynamicAnchor === 'string') this.#addDynamicAnchor(base, value.$dynamicAnchor, path);
     for (const [key, child] of Object.entries(value)) {
       if (!DATA_KEYWORDS.has(key)) this.#collect(child, [...path, key], base);
     }
   }
 }
+
+const NO_ANCHORS: ReadonlyMap<string, Path> = new Map();
 
 function baseWithin(value: unknown, outer: string): string {
   if (!isRecord(value) || typeof value.$id !== 'string') return outer;

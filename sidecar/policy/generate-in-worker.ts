@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { LRUCache } from 'lru-cache';
+import type { Unit } from '#policy/validation/api-model.ts';
 import type { GeneratedValidator, GenerateValidators, ValidatorJob } from '#policy/validation/generate-validators.ts';
 
 /** Longest time that the documents of one change may take to compile; then the change is refused. */
@@ -13,6 +14,8 @@ const WORKER_LIMITS = { maxOldGenerationSizeMb: 512, maxYoungGenerationSizeMb: 6
 const WORKER_PROGRAM = import.meta.url.endsWith('.ts') ? './validator-worker.ts' : './validator-worker.mjs';
 /** What a document counts in the cache besides its sources. */
 const ENTRY_CHARACTERS = 4096;
+/** What a schema counts that is evaluated as it stands. */
+const SCHEMA_CHARACTERS = 1024;
 
 export interface WorkerOptions {
   /** Default GENERATE_TIMEOUT_MS. */
@@ -67,7 +70,15 @@ function keyOf({ document, responses }: ValidatorJob): string {
 }
 
 function charactersOf(generated: GeneratedValidator): number {
-  return generated.units.reduce((sum, unit) => sum + unit.length, ENTRY_CHARACTERS * (1 + generated.operations.length));
+  return generated.units.reduce(
+    (sum, unit) => sum + sizeOf(unit),
+    ENTRY_CHARACTERS * (1 + generated.operations.length),
+  );
+}
+
+/** In characters of source. */
+function sizeOf(unit: Unit): number {
+  return typeof unit === 'string' ? unit.length : unit.schemas.size * SCHEMA_CHARACTERS;
 }
 
 function makeWorker(maxHeapMb: number): Worker {

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { Refusal } from '#policy/error/refusal.ts';
-import type { CompiledDocument } from '#policy/validation/api-model.ts';
+import type { CompiledDocument, Unit } from '#policy/validation/api-model.ts';
 import type { BodyTask } from '#policy/validation/body-task.ts';
 import type { BodyFault } from '#policy/validation/judge-body.ts';
 import { isVerdict, type ToJudge } from './judge-messages.ts';
@@ -132,11 +132,11 @@ class Bench {
   /** Hands the units over some at a time, so that no request waits for the copying. */
   async #send(document: CompiledDocument): Promise<number> {
     const number = this.#documents.size;
-    let units: string[] = [];
+    let units: Unit[] = [];
     let characters = 0;
     for (const unit of document.units) {
       units.push(unit);
-      characters += unit.length;
+      characters += typeof unit === 'string' ? unit.length : SENT_CHARACTERS;
       if (characters < SENT_CHARACTERS) continue;
       this.#post({ kind: 'units', document: number, units });
       await new Promise((resolve) => {

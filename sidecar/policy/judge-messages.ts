@@ -1,11 +1,11 @@
-import type { ApiContent } from '#policy/validation/api-model.ts';
+import type { ApiContent, Unit } from '#policy/validation/api-model.ts';
 import type { BodyFault } from '#policy/validation/judge-body.ts';
 import type { OperationSettings } from '#policy/validation/runtime-operation.ts';
 
 /** What the judging thread is sent, in order. */
 export type ToJudge =
   /** The next units of a document. */
-  | { readonly kind: 'units'; readonly document: number; readonly units: readonly string[] }
+  | { readonly kind: 'units'; readonly document: number; readonly units: readonly Unit[] }
   | {
       readonly kind: 'judge';
       readonly id: number;

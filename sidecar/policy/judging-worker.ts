@@ -1,5 +1,6 @@
 import { enableCompileCache } from 'node:module';
 import { parentPort } from 'node:worker_threads';
+import type { Unit } from '#policy/validation/api-model.ts';
 import { isToJudge, type ToJudge, type Verdict } from './judge-messages.ts';
 
 enableCompileCache();
@@ -9,7 +10,7 @@ const { instantiateValidators } = await import('#policy/validation/instantiate-v
 type Units = Awaited<ReturnType<typeof instantiateValidators>>;
 
 /** Sources by document, and what was made of them when a body first asked for it. */
-const sources = new Map<number, string[]>();
+const sources = new Map<number, Unit[]>();
 const instantiated = new Map<number, Promise<Units>>();
 
 /** Judges the bodies it is sent, apart from traffic, and posts a `Verdict` for each. */
