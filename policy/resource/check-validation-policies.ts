@@ -1,6 +1,6 @@
 import type { Problem } from '../problem.ts';
 import { nearestSpelling } from '../schema/nearest-spelling.ts';
-import { describeOverride, isOverrideOf, type NamedOperation } from '../validation/operation-settings.ts';
+import { isOverrideOf, type NamedOperation, unknownOverride } from '../validation/operation-settings.ts';
 import { readOpenApi } from '../validation/read-openapi.ts';
 import type { Resource } from './kind.ts';
 import type { ApiValidationPolicySpec } from './kinds/api-validation-policy.ts';
@@ -81,7 +81,7 @@ function unknownOverrides(
       (operation) => (operationId === undefined ? operation.template : operation.operationId) ?? [],
     );
     const near = nearestSpelling(operationId ?? path, known);
-    const message = `no operation is ${describeOverride(override)}${near === undefined ? '' : `; did you mean ${near}?`}`;
+    const message = `${unknownOverride(override)}${near === undefined ? '' : `; did you mean ${near}?`}`;
     const field = operationId === undefined ? 'path' : 'operationId';
     return [problemAt(sourced, ['spec', 'overrides', index, field], 'error', 'unknown_reference', message)];
   });

@@ -5,7 +5,7 @@ import type { RequestValidation } from '../workload-policy.ts';
 import type { ApiOperation, ApiParameter, ApiResponse, CompiledDocument, ParameterLocation } from './api-model.ts';
 import type { GenerateValidators } from './generate-validators.ts';
 import { instantiateValidators, type ValidatorUnit } from './instantiate-validators.ts';
-import { describeOverride, isOverrideOf, judgesResponses, settingsOf } from './operation-settings.ts';
+import { isOverrideOf, judgesResponses, settingsOf, unknownOverride } from './operation-settings.ts';
 import { parseTemplate } from './path-template.ts';
 import { type PathOperations, RequestValidator } from './request-validator.ts';
 import { ResponseValidator } from './response-validator.ts';
@@ -129,8 +129,7 @@ class Assembly {
   finish(faults: readonly string[]): RequestValidator {
     const { spec } = this.#policy;
     for (const override of this.#unused) {
-      const message = `no operation is ${describeOverride(override)}: an override of it does nothing`;
-      this.#problems.push(`APIValidationPolicy ${nameOf(this.#policy)}: ${message}`);
+      this.#problems.push(`APIValidationPolicy ${nameOf(this.#policy)}: ${unknownOverride(override)}`);
     }
     const router = new Router<PathOperations>();
     for (const { template, operations } of this.#paths) router.add(template, pathOperations(operations));

@@ -30,23 +30,26 @@ const PLAIN = [
   ...['required', 'enum'],
 ];
 
-/** Source: OpenAPI 3.0 §4.7.24. */
+/**
+ * Source: OpenAPI 3.0 §4.7.24, and what else its base, JSON Schema draft-04, has: documents use it, and what they say is enforced rather
+ * than refused.
+ */
 const KEYWORDS_3_0: Keywords = {
   plain: new Set(PLAIN),
-  schema: new Set(['not', 'items', 'additionalProperties']),
+  schema: new Set(['not', 'items', 'additionalProperties', 'additionalItems']),
   schemaList: new Set(['allOf', 'anyOf', 'oneOf']),
-  schemaMap: new Set(['properties']),
+  schemaMap: new Set(['properties', 'patternProperties']),
 };
 
 /** Source: JSON Schema 2020-12, vocabularies applicator, validation, unevaluated, format. */
 const KEYWORDS_3_1: Keywords = {
   plain: new Set([...PLAIN, 'const', 'maxContains', 'minContains', 'dependentRequired']),
   schema: new Set([
-    ...KEYWORDS_3_0.schema,
+    ...['not', 'items', 'additionalProperties'],
     ...['if', 'then', 'else', 'contains', 'propertyNames', 'unevaluatedItems', 'unevaluatedProperties'],
   ]),
   schemaList: new Set([...KEYWORDS_3_0.schemaList, 'prefixItems']),
-  schemaMap: new Set([...KEYWORDS_3_0.schemaMap, 'patternProperties', 'dependentSchemas']),
+  schemaMap: new Set([...KEYWORDS_3_0.schemaMap, 'dependentSchemas']),
 };
 
 /** What a 3.0 schema may hold besides: says nothing about what is valid. */
@@ -54,10 +57,17 @@ const ANNOTATIONS_3_0 = new Set([
   ...['title', 'description', 'default', 'example', 'xml', 'externalDocs', 'deprecated', 'readOnly', 'writeOnly'],
   // Not of 3.0, but common and without effect in later versions too.
   ...['discriminator', 'nullable', 'examples', '$comment'],
+  // Of draft-04: read by references, or where another refers to them.
+  ...['id', 'definitions'],
 ]);
 
 /** Of JSON Schema 2019-09; 2020-12 does not know it. */
 const NOT_IMPLEMENTED = new Set(['$recursiveRef']);
+
+const DRAFT_04: ReadonlySet<unknown> = new Set([
+  'http://json-schema.org/draft-04/schema#',
+  'http://json-schema.org/draft-04/schema',
+]);
 
 /** Dialects of schemas that OpenAPI 3.1 documents may declare. */
 export const DIALECTS: ReadonlySet<unknown> = new Set([
@@ -208,11 +218,17 @@ export class SchemaConverter {
       const at = [...path, keyword];
       if (keyword === 'format' && !this.#assertsFormats) continue;
       if (this.#keywords.plain.has(keyword)) converted[keyword] = this.#plain(keyword, content, at);
+      else if (keyword === 'dependencies') this.#dependencies(converted, content, at, depth, references);
+      else if (keyword === 'items' && this.#version === '3.0' && Array.isArray(content))
+        converted[keyword] = content.map((item: unknown, index) =>
+          this.#schema(item, [...at, index], depth + 1, references),
+        );
       else if (keyword === 'contains' && this.#version === '3.1')
         converted[keyword] = this.#contains(content, at, depth, references);
       else if (this.#keywords.schema.has(keyword))
         converted[keyword] = this.#schema(content, at, depth + 1, references);
-      else if (this.#keywords.schemaList.has(keyword)) converted[keyword] = this.#list(content, at, depth, references);
+      else if (this.#keywords.schemaList.has(keyword))
+        converted[keyword] = [...listOf(converted[keyword]), ...this.#list(content, at, depth, references)];
       else if (this.#keywords.schemaMap.has(keyword)) converted[keyword] = this.#map(content, at, depth, references);
       else this.#refuseUnknown(keyword, content, at);
     }
@@ -253,10 +269,39 @@ export class SchemaConverter {
     return Object.fromEntries(entries);
   }
 
+  /**
+   * Of draft-04 (Validation §5.4.5): names that a property needs, or a schema. Later drafts have a keyword for each; documents of 3.1 that
+   * still have this one mean it.
+   */
+  #dependencies(
+    converted: { [keyword: string]: unknown },
+    value: unknown,
+    path: Path,
+    depth: number,
+    references: string[],
+  ): void {
+    if (!isRecord(value)) throw new SchemaFault(path, 'expected a mapping of names to names or schemas');
+    const entries = Object.entries(value).map(([name, dependency]): [string, unknown] => {
+      const isNames = Array.isArray(dependency) && dependency.every((other) => typeof other === 'string');
+      return [name, isNames ? dependency : this.#schema(dependency, [...path, name], depth + 1, references)];
+    });
+    if (this.#version === '3.0') {
+      converted.dependencies = Object.fromEntries(entries);
+      return;
+    }
+    const names = entries.filter(([, dependency]) => Array.isArray(dependency));
+    const schemas = entries.filter(([, dependency]) => !Array.isArray(dependency));
+    converted.allOf = [
+      ...listOf(converted.allOf),
+      { dependentRequired: Object.fromEntries(names), dependentSchemas: Object.fromEntries(schemas) },
+    ];
+  }
+
   /** A keyword that would be dropped although its author relies on it is a fault. */
   #refuseUnknown(keyword: string, value: unknown, path: Path): void {
     if (this.#version === '3.0') {
       if (ANNOTATIONS_3_0.has(keyword) || keyword.startsWith('x-')) return;
+      if (keyword === '$schema' && DRAFT_04.has(value)) return;
       throw new SchemaFault(path, `keyword ${keyword} is not of OpenAPI 3.0 schemas`);
     }
     if (NOT_IMPLEMENTED.has(keyword)) {
@@ -316,6 +361,10 @@ export class SchemaConverter {
 
 /** No value is valid (see schema-compiler.ts). */
 const NEVER = { writeOnly: true };
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
 
 /** Keywords that Ajv does not apply as the specification says. */
 const UNFIT_FOR_AJV: readonly string[] = ['$dynamicRef', 'unevaluatedItems'];

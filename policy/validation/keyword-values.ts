@@ -50,8 +50,8 @@ function valueRule(keyword: string, version: OpenApiVersion): readonly [Check, s
 }
 
 function typeComplaint(value: unknown, version: OpenApiVersion): string | undefined {
-  const names: readonly unknown[] = version === '3.1' && Array.isArray(value) ? value : [value];
-  // OpenAPI 3.0 §4.7.24: "null is not supported as a type".
-  const isKnown = names.length > 0 && names.every((name) => TYPES.has(name) && !(version === '3.0' && name === 'null'));
+  // OpenAPI 3.0 §4.7.24 has neither lists nor null; documents have them, and mean what draft-04 means by them.
+  const names: readonly unknown[] = Array.isArray(value) ? value : [value];
+  const isKnown = names.length > 0 && names.every((name) => TYPES.has(name));
   return isKnown ? undefined : `type ${JSON.stringify(value)} is not one of OpenAPI ${version}`;
 }

@@ -21,11 +21,10 @@ export function isOverrideOf(override: Override, operation: NamedOperation): boo
   return path === undefined || shapeOf(path) === shapeOf(operation.template);
 }
 
-/** `operationId createOrder`, `POST /orders`. */
-export function describeOverride({ operationId, path, method }: Override): string {
-  const place = [method, path].filter((part) => part !== undefined).join(' ');
-  if (operationId === undefined) return place;
-  return `operationId ${operationId}${place === '' ? '' : ` (${place})`}`;
+/** What is said of an override that is of no operation: `no operation has the operationId x`. */
+export function unknownOverride({ operationId, path, method }: Override): string {
+  if (operationId !== undefined) return `no operation has the operationId ${operationId}`;
+  return `no operation is ${[method, path].filter((part) => part !== undefined).join(' ')}`;
 }
 
 function shapeOf(path: string): string {

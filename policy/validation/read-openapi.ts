@@ -52,7 +52,7 @@ const PATH_ITEM_FIELDS = new Set(['summary', 'description', 'servers', 'paramete
 /** Reads an OpenAPI 3.0 or 3.1 document: its operations, and all errors with their positions. */
 export function readOpenApi(source: string): ReadDocument {
   const text = readDocumentText(source);
-  const reader = new Reader(text);
+  const reader = new Reader(text, source.includes('draft-04'));
   reader.guard(() => reader.read());
   const { version, references, operations, problems } = reader;
   const hasDirections = /readOnly|writeOnly/.test(source);
@@ -65,11 +65,13 @@ class Reader {
   version: OpenApiVersion = '3.1';
   references: References;
   readonly #text: DocumentText;
+  readonly #mentionsDraft04: boolean;
   readonly #operationIds = new Map<string, string>();
   readonly #served = new Map<string, string>();
 
-  constructor(text: DocumentText) {
+  constructor(text: DocumentText, mentionsDraft04: boolean) {
     this.#text = text;
+    this.#mentionsDraft04 = mentionsDraft04;
     this.references = new References(undefined, false);
   }
 
@@ -83,7 +85,7 @@ class Reader {
     const result = readVersion(root);
     if (result.kind === 'invalid') throw fault(['openapi'], 'unsupported_version', result.reason);
     this.version = result.version;
-    this.references = new References(root, result.version === '3.1');
+    this.references = new References(root, result.version === '3.1', this.#mentionsDraft04);
     const { paths, jsonSchemaDialect } = root;
     if (jsonSchemaDialect !== undefined && !DIALECTS.has(jsonSchemaDialect)) {
       const message = `the dialect ${String(jsonSchemaDialect)} is not supported; expected JSON Schema 2020-12`;

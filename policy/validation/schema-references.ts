@@ -6,6 +6,7 @@ import metadata from 'ajv/dist/refs/json-schema-2020-12/meta/meta-data.json' wit
 import unevaluated from 'ajv/dist/refs/json-schema-2020-12/meta/unevaluated.json' with { type: 'json' };
 import assertion from 'ajv/dist/refs/json-schema-2020-12/meta/validation.json' with { type: 'json' };
 import draft202012 from 'ajv/dist/refs/json-schema-2020-12/schema.json' with { type: 'json' };
+import draft04 from 'ajv-draft-04/dist/refs/json-schema-draft-04.json' with { type: 'json' };
 import { isRecord, type Path } from '../schema/schema.ts';
 
 /** More `$ref`s one after another are refused: they are a circle, or might as well be. */
@@ -42,6 +43,7 @@ const META_SCHEMAS = '(meta-schemas)';
 
 /** Of JSON Schema: schemas that describe schemas refer to them. */
 const metaSchemas: readonly unknown[] = [
+  draft04,
   draft202012,
   applicator,
   content,
@@ -64,11 +66,14 @@ export class References {
   readonly #hasIds: boolean;
   #hasMetaSchemas = false;
 
-  /** `hasIds`: `$id` and `$anchor` have their meaning of JSON Schema 2020-12 (OpenAPI 3.1). */
-  constructor(root: unknown, hasIds: boolean) {
+  /**
+   * `hasIds`: `$id` and `$anchor` have their meaning of JSON Schema 2020-12 (OpenAPI 3.1). `hasDraft04`: some schema may say that it is of
+   * draft-04.
+   */
+  constructor(root: unknown, hasIds: boolean, hasDraft04 = false) {
     this.#root = root;
     this.#hasIds = hasIds;
-    if (hasIds) this.#collect(root, [], DOCUMENT_BASE);
+    if (hasIds || hasDraft04) this.#collect(root, [], DOCUMENT_BASE);
   }
 
   /** The schema resource that a place is of: the URI of its nearest `$id`. */
@@ -118,7 +123,7 @@ export class References {
     const absolute = absoluteUri(reference, this.#baseOf(from));
     if (absolute === undefined) throw new SchemaFault(at, `${keyword} ${reference} is not a URI reference`);
     const [resource = '', fragment = ''] = splitFragment(absolute);
-    if (resource.startsWith('https://json-schema.org/')) this.#addMetaSchemas();
+    if (resource.includes('://json-schema.org/')) this.#addMetaSchemas();
     const start = this.#resources.get(resource);
     if (start === undefined)
       throw new SchemaFault(at, `${keyword} ${reference} leads out of the document; nothing is fetched`);
@@ -139,9 +144,11 @@ export class References {
 
   /** Only for documents that refer to them. */
   #addMetaSchemas(): void {
-    if (this.#hasMetaSchemas || !this.#hasIds) return;
+    if (this.#hasMetaSchemas) return;
     this.#hasMetaSchemas = true;
-    this.#collect(metaSchemas, [META_SCHEMAS], DOCUMENT_BASE);
+    metaSchemas.forEach((schema, index) => {
+      if (this.#hasIds !== (schema === draft04)) this.#collect(schema, [META_SCHEMAS, index], DOCUMENT_BASE);
+    });
   }
 
   #at(path: Path, from: Path, reference: string): Located {
@@ -155,9 +162,11 @@ export class References {
     if (this.#resources.size === 1) return DOCUMENT_BASE;
     let base = DOCUMENT_BASE;
     let value = this.#root;
+    let isDraft04 = false;
     for (const step of path) {
       value = value === this.#root && step === META_SCHEMAS ? metaSchemas : childOf(value, step);
-      base = baseWithin(value, base);
+      isDraft04 ||= !this.#hasIds && isOfDraft04(value);
+      base = baseWithin(idOf(value, this.#hasIds, isDraft04), base);
     }
     return base;
   }
@@ -170,29 +179,47 @@ export class References {
     else known.set(anchor, path);
   }
 
-  #collect(value: unknown, path: Path, outerBase: string): void {
+  #collect(value: unknown, path: Path, outerBase: string, isWithinDraft04 = false): void {
     if (Array.isArray(value)) {
       value.forEach((item: unknown, index) => {
-        this.#collect(item, [...path, index], outerBase);
+        this.#collect(item, [...path, index], outerBase, isWithinDraft04);
       });
       return;
     }
     if (!isRecord(value)) return;
-    const base = baseWithin(value, outerBase);
+    const isDraft04 = isWithinDraft04 || (!this.#hasIds && isOfDraft04(value));
+    const id = idOf(value, this.#hasIds, isDraft04);
+    const base = baseWithin(id, outerBase);
+    if (isDraft04 && id?.startsWith('#') === true) this.#anchors.set(outerBase + id, path);
     if (base !== outerBase && !this.#resources.has(base)) this.#resources.set(base, path);
-    if (typeof value.$anchor === 'string') this.#anchors.set(`${base}#${value.$anchor}`, path);
-    if (typeof value.$dynamicAnchor === 'string') this.#addDynamicAnchor(base, value.$dynamicAnchor, path);
+    if (this.#hasIds && typeof value.$anchor === 'string') this.#anchors.set(`${base}#${value.$anchor}`, path);
+    if (this.#hasIds && typeof value.$dynamicAnchor === 'string')
+      this.#addDynamicAnchor(base, value.$dynamicAnchor, path);
     for (const [key, child] of Object.entries(value)) {
-      if (!DATA_KEYWORDS.has(key)) this.#collect(child, [...path, key], base);
+      if (!DATA_KEYWORDS.has(key)) this.#collect(child, [...path, key], base, isDraft04);
     }
   }
 }
 
 const NO_ANCHORS: ReadonlyMap<string, Path> = new Map();
 
-function baseWithin(value: unknown, outer: string): string {
-  if (!isRecord(value) || typeof value.$id !== 'string') return outer;
-  return splitFragment(absoluteUri(value.$id, outer) ?? outer)[0] ?? outer;
+const DRAFT_04 = 'http://json-schema.org/draft-04/schema';
+
+/** OpenAPI 3.0 has no identifiers of schemas; a schema that says that it is of draft-04 has. */
+function isOfDraft04(value: unknown): boolean {
+  return isRecord(value) && typeof value.$schema === 'string' && value.$schema.replace(/#$/, '') === DRAFT_04;
+}
+
+function idOf(value: unknown, hasIds: boolean, isDraft04: boolean): string | undefined {
+  if (!isRecord(value)) return undefined;
+  const id = hasIds ? value.$id : value.id;
+  // In draft-04 nothing stands beside a $ref.
+  const counts = hasIds || (isDraft04 && !('$ref' in value));
+  return counts && typeof id === 'string' ? id : undefined;
+}
+
+function baseWithin(id: string | undefined, outer: string): string {
+  return id === undefined ? outer : (splitFragment(absoluteUri(id, outer) ?? outer)[0] ?? outer);
 }
 
 function absoluteUri(reference: string, base: string): string | undefined {

@@ -150,7 +150,7 @@ t.test('an override changes one operation', async (t) => {
     ],
   };
   const { validation, problems } = await validationOf(openApi('3.1.0', PATHS), spec);
-  t.match(problems, [/event-stream/, /no operation is \/nowhere: an override of it does nothing/]);
+  t.match(problems, [/event-stream/, /no operation is \/nowhere$/]);
   t.same(codes(validation, 'GET /orders/1', { headers: JSON_TYPE, body: '{}' }), [
     'audit invalid_response response  required',
   ]);
