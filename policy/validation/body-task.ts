@@ -1,5 +1,5 @@
 import type { ApiContent, CompiledDocument } from './api-model.ts';
-import type { ValidatorUnit } from './instantiate-validators.ts';
+import type { DocumentValidators } from './instantiate-validators.ts';
 import { type BodyFault, judgeBody } from './judge-body.ts';
 import { type OperationSettings, runtimeContent } from './runtime-operation.ts';
 import { renewWork } from './work-budget.ts';
@@ -16,7 +16,7 @@ export interface BodyTask {
 export function runBodyTask(
   body: Buffer,
   { content, settings }: Omit<BodyTask, 'document'>,
-  units: readonly ValidatorUnit[],
+  units: DocumentValidators,
 ): BodyFault | undefined {
   renewWork();
   return judgeBody(body, runtimeContent(content, units), settings);

@@ -1,6 +1,8 @@
 import { formatPath } from '../schema/document-context.ts';
+import type { Path } from '../schema/schema.ts';
 import type { ApiContent, ApiOperation, ApiResponse, CompiledDocument, DocumentProblem, Unit } from './api-model.ts';
-import { type Direction, SchemaConverter } from './convert-schema.ts';
+import { type ConvertedSchema, type Direction, SchemaConverter } from './convert-schema.ts';
+import { MAIN_EXPORT } from './instantiate-validators.ts';
 import { type ReadDocument, type ReadOperation, readOpenApi } from './read-openapi.ts';
 import type { ReadParameter } from './read-parameters.ts';
 import type { ReadContent } from './read-request-body.ts';
@@ -58,8 +60,11 @@ class Compilation {
   readonly #withResponses: boolean;
   readonly #views: { readonly [D in Direction]: SchemaConverter };
   readonly #compiler: SchemaCompiler;
-  /** Index of the unit, or why there is none, by the name of the schema: bodies of one schema share it. */
-  readonly #bodies = new Map<string, number | SchemaFault>();
+  /** Units that are whole with all they link to, or why there is none, by the name of their schema. */
+  readonly #complete = new Map<string, number | SchemaFault>();
+  /** Of the units that others link to, by the name of their schema. */
+  readonly #indexes = new Map<string, number>();
+  readonly #compiled = new Set<string>();
   #characters = 0;
 
   constructor(document: ReadDocument, withResponses: boolean) {
@@ -129,33 +134,78 @@ class Compilation {
     // In 3.1 keywords may stand beside a $ref: only a schema that is nothing but a $ref is its target.
     const isAlias = !(target instanceof SchemaFault) && isOnlyReference(schema.value);
     const { path } = isAlias ? target : schema;
-    const name = this.#views[direction].nameOf(path);
-    const known = this.#bodies.get(name);
-    if (known !== undefined) return known;
-    const unit = attempt(() => this.#unit([{ value: undefined, path }], 'b', direction));
-    this.#bodies.set(name, unit);
-    return unit;
+    return attempt(() => this.#linkedUnit(path, direction));
   }
 
   #parametersUnit(parameters: readonly ReadParameter[], direction: Direction): number | undefined {
     if (parameters.length === 0) return undefined;
-    return this.#unit(
-      parameters.map(({ schema }) => schema),
-      'p',
-      direction,
-    );
+    const view = this.#views[direction];
+    const paths = parameters.map(({ schema }) => schema.path);
+    const closure = new Map(paths.flatMap((path) => [...view.closure(path)]));
+    const exported = paths.map((path, index): [string, string] => [`p${index}`, view.nameOf(path)]);
+    const kind = view.kindOf(closure);
+    if (kind !== 'linked') return this.#wholeUnit(kind, Object.fromEntries(exported), closure, view);
+    const roots = new Set(exported.map(([, name]) => name));
+    const schemas = exported.map(([key, name]): [string, ConvertedSchema] => [key, closure.get(name) ?? false]);
+    for (const [name, schema] of closure) if (!roots.has(name)) this.#link(name, schema);
+    return this.#add(paths[0] ?? [], () => this.#compiler.compileLinked(Object.fromEntries(schemas), this.#linkOf));
   }
 
-  /** One module that exports a validator for each schema: `p0`, `p1`, … */
-  #unit(schemas: readonly Located[], prefix: 'p' | 'b', direction: Direction): number {
+  /** The unit of a schema; those of the schemas that it refers to are made as well. */
+  #linkedUnit(path: Path, direction: Direction): number {
     const view = this.#views[direction];
-    const closure = new Map(schemas.flatMap(({ path }) => [...view.closure(path)]));
-    const exported = Object.fromEntries(schemas.map(({ path }, index) => [`${prefix}${index}`, view.nameOf(path)]));
-    if (view.needsEvaluation(closure)) return this.units.push(view.schemaUnit(exported, closure)) - 1;
-    const path = schemas[0]?.path ?? [];
+    const name = view.nameOf(path);
+    const known = this.#complete.get(name);
+    if (known instanceof SchemaFault) throw known;
+    if (known !== undefined) return known;
+    try {
+      const closure = view.closure(path);
+      const kind = view.kindOf(closure);
+      if (kind === 'linked') for (const [member, schema] of closure) this.#link(member, schema);
+      const index =
+        kind === 'linked' ? this.#linkOf(name) : this.#wholeUnit(kind, { [MAIN_EXPORT]: name }, closure, view);
+      this.#complete.set(name, index);
+      return index;
+    } catch (error) {
+      if (error instanceof SchemaFault) this.#complete.set(name, error);
+      throw error;
+    }
+  }
+
+  /** A unit of all that a schema refers to, for what cannot be taken apart. */
+  #wholeUnit(
+    kind: 'evaluated' | 'whole',
+    exported: { readonly [name: string]: string },
+    closure: ReadonlyMap<string, ConvertedSchema>,
+    view: SchemaConverter,
+  ): number {
+    if (kind === 'evaluated') return this.units.push(view.schemaUnit(exported, closure)) - 1;
+    return this.#add([], () => this.#compiler.compileWhole(exported, closure));
+  }
+
+  /** Compiles the unit of one schema, once. */
+  #link(name: string, schema: ConvertedSchema): void {
+    if (this.#compiled.has(name)) return;
+    const index = this.#linkOf(name);
+    this.#compiled.add(name);
+    this.units[index] = this.#source([], () => this.#compiler.compileLinked({ [MAIN_EXPORT]: schema }, this.#linkOf));
+  }
+
+  /** Index of the unit of a schema, whether it is made already or not. */
+  readonly #linkOf = (name: string): number => {
+    const index = this.#indexes.get(name) ?? this.units.push('') - 1;
+    this.#indexes.set(name, index);
+    return index;
+  };
+
+  #add(path: Path, compile: () => string): number {
+    return this.units.push(this.#source(path, compile)) - 1;
+  }
+
+  #source(path: Path, compile: () => string): string {
     let source: string;
     try {
-      source = this.#compiler.compile(exported, closure);
+      source = compile();
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       throw new SchemaFault(path, `the schema cannot be compiled: ${message.slice(0, MAX_MESSAGE_LENGTH)}`);
@@ -164,7 +214,7 @@ class Compilation {
     if (this.#characters > MAX_GENERATED_CHARACTERS) {
       throw new SchemaFault(path, `the validators of the document exceed ${MAX_GENERATED_CHARACTERS} characters`);
     }
-    return this.units.push(source) - 1;
+    return source;
   }
 }
 

@@ -4,7 +4,7 @@ import type { ApiValidationPolicySpec } from '../resource/kinds/api-validation-p
 import type { RequestValidation } from '../workload-policy.ts';
 import type { ApiOperation, ApiParameter, ApiResponse, CompiledDocument, ParameterLocation } from './api-model.ts';
 import type { GenerateValidators } from './generate-validators.ts';
-import { instantiateValidators, type ValidatorUnit } from './instantiate-validators.ts';
+import { DocumentValidators } from './instantiate-validators.ts';
 import { isOverrideOf, judgesResponses, settingsOf, unknownOverride } from './operation-settings.ts';
 import { parseTemplate } from './path-template.ts';
 import { type PathOperations, RequestValidator } from './request-validator.ts';
@@ -16,7 +16,6 @@ import {
   type RuntimeParameter,
   type RuntimeResponse,
   runtimeContent,
-  validatorOf,
 } from './runtime-operation.ts';
 
 export interface ValidationInput {
@@ -58,7 +57,7 @@ export async function compileValidation({ policies, schemas, generate }: Validat
   for (const [index, document] of documents.entries()) {
     const name = jobs[index]?.name ?? '';
     for (const error of document.errors) faults.push(`APISchema ${name}: ${error}`);
-    await assembly.add(name, document);
+    assembly.add(name, document);
   }
   return { validation: assembly.finish(faults), problems: [...faults, ...problems] };
 }
@@ -91,18 +90,13 @@ class Assembly {
     this.#unused = new Set(policy.spec.overrides);
   }
 
-  async add(name: string, document: CompiledDocument): Promise<void> {
+  add(name: string, document: CompiledDocument): void {
     for (const problem of document.problems) this.#problems.push(`APISchema ${name}: ${problem}`);
-    const units = await instantiateValidators(document.units);
+    const units = new DocumentValidators(document.units);
     for (const operation of document.operations) this.#addOperation(name, operation, document, units);
   }
 
-  #addOperation(
-    name: string,
-    operation: ApiOperation,
-    document: CompiledDocument,
-    units: readonly ValidatorUnit[],
-  ): void {
+  #addOperation(name: string, operation: ApiOperation, document: CompiledDocument, units: DocumentValidators): void {
     for (const override of this.#unused) if (isOverrideOf(override, operation)) this.#unused.delete(override);
     const operations = this.#operationsAt(operation.template);
     const other = operations.get(operation.method);
@@ -154,7 +148,7 @@ function pathOperations(operations: ReadonlyMap<string, DocumentedOperation>): P
 function runtimeOperation(
   operation: ApiOperation,
   document: CompiledDocument,
-  units: readonly ValidatorUnit[],
+  units: DocumentValidators,
   settings: OperationSettings,
   policy: string,
 ): RuntimeOperation {
@@ -183,7 +177,7 @@ function runtimeOperation(
   };
 }
 
-function runtimeResponse(response: ApiResponse, units: readonly ValidatorUnit[]): RuntimeResponse {
+function runtimeResponse(response: ApiResponse, units: DocumentValidators): RuntimeResponse {
   return {
     response,
     headers: runtimeParameters(response.headers, response.headersUnit, units, []),
@@ -195,14 +189,13 @@ function runtimeResponse(response: ApiResponse, units: readonly ValidatorUnit[])
 function runtimeParameters(
   parameters: readonly ApiParameter[],
   unitIndex: number | undefined,
-  units: readonly ValidatorUnit[],
+  units: DocumentValidators,
   names: readonly string[],
 ): readonly RuntimeParameter[] {
-  const unit = unitIndex === undefined ? undefined : units[unitIndex];
   return parameters.map((parameter, index) => ({
     parameter,
     key: parameter.in === 'header' ? parameter.name.toLowerCase() : parameter.name,
     position: parameter.in === 'path' ? names.indexOf(parameter.name) : -1,
-    validator: validatorOf(unit, `p${index}`),
+    validator: units.validator(unitIndex ?? -1, `p${index}`),
   }));
 }

@@ -5,7 +5,7 @@ import { SchemaEvaluator, type SchemaUnit } from './evaluate-schema.ts';
 import { formats } from './formats.ts';
 import { joinErrors } from './join-errors.ts';
 import { isMultipleOf } from './multiple-of.ts';
-import { compilePattern } from './pattern.ts';
+import { compilePattern, type Pattern } from './pattern.ts';
 import { hasUniqueItems } from './unique-items.ts';
 import { countCall, countItem } from './work-budget.ts';
 
@@ -16,69 +16,97 @@ export interface Validator {
 }
 
 /** One instantiated unit: its validators by name. */
-export type ValidatorUnit = ReadonlyMap<string, Validator>;
+type Instance = ReadonlyMap<string, Validator>;
 
-/** All that generated code can require. There is no way from it to any other module. */
+/** All that generated code can require, besides `link` of its own document. There is no way from it to any other module. */
 const MODULES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['ajv/dist/runtime/equal', { default: equal.default }],
   ['ajv/dist/runtime/ucs2length', { default: ucs2length.default }],
   ['lateral/formats', { formats }],
   ['lateral/join-errors', { joinErrors }],
   ['lateral/multiple-of', { isMultipleOf }],
-  ['lateral/pattern', { compilePattern }],
+  ['lateral/pattern', { compilePattern: patternWhenUsed }],
   ['lateral/unique-items', { hasUniqueItems }],
   ['lateral/work-budget', { countCall, countItem }],
 ]);
 
-/** After so many characters of source the event loop gets its turn: V8 reads them in about half a millisecond. */
-const SLICE_CHARACTERS = 32 * 1024;
-/** A pattern counts as so many characters: compiling one takes up to some milliseconds. */
-const PATTERN_CHARACTERS = 8 * 1024;
+/** Where the generated code of a unit exports the one schema that others link to, or a body is held against. */
+export const MAIN_EXPORT = 'b0';
 
-/** Makes functions of generated sources, in slices that leave the event loop free. */
-export async function instantiateValidators(sources: readonly Unit[]): Promise<readonly ValidatorUnit[]> {
-  const units: ValidatorUnit[] = [];
-  let characters = 0;
-  for (const source of sources) {
-    const cost = costOf(source);
-    if (characters > 0 && characters + cost > SLICE_CHARACTERS) {
-      await turn();
-      characters = 0;
-    }
-    characters += cost;
-    units.push(instantiate(source));
+/**
+ * The validators of one document. A unit becomes functions when a value first comes to it: units are small and call each other by
+ * links, so that nobody waits for what is not used, and nothing is held for it but its source.
+ */
+export class DocumentValidators {
+  readonly #units: readonly Unit[];
+  readonly #instances = new Map<number, Instance>();
+  readonly #require: (name: string) => unknown;
+
+  constructor(units: readonly Unit[]) {
+    this.#units = units;
+    const links = { link: (index: number) => this.validator(index, MAIN_EXPORT) };
+    this.#require = (name) => (name === 'lateral/link' ? links : requireModule(name));
   }
-  return units;
+
+  /** A validator of a unit; that the unit has none of that name is told when it is called. */
+  validator(index: number, name: string): Validator {
+    let target: Validator | undefined;
+    const validator = (value: unknown): boolean => {
+      target ??= this.#target(index, name);
+      if (target(value)) return true;
+      validator.errors = target.errors;
+      return false;
+    };
+    validator.errors = undefined as unknown;
+    return validator;
+  }
+
+  #target(index: number, name: string): Validator {
+    const known = this.#instances.get(index) ?? this.#instantiate(index);
+    this.#instances.set(index, known);
+    const validator = known.get(name);
+    if (validator === undefined) throw new Error(`unit ${index} has no validator ${name}`);
+    return validator;
+  }
+
+  #instantiate(index: number): Instance {
+    const unit = this.#units[index];
+    if (unit === undefined) throw new Error(`there is no unit ${index}`);
+    if (typeof unit !== 'string') return evaluating(unit);
+    const exported: { [name: string]: unknown } = {};
+    // The source is made by Ajv out of a checked schema, in our own worker; only its strings come from outside.
+    new Function('require', 'exports', unit)(this.#require, exported);
+    const instance = new Map<string, Validator>();
+    for (const [name, value] of Object.entries(exported)) if (isValidator(value)) instance.set(name, value);
+    return instance;
+  }
 }
 
-function costOf(unit: Unit): number {
-  if (typeof unit !== 'string') return 0; // nothing is read before the first value comes
-  return unit.length + PATTERN_CHARACTERS * (unit.split('const pattern').length - 1);
-}
-
-function evaluated(unit: SchemaUnit): ValidatorUnit {
+function evaluating(unit: SchemaUnit): Instance {
   const evaluator = new SchemaEvaluator(unit);
-  return new Map(Object.entries(unit.exported).map(([exported, name]) => [exported, validatorOf(evaluator, name)]));
+  return new Map(
+    Object.entries(unit.exported).map(([exported, name]): [string, Validator] => {
+      const validator = (value: unknown): boolean => {
+        const error = evaluator.judge(name, value);
+        validator.errors = error === undefined ? undefined : [error];
+        return error === undefined;
+      };
+      validator.errors = undefined as readonly unknown[] | undefined;
+      return [exported, validator];
+    }),
+  );
 }
 
-function validatorOf(evaluator: SchemaEvaluator, name: string): Validator {
-  const validator = (value: unknown): boolean => {
-    const error = evaluator.judge(name, value);
-    validator.errors = error === undefined ? undefined : [error];
-    return error === undefined;
+/** Compiling a pattern takes up to some milliseconds: none is compiled before a text comes to it. */
+function patternWhenUsed(source: string): Pattern {
+  let compiled: Pattern | undefined;
+  return {
+    test(text) {
+      compiled ??= compilePattern(source);
+      return compiled.test(text);
+    },
+    toString: () => source,
   };
-  validator.errors = undefined as readonly unknown[] | undefined;
-  return validator;
-}
-
-function instantiate(source: Unit): ValidatorUnit {
-  if (typeof source !== 'string') return evaluated(source);
-  const exported: { [name: string]: unknown } = {};
-  // The source is made by Ajv out of a checked schema, in our own worker; only its strings come from outside.
-  new Function('require', 'exports', source)(requireModule, exported);
-  const unit = new Map<string, Validator>();
-  for (const [name, value] of Object.entries(exported)) if (isValidator(value)) unit.set(name, value);
-  return unit;
 }
 
 function requireModule(name: string): unknown {
@@ -89,10 +117,4 @@ function requireModule(name: string): unknown {
 
 function isValidator(value: unknown): value is Validator {
   return typeof value === 'function';
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }

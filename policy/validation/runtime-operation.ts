@@ -1,6 +1,6 @@
 import type { ResponseValidation } from '../workload-policy.ts';
 import type { ApiContent, ApiOperation, ApiParameter, ApiResponse, CompiledDocument } from './api-model.ts';
-import type { Validator, ValidatorUnit } from './instantiate-validators.ts';
+import { type DocumentValidators, MAIN_EXPORT, type Validator } from './instantiate-validators.ts';
 import type { JsonLimits } from './scan-json.ts';
 
 /** Off: not looked at; Audit: judged and recorded; Enforce: what does not fit never reaches the caller. */
@@ -58,13 +58,9 @@ export interface RuntimeOperation {
 }
 
 /** An entry of `content` with its validator. */
-export function runtimeContent(content: ApiContent, units: readonly ValidatorUnit[]): RuntimeContent {
-  return { content, validator: content.unit === undefined ? undefined : validatorOf(units[content.unit], 'b0') };
-}
-
-/** A validator that generated code was to export. */
-export function validatorOf(unit: ValidatorUnit | undefined, name: string): Validator {
-  const validator = unit?.get(name);
-  if (validator === undefined) throw new Error(`the generated code has no validator ${name}`);
-  return validator;
+export function runtimeContent(content: ApiContent, validators: DocumentValidators): RuntimeContent {
+  return {
+    content,
+    validator: content.unit === undefined ? undefined : validators.validator(content.unit, MAIN_EXPORT),
+  };
 }

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { ApiContent } from '#policy/validation/api-model.ts';
 import { compileDocument } from '#policy/validation/compile-document.ts';
-import { instantiateValidators } from '#policy/validation/instantiate-validators.ts';
+import { DocumentValidators } from '#policy/validation/instantiate-validators.ts';
 import { judgeBody } from '#policy/validation/judge-body.ts';
 import { type OperationSettings, runtimeContent } from '#policy/validation/runtime-operation.ts';
 import { renewWork } from '#policy/validation/work-budget.ts';
@@ -73,7 +73,7 @@ async function judgeGroup(
   const [operation] = operations;
   const content = operation?.body?.contents[0];
   const refused = errors[0] ?? operation?.unavailable ?? content?.unavailable;
-  const instances = await instantiateValidators(units);
+  const instances = new DocumentValidators(units);
   return tests.map((test) => {
     const title = `${description}: ${test.description}`;
     if (refused !== undefined || content === undefined)
@@ -83,11 +83,7 @@ async function judgeGroup(
   });
 }
 
-function faultOf(
-  body: string,
-  content: ApiContent,
-  units: Awaited<ReturnType<typeof instantiateValidators>>,
-): string | undefined {
+function faultOf(body: string, content: ApiContent, units: DocumentValidators): string | undefined {
   renewWork();
   const fault = judgeBody(Buffer.from(body), runtimeContent(content, units), SETTINGS);
   return fault?.details.map(({ pointer, message }) => `${pointer} ${message}`).join();

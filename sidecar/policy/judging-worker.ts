@@ -5,27 +5,25 @@ import { isToJudge, type ToJudge, type Verdict } from './judge-messages.ts';
 
 enableCompileCache();
 const { runBodyTask } = await import('#policy/validation/body-task.ts');
-const { instantiateValidators } = await import('#policy/validation/instantiate-validators.ts');
-
-type Units = Awaited<ReturnType<typeof instantiateValidators>>;
+const { DocumentValidators } = await import('#policy/validation/instantiate-validators.ts');
 
 /** Sources by document, and what was made of them when a body first asked for it. */
 const sources = new Map<number, Unit[]>();
-const instantiated = new Map<number, Promise<Units>>();
+const instantiated = new Map<number, InstanceType<typeof DocumentValidators>>();
 
 /** Judges the bodies it is sent, apart from traffic, and posts a `Verdict` for each. */
 parentPort?.on('message', (message: unknown) => {
   if (!isToJudge(message)) return;
-  if (message.kind === 'judge') judge(message).then((verdict) => parentPort?.postMessage(verdict));
+  if (message.kind === 'judge') parentPort?.postMessage(judge(message));
   else sources.set(message.document, [...(sources.get(message.document) ?? []), ...message.units]);
 });
 
-async function judge({ id, document, body, content, settings }: Extract<ToJudge, { kind: 'judge' }>): Promise<Verdict> {
+function judge({ id, document, body, content, settings }: Extract<ToJudge, { kind: 'judge' }>): Verdict {
   try {
-    const units = instantiated.get(document) ?? instantiateValidators(sources.get(document) ?? []);
+    const units = instantiated.get(document) ?? new DocumentValidators(sources.get(document) ?? []);
     instantiated.set(document, units);
     sources.delete(document);
-    return { id, fault: runBodyTask(Buffer.from(body), { content, settings }, await units), error: undefined };
+    return { id, fault: runBodyTask(Buffer.from(body), { content, settings }, units), error: undefined };
   } catch (error) {
     return { id, fault: undefined, error: error instanceof Error ? error.message : String(error) };
   }
