@@ -4,6 +4,7 @@ import type { Path } from '../schema/schema.ts';
 import { nodeOffset } from '../yaml/node-offset.ts';
 import { MAX_DEPTH, nodeToValue } from '../yaml/node-to-value.ts';
 import type { DocumentProblem } from './api-model.ts';
+import { JsonPositions } from './json-positions.ts';
 import { scanJson } from './scan-json.ts';
 
 /** A schema document as plain values. */
@@ -21,12 +22,6 @@ export interface DocumentText {
   ): DocumentProblem;
 }
 
-interface YamlText {
-  readonly value: unknown;
-  readonly problems: readonly DocumentProblem[];
-  position(path: Path, at: 'key' | undefined): Pick<DocumentProblem, 'line' | 'column'>;
-}
-
 /**
  * Reads a schema document, YAML 1.2 or JSON. Bounds: MAX_SCHEMA_DOCUMENT_BYTES, and the depth, size and
  * aliases of any YAML that Lateral reads. Duplicate keys are errors.
@@ -37,18 +32,9 @@ export function readDocumentText(text: string): DocumentText {
     const message = `document of ${bytes} bytes exceeds the limit of ${MAX_SCHEMA_DOCUMENT_BYTES}`;
     return unreadable([{ line: 1, column: 1, severity: 'error', code: 'document_too_large', message }]);
   }
-  // JSON is read a hundred times faster as JSON; its positions are looked up as YAML, of which it is a subset.
+  // JSON is read a hundred times faster as JSON than as YAML, of which it is a subset.
   const isJson = scanJson(text, { maxDepth: MAX_DEPTH, denyDuplicateKeys: true }) === undefined;
-  let yaml = isJson ? undefined : readYamlText(text);
-  const value: unknown = yaml === undefined ? JSON.parse(text) : yaml.value;
-  return {
-    value,
-    problems: yaml?.problems ?? [],
-    problem(severity, path, code, message, at) {
-      yaml ??= readYamlText(text);
-      return { ...yaml.position(path, at), severity, code, message };
-    },
-  };
+  return isJson ? readJsonText(text) : readYamlText(text);
 }
 
 function unreadable(problems: readonly DocumentProblem[]): DocumentText {
@@ -59,7 +45,20 @@ function unreadable(problems: readonly DocumentProblem[]): DocumentText {
   };
 }
 
-function readYamlText(text: string): YamlText {
+function readJsonText(text: string): DocumentText {
+  const value: unknown = JSON.parse(text);
+  let positions: JsonPositions | undefined;
+  return {
+    value,
+    problems: [],
+    problem(severity, path, code, message, at) {
+      positions ??= new JsonPositions(text);
+      return { ...positions.at(path, at), severity, code, message };
+    },
+  };
+}
+
+function readYamlText(text: string): DocumentText {
   const lines = new LineCounter();
   // The package's own search for duplicate keys is quadratic; `nodeToValue` finds them.
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: false, version: '1.2', merge: false });
@@ -75,5 +74,14 @@ function readYamlText(text: string): YamlText {
     report(fault.pos[0], 'yaml_syntax', fault.message.split('\n', 1)[0] ?? '');
   }
   const value = problems.length > 0 ? undefined : nodeToValue(document.contents, report);
-  return { value, problems, position: (path, where) => at(nodeOffset(document.contents, path, where)) };
+  return {
+    value,
+    problems,
+    problem: (severity, path, code, message, where) => ({
+      ...at(nodeOffset(document.contents, path, where)),
+      severity,
+      code,
+      message,
+    }),
+  };
 }
