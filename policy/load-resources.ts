@@ -11,6 +11,7 @@ import { contextOf, type SourcedResource } from './resource/sourced-resource.ts'
 import type { ResourceDocument, ResourceSet, SourceFile } from './resource-set.ts';
 import { isRecord, type Path } from './schema/schema.ts';
 import { finish } from './steps/finish.ts';
+import { travellingDocument } from './validation/travelling-document.ts';
 import type { Mesh } from './workload-policy.ts';
 import { readYaml, type YamlDocument } from './yaml/read-yaml.ts';
 
@@ -167,7 +168,9 @@ const refuseConfigMaps: NamedDocuments['configMaps'] = (_namespace, _references,
 export function documentOf(sourced: SourcedResource): ResourceDocument {
   const { type, resource } = sourced.any;
   // What is given, not what was read: the receiver reads it with the same schema. An APISchema has its text put in.
-  const spec = type === 'APISchema' ? resource.spec : givenSpecOf(sourced);
+  if (type !== 'APISchema') return resourceDocument({ ...resource, spec: givenSpecOf(sourced) });
+  const { openapi } = resource.spec;
+  const spec = { ...resource.spec, openapi: { ...openapi, inline: travellingDocument(openapi.inline) } };
   return resourceDocument({ ...resource, spec });
 }
 

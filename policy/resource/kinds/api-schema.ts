@@ -16,8 +16,8 @@ import { dnsSubdomain } from '../names.ts';
 
 /** Largest `inline` document in a resource that a person writes: 256 KiB (larger ones stand in a file). */
 export const MAX_INLINE_SCHEMA_BYTES = 256 * 1024;
-/** Largest schema document at all: 16 MiB, however it came. */
-export const MAX_SCHEMA_DOCUMENT_BYTES = 16 * 1024 * 1024;
+/** Largest schema document at all: 32 MiB, however it came. */
+export const MAX_SCHEMA_DOCUMENT_BYTES = 32 * 1024 * 1024;
 /** ConfigMaps that one document may be spread over; each holds at most 1 MiB. */
 const MAX_CONFIG_MAP_REFS = 32;
 const CONFIG_MAP_KEY = /^[-._a-zA-Z0-9]+$/;
