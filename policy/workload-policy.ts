@@ -197,6 +197,8 @@ export interface RequestParts {
   readonly hasBody: boolean;
   /** Bytes of the body where the sender declared them. */
   readonly contentLength: number | undefined;
+  /** The proven caller; absent: it has no identity. Who may be told what is wrong with its request is a matter of the policy. */
+  readonly source?: SpiffeId | null | undefined;
 }
 
 /** A fault that validation found: refused in Enforce mode, recorded in Audit. */
@@ -207,6 +209,11 @@ export interface Finding {
   readonly facts: RefusalFacts;
 }
 
+export interface HeaderField {
+  readonly name: string;
+  readonly value: string;
+}
+
 /** Judgement of everything but the body. */
 export interface HeadJudgement {
   /** Path template of the operation, for spans (`http.route`), e.g. `/orders/{id}`. */
@@ -215,6 +222,10 @@ export interface HeadJudgement {
   readonly findings: readonly Finding[];
   /** Absent: the body is passed on as it comes. */
   readonly body: BodyPlan | undefined;
+  /** The operation is to be left for another; absent: it is not. */
+  readonly isDeprecated?: boolean | undefined;
+  /** Header fields to be told with the response. */
+  readonly notices?: readonly HeaderField[] | undefined;
   /** Absent: responses pass as they come. */
   readonly responses?: ResponseValidation | undefined;
 }

@@ -106,7 +106,16 @@ function judge(
   const finding = refused ?? all[0];
   if (finding === undefined) return passed(`the request ${isAnswered ? 'and its response are' : 'is'} as described`);
   const { code, reason, facts } = finding;
-  return { verdict: refused === undefined ? 'audit' : 'refuse', code, details: facts.details ?? [], reason };
+  return {
+    verdict: refused === undefined ? 'audit' : 'refuse',
+    code,
+    details: (facts.details ?? []).map(toldDetail),
+    reason,
+  };
+}
+
+function toldDetail({ in: place, pointer, keyword, message }: RefusalDetail): RefusalDetail {
+  return { in: place, pointer, keyword, message };
 }
 
 /** As authorize-tcp.ts of the sidecar: what is to be validated and cannot be is refused. */

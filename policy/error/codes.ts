@@ -254,6 +254,15 @@ export const CODES = {
     meaning: 'The body does not satisfy the schema of the operation.',
     remedy: 'The log names JSON pointer and schema keyword.',
   },
+  unknown_property: {
+    family: 'malformed',
+    status: 400,
+    grpcStatus: GRPC.invalidArgument,
+    title: 'Invalid body',
+    meaning: 'The body has a property that no branch of its schema declares, and request.unknownProperties is Deny.',
+    remedy:
+      'The log names it by JSON pointer. Leave it out, or declare it: an app that takes what it does not know lets callers set what they should not (mass assignment).',
+  },
   body_too_large: {
     family: 'malformed',
     status: 413,
@@ -261,6 +270,14 @@ export const CODES = {
     title: 'Content too large',
     meaning: 'The body exceeds limits.bodyBytes of the validation policy.',
     remedy: 'Send less, or raise the limit for the operation.',
+  },
+  retired_operation: {
+    family: 'malformed',
+    status: 410,
+    grpcStatus: GRPC.unimplemented,
+    title: 'Gone',
+    meaning: 'The operation is of an APISchema whose lifecycle is Retired: nobody is to call it any more.',
+    remedy: 'Call the version that took its place; the access log names who still calls this one.',
   },
   invalid_response: {
     family: 'fault',

@@ -9,6 +9,8 @@ export interface RefusalDetail {
   /** The schema keyword that failed, e.g. `type`, `required`. */
   readonly keyword: string;
   readonly message: string;
+  /** What the value is like, never the value: `string(70) digits`. For operators. */
+  readonly shape?: string | undefined;
 }
 
 export interface RefusalFacts {
@@ -17,6 +19,8 @@ export interface RefusalFacts {
   /** Index of the deciding rule. */
   readonly rule?: number | undefined;
   readonly details?: readonly RefusalDetail[] | undefined;
+  /** True: the caller may be told the details. */
+  readonly tellsDetails?: boolean | undefined;
   /** Value of the Allow header of a 405. */
   readonly allow?: string | undefined;
   /** The limit that 413, 429 and 431 tell the caller. */

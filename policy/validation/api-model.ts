@@ -1,3 +1,4 @@
+import type { NamesUnit } from './declared-names.ts';
 import type { SchemaUnit } from './evaluate-schema.ts';
 
 /** Plain data that a document amounts to: made in a worker, sent to the thread that judges requests. */
@@ -48,6 +49,8 @@ export interface ApiContent {
   /** Index of the unit that validates the body; undefined: the type alone is checked. */
   readonly unit: number | undefined;
   readonly format: 'json' | 'form' | 'opaque';
+  /** Where the names of properties are that its schema declares; undefined: they are not asked for. */
+  readonly names?: { readonly unit: number; readonly node: number } | undefined;
   /** Of a form's fields. */
   readonly form: ObjectShape | undefined;
   /** Why bodies of this type cannot be checked; what cannot be checked is refused. */
@@ -78,6 +81,8 @@ export interface ApiOperation {
   /** As documented, with the base path in front: `/v1/orders/{id}`. */
   readonly template: string;
   readonly operationId: string | undefined;
+  /** OpenAPI's own `deprecated: true`. */
+  readonly isDeprecated: boolean;
   readonly parameters: readonly ApiParameter[];
   /** Index of the unit that holds a validator `p0`, `p1`, … for each parameter; undefined: no parameters. */
   readonly parametersUnit: number | undefined;
@@ -90,7 +95,7 @@ export interface ApiOperation {
 }
 
 /** What validators are made of: JavaScript source, or plain data. */
-export type Unit = string | SchemaUnit;
+export type Unit = string | SchemaUnit | NamesUnit;
 
 /** A document as compiled: what `GenerateValidators` gives for a job. */
 export interface CompiledDocument {

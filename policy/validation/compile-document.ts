@@ -2,6 +2,7 @@ import { formatPath } from '../schema/document-context.ts';
 import type { Path } from '../schema/schema.ts';
 import type { ApiContent, ApiOperation, ApiResponse, CompiledDocument, DocumentProblem, Unit } from './api-model.ts';
 import { type ConvertedSchema, type Direction, SchemaConverter } from './convert-schema.ts';
+import { DeclaredNames } from './declared-names.ts';
 import { MAIN_EXPORT } from './instantiate-validators.ts';
 import { type ReadDocument, type ReadOperation, readOpenApi } from './read-openapi.ts';
 import type { ReadParameter } from './read-parameters.ts';
@@ -21,6 +22,8 @@ export interface CheckedDocument extends CompiledDocument {
 export interface CompileOptions {
   /** Default false: nothing of responses is compiled. */
   readonly responses?: boolean | undefined;
+  /** Default false: names of properties are not gathered. */
+  readonly names?: boolean | undefined;
 }
 
 /**
@@ -34,7 +37,7 @@ export function compileDocument(source: string, options: CompileOptions = {}): C
     const lines = errors.map(({ line, column, code, message }) => `${line}:${column}: ${code} ${message}`);
     return { operations: [], units: [], problems: [], errors: lines, documentProblems: document.problems };
   }
-  const compilation = new Compilation(document, options.responses === true);
+  const compilation = new Compilation(document, options);
   const operations = document.operations.map((operation) => compilation.operation(operation));
   const { units, faults } = compilation;
   return {
@@ -60,6 +63,8 @@ class Compilation {
   readonly #withResponses: boolean;
   readonly #views: { readonly [D in Direction]: SchemaConverter };
   readonly #compiler: SchemaCompiler;
+  readonly #names: DeclaredNames | undefined;
+  #namesUnit: number | undefined;
   /** Units that are whole with all they link to, or why there is none, by the name of their schema. */
   readonly #complete = new Map<string, number | SchemaFault>();
   /** Of the units that others link to, by the name of their schema. */
@@ -67,9 +72,10 @@ class Compilation {
   readonly #compiled = new Set<string>();
   #characters = 0;
 
-  constructor(document: ReadDocument, withResponses: boolean) {
+  constructor(document: ReadDocument, { responses, names }: CompileOptions) {
     this.#document = document;
-    this.#withResponses = withResponses;
+    this.#withResponses = responses === true;
+    if (names === true) this.#names = new DeclaredNames(document.references);
     const view = (direction: Direction) => new SchemaConverter(document.references, document.version, direction);
     const request = view('request');
     // Where nothing is readOnly or writeOnly the directions are one, and need be compiled once only.
@@ -78,9 +84,9 @@ class Compilation {
   }
 
   operation(read: ReadOperation): ApiOperation {
-    const { method, template, operationId, parameters, body } = read;
+    const { method, template, operationId, isDeprecated, parameters, body } = read;
     const title = `${method} ${template}`;
-    const base = { method, template, operationId };
+    const base = { method, template, operationId, isDeprecated };
     const unusable = { ...base, parameters: [], parametersUnit: undefined, body: undefined, responses: undefined };
     if (read.fault !== undefined) return { ...unusable, unavailable: this.#refused(title, read.fault) };
     const parametersUnit = attempt(() => this.#parametersUnit(parameters, 'request'));
@@ -121,12 +127,27 @@ class Compilation {
   #content(title: string, read: ReadContent, direction: Direction): ApiContent {
     const { mediaRange, format, form, schema } = read;
     const unit = schema === undefined ? undefined : this.#bodyUnit(schema, direction);
-    const fault = read.fault ?? (unit instanceof SchemaFault ? unit : undefined);
+    const names =
+      schema === undefined || direction === 'response' || format !== 'json' ? undefined : this.#namesOf(schema);
+    const fault = read.fault ?? [unit, names].find((made) => made instanceof SchemaFault);
     const content = { mediaRange, format, form };
     if (fault !== undefined) {
       return { ...content, unit: undefined, unavailable: this.#refused(`${title} with ${mediaRange}`, fault) };
     }
-    return { ...content, unit: unit instanceof SchemaFault ? undefined : unit, unavailable: undefined };
+    return {
+      ...content,
+      unit: unit instanceof SchemaFault ? undefined : unit,
+      names: names instanceof SchemaFault ? undefined : names,
+      unavailable: undefined,
+    };
+  }
+
+  #namesOf(schema: Located): ApiContent['names'] | SchemaFault {
+    const names = this.#names;
+    if (names === undefined) return undefined;
+    this.#namesUnit ??= this.units.push(names.unit) - 1;
+    const unit = this.#namesUnit;
+    return attempt(() => ({ unit, node: names.node([schema]) }));
   }
 
   #bodyUnit(schema: Located, direction: Direction): number | SchemaFault {

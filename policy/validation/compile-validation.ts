@@ -1,11 +1,19 @@
 import type { Resource } from '../resource/kind.ts';
-import type { ApiSchemaSpec } from '../resource/kinds/api-schema.ts';
+import type { ApiSchemaSpec, Lifecycle } from '../resource/kinds/api-schema.ts';
 import type { ApiValidationPolicySpec } from '../resource/kinds/api-validation-policy.ts';
 import type { RequestValidation } from '../workload-policy.ts';
 import type { ApiOperation, ApiParameter, ApiResponse, CompiledDocument, ParameterLocation } from './api-model.ts';
+import { fieldDetailsTo } from './field-details.ts';
 import type { GenerateValidators } from './generate-validators.ts';
 import { DocumentValidators } from './instantiate-validators.ts';
-import { isOverrideOf, judgesResponses, settingsOf, unknownOverride } from './operation-settings.ts';
+import { lifecycleOf, noticesOf } from './lifecycle.ts';
+import {
+  isOverrideOf,
+  judgesResponses,
+  looksForUnknownProperties,
+  settingsOf,
+  unknownOverride,
+} from './operation-settings.ts';
 import { parseTemplate } from './path-template.ts';
 import { type PathOperations, RequestValidator } from './request-validator.ts';
 import { ResponseValidator } from './response-validator.ts';
@@ -51,13 +59,19 @@ export async function compileValidation({ policies, schemas, generate }: Validat
     return found ?? [];
   });
   const responses = judgesResponses(policy.spec);
-  const jobs = sources.map((schema) => ({ name: nameOf(schema), document: schema.spec.openapi.inline, responses }));
+  const names = looksForUnknownProperties(policy.spec);
+  const jobs = sources.map((schema) => ({
+    name: nameOf(schema),
+    document: schema.spec.openapi.inline,
+    responses,
+    names,
+  }));
   const documents = await generate(jobs);
   const assembly = new Assembly(policy, problems);
   for (const [index, document] of documents.entries()) {
     const name = jobs[index]?.name ?? '';
     for (const error of document.errors) faults.push(`APISchema ${name}: ${error}`);
-    assembly.add(name, document);
+    assembly.add(name, document, sources[index]?.spec.lifecycle);
   }
   return { validation: assembly.finish(faults), problems: [...faults, ...problems] };
 }
@@ -90,19 +104,29 @@ class Assembly {
     this.#unused = new Set(policy.spec.overrides);
   }
 
-  add(name: string, document: CompiledDocument): void {
+  add(name: string, document: CompiledDocument, lifecycle: Lifecycle | undefined): void {
     for (const problem of document.problems) this.#problems.push(`APISchema ${name}: ${problem}`);
     const units = new DocumentValidators(document.units);
-    for (const operation of document.operations) this.#addOperation(name, operation, document, units);
+    for (const operation of document.operations) this.#addOperation(name, operation, document, units, lifecycle);
   }
 
-  #addOperation(name: string, operation: ApiOperation, document: CompiledDocument, units: DocumentValidators): void {
+  #addOperation(
+    name: string,
+    operation: ApiOperation,
+    document: CompiledDocument,
+    units: DocumentValidators,
+    lifecycle: Lifecycle | undefined,
+  ): void {
     for (const override of this.#unused) if (isOverrideOf(override, operation)) this.#unused.delete(override);
     const operations = this.#operationsAt(operation.template);
     const other = operations.get(operation.method);
     if (other === undefined) {
       const settings = settingsOf(this.#policy.spec, operation);
-      const runtime = runtimeOperation(operation, document, units, settings, nameOf(this.#policy));
+      const runtime = {
+        ...runtimeOperation(operation, document, units, settings, nameOf(this.#policy)),
+        lifecycle: lifecycleOf(lifecycle, operation.isDeprecated),
+        notices: noticesOf(lifecycle),
+      };
       operations.set(operation.method, { document: name, runtime });
       return;
     }
@@ -132,6 +156,7 @@ class Assembly {
       isEnforced: spec.mode === 'Enforce',
       undocumented: spec.request.undocumented,
       incomplete: faults[0],
+      tellsDetailsTo: fieldDetailsTo(spec.fieldDetails),
     });
   }
 }
@@ -151,7 +176,7 @@ function runtimeOperation(
   units: DocumentValidators,
   settings: OperationSettings,
   policy: string,
-): RuntimeOperation {
+): Omit<RuntimeOperation, 'lifecycle' | 'notices'> {
   const template = parseTemplate(operation.template);
   const names = template.kind === 'valid' ? template.segments.flatMap((segment) => segment.names) : [];
   const parameters = runtimeParameters(operation.parameters, operation.parametersUnit, units, names);

@@ -9,6 +9,8 @@ export interface ValidatorJob {
   readonly document: string;
   /** Responses are judged too. Default false. */
   readonly responses?: boolean | undefined;
+  /** Names of properties are asked for. Default false. */
+  readonly names?: boolean | undefined;
 }
 
 /** What a job amounts to: plain data, which can be sent between threads and kept by the hash of the document. */
@@ -19,7 +21,7 @@ export type GenerateValidators = (jobs: readonly ValidatorJob[]) => Promise<read
 
 /** Compiles in this very thread: for the CLI, the control plane's checks and tests. */
 export const generateValidators: GenerateValidators = async (jobs) =>
-  jobs.map(({ document, responses }) => {
-    const { operations, units, problems, errors } = compileDocument(document, { responses });
+  jobs.map(({ document, responses, names }) => {
+    const { operations, units, problems, errors } = compileDocument(document, { responses, names });
     return { operations, units, problems, errors };
   });

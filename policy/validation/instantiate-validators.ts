@@ -1,6 +1,7 @@
 import equal from 'ajv/dist/runtime/equal.js';
 import ucs2length from 'ajv/dist/runtime/ucs2length.js';
 import type { Unit } from './api-model.ts';
+import type { NamesUnit } from './declared-names.ts';
 import { SchemaEvaluator, type SchemaUnit } from './evaluate-schema.ts';
 import { formats } from './formats.ts';
 import { joinErrors } from './join-errors.ts';
@@ -61,6 +62,13 @@ export class DocumentValidators {
     return validator;
   }
 
+  /** The declared names of a unit. */
+  names(index: number): NamesUnit {
+    const unit = this.#units[index];
+    if (typeof unit !== 'object' || unit.kind !== 'names') throw new Error(`unit ${index} holds no names`);
+    return unit;
+  }
+
   #target(index: number, name: string): Validator {
     const known = this.#instances.get(index) ?? this.#instantiate(index);
     this.#instances.set(index, known);
@@ -72,7 +80,7 @@ export class DocumentValidators {
   #instantiate(index: number): Instance {
     const unit = this.#units[index];
     if (unit === undefined) throw new Error(`there is no unit ${index}`);
-    if (typeof unit !== 'string') return evaluating(unit);
+    if (typeof unit !== 'string') return unit.kind === 'schema' ? evaluating(unit) : new Map();
     const exported: { [name: string]: unknown } = {};
     // The source is made by Ajv out of a checked schema, in our own worker; only its strings come from outside.
     new Function('require', 'exports', unit)(this.#require, exported);

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { Code } from '../error/codes.ts';
 import type { RefusalDetail } from '../error/refusal.ts';
 import type { ObjectShape } from './api-model.ts';
+import { unknownProperties } from './declared-names.ts';
 import { add, decodeAll, objectValue } from './parameter-value.ts';
 import { MAX_FORM_FIELDS, parseForm } from './parse-form.ts';
 import type { OperationSettings, RuntimeContent } from './runtime-operation.ts';
@@ -10,14 +11,14 @@ import { pointerTo, validate } from './validation-details.ts';
 
 /** What is wrong with a body. */
 export interface BodyFault {
-  readonly code: Extract<Code, 'malformed_body' | 'invalid_body'>;
+  readonly code: Extract<Code, 'malformed_body' | 'invalid_body' | 'unknown_property'>;
   readonly details: readonly RefusalDetail[];
 }
 
 /** Holds a whole body, not empty, against an entry of `content`; undefined: it is valid. */
 export function judgeBody(
   body: Buffer,
-  { content, validator }: RuntimeContent,
+  { content, validator, names }: RuntimeContent,
   settings: OperationSettings,
 ): BodyFault | undefined {
   if (!isUtf8(body)) return malformed('encoding', `is not UTF-8 at byte ${invalidByte(body) + 1}`);
@@ -28,7 +29,10 @@ export function judgeBody(
   const read = content.form === undefined ? readJson(text, settings) : readForm(text, content.form);
   if ('fault' in read) return read.fault;
   const details = validator === undefined ? undefined : validate(validator, read.value, 'body', '');
-  return details === undefined ? undefined : { code: 'invalid_body', details };
+  if (details !== undefined) return { code: 'invalid_body', details };
+  if (names === undefined || settings.unknownProperties === 'Allow') return undefined;
+  const unknown = unknownProperties(names.unit, names.node, read.value);
+  return unknown.length === 0 ? undefined : { code: 'unknown_property', details: unknown };
 }
 
 type Read = { readonly value: unknown } | { readonly fault: BodyFault };

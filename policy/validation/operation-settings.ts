@@ -49,6 +49,7 @@ export function settingsOf(spec: ApiValidationPolicySpec, operation: NamedOperat
     isEnforced: mode === 'Enforce',
     body: request.body,
     unknownParameters: request.unknownParameters,
+    unknownProperties: request.unknownProperties,
     maxBodyBytes: limits.bodyBytes,
     json: { maxDepth: limits.jsonDepth, denyDuplicateKeys: limits.duplicateKeys === 'Deny' },
     response,
@@ -59,6 +60,12 @@ export function settingsOf(spec: ApiValidationPolicySpec, operation: NamedOperat
 function over<T extends object>(base: T, more: { readonly [K in keyof T]?: T[K] | undefined } | undefined): T {
   const given = Object.entries(more ?? {}).filter(([, value]) => value !== undefined);
   return { ...base, ...Object.fromEntries(given) };
+}
+
+/** True where unknown properties of some operation are looked for: only then the declared names are compiled. */
+export function looksForUnknownProperties(spec: ApiValidationPolicySpec): boolean {
+  const choices = [spec.request, ...spec.overrides.map(({ request }) => request)];
+  return choices.some((request) => (request?.unknownProperties ?? 'Allow') !== 'Allow');
 }
 
 /** True where some operation's responses are judged: only then they are compiled. */

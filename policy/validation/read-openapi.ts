@@ -23,6 +23,7 @@ export interface ReadOperation {
   /** With the base path. */
   readonly template: string;
   readonly operationId: string | undefined;
+  readonly isDeprecated: boolean;
   readonly path: Path;
   readonly parameters: readonly ReadParameter[];
   readonly body: ReadBody | undefined;
@@ -141,6 +142,7 @@ class Reader {
       method: method.toUpperCase(),
       template: full,
       operationId: this.#operationId(value, path),
+      isDeprecated: value.deprecated === true,
       path,
     };
     if (!this.#isNew(operation.method, full, path)) return;

@@ -2,6 +2,7 @@ import type { Code } from '../error/codes.ts';
 import type { RefusalFacts } from '../error/refusal.ts';
 import type { BodyPlan, Finding, HeadJudgement, RequestParts, RequestValidation } from '../workload-policy.ts';
 import { chooseContent } from './choose-content.ts';
+import type { TellsDetailsTo } from './field-details.ts';
 import { type BodyFault, judgeBody } from './judge-body.ts';
 import { judgeParameters } from './judge-parameters.ts';
 import type { Router } from './router.ts';
@@ -24,6 +25,7 @@ export interface ValidatorSettings {
   readonly undocumented: 'Deny' | 'Report' | 'Allow';
   /** Why not all documents are in force: what matches none of the others could be of the missing one. */
   readonly incomplete: string | undefined;
+  readonly tellsDetailsTo: TellsDetailsTo;
 }
 
 /** Holds requests against the operations of a workload's API. */
@@ -58,13 +60,21 @@ export class RequestValidator implements RequestValidation {
         { allow },
       );
     }
+    const judged = this.#operation(operation, match.values, request);
+    return this.#settings.tellsDetailsTo(request.source) ? telling(judged) : judged;
+  }
+
+  #operation(operation: RuntimeOperation, values: readonly string[], request: RequestParts): HeadJudgement {
     const { template, unavailable } = operation.operation;
+    if (operation.lifecycle === 'Retired') {
+      return judgement(template, [this.#finding(operation, 'retired_operation', 'the API that it is of is retired')]);
+    }
     if (unavailable !== undefined) {
       return judgement(template, [this.#finding(operation, 'schema_unavailable', unavailable)]);
     }
     renewWork(MAX_WORK_HERE);
     const findings: Finding[] = [];
-    const { invalid, unknown } = judgeParameters(operation, match.values, request.query, request.headers);
+    const { invalid, unknown } = judgeParameters(operation, values, request.query, request.headers);
     if (invalid.length > 0) {
       const details = invalid.slice(0, MAX_DETAILS);
       findings.push(this.#finding(operation, 'invalid_parameter', describeDetails(details), { details }));
@@ -72,7 +82,14 @@ export class RequestValidator implements RequestValidation {
     if (unknown.length > 0) findings.push(...this.#unknownParameters(operation, unknown));
     const { finding, plan } = this.#body(operation, request);
     if (finding !== undefined) findings.push(finding);
-    return { route: template, findings, body: plan, responses: operation.responses };
+    return {
+      route: template,
+      findings,
+      body: plan,
+      responses: operation.responses,
+      isDeprecated: operation.lifecycle === 'Deprecated',
+      notices: operation.notices,
+    };
   }
 
   #undocumented(code: Code, reason: string, route: string | undefined, facts: RefusalFacts): HeadJudgement {
@@ -141,7 +158,10 @@ export class RequestValidator implements RequestValidation {
 
   #found(operation: RuntimeOperation, fault: BodyFault | undefined): readonly Finding[] {
     if (fault === undefined) return [];
-    return [this.#finding(operation, fault.code, describeDetails(fault.details), { details: fault.details })];
+    const { code, details } = fault;
+    const finding = this.#finding(operation, code, describeDetails(details), { details });
+    const isReported = code === 'unknown_property' && operation.settings.unknownProperties === 'Report';
+    return [isReported ? { ...finding, effect: 'audit' } : finding];
   }
 
   #tooLarge(operation: RuntimeOperation, bytes: number): Finding {
@@ -161,6 +181,24 @@ export class RequestValidator implements RequestValidation {
     const { policy, isEnforced } = this.#settings;
     return { effect: isEnforced ? 'refuse' : 'audit', code, reason, facts: { ...facts, policy } };
   }
+}
+
+/** The same, with findings whose details the caller may be told. */
+function telling(judged: HeadJudgement): HeadJudgement {
+  const { findings, body } = judged;
+  const told = (found: readonly Finding[]) =>
+    found.map((finding) => ({ ...finding, facts: { ...finding.facts, tellsDetails: true } }));
+  if (body === undefined) return findings.length === 0 ? judged : { ...judged, findings: told(findings) };
+  const plan: BodyPlan = {
+    ...body,
+    judge: (bytes) => told(body.judge(bytes)),
+    judgeWithin: (bytes, maxWork) => {
+      const found = body.judgeWithin(bytes, maxWork);
+      return found === undefined ? undefined : told(found);
+    },
+    found: (fault) => told(body.found(fault)),
+  };
+  return { ...judged, findings: told(findings), body: plan };
 }
 
 function judgement(route: string | undefined, findings: readonly Finding[]): HeadJudgement {

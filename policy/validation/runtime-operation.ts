@@ -1,5 +1,6 @@
-import type { ResponseValidation } from '../workload-policy.ts';
+import type { HeaderField, ResponseValidation } from '../workload-policy.ts';
 import type { ApiContent, ApiOperation, ApiParameter, ApiResponse, CompiledDocument } from './api-model.ts';
+import type { NamesUnit } from './declared-names.ts';
 import { type DocumentValidators, MAIN_EXPORT, type Validator } from './instantiate-validators.ts';
 import type { JsonLimits } from './scan-json.ts';
 
@@ -12,6 +13,7 @@ export interface OperationSettings {
   readonly isEnforced: boolean;
   readonly body: 'Strict' | 'Skip';
   readonly unknownParameters: 'Deny' | 'Report' | 'Allow';
+  readonly unknownProperties: 'Deny' | 'Report' | 'Allow';
   readonly maxBodyBytes: number;
   readonly json: JsonLimits;
   readonly response: {
@@ -34,6 +36,8 @@ export interface RuntimeContent {
   readonly content: ApiContent;
   /** Undefined: anything well-formed is valid. */
   readonly validator: Validator | undefined;
+  /** Undefined: the policy does not ask for unknown properties. */
+  readonly names: { readonly unit: NamesUnit; readonly node: number } | undefined;
 }
 
 export interface RuntimeResponse {
@@ -53,14 +57,19 @@ export interface RuntimeOperation {
   readonly header: readonly RuntimeParameter[];
   readonly cookie: readonly RuntimeParameter[];
   readonly contents: readonly RuntimeContent[];
+  readonly lifecycle: 'Active' | 'Deprecated' | 'Retired';
+  /** Header fields that its responses get: Deprecation, Sunset. */
+  readonly notices: readonly HeaderField[];
   /** Undefined: the policy asks nothing of its responses. */
   readonly responses: ResponseValidation | undefined;
 }
 
 /** An entry of `content` with its validator. */
 export function runtimeContent(content: ApiContent, validators: DocumentValidators): RuntimeContent {
+  const { names } = content;
   return {
     content,
+    names: names && { unit: validators.names(names.unit), node: names.node },
     validator: content.unit === undefined ? undefined : validators.validator(content.unit, MAIN_EXPORT),
   };
 }

@@ -1,6 +1,7 @@
 import type { RefusalDetail } from '../error/refusal.ts';
 import { isRecord } from '../schema/schema.ts';
 import type { Validator } from './instantiate-validators.ts';
+import { shapeOf, valueAt } from './value-shape.ts';
 import { WorkExceeded } from './work-budget.ts';
 
 /** Details of one finding; the rest is left out. */
@@ -28,11 +29,11 @@ export function validate(
     return [{ in: place, pointer, keyword: 'work', message: error.message }];
   }
   const errors: readonly unknown[] = Array.isArray(validator.errors) ? validator.errors : [];
-  const details = errors.slice(0, MAX_DETAILS).map((error) => detail(error, place, pointer));
+  const details = errors.slice(0, MAX_DETAILS).map((error) => detail(error, value, place, pointer));
   return details.length > 0 ? details : [{ in: place, pointer, keyword: 'schema', message: 'is not valid' }];
 }
 
-function detail(error: unknown, place: RefusalDetail['in'], pointer: string): RefusalDetail {
+function detail(error: unknown, value: unknown, place: RefusalDetail['in'], pointer: string): RefusalDetail {
   if (!isRecord(error)) return { in: place, pointer, keyword: 'schema', message: 'is not valid' };
   const { instancePath, keyword, message, params } = error;
   return {
@@ -40,6 +41,7 @@ function detail(error: unknown, place: RefusalDetail['in'], pointer: string): Re
     pointer: shortened(`${pointer}${String(instancePath ?? '')}`, MAX_POINTER_LENGTH),
     keyword: String(keyword ?? 'schema'),
     message: `${String(message ?? 'is not valid')}${surplus(params)}`,
+    shape: shapeOf(valueAt(value, String(instancePath ?? ''))),
   };
 }
 

@@ -42,6 +42,7 @@ const SETTINGS: OperationSettings = {
   isEnforced: true,
   body: 'Strict',
   unknownParameters: 'Deny',
+  unknownProperties: 'Allow',
   maxBodyBytes: 1024 * 1024,
   json: { maxDepth: 64, denyDuplicateKeys: true },
   response: { body: 'Off', headers: 'Off', undeclaredStatus: 'Off' },

@@ -47,6 +47,8 @@ export class Exchange extends Passage {
   outgoingBody: OutgoingRequest['body'] | undefined = undefined;
   /** Path template of the operation, where a schema knows it. */
   route: string | undefined = undefined;
+  /** The operation is to be left for another. */
+  isDeprecated = false;
   /** What its responses must satisfy; undefined: they pass as they come. */
   responses: ResponseValidation | undefined = undefined;
 

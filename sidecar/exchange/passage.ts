@@ -71,6 +71,8 @@ export class Passage {
   policyName: string | undefined = undefined;
   rule: number | undefined = undefined;
   reason = '';
+  /** What was wrong with a request or response, field by field; undefined: no validation found anything. */
+  details: Finding['facts']['details'] = undefined;
   refusal: Refusal | undefined = undefined;
   /** What policy would have refused it for, the first finding; undefined: nothing. */
   wouldRefuse: AuditedRefusal | undefined = undefined;
@@ -131,6 +133,7 @@ export class Passage {
     this.decision = 'audit';
     this.code = finding.code;
     this.reason = finding.reason;
+    this.details = finding.facts.details;
     this.policyName = finding.facts.policy;
     this.rule = finding.facts.rule;
   }
@@ -141,6 +144,7 @@ export class Passage {
     this.refusal = refusal;
     this.code = refusal.code;
     this.reason = refusal.reason;
+    if (refusal.facts.details !== undefined) this.details = refusal.facts.details;
     if (this.wouldRefuse !== undefined) {
       this.reason += `; before that it was let through, though ${this.wouldRefuse.code}: ${this.wouldRefuse.reason}`;
     }

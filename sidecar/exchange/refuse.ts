@@ -1,6 +1,6 @@
 import { GRPC } from '#policy/error/code-entry.ts';
 import { codeEntry } from '#policy/error/codes.ts';
-import { Refusal, type RefusalFacts } from '#policy/error/refusal.ts';
+import { Refusal, type RefusalDetail, type RefusalFacts } from '#policy/error/refusal.ts';
 import type { ImmediateResponse } from '../http/message.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -54,13 +54,22 @@ export function answerOf(refusal: Refusal, decisionId: string, isGrpcCall: boole
   }
   if (facts.answer !== undefined) return toldAnswer(facts.answer, decisionId);
   const { limit, allow } = facts;
-  const problem = { title, status, code: refusal.code, ...(limit === undefined ? {} : { limit }) };
+  const errors = facts.tellsDetails === true ? facts.details?.map(toldDetail) : undefined;
+  const problem = {
+    ...{ title, status, code: refusal.code },
+    ...(limit === undefined ? {} : { limit }),
+    ...(errors === undefined ? {} : { errors }),
+  };
   const body = Buffer.from(`${JSON.stringify(problem)}\n`);
   const headers = ['content-type', 'application/problem+json', 'content-length', String(body.length)];
   headers.push('lateral-decision', decisionId);
   if (allow !== undefined) headers.push('allow', allow);
   if (status === 401) headers.push('www-authenticate', CHALLENGE);
   return { head: { status, reason: '', headers }, body };
+}
+
+function toldDetail({ in: place, pointer, keyword, message }: RefusalDetail): RefusalDetail {
+  return { in: place, pointer, keyword, message };
 }
 
 /** Of a response with one of these nothing follows the head (RFC 9110 §15.3.5, §15.3.6, §15.4.5). */

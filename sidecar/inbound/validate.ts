@@ -1,4 +1,4 @@
-import type { BodyPlan } from '#policy/workload-policy.ts';
+import type { BodyPlan, HeaderField } from '#policy/workload-policy.ts';
 import { isValidated, narrowed, type Permitted, type Validated } from '../exchange/exchange.ts';
 import { holdBody } from '../exchange/hold-body.ts';
 import { judgeWhole, settle } from '../exchange/judge-body.ts';
@@ -21,9 +21,12 @@ export function validate(exchange: Permitted): Validated | Promise<Validated> {
     headers: exchange.headers,
     hasBody: body !== null,
     contentLength: server.body.declaredLength,
+    source: exchange.source,
   });
   exchange.route = judgement.route;
   exchange.responses = judgement.responses;
+  exchange.isDeprecated = judgement.isDeprecated === true;
+  if (judgement.notices !== undefined && judgement.notices.length > 0) tell(exchange, judgement.notices);
   settle(exchange, judgement.findings);
   if (judgement.body === undefined) return sending(exchange, body);
   if (body === null) {
@@ -37,6 +40,12 @@ export function validate(exchange: Permitted): Validated | Promise<Validated> {
       : sending(exchange, judging);
   }
   return judgeBody(exchange, body, judgement.body).then((judged) => sending(exchange, judged));
+}
+
+/** The app's own word is kept: it knows its operations better than their document. */
+function tell(exchange: Permitted, notices: readonly HeaderField[]): void {
+  const added = notices.map(({ name, value }) => ({ name, value, how: 'add-if-absent' as const }));
+  exchange.toCaller = [...exchange.toCaller, ...added];
 }
 
 function sending(exchange: Permitted, body: Buffer | IncomingBody | null): Validated {

@@ -65,8 +65,8 @@ export function workerGenerator(options: WorkerOptions = {}): GenerateValidators
 /** The sidecar's own: one cache for all snapshots. */
 export const generateInWorker: GenerateValidators = workerGenerator();
 
-function keyOf({ document, responses }: ValidatorJob): string {
-  return `${createHash('sha256').update(document).digest('base64')} ${responses === true ? 'both' : 'requests'}`;
+function keyOf({ document, responses, names }: ValidatorJob): string {
+  return `${createHash('sha256').update(document).digest('base64')} ${responses === true} ${names === true}`;
 }
 
 function charactersOf(generated: GeneratedValidator): number {
@@ -78,7 +78,8 @@ function charactersOf(generated: GeneratedValidator): number {
 
 /** In characters of source. */
 function sizeOf(unit: Unit): number {
-  return typeof unit === 'string' ? unit.length : unit.schemas.size * SCHEMA_CHARACTERS;
+  if (typeof unit === 'string') return unit.length;
+  return (unit.kind === 'schema' ? unit.schemas.size : unit.nodes.length) * SCHEMA_CHARACTERS;
 }
 
 function makeWorker(maxHeapMb: number): Worker {

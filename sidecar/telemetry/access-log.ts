@@ -11,6 +11,8 @@ import { redactQuery } from './redact.ts';
 
 /** Longest path and reason in a line, so that a caller cannot fill the disk with one request. */
 const MAX_FIELD_LENGTH = 4_096;
+/** Faults of one request that a line tells one by one. */
+const MAX_LOGGED_DETAILS = 8;
 
 /** What stands between the values of a line. */
 const TEXT = {
@@ -46,6 +48,8 @@ const TEXT = {
   reason: Buffer.from(',"reason":'),
   audited: Buffer.from(',"audited":'),
   providers: Buffer.from(',"providers":'),
+  deprecated: Buffer.from(',"deprecated":true'),
+  details: Buffer.from(',"details":'),
 };
 
 /**
@@ -84,6 +88,7 @@ export class AccessLog implements Recorder {
     writeStages(line, exchange, endedAt);
     line.constant(TEXT.inputs);
     line.text(this.#inputsOf(exchange));
+    if (exchange.isDeprecated) line.constant(TEXT.deprecated);
     writeDecision(line, exchange);
     line.constant(TEXT.end);
     this.#writer.commit();
@@ -200,6 +205,9 @@ function writeDecision(line: LogLines, passage: Passage): void {
   if (passage.code === 'allowed') return;
   line.constant(TEXT.reason);
   line.quoted(shortened(passage.reason));
+  if (passage.details === undefined) return;
+  line.constant(TEXT.details);
+  line.text(JSON.stringify(passage.details.slice(0, MAX_LOGGED_DETAILS)));
 }
 
 function queryOf({ query, direction, policy }: Exchange): string {

@@ -1,4 +1,6 @@
 import {
+  choice,
+  defaulted,
   type Field,
   isRecord,
   list,
@@ -20,6 +22,7 @@ export const MAX_INLINE_SCHEMA_BYTES = 256 * 1024;
 export const MAX_SCHEMA_DOCUMENT_BYTES = 32 * 1024 * 1024;
 /** ConfigMaps that one document may be spread over; each holds at most 1 MiB. */
 const MAX_CONFIG_MAP_REFS = 32;
+const DATE = /^\d{4}-\d{2}-\d{2}$/;
 const CONFIG_MAP_KEY = /^[-._a-zA-Z0-9]+$/;
 
 /**
@@ -32,6 +35,17 @@ const CONFIG_MAP_KEY = /^[-._a-zA-Z0-9]+$/;
  */
 export interface ApiSchemaSpec {
   readonly openapi: { readonly inline: string };
+  /** Undefined: Active. */
+  readonly lifecycle?: Lifecycle | undefined;
+}
+
+/** Where a version of an API stands. Dates are `YYYY-MM-DD`, their first second in UTC is meant. */
+export interface Lifecycle {
+  readonly state: 'Active' | 'Deprecated' | 'Retired';
+  /** Since when it is deprecated. */
+  readonly since: string | undefined;
+  /** When it is to be retired. */
+  readonly sunset: string | undefined;
 }
 
 /** A part of a document: one key of a ConfigMap in the namespace of the APISchema. */
@@ -49,13 +63,15 @@ export interface SourceApiSchemaSpec {
     /** Joined in this order, with nothing in between. */
     readonly configMapRefs: readonly ConfigMapReference[] | undefined;
   };
+  readonly lifecycle: Lifecycle | undefined;
 }
 
 /** What the loader puts in place of the source form; `text` is what file or ConfigMaps hold (undefined for `inline`). */
 export function travellingApiSchema(source: SourceApiSchemaSpec, text?: string): ApiSchemaSpec {
-  const { inline } = source.openapi;
-  if (typeof inline === 'string') return { openapi: { inline } };
-  return { openapi: { inline: text ?? JSON.stringify(inline ?? {}) } };
+  const { openapi, lifecycle } = source;
+  const { inline } = openapi;
+  const document = typeof inline === 'string' ? inline : (text ?? JSON.stringify(inline ?? {}));
+  return { openapi: { inline: document }, ...(lifecycle === undefined ? {} : { lifecycle }) };
 }
 
 function documentText(maxBytes: number): Schema<string> {
@@ -120,6 +136,31 @@ const configMapReferences = list(
   { minItems: 1, maxItems: MAX_CONFIG_MAP_REFS },
 );
 
+const date = (description: string) =>
+  string({
+    description,
+    pattern: DATE,
+    check: (value) =>
+      DATE.test(value) && Number.isFinite(Date.parse(value))
+        ? undefined
+        : `${value} is not a date; expected YYYY-MM-DD`,
+  });
+
+const lifecycle = object(
+  {
+    state: defaulted(
+      choice(['Active', 'Deprecated', 'Retired'], {
+        description:
+          'Deprecated: its operations are answered, with Deprecation (RFC 9745) and Sunset (RFC 8594) headers where the dates are given, and marked in the access log. Retired: they are refused, 410 retired_operation.',
+      }),
+      'Active',
+    ),
+    since: optional(date('Since when it is deprecated: `2026-01-31`.')),
+    sunset: optional(date('When it is to be retired: `2026-12-31`.')),
+  },
+  'Where this version of the API stands.',
+);
+
 const sourceSpec: Schema<SourceApiSchemaSpec> = object({
   openapi: required(
     refined(
@@ -141,11 +182,13 @@ const sourceSpec: Schema<SourceApiSchemaSpec> = object({
       },
     ),
   ),
+  lifecycle: optional(lifecycle),
   ...laterDocuments,
 });
 
 const travellingSpec: Schema<ApiSchemaSpec> = object({
   openapi: required(object({ inline: required(documentText(MAX_SCHEMA_DOCUMENT_BYTES)) })),
+  lifecycle: optional(lifecycle),
 });
 
 const names = {

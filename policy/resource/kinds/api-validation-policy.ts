@@ -32,9 +32,9 @@ const bodyMode = choice(['Strict', 'Skip'], {
   description:
     'Strict: a body must be there where the operation requires it, of a declared type, and valid. Skip: bodies are not looked at; limits.bodyBytes holds for a declared length.',
 });
-const unknownProperties = choice(['Allow'], {
-  planned: ['Deny', 'Report'],
-  description: "Allow: the schema's own additionalProperties decides.",
+const unknownProperties = choice(action, {
+  description:
+    "Properties of JSON bodies that no branch of the schema declares, at any depth. Allow: the schema's own additionalProperties decides. Where the schema allows others expressly (patternProperties, additionalProperties of true or a schema), none is unknown.",
 });
 const bodyBytes = byteQuantity({ minimum: 0, maximum: MAX_BODY_BYTES, description: 'Longest body; more is 413.' });
 const jsonDepth = integer({
@@ -115,6 +115,17 @@ const override = refined(overrideFields, ({ operationId, path, method }, at, con
   return false;
 });
 
+const fieldDetails = object(
+  {
+    principals: defaulted(
+      list(string({ description: 'Without the scheme: cluster.local/ns/shop/sa/web; `prefix*`, `*suffix`, `*`.' })),
+      [],
+    ),
+    namespaces: defaulted(list(string({ description: 'Of callers; `prefix*`, `*suffix`, `*`.' })), []),
+  },
+  'Callers, proven by their certificates, that are told what is wrong with their requests, field by field. All others are told the code alone.',
+);
+
 const spec = object({
   ...attachmentFields,
   schemaRefs: required(list(string({ description: 'Name of an APISchema of the same namespace.' }), { minItems: 1 })),
@@ -122,6 +133,7 @@ const spec = object({
   request: whole(request),
   response: whole(response),
   limits: whole(limits),
+  fieldDetails: whole(fieldDetails),
   graphql: planned('graphql'),
   overrides: defaulted(list(override), []),
 });

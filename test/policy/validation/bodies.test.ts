@@ -26,6 +26,7 @@ t.test('a body is held against its schema, with pointer, keyword and message', a
       pointer: '/items/1/quantity',
       keyword: 'minimum',
       message: 'must be >= 1',
+      shape: 'integer',
     });
     t.match(details('{}'), { pointer: '', keyword: 'required', message: "must have required property 'items'" });
     t.match(details('{"items":[],"it/ems":1}'), {
