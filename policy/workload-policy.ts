@@ -9,6 +9,7 @@ import type { FlatHeaders } from './http/flat-headers.ts';
 import type { SpiffeId } from './identity/spiffe-id.ts';
 import type { PeerTrust } from './trust/peer-trust.ts';
 import type { BodyTask } from './validation/body-task.ts';
+import type { ContentCoding } from './validation/decode/undo-coding.ts';
 import type { BodyFault } from './validation/judge-body.ts';
 
 /** Who a sidecar stands for. `labels` are what selectors match. */
@@ -258,6 +259,8 @@ export interface ResponseValidation {
 export interface BodyPlan {
   /** `limits.bodyBytes`: more is `body_too_large`. */
   readonly maxBytes: number;
+  /** What must be undone to look at the body, `maxBytes` holding for what comes out of it as well; undefined: nothing. */
+  readonly coding: ContentCoding | undefined;
   /** The finding for a body over the limit. */
   tooLarge(bytes: number): Finding;
   /** Judges the whole body; an absent body is an empty buffer. */

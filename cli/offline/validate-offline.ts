@@ -9,6 +9,7 @@ import { normalizePath } from '#policy/path/normalize-path.ts';
 import { wireText } from '#policy/path/wire-text.ts';
 import type { AnyResource } from '#policy/resource/read-resource.ts';
 import { indexResources } from '#policy/snapshot/select-snapshot.ts';
+import { notCoded, type Undone, undoCoding } from '#policy/validation/decode/undo-coding.ts';
 import { generateValidators } from '#policy/validation/generate-validators.ts';
 import type {
   BodyPlan,
@@ -69,19 +70,19 @@ export function createOfflineValidator(
         if (source.kind === 'invalid') return verdictOf('invalid_spiffe_id', source.reason);
       }
       const policy = await policyOf(request.to);
-      return judge(request, body, told, policy);
+      return await judge(request, body, told, policy);
     },
   };
 }
 
 const EMPTY = Buffer.alloc(0);
 
-function judge(
+async function judge(
   request: OfflineRequest,
   body: Buffer,
   told: Buffer,
   { validation, defaults }: WorkloadPolicy,
-): OfflineVerdict {
+): Promise<OfflineVerdict> {
   if (request.protocol === 'tcp') return judgeTcp(validation, defaults);
   const target = request.path ?? '/';
   const question = target.indexOf('?');
@@ -90,7 +91,7 @@ function judge(
   if (path.kind === 'ambiguous') return verdictOf('ambiguous_path', path.reason);
   if (validation === undefined) return passed('no APIValidationPolicy binds the workload');
   const method = request.method ?? (request.protocol === 'grpc' ? 'POST' : 'GET');
-  const { findings, responses } = judgeRequest(validation, {
+  const { findings, responses } = await judgeRequest(validation, {
     method,
     path: path.path,
     query: question < 0 ? '' : target.slice(question + 1),
@@ -101,7 +102,9 @@ function judge(
   // A request that is refused has no response.
   const { response } = request;
   const isAnswered = response !== undefined && !findings.some(isRefused);
-  const all = isAnswered ? [...findings, ...judgeResponse(responses, response, told, method === 'HEAD')] : findings;
+  const all = isAnswered
+    ? [...findings, ...(await judgeResponse(responses, response, told, method === 'HEAD'))]
+    : findings;
   const refused = all.find(isRefused);
   const finding = refused ?? all[0];
   if (finding === undefined) return passed(`the request ${isAnswered ? 'and its response are' : 'is'} as described`);
@@ -139,27 +142,36 @@ interface JudgedRequest {
   readonly responses: ResponseValidation | undefined;
 }
 
-function judgeRequest(validation: RequestValidation, { body, ...parts }: WholeRequest): JudgedRequest {
+async function judgeRequest(validation: RequestValidation, { body, ...parts }: WholeRequest): Promise<JudgedRequest> {
   const hasBody = body.length > 0;
   const head = validation.judgeHead({ ...parts, hasBody, contentLength: hasBody ? body.length : undefined });
-  return { findings: [...head.findings, ...judgeBody(head.body, body)], responses: head.responses };
+  return { findings: [...head.findings, ...(await judgeBody(head.body, body))], responses: head.responses };
 }
 
-function judgeResponse(
+async function judgeResponse(
   responses: ResponseValidation | undefined,
   { status, headers }: OfflineResponse,
   body: Buffer,
   isHead: boolean,
-): readonly Finding[] {
+): Promise<readonly Finding[]> {
   const hasBody = body.length > 0;
   const contentLength = hasBody ? body.length : undefined;
   const head = responses?.judgeHead({ status, headers: flatHeaders(headers), isHead, hasBody, contentLength });
-  return head === undefined ? [] : [...head.findings, ...judgeBody(head.body, body)];
+  return head === undefined ? [] : [...head.findings, ...(await judgeBody(head.body, body))];
 }
 
-function judgeBody(plan: BodyPlan | undefined, body: Buffer): readonly Finding[] {
+async function judgeBody(plan: BodyPlan | undefined, body: Buffer): Promise<readonly Finding[]> {
   if (plan === undefined) return [];
+  if (plan.coding !== undefined && body.length > 0 && body.length <= plan.maxBytes) {
+    const undone = await undoCoding(body, plan.coding, plan.maxBytes);
+    if (undone.kind === 'longer') return [plan.tooLarge(plan.maxBytes + 1)];
+    return undone.kind === 'whole' ? plan.judge(undone.bytes) : plan.found(notCoded(reasonOf(undone)));
+  }
   return body.length > plan.maxBytes ? [plan.tooLarge(body.length)] : plan.judge(body);
+}
+
+function reasonOf(undone: Undone): string {
+  return undone.kind === 'malformed' ? undone.reason : 'cannot be decoded';
 }
 
 /** The body of a request or response; a string: what is wrong with the fields that hold it. */

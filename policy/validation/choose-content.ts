@@ -1,12 +1,19 @@
 import { type FlatHeaders, headerValue } from '../http/flat-headers.ts';
+import { type ContentCoding, codingOf } from './decode/undo-coding.ts';
 import { isJsonType, type MediaType, parseMediaType, rangeFit } from './media-type.ts';
 import type { RuntimeContent } from './runtime-operation.ts';
+
+/** An entry of `content`, and what must be undone to look at the body. */
+export interface ChosenContent {
+  readonly content: RuntimeContent;
+  readonly coding: ContentCoding | undefined;
+}
 
 /**
  * The entry of `content` for the type that a message says it has, the most specific that fits; a string: why there is none that
  * the body can be held against.
  */
-export function chooseContent(contents: readonly RuntimeContent[], headers: FlatHeaders): RuntimeContent | string {
+export function chooseContent(contents: readonly RuntimeContent[], headers: FlatHeaders): ChosenContent | string {
   const value = headerValue(headers, 'content-type');
   if (value === undefined) return `the body has no content-type; declared: ${declaredIn(contents)}`;
   const type = parseMediaType(value);
@@ -23,7 +30,7 @@ export function chooseContent(contents: readonly RuntimeContent[], headers: Flat
   if (best === undefined) {
     return `the content type ${type.essence} is not declared; declared: ${declaredIn(contents)}`;
   }
-  return complaint(best, type) ?? codingComplaint(best, headers) ?? best;
+  return complaint(best, type) ?? withCoding(best, headers);
 }
 
 function declaredIn(contents: readonly RuntimeContent[]): string {
@@ -42,11 +49,13 @@ function complaint({ content }: RuntimeContent, type: MediaType): string | undef
   return undefined;
 }
 
-function codingComplaint({ content }: RuntimeContent, headers: FlatHeaders): string | undefined {
-  if (content.format === 'opaque' || content.unavailable !== undefined) return undefined;
-  const coding = headerValue(headers, 'content-encoding');
-  if (coding === undefined || coding.trim().toLowerCase() === 'identity') return undefined;
-  return `the content coding ${shown(coding)} is not supported; bodies that are checked must come as they are`;
+/** Nothing is undone for a body that nobody looks at. */
+function withCoding(content: RuntimeContent, headers: FlatHeaders): ChosenContent | string {
+  const value = headerValue(headers, 'content-encoding');
+  if (value === undefined || content.content.format === 'opaque') return { content, coding: undefined };
+  const coding = codingOf(value);
+  if (coding !== undefined) return { content, coding: coding === 'identity' ? undefined : coding };
+  return `the content coding ${shown(value)} is not supported; bodies that are checked come in gzip, deflate, br or zstd, or as they are`;
 }
 
 /** Characters of a header's value in a reason. */

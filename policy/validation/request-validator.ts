@@ -1,7 +1,7 @@
 import type { Code } from '../error/codes.ts';
 import type { RefusalFacts } from '../error/refusal.ts';
 import type { BodyPlan, Finding, HeadJudgement, RequestParts, RequestValidation } from '../workload-policy.ts';
-import { chooseContent } from './choose-content.ts';
+import { type ChosenContent, chooseContent } from './choose-content.ts';
 import type { TellsDetailsTo } from './field-details.ts';
 import { type BodyFault, judgeBody } from './judge-body.ts';
 import { judgeParameters } from './judge-parameters.ts';
@@ -125,7 +125,7 @@ export class RequestValidator implements RequestValidation {
       body === undefined ? 'the operation takes no body' : chooseContent(operation.contents, request.headers);
     if (typeof chosen === 'string')
       return { finding: this.#finding(operation, 'unsupported_media_type', chosen), plan: undefined };
-    const { content } = chosen;
+    const { content } = chosen.content;
     if (content.unavailable !== undefined) {
       return { finding: this.#finding(operation, 'schema_unavailable', content.unavailable), plan: undefined };
     }
@@ -133,10 +133,11 @@ export class RequestValidator implements RequestValidation {
     return { plan: this.#plan(operation, chosen) };
   }
 
-  #plan(operation: RuntimeOperation, content: RuntimeContent): BodyPlan {
+  #plan(operation: RuntimeOperation, { content, coding }: ChosenContent): BodyPlan {
     const { settings, document } = operation;
     return {
       maxBytes: settings.maxBodyBytes,
+      coding,
       tooLarge: (bytes) => this.#tooLarge(operation, bytes),
       judge: (body) => this.#judge(body, operation, content, MAX_VALIDATION_WORK),
       judgeWithin: (body, maxWork) => {

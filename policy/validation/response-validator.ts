@@ -1,7 +1,7 @@
 import type { RefusalDetail } from '../error/refusal.ts';
 import type { BodyPlan, Finding, ResponseJudgement, ResponseParts, ResponseValidation } from '../workload-policy.ts';
 import type { CompiledDocument } from './api-model.ts';
-import { chooseContent } from './choose-content.ts';
+import { type ChosenContent, chooseContent } from './choose-content.ts';
 import { type BodyFault, judgeBody } from './judge-body.ts';
 import { judgeHeaders } from './judge-parameters.ts';
 import type { OperationSettings, ResponseMode, RuntimeContent, RuntimeResponse } from './runtime-operation.ts';
@@ -88,7 +88,7 @@ export class ResponseValidator implements ResponseValidation {
         plan: undefined,
       };
     }
-    const { unavailable, format } = chosen.content;
+    const { unavailable, format } = chosen.content.content;
     if (unavailable !== undefined)
       return { finding: this.#unavailable(mode, unavailable)[0] as Finding, plan: undefined };
     if (format === 'opaque') return NO_BODY;
@@ -99,10 +99,11 @@ export class ResponseValidator implements ResponseValidation {
     return { plan: this.#plan(chosen) };
   }
 
-  #plan(content: RuntimeContent): BodyPlan {
+  #plan({ content, coding }: ChosenContent): BodyPlan {
     const { settings, document } = this.#rules;
     return {
       maxBytes: settings.maxBodyBytes,
+      coding,
       tooLarge: (bytes) => this.#tooLarge(bytes),
       judge: (body) => this.#judge(body, content, MAX_VALIDATION_WORK),
       judgeWithin: (body, maxWork) => {

@@ -1,8 +1,10 @@
 import { Refusal } from '#policy/error/refusal.ts';
+import { type ContentCoding, notCoded, undoCoding } from '#policy/validation/decode/undo-coding.ts';
 import { MAX_WORK_HERE } from '#policy/validation/work-budget.ts';
 import type { BodyPlan, Finding } from '#policy/workload-policy.ts';
 import { bodyJudge, sharedBytes } from '../policy/judge-beside.ts';
 import type { Exchange } from './exchange.ts';
+import { MAX_BUFFERED_BYTES, releaseBytes, reserveBytes } from './hold-body.ts';
 
 /** Longer bodies are judged by another thread: about 3 ms of judging here. */
 const MAX_BYTES_JUDGED_HERE = 256 * 1024;
@@ -12,7 +14,43 @@ const MAX_BYTES_JUDGED_HERE = 256 * 1024;
  * Refuses with what is found, where it is enforced.
  */
 export function judgeWhole(exchange: Exchange, bytes: Buffer, plan: BodyPlan): Promise<void> | undefined {
-  const findings = bytes.length > plan.maxBytes ? [plan.tooLarge(bytes.length)] : judgeHere(bytes, plan);
+  if (bytes.length > plan.maxBytes) {
+    settle(exchange, [plan.tooLarge(bytes.length)]);
+    return undefined;
+  }
+  if (plan.coding !== undefined && bytes.length > 0) return judgeCoded(exchange, bytes, plan.coding, plan);
+  return judgeDecoded(exchange, bytes, plan);
+}
+
+/** What is sent on is the body as it came. */
+async function judgeCoded(exchange: Exchange, body: Buffer, coding: ContentCoding, plan: BodyPlan): Promise<void> {
+  let taken = 0;
+  const take = (bytes: number) => {
+    if (!reserveBytes(bytes)) return false;
+    taken += bytes;
+    return true;
+  };
+  try {
+    exchange.waitFor('judgement');
+    const undone = await undoCoding(body, coding, plan.maxBytes, take);
+    if (exchange.givenUp !== undefined) throw exchange.givenUp;
+    if (undone.kind === 'whole') await judgeDecoded(exchange, undone.bytes, plan);
+    else if (undone.kind === 'longer') settle(exchange, [plan.tooLarge(plan.maxBytes + 1)]);
+    else if (undone.kind === 'malformed') settle(exchange, plan.found(notCoded(undone.reason)));
+    else refuseUnjudged(exchange, `bodies in memory exceed maxBufferedBytes ${MAX_BUFFERED_BYTES}`, plan);
+  } finally {
+    releaseBytes(taken);
+  }
+}
+
+/** What nobody had the means to judge was not found valid. */
+function refuseUnjudged(exchange: Exchange, reason: string, { isEnforced }: BodyPlan): void {
+  if (isEnforced && exchange.policy.defaults.mode === 'Enforce') throw new Refusal('overloaded', reason);
+  exchange.audit({ code: 'overloaded', reason, facts: {} });
+}
+
+function judgeDecoded(exchange: Exchange, bytes: Buffer, plan: BodyPlan): Promise<void> | undefined {
+  const findings = judgeHere(bytes, plan);
   if (findings === undefined) return judgeBeside(exchange, bytes, plan);
   settle(exchange, findings);
   return undefined;

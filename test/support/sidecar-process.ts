@@ -36,13 +36,14 @@ export interface SidecarProcess {
   metric(prefix: string): Promise<number>;
 }
 
-/** `more`: lines of the configuration. `environment`: of the process. */
+/** `more`: lines of the configuration. `environment`: of the process. `files`: more of them in its folder. */
 export async function startSidecarProcess(
   t: Test,
   appPort: number,
   policies: string,
   more: string,
   environment: NodeJS.ProcessEnv = {},
+  files: { readonly [name: string]: string } = {},
 ): Promise<SidecarProcess> {
   const [port = 0, admin = 0, metrics = 0] = await freePorts(3);
   const directory = join(t.testdir(), String(port));
@@ -56,6 +57,7 @@ export async function startSidecarProcess(
   await replace('ca.pem', authority.rootPem);
   await replace('server.pem', own.cert);
   await replace('server.key', own.key);
+  for (const [name, text] of Object.entries(files)) await replace(name, text);
   await replace('policies/policies.yaml', policies);
   await replace(
     'sidecar.yaml',

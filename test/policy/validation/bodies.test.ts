@@ -118,11 +118,12 @@ t.test('a wildcard with a schema takes JSON, and refuses what cannot be held aga
   );
 });
 
-t.test('a coded body is refused where it would have to be read, and streams where not', async (t) => {
+t.test('a coded body is to be decoded where it is read, and streams where not', async (t) => {
   const validation = await validationFor(`${json('{}')}, text/plain: {}`);
   const coded = (type: string, coding: string) =>
     codeOf(validation, 'POST /b', { body: 'x1', headers: ['content-type', type, 'content-encoding', coding] });
-  t.equal(coded('application/json', 'gzip'), 'unsupported_media_type');
+  t.equal(coded('application/json', 'compress'), 'unsupported_media_type');
+  t.equal(coded('application/json', 'gzip, br'), 'unsupported_media_type');
   t.equal(coded('application/json', 'Identity'), 'malformed_body');
   t.equal(coded('text/plain', 'gzip'), 'allowed');
 });
