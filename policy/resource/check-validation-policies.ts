@@ -9,6 +9,7 @@ import { problemAt, type SourcedResource } from './sourced-resource.ts';
 interface Operation extends NamedOperation {
   /** `GET /orders/{id}`, names of parameters left out: the same paths are the same operation. */
   readonly title: string;
+  readonly webhook: string | undefined;
 }
 
 /** What APIValidationPolicies say about operations: one that two documents have, an override of one that none has. */
@@ -30,16 +31,22 @@ export function checkValidationPolicies(all: readonly SourcedResource[]): readon
     if (sourced.any.type !== 'APIValidationPolicy') return [];
     const policy = sourced.any.resource;
     // One document without overrides has nothing to be compared with, and need not be read once more.
-    if (policy.spec.schemaRefs.length < 2 && policy.spec.overrides.length === 0) return [];
+    const { schemaRefs, overrides, webhooks } = policy.spec;
+    if (schemaRefs.length < 2 && overrides.length === 0 && webhooks.length === 0) return [];
     const documents = policy.spec.schemaRefs.map((name) => operationsOf(`${policy.namespace}/${name}`));
-    return [...sharedOperations(sourced, policy, documents), ...unknownOverrides(sourced, policy, documents)];
+    return [
+      ...sharedOperations(sourced, policy, documents),
+      ...unknownOverrides(sourced, policy, documents),
+      ...unknownWebhooks(sourced, policy, documents),
+    ];
   });
 }
 
 function operationsIn(text: string | undefined): readonly Operation[] {
   if (text === undefined) return [];
-  return readOpenApi(text).operations.map(({ method, template, operationId }) => ({
-    title: `${method} ${template.replace(/\{[^}]*\}/g, '{}')}`,
+  return readOpenApi(text).operations.map(({ method, template, operationId, webhook }) => ({
+    webhook,
+    title: webhook !== undefined ? `webhook ${webhook}` : `${method} ${template.replace(/\{[^}]*\}/g, '{}')}`,
     method,
     template,
     operationId,
@@ -73,7 +80,10 @@ function unknownOverrides(
   { spec }: Resource<ApiValidationPolicySpec>,
   documents: readonly (readonly Operation[])[],
 ): readonly Problem[] {
-  const operations = documents.flat();
+  const operations = documents.flat().flatMap((operation) => {
+    if (operation.webhook === undefined) return [operation];
+    return spec.webhooks.map(({ path }) => ({ ...operation, template: path }));
+  });
   return spec.overrides.flatMap((override, index) => {
     if (operations.some((operation) => isOverrideOf(override, operation))) return [];
     const { operationId, path = '' } = override;
@@ -84,5 +94,26 @@ function unknownOverrides(
     const message = `${unknownOverride(override)}${near === undefined ? '' : `; did you mean ${near}?`}`;
     const field = operationId === undefined ? 'path' : 'operationId';
     return [problemAt(sourced, ['spec', 'overrides', index, field], 'error', 'unknown_reference', message)];
+  });
+}
+
+function unknownWebhooks(
+  sourced: SourcedResource,
+  { spec }: Resource<ApiValidationPolicySpec>,
+  documents: readonly (readonly Operation[])[],
+): readonly Problem[] {
+  const known = documents.flat().flatMap(({ webhook }) => webhook ?? []);
+  return spec.webhooks.flatMap(({ names }, index) => {
+    const at = ['spec', 'webhooks', index];
+    if (names === undefined) {
+      const message = 'the documents describe no webhooks';
+      return known.length > 0 ? [] : [problemAt(sourced, at, 'error', 'unknown_reference', message)];
+    }
+    return names.flatMap((name, place) => {
+      if (known.includes(name)) return [];
+      const near = nearestSpelling(name, known);
+      const message = `no document describes a webhook ${name}${near === undefined ? '' : `; did you mean ${near}?`}`;
+      return [problemAt(sourced, [...at, 'names', place], 'error', 'unknown_reference', message)];
+    });
   });
 }

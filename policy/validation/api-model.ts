@@ -78,8 +78,10 @@ export interface ApiResponse {
 export interface ApiOperation {
   /** Upper case. */
   readonly method: string;
-  /** As documented, with the base path in front: `/v1/orders/{id}`. */
+  /** As documented, with the base path in front: `/v1/orders/{id}`; of a webhook, which has none, empty. */
   readonly template: string;
+  /** Name of the webhook that it is of; undefined: it is of a path. */
+  readonly webhook: string | undefined;
   readonly operationId: string | undefined;
   /** OpenAPI's own `deprecated: true`. */
   readonly isDeprecated: boolean;

@@ -31,7 +31,8 @@ interface OperationFault {
 }
 
 function faultsOf(operation: ReadOperation, converter: SchemaConverter): readonly OperationFault[] {
-  const title = `${operation.method} ${operation.template}`;
+  const { webhook } = operation;
+  const title = webhook === undefined ? `${operation.method} ${operation.template}` : `webhook ${webhook}`;
   if (operation.fault !== undefined) return [{ title, fault: operation.fault }];
   const faults: OperationFault[] = [];
   const convert = (path: SchemaFault['path'], of: string) => {

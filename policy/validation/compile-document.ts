@@ -84,9 +84,9 @@ class Compilation {
   }
 
   operation(read: ReadOperation): ApiOperation {
-    const { method, template, operationId, isDeprecated, parameters, body } = read;
-    const title = `${method} ${template}`;
-    const base = { method, template, operationId, isDeprecated };
+    const { method, template, operationId, webhook, isDeprecated, parameters, body } = read;
+    const title = webhook === undefined ? `${method} ${template}` : `webhook ${webhook}`;
+    const base = { method, template, operationId, webhook, isDeprecated };
     const unusable = { ...base, parameters: [], parametersUnit: undefined, body: undefined, responses: undefined };
     if (read.fault !== undefined) return { ...unusable, unavailable: this.#refused(title, read.fault) };
     const parametersUnit = attempt(() => this.#parametersUnit(parameters, 'request'));

@@ -117,9 +117,16 @@ class Assembly {
     units: DocumentValidators,
     lifecycle: Lifecycle | undefined,
   ): void {
+    if (operation.webhook !== undefined && operation.template === '') {
+      const places = this.#policy.spec.webhooks.filter((webhook) => isNamed(webhook, operation.webhook));
+      for (const { path } of places)
+        this.#addOperation(name, { ...operation, template: path }, document, units, lifecycle);
+      return;
+    }
     for (const override of this.#unused) if (isOverrideOf(override, operation)) this.#unused.delete(override);
     const operations = this.#operationsAt(operation.template);
-    const other = operations.get(operation.method);
+    const key = operation.webhook === undefined ? operation.method : `webhook ${operation.webhook}`;
+    const other = operations.get(key);
     if (other === undefined) {
       const settings = settingsOf(this.#policy.spec, operation);
       const runtime = {
@@ -127,7 +134,7 @@ class Assembly {
         lifecycle: lifecycleOf(lifecycle, operation.isDeprecated),
         notices: noticesOf(lifecycle),
       };
-      operations.set(operation.method, { document: name, runtime });
+      operations.set(key, { document: name, runtime });
       return;
     }
     const title = `${operation.method} ${operation.template}`;
@@ -144,13 +151,37 @@ class Assembly {
     return fresh;
   }
 
+  #pathOperations(template: string, operations: Map<string, DocumentedOperation>): PathOperations {
+    const place = this.#policy.spec.webhooks.find(({ path }) => path === template);
+    if (place?.eventHeader === undefined) this.#refuseAmbiguous(template, operations);
+    return operationsOf(operations, place?.eventHeader);
+  }
+
+  /** Without a header field that tells webhooks apart, one at most is of a method. */
+  #refuseAmbiguous(template: string, operations: Map<string, DocumentedOperation>): void {
+    const byMethod = new Map<string, DocumentedOperation>();
+    for (const documented of operations.values()) {
+      const { method } = documented.runtime.operation;
+      const other = byMethod.get(method);
+      byMethod.set(method, documented);
+      if (other === undefined) continue;
+      const message = `several webhooks arrive by ${method} at ${template}: webhooks.eventHeader must say what tells them apart`;
+      this.#problems.push(`APIValidationPolicy ${nameOf(this.#policy)}: ${message}; all are refused`);
+      documented.runtime = {
+        ...documented.runtime,
+        operation: { ...documented.runtime.operation, unavailable: message },
+      };
+    }
+  }
+
   finish(faults: readonly string[]): RequestValidator {
     const { spec } = this.#policy;
     for (const override of this.#unused) {
       this.#problems.push(`APIValidationPolicy ${nameOf(this.#policy)}: ${unknownOverride(override)}`);
     }
     const router = new Router<PathOperations>();
-    for (const { template, operations } of this.#paths) router.add(template, pathOperations(operations));
+    for (const { template, operations } of this.#paths)
+      router.add(template, this.#pathOperations(template, operations));
     return new RequestValidator(router, {
       policy: nameOf(this.#policy),
       isEnforced: spec.mode === 'Enforce',
@@ -161,13 +192,28 @@ class Assembly {
   }
 }
 
-function pathOperations(operations: ReadonlyMap<string, DocumentedOperation>): PathOperations {
+/** Operations by method; webhooks by name where a header field tells them apart. */
+function operationsOf(
+  operations: ReadonlyMap<string, DocumentedOperation>,
+  eventHeader: string | undefined,
+): PathOperations {
+  const all = [...operations.values()].map(({ runtime }) => runtime);
+  const events = eventHeader === undefined ? [] : all.filter(({ operation }) => operation.webhook !== undefined);
   const byMethod = new Map(
-    [...operations].map(([method, { runtime }]): [string, RuntimeOperation] => [method, runtime]),
+    all.filter((runtime) => !events.includes(runtime)).map((runtime) => [runtime.operation.method, runtime]),
   );
-  const methods = new Set(byMethod.keys());
+  const methods = new Set(all.map(({ operation }) => operation.method));
   if (methods.has('GET')) methods.add('HEAD');
-  return { byMethod, allow: [...methods].sort().join(', ') };
+  const byName = new Map(events.map((runtime) => [runtime.operation.webhook ?? '', runtime]));
+  return {
+    byMethod,
+    allow: [...methods].sort().join(', '),
+    events: eventHeader === undefined ? undefined : { header: eventHeader, byName },
+  };
+}
+
+function isNamed({ names }: ApiValidationPolicySpec['webhooks'][number], name: string | undefined): boolean {
+  return names === undefined || names.some((one) => one === name);
 }
 
 function runtimeOperation(

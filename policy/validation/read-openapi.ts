@@ -23,6 +23,8 @@ export interface ReadOperation {
   /** With the base path. */
   readonly template: string;
   readonly operationId: string | undefined;
+  /** Name of the webhook that it is of; undefined: it is of a path. A webhook's template is empty: its policy says where it arrives. */
+  readonly webhook: string | undefined;
   readonly isDeprecated: boolean;
   readonly path: Path;
   readonly parameters: readonly ReadParameter[];
@@ -60,6 +62,15 @@ export function readOpenApi(source: string): ReadDocument {
   return { text, version, references, operations, hasDirections, problems: [...text.problems, ...problems] };
 }
 
+/** Where operations stand. */
+interface OperationPlace {
+  readonly template: string;
+  /** Of its parameters. */
+  readonly names: readonly string[];
+  readonly base: string;
+  readonly webhook: string | undefined;
+}
+
 class Reader {
   readonly problems: DocumentProblem[] = [];
   readonly operations: ReadOperation[] = [];
@@ -92,6 +103,7 @@ class Reader {
       const message = `the dialect ${String(jsonSchemaDialect)} is not supported; expected JSON Schema 2020-12`;
       throw fault(['jsonSchemaDialect'], 'unsupported_dialect', message);
     }
+    if (result.version === '3.1') this.#webhooks(root.webhooks);
     if (paths === undefined && result.version === '3.1') return;
     if (!isRecord(paths)) throw fault(['paths'], 'missing_field', 'an OpenAPI document needs paths, a mapping');
     const base = this.#base(root.servers, ['servers'], '');
@@ -101,18 +113,38 @@ class Reader {
     }
   }
 
+  /** OpenAPI 3.1 §4.8.1: requests that come to whoever asked for them. */
+  #webhooks(webhooks: unknown): void {
+    if (webhooks === undefined) return;
+    if (!isRecord(webhooks)) throw fault(['webhooks'], 'invalid_type', 'expected a mapping of names to path items');
+    for (const [name, item] of Object.entries(webhooks)) {
+      if (name.startsWith('x-')) continue;
+      this.guard(() =>
+        this.#operationsOf(
+          { value: item, path: ['webhooks', name] },
+          { template: '', names: [], base: '', webhook: name },
+        ),
+      );
+    }
+  }
+
   #pathItem(template: string, start: Located, outerBase: string): void {
     const parsed = parseTemplate(template);
     if (parsed.kind === 'invalid') throw fault(start.path, 'invalid_path', `path ${template} ${parsed.reason}`, 'key');
+    const names = parsed.segments.flatMap((segment) => segment.names);
+    this.#operationsOf(start, { template, names, base: outerBase, webhook: undefined });
+  }
+
+  #operationsOf(start: Located, place: OperationPlace): void {
     const { value: item, path } = this.references.follow(start);
     if (!isRecord(item)) throw fault(path, 'invalid_type', 'expected a path item, a mapping');
-    const base = item.servers === undefined ? outerBase : this.#base(item.servers, [...path, 'servers'], outerBase);
+    const isServed = item.servers !== undefined && place.webhook === undefined;
+    const base = isServed ? this.#base(item.servers, [...path, 'servers'], place.base) : place.base;
     const shared = declaredParameters({ value: item.parameters, path: [...path, 'parameters'] }, this.references);
-    const names = parsed.segments.flatMap((segment) => segment.names);
     for (const [field, operation] of Object.entries(item)) {
       const at = [...path, field];
       if (METHODS.has(field))
-        this.guard(() => this.#operation(field, template, names, { value: operation, path: at }, shared, base));
+        this.guard(() => this.#operation(field, { value: operation, path: at }, shared, { ...place, base }));
       else if (!PATH_ITEM_FIELDS.has(field) && !field.startsWith('x-')) {
         this.#error(
           at,
@@ -126,14 +158,13 @@ class Reader {
 
   #operation(
     method: string,
-    template: string,
-    names: readonly string[],
     { value, path }: Located,
     shared: readonly DeclaredParameter[],
-    outerBase: string,
+    { template, names, base: outerBase, webhook }: OperationPlace,
   ): void {
     if (!isRecord(value)) throw fault(path, 'invalid_type', 'expected an operation, a mapping');
-    const base = value.servers === undefined ? outerBase : this.#base(value.servers, [...path, 'servers'], outerBase);
+    const isServed = value.servers !== undefined && webhook === undefined;
+    const base = isServed ? this.#base(value.servers, [...path, 'servers'], outerBase) : outerBase;
     const own = declaredParameters({ value: value.parameters, path: [...path, 'parameters'] }, this.references);
     const declared = mergeParameters(shared, own);
     this.#checkPathParameters(template, names, declared, path);
@@ -142,10 +173,11 @@ class Reader {
       method: method.toUpperCase(),
       template: full,
       operationId: this.#operationId(value, path),
+      webhook,
       isDeprecated: value.deprecated === true,
       path,
     };
-    if (!this.#isNew(operation.method, full, path)) return;
+    if (webhook === undefined && !this.#isNew(operation.method, full, path)) return;
     if (this.operations.length === MAX_OPERATIONS) {
       throw fault(path, 'too_many_operations', `more than ${MAX_OPERATIONS} operations`, 'key');
     }

@@ -1,5 +1,6 @@
 import type { Code } from '../error/codes.ts';
 import type { RefusalFacts } from '../error/refusal.ts';
+import { headerValue } from '../http/flat-headers.ts';
 import type { BodyPlan, Finding, HeadJudgement, RequestParts, RequestValidation } from '../workload-policy.ts';
 import { type ChosenContent, chooseContent } from './choose-content.ts';
 import type { TellsDetailsTo } from './field-details.ts';
@@ -15,6 +16,8 @@ export interface PathOperations {
   readonly byMethod: ReadonlyMap<string, RuntimeOperation>;
   /** Value of Allow: what the document has, and HEAD where it has GET. */
   readonly allow: string;
+  /** Webhooks that arrive here, told apart by a header field; undefined: there are none that need be. */
+  readonly events: { readonly header: string; readonly byName: ReadonlyMap<string, RuntimeOperation> } | undefined;
 }
 
 /** What a policy says about all requests. */
@@ -50,15 +53,19 @@ export class RequestValidator implements RequestValidation {
     const match = this.#router.match(request.path);
     if (match === undefined) return this.#undocumented('undocumented_path', 'no document has this path', undefined, {});
     const path = match.route.value;
-    const operation = path.byMethod.get(request.method) ?? headByGet(request.method, path);
+    const operation = path.byMethod.get(request.method) ?? headByGet(request.method, path) ?? eventOf(request, path);
     if (operation === undefined) {
-      const { allow } = path;
-      return this.#undocumented(
-        'undocumented_method',
-        `${match.route.template} has the methods ${allow}`,
-        match.route.template,
-        { allow },
-      );
+      const { allow, events } = path;
+      const { template } = match.route;
+      if (events !== undefined) {
+        return this.#undocumented(
+          'undocumented_path',
+          `no webhook of ${template} is named by ${events.header}`,
+          template,
+          {},
+        );
+      }
+      return this.#undocumented('undocumented_method', `${template} has the methods ${allow}`, template, { allow });
     }
     const judged = this.#operation(operation, match.values, request);
     return this.#settings.tellsDetailsTo(request.source) ? telling(judged) : judged;
@@ -204,6 +211,13 @@ function telling(judged: HeadJudgement): HeadJudgement {
 
 function judgement(route: string | undefined, findings: readonly Finding[]): HeadJudgement {
   return { route, findings, body: undefined };
+}
+
+/** Of the webhook that the request says it is. */
+function eventOf({ method, headers }: RequestParts, { events }: PathOperations): RuntimeOperation | undefined {
+  const name = events === undefined ? undefined : headerValue(headers, events.header);
+  const operation = name === undefined ? undefined : events?.byName.get(name.trim());
+  return operation?.operation.method === method ? operation : undefined;
 }
 
 /** RFC 9110 §9.3.2: HEAD is GET without content in the answer. */

@@ -27,6 +27,12 @@ const DEFAULT_JSON_DEPTH = 64;
 /** Of OpenAPI 3.1 §4.8.9. */
 const METHODS = ['GET', 'PUT', 'POST', 'DELETE', 'OPTIONS', 'HEAD', 'PATCH', 'TRACE'] as const;
 
+function pathComplaint(path: string): string | undefined {
+  return path.startsWith('/') && !/[?#{}]/.test(path)
+    ? undefined
+    : `${path} is not a path: it begins with / and has no ?, # or braces`;
+}
+
 const action = ['Deny', 'Report', 'Allow'] as const;
 const bodyMode = choice(['Strict', 'Skip'], {
   description:
@@ -126,6 +132,22 @@ const fieldDetails = object(
   'Callers, proven by their certificates, that are told what is wrong with their requests, field by field. All others are told the code alone.',
 );
 
+const webhook = object(
+  {
+    path: required(
+      string({ description: 'Where they arrive at the workload: `/hooks/github`.', check: pathComplaint }),
+    ),
+    names: optional(list(string({ description: 'Of webhooks; absent: all of the documents.' }), { minItems: 1 })),
+    eventHeader: optional(
+      string({
+        description:
+          'Header field whose value names the webhook, as x-github-event. Needed where several of them arrive by one method at the path.',
+      }),
+    ),
+  },
+  'Where webhooks that the documents describe (OpenAPI 3.1 `webhooks`) arrive.',
+);
+
 const spec = object({
   ...attachmentFields,
   schemaRefs: required(list(string({ description: 'Name of an APISchema of the same namespace.' }), { minItems: 1 })),
@@ -133,6 +155,7 @@ const spec = object({
   request: whole(request),
   response: whole(response),
   limits: whole(limits),
+  webhooks: defaulted(list(webhook), []),
   fieldDetails: whole(fieldDetails),
   graphql: planned('graphql'),
   overrides: defaulted(list(override), []),

@@ -29,6 +29,7 @@ t.test('an APIValidationPolicy has the defaults of the contract', async (t) => {
       request: { body: 'Strict', unknownParameters: 'Deny', unknownProperties: 'Allow', undocumented: 'Deny' },
       response: { body: 'Off', undeclaredStatus: 'Off', headers: 'Off' },
       limits: { bodyBytes: 1048576, jsonDepth: 64, duplicateKeys: 'Deny' },
+      webhooks: [],
       fieldDetails: { principals: [], namespaces: [] },
       graphql: undefined,
       overrides: [],
