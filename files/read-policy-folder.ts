@@ -2,23 +2,22 @@ import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import type { Problem } from '#policy/problem.ts';
+import { MAX_SCHEMA_DOCUMENT_BYTES } from '#policy/resource/kinds/api-schema.ts';
+import type { DocumentEncoding } from '#policy/resource/read-resource.ts';
 import type { SourceFile } from '#policy/resource-set.ts';
 
 /** More resource files in one folder are refused. */
 export const MAX_POLICY_FILES = 10_000;
 /** More bytes of resources in one folder are refused: reading takes about a second a megabyte. */
 export const MAX_FOLDER_BYTES = 16 * 1024 * 1024;
-/** A larger schema document is refused unread. */
-export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
-
 /** A policy folder (or one policy file), read. */
 export interface PolicyFolder {
   /** Sorted by path; paths begin with the root as it was given. */
   readonly files: readonly SourceFile[];
   /** What could not be read; with any of these the folder must not be put in force. */
   readonly problems: readonly Problem[];
-  /** The text of a schema document within the folder, or undefined. */
-  readDocument(path: string): string | undefined;
+  /** A schema document within the folder, as text or its bytes in base64, or undefined. */
+  readDocument(path: string, encoding: DocumentEncoding): string | undefined;
 }
 
 /**
@@ -72,15 +71,15 @@ export async function readPolicyFolder(root: string): Promise<PolicyFolder> {
   if (files.length >= MAX_POLICY_FILES) report(root, `more than ${MAX_POLICY_FILES} resource files`);
   if (bytes > MAX_FOLDER_BYTES) report(root, `more than ${MAX_FOLDER_BYTES} bytes of resource files`);
   const documents = isFolder ? root : dirname(root);
-  return { files, problems, readDocument: (path) => readWithin(documents, path) };
+  return { files, problems, readDocument: (path, encoding) => readWithin(documents, path, encoding) };
 }
 
-function readWithin(root: string, path: string): string | undefined {
+function readWithin(root: string, path: string, encoding: DocumentEncoding): string | undefined {
   try {
     const real = realpathSync(path);
     if (!isWithin(realpathSync(root), real)) return undefined;
     const { size } = statSync(real);
-    return size > MAX_DOCUMENT_BYTES ? undefined : readFileSync(real, 'utf8');
+    return size > MAX_SCHEMA_DOCUMENT_BYTES ? undefined : readFileSync(real, encoding);
   } catch {
     return undefined; // the caller names file and place
   }

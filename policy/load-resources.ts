@@ -5,7 +5,7 @@ import { checkApiSchemas } from './resource/check-api-schemas.ts';
 import { checkProviders } from './resource/check-providers.ts';
 import { checkResourceSet } from './resource/check-resource-set.ts';
 import { checkValidationPolicies } from './resource/check-validation-policies.ts';
-import { type NamedDocuments, readResource } from './resource/read-resource.ts';
+import { type DocumentEncoding, type NamedDocuments, readResource } from './resource/read-resource.ts';
 import { resourceDocument } from './resource/resource-document.ts';
 import { contextOf, type SourcedResource } from './resource/sourced-resource.ts';
 import type { ResourceDocument, ResourceSet, SourceFile } from './resource-set.ts';
@@ -15,8 +15,8 @@ import { travellingDocument } from './validation/travelling-document.ts';
 import type { Mesh } from './workload-policy.ts';
 import { readYaml, type YamlDocument } from './yaml/read-yaml.ts';
 
-/** Returns the text of a schema document, or undefined where the folder has none at this path. */
-export type ReadDocument = (path: string) => string | undefined;
+/** Returns a schema document, as text or its bytes in base64, or undefined where the folder has none at this path. */
+export type ReadDocument = (path: string, encoding: DocumentEncoding) => string | undefined;
 
 /** What a policy folder amounts to, each resource with its place. */
 export interface LoadedResources extends ResourceSet {
@@ -141,12 +141,12 @@ export function prefixesOf({ value }: YamlDocument): readonly Path[] {
 
 /** Takes documents from the folder in which the file `from` stands. */
 export function fileBeside(from: string, readDocument: ReadDocument): NamedDocuments['file'] {
-  return (file, path, context) => {
+  return (file, path, context, encoding) => {
     if (posix.isAbsolute(file) || file.includes('\\') || file.includes('\0')) {
       context.fail(path, 'invalid_value', `${file} is not a path relative to ${from}`);
       return undefined;
     }
-    const text = readDocument(posix.join(posix.dirname(from), file));
+    const text = readDocument(posix.join(posix.dirname(from), file), encoding);
     if (text === undefined) {
       context.fail(
         path,
@@ -170,6 +170,7 @@ export function documentOf(sourced: SourcedResource): ResourceDocument {
   // What is given, not what was read: the receiver reads it with the same schema. An APISchema has its text put in.
   if (type !== 'APISchema') return resourceDocument({ ...resource, spec: givenSpecOf(sourced) });
   const { openapi } = resource.spec;
+  if (openapi === undefined) return resourceDocument(resource);
   const spec = { ...resource.spec, openapi: { ...openapi, inline: travellingDocument(openapi.inline) } };
   return resourceDocument({ ...resource, spec });
 }

@@ -1,7 +1,10 @@
-import { type JsonObject, objectAt, textAt, textsAt } from '#control-plane/injection/json-object.ts';
+import { type JsonObject, objectAt, textAt } from '#control-plane/injection/json-object.ts';
+import { configMapValuesOf } from '#control-plane/kubernetes/cluster/cluster-objects.ts';
 import type { ConfigMapText } from '#control-plane/kubernetes/resources/cluster-view.ts';
-import type { PlacedDocument } from '#policy/load-resources.ts';
+import { joinedDocument } from '#control-plane/kubernetes/resources/joined-document.ts';
+import { givenOf, type PlacedDocument } from '#policy/load-resources.ts';
 import type { Problem } from '#policy/problem.ts';
+import { documentFieldOf } from '#policy/resource/kinds/api-schema.ts';
 import type { NamedDocuments } from '#policy/resource/read-resource.ts';
 import { problemAt } from '#policy/resource/sourced-resource.ts';
 import { isRecord } from '#policy/schema/schema.ts';
@@ -10,8 +13,8 @@ import { DEFAULT_NAMESPACE } from './check-workload.ts';
 const NOT_AMONG_FILES =
   'is not among the files, so the document is not checked; name its file too, or check against the cluster that has it (--cluster)';
 
-/** Stands for a document that is not known; nothing is said of it. */
-const UNKNOWN_DOCUMENT = '{}';
+/** Stand for documents that are not known; nothing is said of them. */
+const UNKNOWN_DOCUMENTS = { utf8: '{}', base64: 'AAAA' };
 
 /** What one APISchema takes from the ConfigMaps among the files. */
 export interface ConfigMapReading {
@@ -45,9 +48,9 @@ export class ConfigMapFiles {
     const configMap = this.#byName.get(`${namespace}/${name}`);
     if (configMap === undefined) return undefined;
     this.#used.add(configMap);
-    const data = textsAt(configMap, 'data');
-    const text = Object.hasOwn(data, key) ? data[key] : undefined;
-    if (text !== undefined) return { kind: 'text', text };
+    const data = configMapValuesOf(configMap);
+    const value = Object.hasOwn(data, key) ? data[key] : undefined;
+    if (value !== undefined) return { kind: 'text', ...value };
     const keys = Object.keys(data).join(', ') || 'none';
     return { kind: 'missing', reason: `ConfigMap ${name} has no key ${key} in its data; it has ${keys}` };
   }
@@ -65,21 +68,23 @@ export class ConfigMapFiles {
     let isIncomplete = false;
     const report = (index: number, severity: Problem['severity'], message: string) => {
       isIncomplete = true;
-      const shown = `spec.openapi.configMapRefs[${index}]: ${message}`;
-      const path = ['spec', 'openapi', 'configMapRefs', index];
+      const given = givenOf(place);
+      const field = documentFieldOf(isRecord(given) ? given.spec : undefined);
+      const shown = `spec.${field}.configMapRefs[${index}]: ${message}`;
+      const path = ['spec', field, 'configMapRefs', index];
       problems.push(problemAt(place, path, severity, 'missing_config_map', shown));
     };
     return {
       isIncomplete: () => isIncomplete,
-      read: (namespace, references) => {
+      read: (namespace, references, _path, _context, encoding) => {
         const texts = references.map(({ name, key }, index) => {
           const found = this.text(namespace, name, key);
-          if (found?.kind === 'text') return found.text;
+          if (found?.kind === 'text') return found;
           if (found?.kind === 'missing') report(index, 'error', found.reason);
           else report(index, 'warning', `ConfigMap ${name} of namespace ${namespace} ${NOT_AMONG_FILES}`);
-          return '';
+          return { text: '' };
         });
-        return isIncomplete ? UNKNOWN_DOCUMENT : texts.join('');
+        return isIncomplete ? UNKNOWN_DOCUMENTS[encoding] : joinedDocument(texts, encoding);
       },
     };
   }

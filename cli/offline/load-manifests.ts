@@ -9,6 +9,7 @@ import {
 } from '#policy/load-resources.ts';
 import { compareProblems, type Problem } from '#policy/problem.ts';
 import { conditionProblems } from '#policy/resource/condition-problems.ts';
+import { lifecycleProblems } from '#policy/resource/lifecycle-problems.ts';
 import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
 import type { SourceFile } from '#policy/resource-set.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
@@ -33,6 +34,7 @@ export async function loadManifests(paths: readonly string[], mesh: Mesh): Promi
   const { files, problems, readDocument } = await readFolders(paths);
   const loaded = judgeFiles(files, readDocument, mesh);
   const all = [...problems, ...loaded.problems, ...(await conditionProblems(loaded.sourced))];
+  all.push(...lifecycleProblems(loaded.sourced, Date.now()));
   return { ...loaded, problems: all.sort(compareProblems), files: files.length };
 }
 

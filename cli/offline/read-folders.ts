@@ -16,9 +16,9 @@ export interface ReadFolders {
 export async function readFolders(paths: readonly string[]): Promise<ReadFolders> {
   const folders = await Promise.all(paths.map((path) => readPolicyFolder(path)));
   const files = new Map(folders.flatMap((folder) => folder.files.map((file) => [file.path, file] as const)));
-  const readDocument = (path: string) => {
+  const readDocument: ReadDocument = (path, encoding) => {
     for (const folder of folders) {
-      const text = folder.readDocument(path);
+      const text = folder.readDocument(path, encoding);
       if (text !== undefined) return text;
     }
     return undefined;

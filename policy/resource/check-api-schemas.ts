@@ -24,8 +24,10 @@ export function checkApiSchemas(
 ): readonly Problem[] {
   return all.flatMap((sourced) => {
     if (sourced.any.type !== 'APISchema') return [];
+    const { openapi } = sourced.any.resource.spec;
+    if (openapi === undefined) return [];
     const file = namedFile(given(sourced));
-    return findings(sourced.any.resource.spec.openapi.inline).map((found) => {
+    return findings(openapi.inline).map((found) => {
       if (file !== undefined) return { ...found, file: posix.join(posix.dirname(sourced.file), file) };
       const path: Path = ['spec', 'openapi', 'inline'];
       const message = `line ${found.line}, column ${found.column} of the document: ${found.message}`;

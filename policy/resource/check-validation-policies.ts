@@ -15,11 +15,11 @@ interface Operation extends NamedOperation {
 /** What APIValidationPolicies say about operations: one that two documents have, an override of one that none has. */
 export function checkValidationPolicies(all: readonly SourcedResource[]): readonly Problem[] {
   const texts = new Map<string, string>(
-    all.flatMap(({ any }) =>
-      any.type === 'APISchema'
-        ? [[`${any.resource.namespace}/${any.resource.name}`, any.resource.spec.openapi.inline] as const]
-        : [],
-    ),
+    all.flatMap(({ any }) => {
+      if (any.type !== 'APISchema') return [];
+      const { namespace, name, spec } = any.resource;
+      return spec.openapi === undefined ? [] : [[`${namespace}/${name}`, spec.openapi.inline] as const];
+    }),
   );
   const read = new Map<string, readonly Operation[]>();
   const operationsOf = (name: string): readonly Operation[] => {

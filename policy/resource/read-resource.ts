@@ -18,7 +18,8 @@ import type { Resource, ResourceKind } from './kind.ts';
 import {
   apiSchemaKind,
   type ConfigMapReference,
-  type SourceApiSchemaSpec,
+  type DocumentSource,
+  documentSourceOf,
   travellingApiSchema,
   travellingApiSchemaKind,
 } from './kinds/api-schema.ts';
@@ -71,15 +72,19 @@ const metadataSchema = object({
 
 type Metadata = Infer<typeof metadataSchema>;
 
+/** How a document is written as a string: text, or bytes of any kind in base64. */
+export type DocumentEncoding = 'utf8' | 'base64';
+
 /** Where the schema document that an APISchema names is taken from; undefined after a problem was reported at `path`. */
 export interface NamedDocuments {
   /** `file` as it stands in the resource. */
-  file(file: string, path: Path, context: ReadContext): string | undefined;
+  file(file: string, path: Path, context: ReadContext, encoding: DocumentEncoding): string | undefined;
   configMaps(
     namespace: string,
     references: readonly ConfigMapReference[],
     path: Path,
     context: ReadContext,
+    encoding: DocumentEncoding,
   ): string | undefined;
 }
 
@@ -218,36 +223,38 @@ function readSpec<Spec>(
 
 function readApiSchema(header: Header, mesh: Mesh, context: ReadContext, named: NamedDocuments | undefined) {
   if (named === undefined) return readSpec(travellingApiSchemaKind, header, mesh, context);
-  const source = readSpec(apiSchemaKind, header, mesh, context);
-  if (source === undefined) return undefined;
-  const { inline } = source.spec.openapi;
-  const text = inline === undefined ? namedText(source, named, context) : undefined;
-  if (inline === undefined && text === undefined) return undefined;
-  const travelling = travellingApiSchema(source.spec, text);
-  const path = ['spec', 'openapi', fieldOf(source.spec)];
+  const read = readSpec(apiSchemaKind, header, mesh, context);
+  if (read === undefined) return undefined;
+  const { field, source } = documentSourceOf(read.spec);
+  const path = ['spec', field, formOf(source)];
+  const encoding = field === 'protoDescriptorSet' ? 'base64' : 'utf8';
+  const held = source.inline === undefined ? heldBy(source, encoding, read.namespace, path, named, context) : undefined;
+  if (source.inline === undefined && held === undefined) return undefined;
   const at =
     (report: ReadContext['fail']): ReadContext['fail'] =>
     (_path, code, message) =>
       report(path, code, message);
+  const travelling = travellingApiSchema(read.spec, held);
   const spec = travellingApiSchemaKind.spec.read(travelling, [], { fail: at(context.fail), warn: at(context.warn) });
-  return spec === undefined ? undefined : { ...source, spec };
+  return spec === undefined ? undefined : { ...read, spec };
 }
 
-function namedText(
-  { namespace, spec }: Resource<SourceApiSchemaSpec>,
+function heldBy(
+  { file, configMapRefs = [] }: DocumentSource,
+  encoding: DocumentEncoding,
+  namespace: string,
+  path: Path,
   named: NamedDocuments,
   context: ReadContext,
 ): string | undefined {
-  const { file, configMapRefs = [] } = spec.openapi;
-  const path = ['spec', 'openapi', fieldOf(spec)];
   return file === undefined
-    ? named.configMaps(namespace, configMapRefs, path, context)
-    : named.file(file, path, context);
+    ? named.configMaps(namespace, configMapRefs, path, context, encoding)
+    : named.file(file, path, context, encoding);
 }
 
-function fieldOf({ openapi }: SourceApiSchemaSpec): 'file' | 'configMapRefs' | 'inline' {
-  if (openapi.file !== undefined) return 'file';
-  return openapi.configMapRefs === undefined ? 'inline' : 'configMapRefs';
+function formOf({ file, configMapRefs }: DocumentSource): keyof DocumentSource {
+  if (file !== undefined) return 'file';
+  return configMapRefs === undefined ? 'inline' : 'configMapRefs';
 }
 
 function tagged<K extends KindName>(type: K, resource: Resource<SpecOf<K>> | undefined) {

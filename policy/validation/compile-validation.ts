@@ -60,18 +60,18 @@ export async function compileValidation({ policies, schemas, generate }: Validat
   });
   const responses = judgesResponses(policy.spec);
   const names = looksForUnknownProperties(policy.spec);
-  const jobs = sources.map((schema) => ({
-    name: nameOf(schema),
-    document: schema.spec.openapi.inline,
-    responses,
-    names,
-  }));
-  const documents = await generate(jobs);
+  const jobs = sources.flatMap((schema) => {
+    const { openapi, lifecycle } = schema.spec;
+    if (openapi !== undefined) return [{ name: nameOf(schema), document: openapi.inline, responses, names, lifecycle }];
+    faults.push(`APISchema ${nameOf(schema)}: protobuf descriptor sets are not judged yet`);
+    return [];
+  });
+  const documents = await generate(jobs.map(({ lifecycle: _lifecycle, ...job }) => job));
   const assembly = new Assembly(policy, problems);
   for (const [index, document] of documents.entries()) {
     const name = jobs[index]?.name ?? '';
     for (const error of document.errors) faults.push(`APISchema ${name}: ${error}`);
-    assembly.add(name, document, sources[index]?.spec.lifecycle);
+    assembly.add(name, document, jobs[index]?.lifecycle);
   }
   return { validation: assembly.finish(faults), problems: [...faults, ...problems] };
 }

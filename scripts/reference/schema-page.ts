@@ -1,4 +1,5 @@
 import { CONTROL_PLANE_CONFIGURATION } from '#control-plane/configuration.ts';
+import { apiSchemaKind } from '#policy/resource/kinds/api-schema.ts';
 import { KINDS, PLANNED_KINDS } from '#policy/resource/known-kinds.ts';
 import { isRecord, type JsonSchema } from '#policy/schema/schema.ts';
 import { sidecarConfigurationSchema } from '#sidecar/configuration/sidecar-configuration.ts';
@@ -24,7 +25,7 @@ ${table(CONTROL_PLANE_CONFIGURATION.json)}
 
 /** docs/resources.md: every kind of resource and its fields. */
 export function resourcePage(): string {
-  const kinds = Object.values(KINDS).map(
+  const kinds = Object.values({ ...KINDS, APISchema: apiSchemaKind }).map(
     (kind) => `## ${kind.kind}
 
 ${kind.description} Read under: ${kind.apiVersions.map((version) => `\`${version}\``).join(', ')}.

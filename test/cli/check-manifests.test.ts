@@ -257,3 +257,50 @@ t.test("the example's manifests are in order, but for the ConfigMaps that kubect
   for (const line of lines) t.match(line, `${join(folder, 'policies.yaml')}:`);
   for (const line of lines) t.match(line, / warning missing_config_map /);
 });
+
+t.test('a descriptor set comes from binaryData, its parts joined as bytes', async (t) => {
+  const schema = SCHEMA.slice(0, SCHEMA.indexOf('---')).replace('openapi:', 'protoDescriptorSet:');
+  const binary = (data: string) => configMap('{}').replace('data: {}', `binaryData: ${data}`);
+  const good = await check(t, { 'a.yaml': schema + binary('{one: "Cg==", two: "AA=="}') });
+  t.strictSame(good.lines, []);
+  t.equal(good.code, 0);
+  const missing = await check(t, { 'a.yaml': schema + binary('{one: "Cg=="}') });
+  t.match(missing.lines, [
+    /^a\.yaml:8:\d+: error missing_config_map spec\.protoDescriptorSet\.configMapRefs\[1\]: .*has one/,
+  ]);
+});
+
+t.test('text that is cut within a character is whole again', async (t) => {
+  const bytes = Buffer.from('{"openapi":"3.1.0","info":{"title":"é","version":"1"},"paths":{}}');
+  const cut = bytes.indexOf('é') + 1;
+  const [one, two] = [bytes.subarray(0, cut), bytes.subarray(cut)].map((part) => part.toString('base64'));
+  const schema = SCHEMA.slice(0, SCHEMA.indexOf('---'));
+  const binary = configMap('{}').replace('data: {}', `binaryData: {one: "${one}", two: "${two}"}`);
+  t.strictSame((await check(t, { 'a.yaml': schema + binary })).lines, []);
+});
+
+t.test('a sunset that has passed, and a policy over a retired API, are warned of', async (t) => {
+  const schema = (name: string, lifecycle: string) => `apiVersion: lateral.dev/v1alpha1
+kind: APISchema
+metadata: {name: ${name}, namespace: shop}
+spec:
+  openapi: {inline: {openapi: 3.1.0, info: {title: o, version: "1"}, paths: {}}}
+  lifecycle: ${lifecycle}
+---
+`;
+  const policy = `apiVersion: lateral.dev/v1alpha1
+kind: APIValidationPolicy
+metadata: {name: orders, namespace: shop}
+spec: {schemaRefs: [past, retired, coming]}
+`;
+  const past = schema('past', '{state: Deprecated, sunset: 2020-01-01}');
+  const retired = schema('retired', '{state: Retired, sunset: 2020-01-01}');
+  const coming = schema('coming', '{sunset: "2999-01-01"}');
+  const { lines, code } = await check(t, { 'a.yaml': past + retired + coming + policy });
+  t.match(lines, [
+    /^a\.yaml:6:\d+: warning sunset_passed the sunset 2020-01-01 has passed, and the API is Deprecated/,
+    /^a\.yaml:25:\d+: warning retired_schema APISchema shop\/retired is Retired/,
+  ]);
+  t.equal(lines.length, 2);
+  t.equal(code, 0);
+});

@@ -18,9 +18,10 @@ t.test('reads every YAML file below the folder, in order, and nothing else as a 
     { path: join(root, 'sub/c.yaml'), text: 'c' },
   ]);
   t.same(problems, []);
-  t.equal(readDocument(join(root, 'orders.json')), '{}');
-  t.equal(readDocument(join(root, 'missing.json')), undefined);
-  t.equal(readDocument(join(root, '../../package.json')), undefined);
+  t.equal(readDocument(join(root, 'orders.json'), 'utf8'), '{}');
+  t.equal(readDocument(join(root, 'orders.json'), 'base64'), 'e30=');
+  t.equal(readDocument(join(root, 'missing.json'), 'utf8'), undefined);
+  t.equal(readDocument(join(root, '../../package.json'), 'utf8'), undefined);
 });
 
 t.test(
@@ -44,7 +45,7 @@ t.test(
       },
       { file: join(root, 'c.yaml'), message: /^cannot be read: ENOENT/ },
     ]);
-    t.equal(readDocument(join(root, 'secret.json')), undefined);
+    t.equal(readDocument(join(root, 'secret.json'), 'utf8'), undefined);
   },
 );
 
@@ -52,7 +53,7 @@ t.test('reads one file where the path names one', async (t) => {
   const root = t.testdir({ 'a.txt': 'a', 'o.json': '{}' });
   const { files, problems, readDocument } = await readPolicyFolder(join(root, 'a.txt'));
   t.same({ files, problems }, { files: [{ path: join(root, 'a.txt'), text: 'a' }], problems: [] });
-  t.equal(readDocument(join(root, 'o.json')), '{}', 'documents stand beside it');
+  t.equal(readDocument(join(root, 'o.json'), 'utf8'), '{}', 'documents stand beside it');
 });
 
 t.test('what cannot be read is a problem, not a crash', async (t) => {

@@ -171,6 +171,24 @@ function injectionOf({ annotations }: ObjectMetadata): Injection | undefined {
   };
 }
 
+/** A value of a ConfigMap: text of `data`, or base64 of `binaryData`. A key is in one of them alone. */
+export interface ConfigMapValue {
+  readonly text: string;
+  readonly isBase64?: true;
+}
+
+/** All keys of a ConfigMap. */
+export function configMapValuesOf(object: { readonly [key: string]: unknown }): {
+  readonly [key: string]: ConfigMapValue;
+} {
+  const binary = Object.entries(textsOf(object.binaryData)).map(([key, text]) => [
+    key,
+    { text, isBase64: true as const },
+  ]);
+  const text = Object.entries(textsOf(object.data)).map(([key, text]) => [key, { text }]);
+  return Object.fromEntries([...binary, ...text]);
+}
+
 /** Data of a ConfigMap, text keys alone. */
 export function configMapDataOf(object: { readonly [key: string]: unknown }): { readonly [key: string]: string } {
   return textsOf(object.data);

@@ -4,7 +4,8 @@ import type { Mesh } from '#policy/workload-policy.ts';
 
 /** What a key of a ConfigMap holds, as far as it is known. */
 export type ConfigMapText =
-  | { readonly kind: 'text'; readonly text: string }
+  /** Absent `isBase64`: the value as it stands under `data`; true: that of `binaryData`. */
+  | { readonly kind: 'text'; readonly text: string; readonly isBase64?: true }
   | { readonly kind: 'missing'; readonly reason: string }
   /** Nothing refers to it yet, so that it is not watched. */
   | { readonly kind: 'unknown' };

@@ -14,6 +14,7 @@ import {
   scopedHostOfAllPorts,
 } from '#policy/resource/check-resource-set.ts';
 import { checkValidationPolicies } from '#policy/resource/check-validation-policies.ts';
+import { documentFieldOf } from '#policy/resource/kinds/api-schema.ts';
 import {
   type Attached,
   type AttachmentSpec,
@@ -27,6 +28,7 @@ import { isRecord } from '#policy/schema/schema.ts';
 import { finish } from '#policy/steps/finish.ts';
 import { metadataOf } from '../api-object.ts';
 import type { ClusterView, ConfigMapText, HostClaim } from './cluster-view.ts';
+import { joinedDocument } from './joined-document.ts';
 import { isTooDeep, MAX_OBJECT_DEPTH, objectDocument } from './object-document.ts';
 
 /** What there is to say of one object; `file` of its problems is KIND/NAMESPACE/NAME. */
@@ -91,8 +93,8 @@ export function judge(object: unknown, view: ClusterView, given?: ObjectPlace): 
   const context = contextOf(place, problems);
   const any = readResource(object, view.mesh, context, configMapsOf(view, missing));
   for (const reason of missing) {
-    const path = ['spec', 'openapi', 'configMapRefs'];
-    problems.push(problemAt(place, path, 'error', MISSING_CONFIG_MAP, `spec.openapi.configMapRefs: ${reason}`));
+    const path = ['spec', documentFieldOf(object.spec), 'configMapRefs'];
+    problems.push(problemAt(place, path, 'error', MISSING_CONFIG_MAP, `${path.join('.')}: ${reason}`));
   }
   if (any === undefined) return { problems: problems.sort(compareProblems), sourced: undefined };
   const sourced = { ...place, any };
@@ -115,10 +117,10 @@ function configMapsOf(view: ClusterView, missing: string[]): NamedDocuments {
       context.fail(path, 'invalid_value', message, 'key');
       return undefined;
     },
-    configMaps(namespace, references) {
+    configMaps(namespace, references, _path, _context, encoding) {
       const parts = references.map(({ name, key }) => view.configMapText(namespace, name, key));
       missing.push(...parts.flatMap((part) => (part.kind === 'missing' ? [part.reason] : [])));
-      return parts.every(isText) ? parts.map(({ text }) => text).join('') : undefined;
+      return parts.every(isText) ? joinedDocument(parts, encoding) : undefined;
     },
   };
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { documentOf } from '#policy/load-resources.ts';
 import type { Problem } from '#policy/problem.ts';
 import { scopedHost } from '#policy/resource/check-resource-set.ts';
+import { DOCUMENT_FIELDS } from '#policy/resource/kinds/api-schema.ts';
 import { resourceKey } from '#policy/resource/resource-document.ts';
 import { problemAt, type SourcedResource } from '#policy/resource/sourced-resource.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
@@ -266,8 +267,11 @@ function specOf(object: MeshObject): { readonly [key: string]: unknown } {
 
 function configMapNames(object: MeshObject): readonly string[] {
   if (object.kind !== 'APISchema') return [];
-  const { openapi } = specOf(object);
-  return recordsOf(isRecord(openapi) ? openapi.configMapRefs : undefined).map(({ name }) => textOf(name));
+  const spec = specOf(object);
+  return DOCUMENT_FIELDS.flatMap((field) => {
+    const source = spec[field];
+    return recordsOf(isRecord(source) ? source.configMapRefs : undefined).map(({ name }) => textOf(name));
+  });
 }
 
 function schemaRefs(object: MeshObject): readonly unknown[] {

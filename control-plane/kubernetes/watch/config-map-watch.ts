@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { EventLog } from '../../event-log.ts';
 import { isObjectName } from '../api-object.ts';
 import type { KubernetesClient } from '../client/kubernetes-client.ts';
-import { configMapDataOf } from '../cluster/cluster-objects.ts';
+import { type ConfigMapValue, configMapValuesOf } from '../cluster/cluster-objects.ts';
 import type { ConfigMapText } from '../resources/cluster-view.ts';
 import { Reflector, type ReflectorState } from './reflector.ts';
 
@@ -13,7 +13,7 @@ export const MAX_CONFIG_MAPS_PER_NAMESPACE = 32;
 /** A start waits this long at most for ConfigMaps: anybody can name one, and the policies of all wait with it. */
 export const CONFIG_MAP_WAIT_MS = 10_000;
 
-type ConfigMapData = { readonly [key: string]: string };
+type ConfigMapData = { readonly [key: string]: ConfigMapValue };
 
 interface WatchedConfigMap {
   readonly namespace: string;
@@ -66,8 +66,8 @@ export class ConfigMapWatch {
     if (data === undefined) {
       return { kind: 'missing', reason: `ConfigMap ${name} is not in namespace ${namespace}` };
     }
-    const text = Object.hasOwn(data, key) ? data[key] : undefined;
-    if (text !== undefined) return { kind: 'text', text };
+    const value = Object.hasOwn(data, key) ? data[key] : undefined;
+    if (value !== undefined) return { kind: 'text', ...value };
     const keys = Object.keys(data).join(', ') || 'none';
     return { kind: 'missing', reason: `ConfigMap ${name} has no key ${key} in its data; it has ${keys}` };
   }
@@ -100,7 +100,7 @@ export class ConfigMapWatch {
       path: `/api/v1/namespaces/${encodeURIComponent(namespace)}/configmaps`,
       name: `configmaps ${namespace}/${name}`,
       query: { fieldSelector: `metadata.name=${name}` },
-      map: configMapDataOf,
+      map: configMapValuesOf,
       onChange: changed,
       onRefused: (reason) => {
         const isNews = watched.refusal !== reason;

@@ -25,18 +25,13 @@ const MAX_CONFIG_MAP_REFS = 32;
 const DATE = /^\d{4}-\d{2}-\d{2}$/;
 const CONFIG_MAP_KEY = /^[-._a-zA-Z0-9]+$/;
 
-/**
- * An APISchema as the rest of Lateral sees it: loaded, so that the document's text is in it.
- *
- * Two forms, two schemas: the SOURCE form (`apiSchemaKind.spec`, what a person writes) names a file or ConfigMaps, or
- * carries up to 256 KiB inline, as text or as a mapping. The loader replaces `file` and `configMapRefs` by the text they
- * name, and a mapping by its JSON text (`travellingApiSchema`), which makes the TRAVELLING form
- * `{openapi: {inline: "<text>"}}`, read by `travellingApiSchemaKind` with the bound MAX_SCHEMA_DOCUMENT_BYTES.
- */
-export interface ApiSchemaSpec {
-  readonly openapi: { readonly inline: string };
-  /** Undefined: Active. */
-  readonly lifecycle?: Lifecycle | undefined;
+/** The kinds of documents, by the field that names them. */
+export const DOCUMENT_FIELDS = ['openapi', 'protoDescriptorSet'] as const;
+export type DocumentField = (typeof DOCUMENT_FIELDS)[number];
+
+/** The field under which a spec that may be broken names its document. */
+export function documentFieldOf(spec: unknown): DocumentField {
+  return DOCUMENT_FIELDS.find((field) => isRecord(spec) && field in spec) ?? 'openapi';
 }
 
 /** Where a version of an API stands. Dates are `YYYY-MM-DD`, their first second in UTC is meant. */
@@ -48,39 +43,86 @@ export interface Lifecycle {
   readonly sunset: string | undefined;
 }
 
+/**
+ * An APISchema as the rest of Lateral sees it: loaded, so that the document is in it.
+ *
+ * Two forms, two schemas: the SOURCE form (`apiSchemaKind.spec`, what a person writes) names a file or ConfigMaps, or
+ * carries up to 256 KiB inline, as text or as a mapping (a descriptor set in base64). The loader replaces `file` and
+ * `configMapRefs` by what they hold, and a mapping by its JSON text (`travellingApiSchema`), which makes the TRAVELLING form
+ * `{openapi: {inline: "<text>"}}` or `{protoDescriptorSet: {inline: "<base64>"}}`, read by `travellingApiSchemaKind` with the
+ * bound MAX_SCHEMA_DOCUMENT_BYTES.
+ */
+export interface ApiSchemaSpec {
+  /** Text. */
+  readonly openapi?: { readonly inline: string } | undefined;
+  /** A serialized google.protobuf.FileDescriptorSet in base64; this or `openapi` is there, never both. */
+  readonly protoDescriptorSet?: { readonly inline: string } | undefined;
+  /** Undefined: Active. */
+  readonly lifecycle?: Lifecycle | undefined;
+}
+
 /** A part of a document: one key of a ConfigMap in the namespace of the APISchema. */
 export interface ConfigMapReference {
   readonly name: string;
   readonly key: string;
 }
 
-/** An APISchema as written: exactly one of `file`, `inline` and `configMapRefs`. */
-export interface SourceApiSchemaSpec {
-  readonly openapi: {
-    /** Relative to the file that holds the resource. */
-    readonly file: string | undefined;
-    readonly inline: string | { readonly [key: string]: unknown } | undefined;
-    /** Joined in this order, with nothing in between. */
-    readonly configMapRefs: readonly ConfigMapReference[] | undefined;
-  };
-  readonly lifecycle: Lifecycle | undefined;
+/** Where a document is had: exactly one of these. */
+export interface DocumentSource {
+  /** Relative to the file that holds the resource. */
+  readonly file: string | undefined;
+  readonly inline: string | { readonly [key: string]: unknown } | undefined;
+  /** Joined in this order, with nothing in between. */
+  readonly configMapRefs: readonly ConfigMapReference[] | undefined;
 }
 
-/** What the loader puts in place of the source form; `text` is what file or ConfigMaps hold (undefined for `inline`). */
-export function travellingApiSchema(source: SourceApiSchemaSpec, text?: string): ApiSchemaSpec {
-  const { openapi, lifecycle } = source;
-  const { inline } = openapi;
-  const document = typeof inline === 'string' ? inline : (text ?? JSON.stringify(inline ?? {}));
-  return { openapi: { inline: document }, ...(lifecycle === undefined ? {} : { lifecycle }) };
+/** An APISchema as written: exactly one of `openapi` and `protoDescriptorSet`. */
+export interface SourceApiSchemaSpec {
+  readonly openapi?: DocumentSource | undefined;
+  readonly protoDescriptorSet?: DocumentSource | undefined;
+  readonly lifecycle?: Lifecycle | undefined;
+}
+
+/** The document that an APISchema as written names, and under which field. */
+export function documentSourceOf(spec: SourceApiSchemaSpec): {
+  readonly field: DocumentField;
+  readonly source: DocumentSource;
+} {
+  const { openapi, protoDescriptorSet } = spec;
+  if (openapi !== undefined) return { field: 'openapi', source: openapi };
+  if (protoDescriptorSet !== undefined) return { field: 'protoDescriptorSet', source: protoDescriptorSet };
+  throw new Error('an APISchema without a document was read'); // the schema refuses it
+}
+
+/** What the loader puts in place of the source form; `held` is what file or ConfigMaps hold (undefined for `inline`). */
+export function travellingApiSchema(spec: SourceApiSchemaSpec, held?: string): ApiSchemaSpec {
+  const { field, source } = documentSourceOf(spec);
+  const { inline } = source;
+  const document = { inline: typeof inline === 'string' ? inline : (held ?? JSON.stringify(inline ?? {})) };
+  return { [field]: document, ...(spec.lifecycle === undefined ? {} : { lifecycle: spec.lifecycle }) };
+}
+
+function tooLarge(bytes: number, maxBytes: number): string | undefined {
+  return bytes > maxBytes ? `document of ${bytes} bytes exceeds the limit of ${maxBytes}` : undefined;
 }
 
 function documentText(maxBytes: number): Schema<string> {
   return string({
     maxLength: maxBytes,
     description: 'The document as text, YAML or JSON.',
-    check: (value) => {
-      const bytes = Buffer.byteLength(value);
-      return bytes > maxBytes ? `document of ${bytes} bytes exceeds the limit of ${maxBytes}` : undefined;
+    check: (value) => tooLarge(Buffer.byteLength(value), maxBytes),
+  });
+}
+
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+
+function documentBytes(maxBytes: number): Schema<string> {
+  return string({
+    maxLength: Math.ceil(maxBytes / 3) * 4,
+    description: 'The document in base64 (RFC 4648 §4).',
+    check(value) {
+      if (value === '' || value.length % 4 !== 0 || !BASE64.test(value)) return 'expected the document in base64';
+      return tooLarge(Buffer.byteLength(value, 'base64'), maxBytes);
     },
   });
 }
@@ -111,7 +153,6 @@ const inlineDocument: Schema<string | { readonly [key: string]: unknown }> = {
 
 /** Kinds of documents and sources that come in later versions. */
 const laterDocuments: { readonly [name: string]: Field<undefined> } = {
-  protoDescriptorSet: planned('a protobuf descriptor set'),
   graphql: planned('a GraphQL schema'),
   xsd: planned('an XML schema'),
   wsdl: planned('a WSDL document'),
@@ -123,7 +164,7 @@ const configMapReferences = list(
       name: required(dnsSubdomain('Name of a ConfigMap in the same namespace.')),
       key: required(
         string({
-          description: 'Key of its data.',
+          description: 'Key of its data or binaryData.',
           maxLength: 253,
           pattern: CONFIG_MAP_KEY,
           check: (value) =>
@@ -136,6 +177,31 @@ const configMapReferences = list(
   { minItems: 1, maxItems: MAX_CONFIG_MAP_REFS },
 );
 
+/** A document as people name it. */
+function documentSource(inline: Schema<DocumentSource['inline']>, description: string): Schema<DocumentSource> {
+  return refined(
+    withCel(
+      object(
+        {
+          file: optional(string({ description: 'Path of the document, relative to the file that names it.' })),
+          inline: optional(inline),
+          configMapRefs: optional(configMapReferences),
+        },
+        description,
+      ),
+      {
+        rule: '!has(self.file)',
+        message: 'a file is read from a policy folder only; in a cluster use configMapRefs or inline',
+      },
+    ),
+    ({ file, inline, configMapRefs }, path, context) => {
+      if ([file, inline, configMapRefs].filter((source) => source !== undefined).length === 1) return true;
+      context.fail(path, 'invalid_value', 'expected exactly one of file, inline and configMapRefs');
+      return false;
+    },
+  );
+}
+
 const date = (description: string) =>
   string({
     description,
@@ -146,7 +212,7 @@ const date = (description: string) =>
         : `${value} is not a date; expected YYYY-MM-DD`,
   });
 
-const lifecycle = object(
+const lifecycle: Schema<Lifecycle> = object(
   {
     state: defaulted(
       choice(['Active', 'Deprecated', 'Retired'], {
@@ -161,41 +227,45 @@ const lifecycle = object(
   'Where this version of the API stands.',
 );
 
-const sourceSpec: Schema<SourceApiSchemaSpec> = object({
-  openapi: required(
-    refined(
-      withCel(
-        object({
-          file: optional(string({ description: 'Path of the document, relative to the file that names it.' })),
-          inline: optional(inlineDocument),
-          configMapRefs: optional(configMapReferences),
-        }),
-        {
-          rule: '!has(self.file)',
-          message: 'a file is read from a policy folder only; in a cluster use configMapRefs or inline',
-        },
-      ),
-      ({ file, inline, configMapRefs }, path, context) => {
-        if ([file, inline, configMapRefs].filter((source) => source !== undefined).length === 1) return true;
-        context.fail(path, 'invalid_value', 'expected exactly one of file, inline and configMapRefs');
-        return false;
-      },
-    ),
-  ),
-  lifecycle: optional(lifecycle),
-  ...laterDocuments,
-});
+function ofOneDocument<Spec extends { readonly [field in DocumentField]?: unknown }>(
+  schema: Schema<Spec>,
+): Schema<Spec> {
+  const message = `expected exactly one of ${DOCUMENT_FIELDS.join(' and ')}`;
+  const one = withCel(schema, { rule: 'has(self.openapi) != has(self.protoDescriptorSet)', message });
+  return refined(one, (spec, path, context) => {
+    if (DOCUMENT_FIELDS.filter((field) => spec[field] !== undefined).length === 1) return true;
+    context.fail(path, 'invalid_value', message);
+    return false;
+  });
+}
 
-const travellingSpec: Schema<ApiSchemaSpec> = object({
-  openapi: required(object({ inline: required(documentText(MAX_SCHEMA_DOCUMENT_BYTES)) })),
-  lifecycle: optional(lifecycle),
-});
+const sourceSpec: Schema<SourceApiSchemaSpec> = ofOneDocument(
+  object({
+    openapi: optional(documentSource(inlineDocument, 'An OpenAPI 3.0 or 3.1 document, YAML or JSON.')),
+    protoDescriptorSet: optional(
+      documentSource(
+        documentBytes(MAX_INLINE_SCHEMA_BYTES),
+        'A FileDescriptorSet with all imports: protoc --descriptor_set_out --include_imports, or buf build -o.',
+      ),
+    ),
+    lifecycle: optional(lifecycle),
+    ...laterDocuments,
+  }),
+);
+
+const travellingSpec: Schema<ApiSchemaSpec> = ofOneDocument(
+  object({
+    openapi: optional(object({ inline: required(documentText(MAX_SCHEMA_DOCUMENT_BYTES)) })),
+    protoDescriptorSet: optional(object({ inline: required(documentBytes(MAX_SCHEMA_DOCUMENT_BYTES)) })),
+    lifecycle: optional(lifecycle),
+  }),
+);
 
 const names = {
   kind: 'APISchema',
   plural: 'apischemas',
   apiVersions: ['lateral.dev/v1alpha1'],
-  description: 'The description of an API: an OpenAPI 3.0 or 3.1 document.',
+  description: 'The description of an API: an OpenAPI 3.0 or 3.1 document, or a protobuf descriptor set.',
 };
 
 /** APISchema as people write it. */

@@ -88,6 +88,15 @@ t.test('an APISchema names one document, which travels as its text', async (t) =
     /exceeds the limit.*put it in a file/,
   ]);
   t.match(source({ inline: 5 }).reasons, [/as text or as a mapping/]);
+  t.match(read(apiSchemaKind.spec, { openapi: { file: 'a' }, protoDescriptorSet: { file: 'b' } }).reasons, [
+    /exactly one of openapi and protoDescriptorSet/,
+  ]);
+  t.match(read(apiSchemaKind.spec, { lifecycle: {} }).reasons, [/exactly one of openapi and protoDescriptorSet/]);
+  t.match(read(apiSchemaKind.spec, { protoDescriptorSet: { inline: 'a b' } }).reasons, [/in base64/]);
+  for (const sunset of ['2027-13-01', 'tomorrow', '2027-06-30T12:00:00Z', '1']) {
+    const given = { openapi: { file: 'a' }, lifecycle: { sunset } };
+    t.match(read(apiSchemaKind.spec, given).reasons, [/is not a date/], sunset);
+  }
   t.match(read(apiSchemaKind.spec, { openapi: { file: 'a' }, graphql: {} }).reasons, [
     /a GraphQL schema is not implemented/,
   ]);
@@ -100,6 +109,16 @@ t.test('an APISchema names one document, which travels as its text', async (t) =
   t.same(travellingApiSchema(file, large), { openapi: { inline: large } });
   t.same(travellingApiSchema(mapping), { openapi: { inline: '{"openapi":"3.1.0"}' } });
   t.same(travellingApiSchema(text), { openapi: { inline: 'openapi: 3.1.0' } });
+  const set = read(apiSchemaKind.spec, {
+    protoDescriptorSet: { inline: 'CgA=' },
+    lifecycle: { state: 'Deprecated', sunset: '2027-06-30' },
+  });
+  t.same(set.reasons, []);
+  if (set.value === undefined) throw new Error('not read');
+  t.same(travellingApiSchema(set.value), {
+    protoDescriptorSet: { inline: 'CgA=' },
+    lifecycle: { state: 'Deprecated', sunset: '2027-06-30' },
+  });
   t.same(
     read(travellingApiSchemaKind.spec, { openapi: { inline: large } }).reasons,
     [],
