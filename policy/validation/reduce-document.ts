@@ -1,4 +1,5 @@
 import { isRecord } from '../schema/schema.ts';
+import { pointerSteps } from './schema-references.ts';
 
 /** Fields that say nothing about what is valid, wherever they stand outside of schemas. */
 const PROSE: ReadonlySet<string> = new Set([
@@ -16,6 +17,9 @@ const DATA: ReadonlySet<string> = new Set(['enum', 'const', 'required', 'type', 
 const NAMED: ReadonlySet<string> = new Set([
   ...['properties', 'patternProperties', 'dependentSchemas', 'dependencies', '$defs', 'definitions'],
 ]);
+
+/** Fields whose values have names that are no fields. */
+const NAMED_FIELDS: ReadonlySet<string> = new Set(['content', 'headers', 'encoding', 'variables']);
 
 /** Sections of components that what is left can refer to. */
 const SECTIONS = ['schemas', 'responses', 'parameters', 'requestBodies', 'headers', 'pathItems'] as const;
@@ -35,8 +39,73 @@ export function reduceDocument(document: unknown): unknown {
     ...(paths === undefined ? {} : { paths: reduceNamed(paths) }),
     ...(webhooks === undefined ? {} : { webhooks: reduceNamed(webhooks) }),
   };
-  if (!isRecord(components)) return kept;
-  return { ...kept, components: reachable(kept, components) };
+  const others = hasIdentifiers(document) ? otherFields(document) : {};
+  const whole = isRecord(components)
+    ? { ...kept, ...others, components: reachable(kept, components) }
+    : { ...kept, ...others };
+  addReferred(document, whole);
+  return whole;
+}
+
+/** Fields of documents that the specification does not have; schemas may stand there. */
+function otherFields(document: { readonly [field: string]: unknown }): { readonly [field: string]: unknown } {
+  const known = new Set(['openapi', 'info', 'servers', 'jsonSchemaDialect', 'paths', 'webhooks', 'components']);
+  const entries = Object.entries(document).filter(([field]) => !known.has(field) && !PROSE.has(field));
+  return Object.fromEntries(entries);
+}
+
+type Mapping = { [field: string]: unknown };
+
+/**
+ * Puts back what a `$ref` names and what was left out: schemas stand below `definitions`, in extensions and in examples too. They are put back
+ * as they are, since nothing says what they are.
+ */
+function addReferred(document: Mapping, whole: Mapping): void {
+  const seen = new Set<string>();
+  const open: unknown[] = [whole];
+  while (open.length > 0) {
+    for (const reference of pointersIn(open.pop())) {
+      if (seen.has(reference)) continue;
+      seen.add(reference);
+      open.push(putBack(document, whole, pointerSteps(reference.slice(1)).map(String)));
+    }
+  }
+}
+
+/** What was put back; undefined: it is there, or there is no such thing. */
+function putBack(document: Mapping, whole: Mapping, steps: readonly string[]): unknown {
+  let from: unknown = document;
+  let to: Mapping = whole;
+  for (const [index, step] of steps.entries()) {
+    if (!isRecord(from) || !Object.hasOwn(from, step)) return undefined;
+    from = from[step];
+    const isLast = index === steps.length - 1;
+    const known = Object.hasOwn(to, step) ? to[step] : undefined;
+    // A list has its places by number: it is there whole, or put back whole.
+    if (Array.isArray(known) || (isLast && known !== undefined)) return undefined;
+    if (isLast || Array.isArray(from)) {
+      set(to, step, from);
+      return from;
+    }
+    if (known === undefined) set(to, step, {});
+    const next = to[step];
+    if (!isRecord(next)) return undefined;
+    to = next;
+  }
+  return undefined;
+}
+
+/** Also for `__proto__`. */
+function set(mapping: Mapping, name: string, value: unknown): void {
+  Object.defineProperty(mapping, name, { value, enumerable: true, configurable: true, writable: true });
+}
+
+function pointersIn(value: unknown, found: string[] = []): readonly string[] {
+  if (Array.isArray(value)) for (const item of value) pointersIn(item, found);
+  if (!isRecord(value)) return found;
+  if (typeof value.$ref === 'string' && value.$ref.startsWith('#/')) found.push(value.$ref);
+  for (const child of Object.values(value)) pointersIn(child, found);
+  return found;
 }
 
 /** A mapping whose names are not fields: paths, webhooks, the entries of a section. */
@@ -53,9 +122,9 @@ function reduced(value: unknown): unknown {
   const entries = Object.entries(value).flatMap(([field, entry]): [string, unknown][] => {
     if (PROSE.has(field) || field.startsWith('x-')) return [];
     if (field === 'schema') return [[field, reducedSchema(entry)]];
-    if (field === 'content' || field === 'responses') return [[field, reduceNamed(entry)]];
-    // names of header fields and of parts begin with x- as well
-    if (field === 'headers' || field === 'encoding') return [[field, reduceEntries(entry)]];
+    if (field === 'responses') return [[field, reduceNamed(entry)]];
+    // names of header fields, of parts and of media types begin with x- as well
+    if (NAMED_FIELDS.has(field)) return [[field, reduceEntries(entry)]];
     return [[field, reduced(entry)]];
   });
   return Object.fromEntries(entries);

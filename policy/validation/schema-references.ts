@@ -234,7 +234,7 @@ function splitFragment(uri: string): readonly string[] {
 }
 
 /** RFC 6901 §6: a JSON Pointer as a URI fragment. */
-function pointerSteps(fragment: string): Path {
+export function pointerSteps(fragment: string): Path {
   if (fragment === '') return [];
   let decoded = fragment;
   try {

@@ -99,6 +99,51 @@ t.test('what cannot be read travels as it is, and is refused where it is compile
   t.same(reduceDocument(parse('- 1')), [1]);
 });
 
+t.test('names that look like prose or extensions are names', async (t) => {
+  const content = { 'x-world/x-vrml': { schema: { type: 'string' } } };
+  const document = {
+    openapi: '3.1.0',
+    info: { title: 'a', version: '1' },
+    servers: [{ url: '/{tags}', variables: { tags: { default: 'v1', description: 'prose' } } }],
+    paths: { '/a': { post: { requestBody: { content }, responses: {} } } },
+  };
+  t.same(reduceDocument(document), {
+    ...document,
+    servers: [{ url: '/{tags}', variables: { tags: { default: 'v1' } } }],
+  });
+});
+
+t.test('what a $ref names stays, wherever it stands', async (t) => {
+  const schema = ($ref: string) => ({
+    get: { parameters: [{ name: 'a', in: 'query', schema: { $ref } }], responses: {} },
+  });
+  const document = {
+    openapi: '3.0.3',
+    info: { title: 'a', version: '1' },
+    paths: {
+      '/a': schema('#/definitions/A'),
+      '/b': schema('#/x-types/list/1'),
+      '/c': schema('#/components/schemas/C/x-part'),
+      '/d': schema('#/components/examples/D/value'),
+      '/e': schema('#/nothing/here'),
+    },
+    definitions: { A: { $ref: '#/definitions/B' }, B: { type: 'integer' }, Unused: {} },
+    'x-types': { list: [{ type: 'string' }, { type: 'integer' }], unused: 1 },
+    components: {
+      schemas: { C: { type: 'object', 'x-part': { type: 'integer' } } },
+      examples: { D: { value: { type: 'integer' } } },
+    },
+  };
+  const reduced = reduceDocument(document);
+  t.same(reduced, {
+    ...document,
+    definitions: { A: { $ref: '#/definitions/B' }, B: { type: 'integer' } },
+    'x-types': { list: [{ type: 'string' }, { type: 'integer' }] },
+  });
+  const compiled = (value: unknown) => compileDocument(JSON.stringify(value), { responses: true });
+  t.same(compiled(reduced), compiled(document));
+});
+
 t.test("GitHub's description means the same in a tenth of its size", async (t) => {
   const text = await githubDescription();
   const reduced = travellingDocument(text);
