@@ -9,8 +9,9 @@ import { type DocumentEncoding, type NamedDocuments, readResource } from './reso
 import { resourceDocument } from './resource/resource-document.ts';
 import { contextOf, type SourcedResource } from './resource/sourced-resource.ts';
 import type { ResourceDocument, ResourceSet, SourceFile } from './resource-set.ts';
-import { isRecord, type Path } from './schema/schema.ts';
+import { isRecord, type Path, type ReadContext } from './schema/schema.ts';
 import { finish } from './steps/finish.ts';
+import { bundleDocument, type DocumentBundle } from './validation/bundle-document.ts';
 import { travellingDocument } from './validation/travelling-document.ts';
 import type { Mesh } from './workload-policy.ts';
 import { readYaml, type YamlDocument } from './yaml/read-yaml.ts';
@@ -43,13 +44,16 @@ export function* loadingOf(
 ): Generator<void, LoadedResources> {
   const problems: Problem[] = [];
   const read: SourcedResource[] = [];
+  const places: PlacedDocument[] = [];
   for (const file of files) {
-    for (const place of placedDocuments([file], problems)) {
-      const named = { file: fileBeside(place.file, readDocument), configMaps: refuseConfigMaps };
-      const one = readPlaced(place, mesh, problems, named);
-      if (one !== undefined) read.push(one);
-      yield;
-    }
+    places.push(...placedDocuments([file], problems));
+    yield;
+  }
+  for (const place of partsLast(places)) {
+    if (isPart(place, read)) continue;
+    const one = readPlaced(place, mesh, problems, new DocumentsBeside(place.file, readDocument));
+    if (one !== undefined) read.push(one);
+    yield;
   }
   const sourced = checkTogether(read, mesh, problems);
   // Doubts are raised about whole sets only: what is missing may be what could not be read.
@@ -74,10 +78,27 @@ export function readPlaced(
   place: PlacedDocument,
   mesh: Mesh,
   problems: Problem[],
-  named: NamedDocuments,
+  named: DocumentsBeside,
 ): SourcedResource | undefined {
   const any = readResource(givenOf(place), mesh, contextOf(place, problems), named);
-  return any === undefined ? undefined : { ...place, any };
+  return any === undefined ? undefined : { ...place, any, bundle: named.bundle };
+}
+
+/**
+ * The documents in the order in which they are to be read: those that may be parts of API descriptions last, when it is known (`isPart`) which
+ * files were taken in.
+ */
+export function partsLast(places: readonly PlacedDocument[]): readonly PlacedDocument[] {
+  return [...places.filter((place) => !mayBePart(place)), ...places.filter(mayBePart)];
+}
+
+/** A part of an API description in several files: no resource, in a file that such a description was made of. */
+export function isPart(place: PlacedDocument, read: readonly SourcedResource[]): boolean {
+  return mayBePart(place) && read.some(({ bundle }) => bundle?.files.has(place.file));
+}
+
+function mayBePart({ document: { value } }: PlacedDocument): boolean {
+  return !isRecord(value) || !('kind' in value || 'apiVersion' in value);
 }
 
 /**
@@ -139,23 +160,36 @@ export function prefixesOf({ value }: YamlDocument): readonly Path[] {
   return value.items.map((_item, index) => ['items', index]);
 }
 
-/** Takes documents from the folder in which the file `from` stands. */
-export function fileBeside(from: string, readDocument: ReadDocument): NamedDocuments['file'] {
-  return (file, path, context, encoding) => {
+/** Documents from the folder in which a file stands, for the resources of that file. */
+export class DocumentsBeside implements NamedDocuments {
+  readonly configMaps: NamedDocuments['configMaps'];
+  /** Of the document that was taken last, where it is of several files. */
+  bundle: DocumentBundle | undefined;
+  readonly #from: string;
+  readonly #readDocument: ReadDocument;
+
+  constructor(from: string, readDocument: ReadDocument, configMaps: NamedDocuments['configMaps'] = refuseConfigMaps) {
+    this.#from = from;
+    this.#readDocument = readDocument;
+    this.configMaps = configMaps;
+  }
+
+  file(file: string, path: Path, context: ReadContext, encoding: DocumentEncoding): string | undefined {
     if (posix.isAbsolute(file) || file.includes('\\') || file.includes('\0')) {
-      context.fail(path, 'invalid_value', `${file} is not a path relative to ${from}`);
+      context.fail(path, 'invalid_value', `${file} is not a path relative to ${this.#from}`);
       return undefined;
     }
-    const text = readDocument(posix.join(posix.dirname(from), file), encoding);
+    const place = posix.join(posix.dirname(this.#from), file);
+    const text = this.#readDocument(place, encoding);
     if (text === undefined) {
-      context.fail(
-        path,
-        'invalid_value',
-        `${file} is not a readable file within the policy folder, relative to ${from}`,
-      );
+      const message = `${file} is not a readable file within the policy folder, relative to ${this.#from}`;
+      context.fail(path, 'invalid_value', message);
+      return undefined;
     }
-    return text;
-  };
+    if (encoding === 'base64') return text;
+    this.bundle = bundleDocument(place, text, (other) => this.#readDocument(other, 'utf8'));
+    return this.bundle?.source ?? text;
+  }
 }
 
 const refuseConfigMaps: NamedDocuments['configMaps'] = (_namespace, _references, path, context) => {

@@ -1,8 +1,10 @@
 import {
-  fileBeside,
+  DocumentsBeside,
   givenOf,
+  isPart,
   judgeTogether,
   type PlacedDocument,
+  partsLast,
   placedDocuments,
   type ReadDocument,
   readPlaced,
@@ -50,9 +52,10 @@ function judgeFiles(
   const configMaps = new ConfigMapFiles(builtIn.map(givenOf));
   const read: SourcedResource[] = [];
   const unknown = new Set<SourcedResource>();
-  for (const place of other) {
+  for (const place of partsLast(other)) {
+    if (isPart(place, read)) continue;
     const texts = configMaps.readFor(place, problems);
-    const named = { file: fileBeside(place.file, readDocument), configMaps: texts.read };
+    const named = new DocumentsBeside(place.file, readDocument, texts.read);
     const sourced = readPlaced(place, mesh, problems, named);
     if (sourced === undefined) continue;
     read.push(sourced);

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import type { Problem } from '../problem.ts';
 import { isRecord, type Path } from '../schema/schema.ts';
 import type { DocumentProblem } from '../validation/api-model.ts';
+import type { DocumentBundle } from '../validation/bundle-document.ts';
 import { checkOpenApiDocument } from '../validation/check-openapi-document.ts';
 import { problemAt, type SourcedResource } from './sourced-resource.ts';
 
@@ -27,8 +28,8 @@ export function checkApiSchemas(
     const { openapi } = sourced.any.resource.spec;
     if (openapi === undefined) return [];
     const file = namedFile(given(sourced));
-    return findings(openapi.inline).map((found) => {
-      if (file !== undefined) return { ...found, file: posix.join(posix.dirname(sourced.file), file) };
+    return findings(openapi.inline, sourced.bundle).map((found) => {
+      if (file !== undefined) return { ...found, file: found.file ?? posix.join(posix.dirname(sourced.file), file) };
       const path: Path = ['spec', 'openapi', 'inline'];
       const message = `line ${found.line}, column ${found.column} of the document: ${found.message}`;
       return problemAt(sourced, path, found.severity, found.code, message);
@@ -36,11 +37,13 @@ export function checkApiSchemas(
   });
 }
 
-function findings(text: string): readonly DocumentProblem[] {
-  const known = remembered.get(text);
+function findings(text: string, bundle: DocumentBundle | undefined): readonly DocumentProblem[] {
+  // The files may say the same at other places.
+  const key = bundle?.hash ?? text;
+  const known = remembered.get(key);
   if (known !== undefined) return known;
-  const found = checkOpenApiDocument(text);
-  remembered.set(text, found);
+  const found = checkOpenApiDocument(text, bundle?.text);
+  remembered.set(key, found);
   return found;
 }
 

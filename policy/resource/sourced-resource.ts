@@ -1,6 +1,7 @@
 import type { Problem } from '../problem.ts';
 import { documentContext } from '../schema/document-context.ts';
 import type { Path, ReadContext } from '../schema/schema.ts';
+import type { DocumentBundle } from '../validation/bundle-document.ts';
 import type { YamlDocument } from '../yaml/read-yaml.ts';
 import type { AnyResource } from './read-resource.ts';
 
@@ -9,6 +10,8 @@ export interface SourcedResource {
   readonly any: AnyResource;
   readonly file: string;
   readonly document: YamlDocument;
+  /** Of an APISchema whose document is of several files. */
+  readonly bundle?: DocumentBundle | undefined;
   /** Path of the resource within its YAML document: empty, or that of an item of a List. */
   readonly prefix: Path;
 }

@@ -112,6 +112,8 @@ export interface CompiledDocument {
 
 /** A fault in a document, where it stands in its text. */
 export interface DocumentProblem {
+  /** Of a document of several files: in which. */
+  readonly file?: string | undefined;
   /** From 1. */
   readonly line: number;
   /** From 1. */

@@ -1,5 +1,6 @@
 import type { DocumentProblem } from './api-model.ts';
 import { SchemaConverter } from './convert-schema.ts';
+import type { DocumentText } from './openapi-text.ts';
 import { type ReadOperation, readOpenApi } from './read-openapi.ts';
 import { SchemaFault } from './schema-references.ts';
 
@@ -8,10 +9,11 @@ export const MAX_DOCUMENT_PROBLEMS = 200;
 
 /**
  * All that is wrong with an OpenAPI document, by position in its text. Errors make it unusable; a warning
- * `schema_unavailable` says that an operation will be refused because it cannot be checked. Compiles nothing.
+ * `schema_unavailable` says that an operation will be refused because it cannot be checked. Compiles nothing. `text`: the source as it was
+ * read already.
  */
-export function checkOpenApiDocument(text: string): readonly DocumentProblem[] {
-  const document = readOpenApi(text);
+export function checkOpenApiDocument(source: string, text?: DocumentText): readonly DocumentProblem[] {
+  const document = readOpenApi(source, text);
   const problems = [...document.problems];
   const converter = new SchemaConverter(document.references, document.version);
   for (const operation of document.operations) {
@@ -53,5 +55,7 @@ function faultsOf(operation: ReadOperation, converter: SchemaConverter): readonl
 }
 
 function byPosition(left: DocumentProblem, right: DocumentProblem): number {
+  const [file = '', other = ''] = [left.file, right.file];
+  if (file !== other) return file < other ? -1 : 1;
   return left.line - right.line || left.column - right.column;
 }

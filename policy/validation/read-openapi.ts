@@ -52,9 +52,8 @@ export const MAX_OPERATIONS = 5_000;
 const METHODS = new Set(['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace']);
 const PATH_ITEM_FIELDS = new Set(['summary', 'description', 'servers', 'parameters', '$ref']);
 
-/** Reads an OpenAPI 3.0 or 3.1 document: its operations, and all errors with their positions. */
-export function readOpenApi(source: string): ReadDocument {
-  const text = readDocumentText(source);
+/** Reads an OpenAPI 3.0 or 3.1 document: its operations, and all errors with their positions. `text`: the source as it was read already. */
+export function readOpenApi(source: string, text: DocumentText = readDocumentText(source)): ReadDocument {
   const reader = new Reader(text, source.includes('draft-04'));
   reader.guard(() => reader.read());
   const { version, references, operations, problems } = reader;

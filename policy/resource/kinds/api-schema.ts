@@ -183,7 +183,12 @@ function documentSource(inline: Schema<DocumentSource['inline']>, description: s
     withCel(
       object(
         {
-          file: optional(string({ description: 'Path of the document, relative to the file that names it.' })),
+          file: optional(
+            string({
+              description:
+                'Path of the document, relative to the file that names it. Files that its $refs name are taken in.',
+            }),
+          ),
           inline: optional(inline),
           configMapRefs: optional(configMapReferences),
         },
