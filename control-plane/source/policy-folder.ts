@@ -1,17 +1,15 @@
 import { stat } from 'node:fs/promises';
-import { readPolicyFolder } from '#files/read-policy-folder.ts';
 import { watchPath } from '#files/watch-path.ts';
-import { loadingOf } from '#policy/load-resources.ts';
-import { compareProblems, formatProblem, type Problem } from '#policy/problem.ts';
-import { conditionProblems } from '#policy/resource/condition-problems.ts';
+import { formatProblem, type Problem } from '#policy/problem.ts';
 import { snapshotOf } from '#policy/resource/resource-document.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import type { PolicyDistribution } from '../discovery/policy-distribution.ts';
 import type { EventLog } from '../event-log.ts';
 import type { ControlPlaneMetrics } from '../status/metrics.ts';
+import { FolderReader } from './folder-reader.ts';
 import { readLastGood, writeLastGood } from './last-good.ts';
-import { runInSlices } from './run-in-slices.ts';
+import type { Reading } from './read-folder.ts';
 import type { SourceStatus } from './source-status.ts';
 
 /** When the folder is read again after the start, whatever the watch says. */
@@ -28,13 +26,6 @@ export interface PolicyFolderOptions {
   readonly printProblems: (lines: readonly string[]) => void;
 }
 
-/** What one reading of the folder amounts to. */
-interface Reading {
-  readonly resources: readonly ResourceDocument[];
-  readonly problems: readonly Problem[];
-  readonly hasError: boolean;
-}
-
 /**
  * Puts the folder's resources in force and keeps them so as it changes, each change as a whole or not at all:
  * while any file is broken, the last good set stays, also across restarts. Throws when the folder is missing, or
@@ -48,6 +39,7 @@ export async function startPolicyFolder(options: PolicyFolderOptions): Promise<P
 
 export class PolicyFolder {
   readonly #options: PolicyFolderOptions;
+  readonly #reader: FolderReader;
   #status: SourceStatus = { version: '', resourceCount: 0, lastApply: { at: '', isInForce: false, problems: [] } };
   /** What the last reading amounted to: the same again is neither applied nor printed anew. */
   #lastOutcome = '';
@@ -60,6 +52,7 @@ export class PolicyFolder {
 
   constructor(options: PolicyFolderOptions) {
     this.#options = options;
+    this.#reader = new FolderReader(options.directory, options.mesh);
   }
 
   get status(): SourceStatus {
@@ -67,8 +60,9 @@ export class PolicyFolder {
   }
 
   async start(): Promise<void> {
-    const { directory, mesh } = this.#options;
-    await this.#apply(await readFirst(directory, mesh));
+    const { directory } = this.#options;
+    await checkFolder(directory);
+    await this.#apply(await this.#reader.read());
     if (!this.#status.lastApply.isInForce) await this.#fallBack();
     this.#stopWatching = watchPath(directory, () => this.#reload());
     // A change between the first reading and the first look of the watch is found by this second reading.
@@ -81,6 +75,7 @@ export class PolicyFolder {
     clearTimeout(this.#secondReading);
     this.#stopWatching?.();
     await this.#reading;
+    await this.#reader.close();
   }
 
   /** One reading at a time; what changes meanwhile is read after it. */
@@ -98,9 +93,9 @@ export class PolicyFolder {
   }
 
   async #readAndApply(): Promise<void> {
-    const { directory, mesh, log } = this.#options;
+    const { directory, log } = this.#options;
     try {
-      await this.#apply(await readFolder(directory, mesh));
+      await this.#apply(await this.#reader.read());
     } catch (error) {
       const outcome = String(error);
       if (outcome === this.#lastOutcome) return;
@@ -110,7 +105,8 @@ export class PolicyFolder {
     }
   }
 
-  async #apply({ resources, problems: found, hasError }: Reading): Promise<void> {
+  async #apply({ resources, problems: found }: Reading): Promise<void> {
+    const hasError = countErrors(found) > 0;
     const { log, printProblems, lastGoodFile, mesh } = this.#options;
     const problems = found.map(formatProblem);
     const outcome = JSON.stringify([hasError, problems, snapshotOf(resources).version]);
@@ -154,19 +150,10 @@ export class PolicyFolder {
   }
 }
 
-async function readFirst(directory: string, mesh: Mesh): Promise<Reading> {
+async function checkFolder(directory: string): Promise<void> {
   const facts = await stat(directory).catch(() => undefined);
   if (facts === undefined) throw new Error(`source.directory ${directory} does not exist; create it`);
   if (!facts.isDirectory()) throw new Error(`source.directory ${directory} is not a folder`);
-  return readFolder(directory, mesh);
-}
-
-async function readFolder(directory: string, mesh: Mesh): Promise<Reading> {
-  const folder = await readPolicyFolder(directory);
-  const loading = loadingOf(folder.files, folder.readDocument, mesh);
-  const { resources, sourced, problems: found } = await runInSlices(loading);
-  const problems = [...folder.problems, ...found, ...(await conditionProblems(sourced))].sort(compareProblems);
-  return { resources, problems, hasError: countErrors(problems) > 0 };
 }
 
 function countErrors(problems: readonly Problem[]): number {
