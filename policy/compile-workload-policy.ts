@@ -64,7 +64,7 @@ export async function compileWorkloadPolicy(
   const policies = resources.flatMap((any) => (any.type === 'APIValidationPolicy' ? [any.resource] : []));
   const binding = policies.filter((policy) => attaches(policy, workload, mesh.rootNamespace));
   const schemas = resources.flatMap((any) => (any.type === 'APISchema' ? [any.resource] : []));
-  const { validation, problems } = await compileBound(binding, schemas, generate);
+  const { validation, problems } = await compileBound(binding, schemas, generate, take);
   const conditions = await conditionsOf(authorization);
   const own = ownDomainsOf(resources, mesh);
   return {
@@ -109,11 +109,12 @@ async function compileBound(
   policies: readonly Resource<ApiValidationPolicySpec>[],
   schemas: readonly Resource<ApiSchemaSpec>[],
   generate: GenerateValidators,
+  take: TakeSteps,
 ): Promise<{ readonly validation: RequestValidation | undefined; readonly problems: readonly string[] }> {
   if (policies.length === 0) return { validation: undefined, problems: [] };
   // Loaded only where it is needed: a workload without validation starts without the schema compiler.
   const { compileValidation } = await import('./validation/compile-validation.ts');
-  const compiled = await compileValidation({ policies, schemas, generate });
+  const compiled = await compileValidation({ policies, schemas, generate, take });
   // A policy binds the workload and nothing came of it: to go on would be to let all through unvalidated.
   if (compiled.validation === undefined) throw new SnapshotError(compiled.problems);
   return compiled;

@@ -1,6 +1,8 @@
 import type { Resource } from '../resource/kind.ts';
 import type { ApiSchemaSpec, Lifecycle } from '../resource/kinds/api-schema.ts';
 import type { ApiValidationPolicySpec } from '../resource/kinds/api-validation-policy.ts';
+import { finish } from '../steps/finish.ts';
+import type { Steps, TakeSteps } from '../steps/take-in-slices.ts';
 import type { RequestValidation } from '../workload-policy.ts';
 import type { ApiOperation, ApiParameter, ApiResponse, CompiledDocument, ParameterLocation } from './api-model.ts';
 import { fieldDetailsTo } from './field-details.ts';
@@ -32,6 +34,8 @@ export interface ValidationInput {
   /** At least those that the policies name. */
   readonly schemas: readonly Resource<ApiSchemaSpec>[];
   readonly generate: GenerateValidators;
+  /** How thousands of operations are put together; default: at once. */
+  readonly take?: TakeSteps | undefined;
 }
 
 export interface CompiledValidation {
@@ -45,7 +49,12 @@ export interface CompiledValidation {
  * Compiles the request validation of one workload. Of several policies the first by namespace and name is in
  * force. Rejects when `generate` does.
  */
-export async function compileValidation({ policies, schemas, generate }: ValidationInput): Promise<CompiledValidation> {
+export async function compileValidation({
+  policies,
+  schemas,
+  generate,
+  take = async (steps) => finish(steps),
+}: ValidationInput): Promise<CompiledValidation> {
   const [policy, ...others] = [...policies].sort(byName);
   if (policy === undefined) return { validation: undefined, problems: [] };
   const problems = others.map(
@@ -71,9 +80,9 @@ export async function compileValidation({ policies, schemas, generate }: Validat
   for (const [index, document] of documents.entries()) {
     const name = jobs[index]?.name ?? '';
     for (const error of document.errors) faults.push(`APISchema ${name}: ${error}`);
-    assembly.add(name, document, jobs[index]?.lifecycle);
+    await take(assembly.adding(name, document, jobs[index]?.lifecycle));
   }
-  return { validation: assembly.finish(faults), problems: [...faults, ...problems] };
+  return { validation: await take(assembly.finishing(faults)), problems: [...faults, ...problems] };
 }
 
 function byName(left: Resource<unknown>, right: Resource<unknown>): number {
@@ -104,10 +113,13 @@ class Assembly {
     this.#unused = new Set(policy.spec.overrides);
   }
 
-  add(name: string, document: CompiledDocument, lifecycle: Lifecycle | undefined): void {
+  *adding(name: string, document: CompiledDocument, lifecycle: Lifecycle | undefined): Steps<void> {
     for (const problem of document.problems) this.#problems.push(`APISchema ${name}: ${problem}`);
     const units = new DocumentValidators(document.units);
-    for (const operation of document.operations) this.#addOperation(name, operation, document, units, lifecycle);
+    for (const operation of document.operations) {
+      this.#addOperation(name, operation, document, units, lifecycle);
+      yield;
+    }
   }
 
   #addOperation(
@@ -174,14 +186,16 @@ class Assembly {
     }
   }
 
-  finish(faults: readonly string[]): RequestValidator {
+  *finishing(faults: readonly string[]): Steps<RequestValidator> {
     const { spec } = this.#policy;
     for (const override of this.#unused) {
       this.#problems.push(`APIValidationPolicy ${nameOf(this.#policy)}: ${unknownOverride(override)}`);
     }
     const router = new Router<PathOperations>();
-    for (const { template, operations } of this.#paths)
+    for (const { template, operations } of this.#paths) {
       router.add(template, this.#pathOperations(template, operations));
+      yield;
+    }
     return new RequestValidator(router, {
       policy: nameOf(this.#policy),
       isEnforced: spec.mode === 'Enforce',

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { LRUCache } from 'lru-cache';
 import type { Unit } from '#policy/validation/api-model.ts';
 import type { GeneratedValidator, GenerateValidators, ValidatorJob } from '#policy/validation/generate-validators.ts';
+import { GeneratedParts, isPart } from './generated-parts.ts';
 
 /** Longest time that the documents of one change may take to compile; then the change is refused. */
 export const GENERATE_TIMEOUT_MS = 30_000;
@@ -99,9 +100,14 @@ function runWorker(
   const deadline = setTimeout(() => {
     reject(new Error(`the API descriptions took longer than ${timeoutMs} ms to compile`));
   }, timeoutMs);
+  const parts = new GeneratedParts();
   worker.on('message', (message: unknown) => {
-    if (isGenerated(message)) generated.push(message);
+    if (!isPart(message)) return;
+    const whole = parts.add(message);
+    if (whole !== undefined) generated.push(whole);
     if (generated.length === jobs.length) resolve(generated);
+    // Requests have their turn before the next part is asked for.
+    else setImmediate(() => worker.postMessage('next'));
   });
   worker.on('error', (error: unknown) => {
     const message = error instanceof Error ? error.message : String(error);
@@ -113,8 +119,4 @@ function runWorker(
     clearTimeout(deadline);
     await worker.terminate();
   });
-}
-
-function isGenerated(message: unknown): message is GeneratedValidator {
-  return typeof message === 'object' && message !== null && 'units' in message && 'operations' in message;
 }
