@@ -69,7 +69,10 @@ class Compilation {
   readonly #complete = new Map<string, number | SchemaFault>();
   /** Of the units that others link to, by the name of their schema. */
   readonly #indexes = new Map<string, number>();
-  readonly #compiled = new Set<string>();
+  /** Of those that were compiled: why one could not be, or undefined. */
+  readonly #compiled = new Map<string, SchemaFault | undefined>();
+  /** Of lists of parameters, by the names of their schemas: many operations have the same. */
+  readonly #parameters = new Map<string, number>();
   #characters = 0;
 
   constructor(document: ReadDocument, { responses, names }: CompileOptions) {
@@ -162,14 +165,26 @@ class Compilation {
     if (parameters.length === 0) return undefined;
     const view = this.#views[direction];
     const paths = parameters.map(({ schema }) => schema.path);
+    const key = paths.map((path) => view.nameOf(path)).join(' ');
+    const known = this.#parameters.get(key) ?? this.#makeParametersUnit(paths, view);
+    this.#parameters.set(key, known);
+    return known;
+  }
+
+  #makeParametersUnit(paths: readonly Path[], view: SchemaConverter): number {
     const closure = new Map(paths.flatMap((path) => [...view.closure(path)]));
     const exported = paths.map((path, index): [string, string] => [`p${index}`, view.nameOf(path)]);
     const kind = view.kindOf(closure);
     if (kind !== 'linked') return this.#wholeUnit(kind, Object.fromEntries(exported), closure, view);
     const roots = new Set(exported.map(([, name]) => name));
     const schemas = exported.map(([key, name]): [string, ConvertedSchema] => [key, closure.get(name) ?? false]);
-    for (const [name, schema] of closure) if (!roots.has(name)) this.#link(name, schema);
-    return this.#add(paths[0] ?? [], () => this.#compiler.compileLinked(Object.fromEntries(schemas), this.#linkOf));
+    for (const [name, schema] of closure) if (!roots.has(name)) this.#link(name, schema, view);
+    const index = this.#add(paths[0] ?? [], () =>
+      this.#compiler.compileLinked(Object.fromEntries(schemas), this.#linkOf),
+    );
+    // A parameter's schema may be referred to as any other.
+    for (const [name, schema] of closure) if (this.#indexes.has(name)) this.#link(name, schema, view);
+    return index;
   }
 
   /** The unit of a schema; those of the schemas that it refers to are made as well. */
@@ -182,7 +197,7 @@ class Compilation {
     try {
       const closure = view.closure(path);
       const kind = view.kindOf(closure);
-      if (kind === 'linked') for (const [member, schema] of closure) this.#link(member, schema);
+      if (kind === 'linked') for (const [member, schema] of closure) this.#link(member, schema, view);
       const index =
         kind === 'linked' ? this.#linkOf(name) : this.#wholeUnit(kind, { [MAIN_EXPORT]: name }, closure, view);
       this.#complete.set(name, index);
@@ -201,15 +216,22 @@ class Compilation {
     view: SchemaConverter,
   ): number {
     if (kind === 'evaluated') return this.units.push(view.schemaUnit(exported, closure)) - 1;
-    return this.#add([], () => this.#compiler.compileWhole(exported, closure));
+    const [first = ''] = Object.values(exported);
+    return this.#add(view.pathOf(first), () => this.#compiler.compileWhole(exported, closure));
   }
 
-  /** Compiles the unit of one schema, once. */
-  #link(name: string, schema: ConvertedSchema): void {
-    if (this.#compiled.has(name)) return;
-    const index = this.#linkOf(name);
-    this.#compiled.add(name);
-    this.units[index] = this.#source([], () => this.#compiler.compileLinked({ [MAIN_EXPORT]: schema }, this.#linkOf));
+  /** Compiles the unit of one schema, once; one that cannot be compiled is a fault to all that reach it. */
+  #link(name: string, schema: ConvertedSchema, view: SchemaConverter): void {
+    if (!this.#compiled.has(name)) {
+      const index = this.#linkOf(name);
+      const source = attempt(() =>
+        this.#source(view.pathOf(name), () => this.#compiler.compileLinked({ [MAIN_EXPORT]: schema }, this.#linkOf)),
+      );
+      if (typeof source === 'string') this.units[index] = source;
+      this.#compiled.set(name, source instanceof SchemaFault ? source : undefined);
+    }
+    const fault = this.#compiled.get(name);
+    if (fault !== undefined) throw fault;
   }
 
   /** Index of the unit of a schema, whether it is made already or not. */

@@ -115,6 +115,11 @@ export class SchemaConverter {
     return name;
   }
 
+  /** The place of the schema that is known by a name. */
+  pathOf(name: string): Path {
+    return this.#pathsOfNames.get(name) ?? [];
+  }
+
   /**
    * The schema at a path and all that it refers to, by name. Throws the SchemaFault of any of them: what is
    * only partly checked is not checked.
@@ -146,7 +151,7 @@ export class SchemaConverter {
   }
 
   #resourceOf(name: string): string {
-    return this.#references.resourceOf(this.#pathsOfNames.get(name) ?? []);
+    return this.#references.resourceOf(this.pathOf(name));
   }
 
   /**
@@ -184,7 +189,7 @@ export class SchemaConverter {
     const known = this.#converted.get(name);
     if (known instanceof SchemaFault) throw known;
     if (known !== undefined) return { schema: known, references: this.#referencesOf.get(name) ?? [] };
-    const path = this.#pathsOfNames.get(name) ?? [];
+    const path = this.pathOf(name);
     const references: string[] = [];
     this.#assertsFormats = this.#references.dialectAt(path) !== PLAIN_DIALECT;
     try {

@@ -114,7 +114,7 @@ function linkedAjv(version: OpenApiVersion): AjvCore.default {
 }
 
 /** Keywords whose values are data: what looks like a reference there is none. */
-const DATA_KEYWORDS: ReadonlySet<string> = new Set(['enum', 'const']);
+const DATA_KEYWORDS: ReadonlySet<string> = new Set(['enum', 'const', 'dependentRequired']);
 /** Keywords whose values hold schemas by names that are no keywords. */
 const NAMED_SCHEMAS: ReadonlySet<string> = new Set([
   ...['properties', 'patternProperties', 'dependentSchemas', 'dependencies'],

@@ -1,0 +1,73 @@
+import t from 'tap';
+import { compileDocument } from '#policy/validation/compile-document.ts';
+import { codeOf, openApi, validationOf } from './validation-of.ts';
+
+const posting = (path: string, schema: string) =>
+  `  ${path}:\n    post: {requestBody: {content: {application/json: {schema: ${schema}}}}}\n`;
+
+t.test('a schema that many operations refer to stands once, as does a list of parameters that many have', async (t) => {
+  const parameters = '[{$ref: "#/components/parameters/owner"}, {$ref: "#/components/parameters/page"}]';
+  const paths = Array.from(
+    { length: 50 },
+    (_, index) =>
+      `${posting(`/p${index}`, '{type: array, items: {$ref: "#/components/schemas/Order"}}')}    parameters: ${parameters}\n`,
+  );
+  const components = `components:
+  parameters:
+    owner: {name: owner, in: query, schema: {type: string}}
+    page: {name: page, in: query, schema: {type: integer}}
+  schemas:
+    Order: {type: object, properties: {line: {$ref: "#/components/schemas/Line"}}}
+    Line: {type: object, properties: {order: {$ref: "#/components/schemas/Order"}}}
+`;
+  const { units, problems } = compileDocument(openApi('3.0.3', paths.join('')) + components);
+  t.same(problems, []);
+  t.equal(units.length, 50 + 2 + 1);
+});
+
+t.test('a parameter may refer to the schema of another', async (t) => {
+  const paths = `  /a:
+    get:
+      parameters:
+        - {name: first, in: query, schema: {type: integer}}
+        - {name: second, in: query, schema: {$ref: "#/paths/~1a/get/parameters/0/schema"}}
+        - {name: third, in: query, schema: {$ref: "#/components/schemas/Third"}}
+`;
+  const components = 'components: {schemas: {Third: {$ref: "#/paths/~1a/get/parameters/1/schema"}}}\n';
+  const { validation, problems } = await validationOf(openApi('3.1.0', paths) + components);
+  t.same(problems, []);
+  t.equal(codeOf(validation, 'GET /a?first=1&second=2&third=3'), 'allowed');
+  for (const name of ['first', 'second', 'third']) t.equal(codeOf(validation, `GET /a?${name}=x`), 'invalid_parameter');
+});
+
+t.test('a schema that cannot be compiled makes all unavailable that reach it, and nothing else', async (t) => {
+  const paths = [
+    posting('/a', '{$ref: "#/components/schemas/Bad"}'),
+    posting('/b', '{type: array, items: {$ref: "#/components/schemas/Bad"}}'),
+    posting('/c', '{$ref: "#/components/schemas/Around"}'),
+    posting('/d', '{$ref: "#/components/schemas/Good"}'),
+  ];
+  const components = `components:
+  schemas:
+    Bad: {type: integer, exclusiveMaximum: true}
+    Around: {properties: {good: {$ref: "#/components/schemas/Good"}, bad: {$ref: "#/components/schemas/Bad"}}}
+    Good: {type: object}
+`;
+  const { validation, problems } = await validationOf(openApi('3.0.3', paths.join('')) + components);
+  t.equal(problems.length, 3);
+  for (const problem of problems) t.match(problem, /components\.schemas\.Bad: the schema cannot be compiled/);
+  for (const path of ['/a', '/b', '/c']) {
+    t.equal(codeOf(validation, `POST ${path}`, { body: '[]' }), 'schema_unavailable', path);
+  }
+  t.equal(codeOf(validation, 'POST /d', { body: '{}' }), 'allowed');
+});
+
+t.test('properties named like keywords are properties', async (t) => {
+  const schema =
+    '{properties: {$ref: {type: string}, enum: {$ref: "#/components/schemas/A"}}, dependentRequired: {$ref: [title]}, const: {$ref: x, title: y, enum: 1}}';
+  const components = 'components: {schemas: {A: {type: integer}}}\n';
+  const { validation, problems } = await validationOf(openApi('3.1.0', posting('/a', schema)) + components);
+  t.same(problems, []);
+  t.equal(codeOf(validation, 'POST /a', { body: '{"$ref":"x","title":"y","enum":1}' }), 'allowed');
+  t.equal(codeOf(validation, 'POST /a', { body: '{"$ref":"x","title":"z","enum":1}' }), 'invalid_body');
+});
