@@ -12,7 +12,7 @@ import type { ResourceDocument, ResourceSet, SourceFile } from './resource-set.t
 import { isRecord, type Path, type ReadContext } from './schema/schema.ts';
 import { finish } from './steps/finish.ts';
 import { bundleDocument, type DocumentBundle } from './validation/bundle-document.ts';
-import { travellingDocument } from './validation/travelling-document.ts';
+import { documentTextOf, travellingOpenApi } from './validation/travelling-document.ts';
 import type { Mesh } from './workload-policy.ts';
 import { readYaml, type YamlDocument } from './yaml/read-yaml.ts';
 
@@ -205,7 +205,7 @@ export function documentOf(sourced: SourcedResource): ResourceDocument {
   if (type !== 'APISchema') return resourceDocument({ ...resource, spec: givenSpecOf(sourced) });
   const { openapi } = resource.spec;
   if (openapi === undefined) return resourceDocument(resource);
-  const spec = { ...resource.spec, openapi: { ...openapi, inline: travellingDocument(openapi.inline) } };
+  const spec = { ...resource.spec, openapi: travellingOpenApi(documentTextOf(openapi)) };
   return resourceDocument({ ...resource, spec });
 }
 

@@ -5,6 +5,7 @@ import { isRecord, type Path } from '../schema/schema.ts';
 import type { DocumentProblem } from '../validation/api-model.ts';
 import type { DocumentBundle } from '../validation/bundle-document.ts';
 import { checkOpenApiDocument } from '../validation/check-openapi-document.ts';
+import { documentTextOf } from '../validation/travelling-document.ts';
 import { problemAt, type SourcedResource } from './sourced-resource.ts';
 
 /** Documents whose findings are remembered: a folder is read again at each change, and few documents change. */
@@ -28,7 +29,7 @@ export function checkApiSchemas(
     const { openapi } = sourced.any.resource.spec;
     if (openapi === undefined) return [];
     const file = namedFile(given(sourced));
-    return findings(openapi.inline, sourced.bundle).map((found) => {
+    return findings(documentTextOf(openapi), sourced.bundle).map((found) => {
       if (file !== undefined) return { ...found, file: found.file ?? posix.join(posix.dirname(sourced.file), file) };
       const path: Path = ['spec', 'openapi', 'inline'];
       const message = `line ${found.line}, column ${found.column} of the document: ${found.message}`;

@@ -2,6 +2,7 @@ import type { Problem } from '../problem.ts';
 import { nearestSpelling } from '../schema/nearest-spelling.ts';
 import { isOverrideOf, type NamedOperation, unknownOverride } from '../validation/operation-settings.ts';
 import { readOpenApi } from '../validation/read-openapi.ts';
+import { documentTextOf } from '../validation/travelling-document.ts';
 import type { Resource } from './kind.ts';
 import type { ApiValidationPolicySpec } from './kinds/api-validation-policy.ts';
 import { problemAt, type SourcedResource } from './sourced-resource.ts';
@@ -18,7 +19,7 @@ export function checkValidationPolicies(all: readonly SourcedResource[]): readon
     all.flatMap(({ any }) => {
       if (any.type !== 'APISchema') return [];
       const { namespace, name, spec } = any.resource;
-      return spec.openapi === undefined ? [] : [[`${namespace}/${name}`, spec.openapi.inline] as const];
+      return spec.openapi === undefined ? [] : [[`${namespace}/${name}`, documentTextOf(spec.openapi)] as const];
     }),
   );
   const read = new Map<string, readonly Operation[]>();

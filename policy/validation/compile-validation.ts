@@ -71,7 +71,7 @@ export async function compileValidation({
   const names = looksForUnknownProperties(policy.spec);
   const jobs = sources.flatMap((schema) => {
     const { openapi, lifecycle } = schema.spec;
-    if (openapi !== undefined) return [{ name: nameOf(schema), document: openapi.inline, responses, names, lifecycle }];
+    if (openapi !== undefined) return [{ name: nameOf(schema), document: openapi, responses, names, lifecycle }];
     faults.push(`APISchema ${nameOf(schema)}: protobuf descriptor sets are not judged yet`);
     return [];
   });

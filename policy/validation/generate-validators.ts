@@ -1,12 +1,14 @@
+import type { TravellingOpenApi } from '../resource/kinds/api-schema.ts';
 import type { CompiledDocument } from './api-model.ts';
 import { compileDocument } from './compile-document.ts';
+import { documentTextOf } from './travelling-document.ts';
 
 /** One schema document to compile. */
 export interface ValidatorJob {
   /** NAMESPACE/NAME of its APISchema, for messages. */
   readonly name: string;
-  /** The text of the document. */
-  readonly document: string;
+  /** The document as it travels. */
+  readonly document: TravellingOpenApi;
   /** Responses are judged too. Default false. */
   readonly responses?: boolean | undefined;
   /** Names of properties are asked for. Default false. */
@@ -22,6 +24,6 @@ export type GenerateValidators = (jobs: readonly ValidatorJob[]) => Promise<read
 /** Compiles in this very thread: for the CLI, the control plane's checks and tests. */
 export const generateValidators: GenerateValidators = async (jobs) =>
   jobs.map(({ document, responses, names }) => {
-    const { operations, units, problems, errors } = compileDocument(document, { responses, names });
+    const { operations, units, problems, errors } = compileDocument(documentTextOf(document), { responses, names });
     return { operations, units, problems, errors };
   });

@@ -1,4 +1,6 @@
+import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
 import { LRUCache } from 'lru-cache';
+import { MAX_SCHEMA_DOCUMENT_BYTES, type TravellingOpenApi } from '../resource/kinds/api-schema.ts';
 import { readDocumentText } from './openapi-text.ts';
 import { reduceDocument } from './reduce-document.ts';
 
@@ -12,6 +14,36 @@ const remembered = new LRUCache<string, string>({
   maxSize: MAX_REMEMBERED_CHARACTERS,
   sizeCalculation: (reduced, text) => reduced.length + text.length + 1,
 });
+
+/** Longer texts travel compressed: GitHub's description becomes a twelfth of its reduced size. */
+const MAX_PLAIN_CHARACTERS = 16 * 1024;
+/** Of 0 to 11. Beyond it takes ten times as long for a tenth less. */
+const BROTLI_QUALITY = 5;
+
+const compressed = new LRUCache<string, string>({
+  max: MAX_REMEMBERED_DOCUMENTS,
+  maxSize: MAX_REMEMBERED_CHARACTERS,
+  sizeCalculation: (base64, text) => base64.length + text.length,
+});
+
+/** A document as it travels, of its text as it is written. */
+export function travellingOpenApi(written: string): TravellingOpenApi {
+  const text = travellingDocument(written);
+  if (text.length <= MAX_PLAIN_CHARACTERS) return { inline: text };
+  const known = compressed.get(text);
+  if (known !== undefined) return { brotli: known };
+  const params = { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY };
+  const brotli = brotliCompressSync(text, { params }).toString('base64');
+  compressed.set(text, brotli);
+  return { brotli };
+}
+
+/** The text of a document that came in either form. Throws where it is not whole, or longer than MAX_SCHEMA_DOCUMENT_BYTES. */
+export function documentTextOf({ inline, brotli = '' }: TravellingOpenApi): string {
+  if (inline !== undefined) return inline;
+  const maxOutputLength = MAX_SCHEMA_DOCUMENT_BYTES;
+  return brotliDecompressSync(Buffer.from(brotli, 'base64'), { maxOutputLength }).toString('utf8');
+}
 
 /** The text of a schema document as sidecars get it: what decides about requests and responses. One that cannot be read is left as it is. */
 export function travellingDocument(text: string): string {

@@ -67,7 +67,9 @@ export function workerGenerator(options: WorkerOptions = {}): GenerateValidators
 export const generateInWorker: GenerateValidators = workerGenerator();
 
 function keyOf({ document, responses, names }: ValidatorJob): string {
-  return `${createHash('sha256').update(document).digest('base64')} ${responses === true} ${names === true}`;
+  return `${createHash('sha256')
+    .update(document.brotli ?? document.inline ?? '')
+    .digest('base64')} ${responses === true} ${names === true}`;
 }
 
 function charactersOf(generated: GeneratedValidator): number {

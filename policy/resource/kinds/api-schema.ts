@@ -34,6 +34,12 @@ export function documentFieldOf(spec: unknown): DocumentField {
   return DOCUMENT_FIELDS.find((field) => isRecord(spec) && field in spec) ?? 'openapi';
 }
 
+/** The text of an OpenAPI document, or that text compressed (RFC 7932) and in base64: exactly one of both. */
+export interface TravellingOpenApi {
+  readonly inline?: string | undefined;
+  readonly brotli?: string | undefined;
+}
+
 /** Where a version of an API stands. Dates are `YYYY-MM-DD`, their first second in UTC is meant. */
 export interface Lifecycle {
   readonly state: 'Active' | 'Deprecated' | 'Retired';
@@ -49,12 +55,11 @@ export interface Lifecycle {
  * Two forms, two schemas: the SOURCE form (`apiSchemaKind.spec`, what a person writes) names a file or ConfigMaps, or
  * carries up to 256 KiB inline, as text or as a mapping (a descriptor set in base64). The loader replaces `file` and
  * `configMapRefs` by what they hold, and a mapping by its JSON text (`travellingApiSchema`), which makes the TRAVELLING form
- * `{openapi: {inline: "<text>"}}` or `{protoDescriptorSet: {inline: "<base64>"}}`, read by `travellingApiSchemaKind` with the
+ * `{openapi: {inline: "<text>"}}`, or `{openapi: {brotli: "<base64>"}}` where the text is long, or `{protoDescriptorSet: {inline: "<base64>"}}`, read by `travellingApiSchemaKind` with the
  * bound MAX_SCHEMA_DOCUMENT_BYTES.
  */
 export interface ApiSchemaSpec {
-  /** Text. */
-  readonly openapi?: { readonly inline: string } | undefined;
+  readonly openapi?: TravellingOpenApi | undefined;
   /** A serialized google.protobuf.FileDescriptorSet in base64; this or `openapi` is there, never both. */
   readonly protoDescriptorSet?: { readonly inline: string } | undefined;
   /** Undefined: Active. */
@@ -258,9 +263,21 @@ const sourceSpec: Schema<SourceApiSchemaSpec> = ofOneDocument(
   }),
 );
 
+const travellingOpenApi: Schema<TravellingOpenApi> = refined(
+  object({
+    inline: optional(documentText(MAX_SCHEMA_DOCUMENT_BYTES)),
+    brotli: optional(documentBytes(MAX_SCHEMA_DOCUMENT_BYTES)),
+  }),
+  ({ inline, brotli }, path, context) => {
+    if ((inline === undefined) !== (brotli === undefined)) return true;
+    context.fail(path, 'invalid_value', 'expected exactly one of inline and brotli');
+    return false;
+  },
+);
+
 const travellingSpec: Schema<ApiSchemaSpec> = ofOneDocument(
   object({
-    openapi: optional(object({ inline: required(documentText(MAX_SCHEMA_DOCUMENT_BYTES)) })),
+    openapi: optional(travellingOpenApi),
     protoDescriptorSet: optional(object({ inline: required(documentBytes(MAX_SCHEMA_DOCUMENT_BYTES)) })),
     lifecycle: optional(lifecycle),
   }),

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import t from 'tap';
 import { judgeObject } from '#control-plane/kubernetes/resources/judge-object.ts';
 import { type RunningControlPlane, startControlPlane } from '#control-plane/start-control-plane.ts';
+import type { TravellingOpenApi } from '#policy/resource/kinds/api-schema.ts';
 import { isRecord } from '#policy/schema/schema.ts';
+import { documentTextOf, travellingDocument } from '#policy/validation/travelling-document.ts';
 import { type ControlPlaneConnection, connectControlPlane } from '#sidecar/control/connect-control-plane.ts';
 import { ApiServer, noApiServer } from '../../support/api-server.ts';
 import { type Event, eventually, MESH } from '../control-plane-fixture.ts';
@@ -296,7 +298,7 @@ t.test('a control plane on a real API server', { skip: noApiServer ?? false, tim
         'both are there',
         () => sidecar.has('APISchema/shop/orders') && sidecar.has('APIValidationPolicy/shop/orders'),
       );
-      t.strictSame(sidecar.spec('APISchema/shop/orders'), { openapi: { inline: text } });
+      t.strictSame(sidecar.spec('APISchema/shop/orders'), { openapi: { inline: travellingDocument(text) } });
       const version = sidecar.version;
       await api.client.request('/apis/lateral.dev/v1alpha1/namespaces/shop/apischemas/orders', { method: 'DELETE' });
       await eventually(
@@ -324,7 +326,8 @@ t.test('a control plane on a real API server', { skip: noApiServer ?? false, tim
       await api.create({ ...policy('long', { openapi: { configMapRefs } }), kind: 'APISchema' });
       await api.create({ ...policy('long', { schemaRefs: ['long'] }), kind: 'APIValidationPolicy' });
       await eventually('it is there', () => sidecar.has('APISchema/shop/long'), 20_000);
-      t.ok(text === (sidecar.spec('APISchema/shop/long') as { openapi: { inline: string } }).openapi.inline);
+      const { openapi } = sidecar.spec('APISchema/shop/long') as { openapi: TravellingOpenApi };
+      t.ok(documentTextOf(openapi) === travellingDocument(text));
 
       const other = 'openapi: 3.0.3\ninfo: {title: other, version: "1"}\npaths: {/p0: {get: {responses: {}}}}\n';
       await api.create({ ...policy('other', { openapi: { inline: other } }), kind: 'APISchema' });

@@ -124,4 +124,7 @@ t.test('an APISchema names one document, which travels as its text', async (t) =
     [],
     'larger than what a person may write inline',
   );
+  t.same(read(travellingApiSchemaKind.spec, { openapi: { brotli: 'CgA=' } }).reasons, []);
+  t.match(read(travellingApiSchemaKind.spec, { openapi: { brotli: 'CgA=', inline: 'a' } }).reasons, [/exactly one/]);
+  t.match(source({ brotli: 'CgA=' }).reasons, [/unknown field brotli/, /exactly one/], 'nobody writes it');
 });
