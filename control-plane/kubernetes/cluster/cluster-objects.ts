@@ -2,6 +2,7 @@ import { isRecord } from '#policy/schema/schema.ts';
 import { INJECTED } from '../../injection/names.ts';
 import { readPodChoices } from '../../injection/pod-choices.ts';
 import { isPort, metadataOf, type ObjectMetadata, recordsOf, textOf, textsOf } from '../api-object.ts';
+import type { ConfigMapValue } from '../resources/cluster-view.ts';
 
 /** What is kept of a Service. */
 export interface ClusterService {
@@ -169,12 +170,6 @@ function injectionOf({ annotations }: ObjectMetadata): Injection | undefined {
     excludedPorts: readPodChoices(annotations).choices.excludeInboundPorts,
     inbound: Object.fromEntries(inbound.filter((entry): entry is [string, number] => isPort(entry[1]))),
   };
-}
-
-/** A value of a ConfigMap: text of `data`, or base64 of `binaryData`. A key is in one of them alone. */
-export interface ConfigMapValue {
-  readonly text: string;
-  readonly isBase64?: true;
 }
 
 /** All keys of a ConfigMap. */

@@ -2,10 +2,15 @@ import type { Attached } from '#policy/resource/kinds/attachment.ts';
 import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 
+/** A value of a ConfigMap: text of `data`, or base64 of `binaryData`. A key is in one of them alone. */
+export interface ConfigMapValue {
+  readonly text: string;
+  readonly isBase64?: true;
+}
+
 /** What a key of a ConfigMap holds, as far as it is known. */
 export type ConfigMapText =
-  /** Absent `isBase64`: the value as it stands under `data`; true: that of `binaryData`. */
-  | { readonly kind: 'text'; readonly text: string; readonly isBase64?: true }
+  | ({ readonly kind: 'text' } & ConfigMapValue)
   | { readonly kind: 'missing'; readonly reason: string }
   /** Nothing refers to it yet, so that it is not watched. */
   | { readonly kind: 'unknown' };

@@ -1,5 +1,5 @@
 import type { DocumentEncoding } from '#policy/resource/read-resource.ts';
-import type { ConfigMapValue } from '../cluster/cluster-objects.ts';
+import type { ConfigMapValue } from './cluster-view.ts';
 
 /** The document that parts make, one after the other: a character may begin in one part and end in the next. */
 export function joinedDocument(parts: readonly ConfigMapValue[], encoding: DocumentEncoding): string {

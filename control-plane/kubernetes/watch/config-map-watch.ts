@@ -2,8 +2,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { EventLog } from '../../event-log.ts';
 import { isObjectName } from '../api-object.ts';
 import type { KubernetesClient } from '../client/kubernetes-client.ts';
-import { type ConfigMapValue, configMapValuesOf } from '../cluster/cluster-objects.ts';
-import type { ConfigMapText } from '../resources/cluster-view.ts';
+import { configMapValuesOf } from '../cluster/cluster-objects.ts';
+import type { ConfigMapText, ConfigMapValue } from '../resources/cluster-view.ts';
 import { Reflector, type ReflectorState } from './reflector.ts';
 
 /** ConfigMaps that are watched, each by a stream of its own; those beyond count as missing, and say why. */
