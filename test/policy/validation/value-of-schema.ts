@@ -145,7 +145,8 @@ function arrays(schema: Json, resolve: Resolve, depth: number): fc.Arbitrary<unk
   const items = late(() => valueOfSchema(schema.items ?? {}, resolve, depth + 1));
   if (maxLength === 0) return fc.constant([]);
   if (schema.uniqueItems !== true) return fc.array(items, { minLength, maxLength });
-  return fc.uniqueArray(items, { minLength, maxLength, selector: (item) => JSON.stringify(item) });
+  // Without a least length: where the items have too few values to differ it would be looked for without end.
+  return fc.uniqueArray(items, { maxLength, selector: (item) => JSON.stringify(item) });
 }
 
 function objects(schema: Json, resolve: Resolve, depth: number): fc.Arbitrary<unknown> {
