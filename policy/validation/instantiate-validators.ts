@@ -8,7 +8,7 @@ import { joinErrors } from './join-errors.ts';
 import { isMultipleOf } from './multiple-of.ts';
 import { compilePattern, type Pattern } from './pattern.ts';
 import { hasUniqueItems } from './unique-items.ts';
-import { countCall, countItem } from './work-budget.ts';
+import { countCall, countItem, countMaking } from './work-budget.ts';
 
 /** Tells whether a value is valid; after false, `errors` says why. */
 export interface Validator {
@@ -70,11 +70,19 @@ export class DocumentValidators {
   }
 
   #target(index: number, name: string): Validator {
-    const known = this.#instances.get(index) ?? this.#instantiate(index);
-    this.#instances.set(index, known);
-    const validator = known.get(name);
+    const validator = this.#instance(index).get(name);
     if (validator === undefined) throw new Error(`unit ${index} has no validator ${name}`);
     return validator;
+  }
+
+  #instance(index: number): Instance {
+    const known = this.#instances.get(index);
+    if (known !== undefined) return known;
+    const made = this.#instantiate(index);
+    this.#instances.set(index, made);
+    const unit = this.#units[index];
+    if (typeof unit === 'string') countMaking(unit.length);
+    return made;
   }
 
   #instantiate(index: number): Instance {

@@ -9,7 +9,7 @@ import { judgeParameters } from './judge-parameters.ts';
 import type { Router } from './router.ts';
 import type { RuntimeContent, RuntimeOperation } from './runtime-operation.ts';
 import { describeDetails, MAX_DETAILS, pointerTo } from './validation-details.ts';
-import { isWorkUsedUp, MAX_VALIDATION_WORK, MAX_WORK_HERE, renewWork } from './work-budget.ts';
+import { isWorkUsedUp, MAX_VALIDATION_WORK, MAX_WORK_HERE, renewBodyWork, renewWork } from './work-budget.ts';
 
 /** The operations of one path, by method. */
 export interface PathOperations {
@@ -158,7 +158,7 @@ export class RequestValidator implements RequestValidation {
   }
 
   #judge(body: Buffer, operation: RuntimeOperation, content: RuntimeContent, maxWork: number): readonly Finding[] {
-    renewWork(maxWork);
+    renewBodyWork(maxWork);
     if (body.length > 0) return this.#found(operation, judgeBody(body, content, operation.settings));
     if (operation.operation.body?.isRequired !== true) return [];
     return [this.#finding(operation, 'missing_body', 'the operation requires a body; an empty one came')];

@@ -6,7 +6,7 @@ import { type BodyFault, judgeBody } from './judge-body.ts';
 import { judgeHeaders } from './judge-parameters.ts';
 import type { OperationSettings, ResponseMode, RuntimeContent, RuntimeResponse } from './runtime-operation.ts';
 import { describeDetails, MAX_DETAILS } from './validation-details.ts';
-import { isWorkUsedUp, MAX_VALIDATION_WORK, MAX_WORK_HERE, renewWork } from './work-budget.ts';
+import { isWorkUsedUp, MAX_VALIDATION_WORK, MAX_WORK_HERE, renewBodyWork, renewWork } from './work-budget.ts';
 
 /** What a response validator knows of its operation. */
 export interface ResponseRules {
@@ -118,7 +118,7 @@ export class ResponseValidator implements ResponseValidation {
 
   #judge(body: Buffer, content: RuntimeContent, maxWork: number): readonly Finding[] {
     if (body.length === 0) return [this.#invalid(this.#rules.settings.response.body, [MISSING])];
-    renewWork(maxWork);
+    renewBodyWork(maxWork);
     return this.#found(judgeBody(body, content, this.#rules.settings));
   }
 

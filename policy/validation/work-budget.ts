@@ -19,11 +19,30 @@ export class WorkExceeded extends Error {
 // One counter will do: a judgement never yields.
 let limit = MAX_VALIDATION_WORK;
 let remaining = limit;
+let countsMaking = false;
 
 /** Begins a judgement that may take so many units. */
 export function renewWork(maxWork = MAX_VALIDATION_WORK): void {
   limit = maxWork;
   remaining = maxWork;
+  countsMaking = false;
+}
+
+/**
+ * Begins the judgement of a body. With less than MAX_VALIDATION_WORK what takes more is judged beside instead: making validators counts
+ * too then, which is no fault of the body but holds others up as well.
+ */
+export function renewBodyWork(maxWork: number): void {
+  renewWork(maxWork);
+  countsMaking = maxWork < MAX_VALIDATION_WORK;
+}
+
+/** What making functions of a character of source costs. */
+const MAKING_WORK = 4;
+
+/** Told when a unit of so many characters was made into functions: what is made stays made, whether the judgement ends or not. */
+export function countMaking(characters: number): void {
+  if (countsMaking) spendWork(characters * MAKING_WORK);
 }
 
 /** True: the judgement that was begun last came to its bound. */

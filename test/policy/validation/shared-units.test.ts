@@ -1,5 +1,6 @@
 import t from 'tap';
 import { compileDocument } from '#policy/validation/compile-document.ts';
+import { MAX_WORK_HERE } from '#policy/validation/work-budget.ts';
 import { codeOf, openApi, validationOf } from './validation-of.ts';
 
 const posting = (path: string, schema: string) =>
@@ -70,4 +71,38 @@ t.test('properties named like keywords are properties', async (t) => {
   t.same(problems, []);
   t.equal(codeOf(validation, 'POST /a', { body: '{"$ref":"x","title":"y","enum":1}' }), 'allowed');
   t.equal(codeOf(validation, 'POST /a', { body: '{"$ref":"x","title":"z","enum":1}' }), 'invalid_body');
+});
+
+t.test('making validators counts as work where a body can be judged beside, and is done once', async (t) => {
+  const alternatives = 150;
+  const names = Array.from({ length: alternatives }, (_, index) => `A${index}`);
+  const fields = Array.from({ length: 20 }, (_, index) => `f${index}: {type: string, minLength: 1, maxLength: 9}`);
+  const schemas = names.map((name) => `    ${name}: {required: [is${name}], properties: {${fields.join(', ')}}}\n`);
+  const oneOf = names.map((name) => `{$ref: "#/components/schemas/${name}"}`).join(', ');
+  const components = `components:\n  schemas:\n${schemas.join('')}`;
+  const { validation, problems } = await validationOf(
+    openApi('3.1.0', posting('/a', `{oneOf: [${oneOf}]}`)) + components,
+  );
+  t.same(problems, []);
+  const bytes = Buffer.from(`{"isA${alternatives - 1}":1}`);
+  const request = { method: 'POST', path: '/a', query: '', headers: ['content-type', 'application/json'] };
+  const plan = validation.judgeHead({ ...request, hasBody: true, contentLength: bytes.length }).body;
+  const verdicts = [];
+  while (verdicts.length < 50 && verdicts.at(-1) === undefined) verdicts.push(plan?.judgeWithin(bytes, MAX_WORK_HERE));
+  t.ok(verdicts.length > 2, `a verdict after ${verdicts.length} times`);
+  t.same(verdicts.at(-1), []);
+  t.same(plan?.judgeWithin(bytes, MAX_WORK_HERE), []);
+});
+
+t.test('making validators uses up nothing of a judgement that is the only one', async (t) => {
+  const listOf = (prefix: string, schema: string) =>
+    Array.from({ length: 100 }, (_, index) => `${prefix}${index}: ${schema}`).join(', ');
+  const field = `{type: object, properties: {${listOf('g', '{type: string}')}}}`;
+  const schema = `{type: object, properties: {${listOf('f', field)}}}`;
+  const parameters = `[{name: q, in: query, content: {application/json: {schema: ${schema}}}}]`;
+  const document = openApi('3.1.0', `${posting('/a', schema)}    parameters: ${parameters}\n`);
+  for (const unit of compileDocument(document).units) t.ok(typeof unit === 'string' && unit.length > MAX_WORK_HERE / 4);
+  const { validation, problems } = await validationOf(document);
+  t.same(problems, []);
+  t.equal(codeOf(validation, 'POST /a?q=%7B%7D', { body: '{}' }), 'allowed');
 });
