@@ -179,10 +179,10 @@ class Assembly {
       if (other === undefined) continue;
       const message = `several webhooks arrive by ${method} at ${template}: webhooks.eventHeader must say what tells them apart`;
       this.#problems.push(`APIValidationPolicy ${nameOf(this.#policy)}: ${message}; all are refused`);
-      documented.runtime = {
-        ...documented.runtime,
-        operation: { ...documented.runtime.operation, unavailable: message },
-      };
+      for (const refused of [other, documented]) {
+        const { runtime } = refused;
+        refused.runtime = { ...runtime, operation: { ...runtime.operation, unavailable: message } };
+      }
     }
   }
 

@@ -38,6 +38,13 @@ t.test('one webhook at a path needs no header field, several are refused without
   const several = await validationOf(DOCUMENT, { webhooks: [{ path: '/hook' }] });
   t.match(several.problems, [/several webhooks arrive by POST at \/hook: webhooks.eventHeader must say/]);
   t.equal(codeOf(several.validation, 'POST /hook', { body: '{"commits":1}' }), 'schema_unavailable');
+  const apart = await validationOf(DOCUMENT, {
+    webhooks: [
+      { path: '/a', names: ['push'] },
+      { path: '/b', names: ['push', 'issues'] },
+    ],
+  });
+  t.equal(codeOf(apart.validation, 'POST /a', { body: '{"commits":1}' }), 'allowed', 'each path is judged for itself');
   const none = await validationOf(DOCUMENT);
   t.equal(codeOf(none.validation, 'POST /hook', { body: '{}' }), 'undocumented_path', 'the policy names no path');
 });
