@@ -28,7 +28,7 @@ export interface ObjectShape {
 /** How text turns into a value, by the declared type alone. */
 export type TextShape = PrimitiveShape | ArrayShape | ObjectShape;
 
-export type ParameterStyle = 'simple' | 'form' | 'deepObject' | 'spaceDelimited' | 'pipeDelimited';
+export type ParameterStyle = 'simple' | 'label' | 'matrix' | 'form' | 'deepObject' | 'spaceDelimited' | 'pipeDelimited';
 
 /** One parameter of an operation, after path-level and operation-level lists are merged. */
 export interface ApiParameter {
@@ -40,6 +40,8 @@ export interface ApiParameter {
   readonly style: ParameterStyle | 'json';
   readonly explode: boolean;
   readonly shape: TextShape;
+  /** Other shapes that the text is tried as, in this order, where the first does not fit: a list or a string. */
+  readonly alternatives: readonly TextShape[];
 }
 
 /** One entry of a request body's `content`. */

@@ -277,10 +277,15 @@ function runtimeParameters(
   units: DocumentValidators,
   names: readonly string[],
 ): readonly RuntimeParameter[] {
-  return parameters.map((parameter, index) => ({
-    parameter,
-    key: parameter.in === 'header' ? parameter.name.toLowerCase() : parameter.name,
-    position: parameter.in === 'path' ? names.indexOf(parameter.name) : -1,
-    validator: units.validator(unitIndex ?? -1, `p${index}`),
-  }));
+  return parameters.map((parameter, index) => {
+    const runtime = {
+      parameter,
+      key: parameter.in === 'header' ? parameter.name.toLowerCase() : parameter.name,
+      position: parameter.in === 'path' ? names.indexOf(parameter.name) : -1,
+      validator: units.validator(unitIndex ?? -1, `p${index}`),
+      alternatives: [],
+    };
+    const alternatives = parameter.alternatives.map((shape) => ({ ...runtime, parameter: { ...parameter, shape } }));
+    return { ...runtime, alternatives };
+  });
 }

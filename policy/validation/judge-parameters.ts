@@ -66,8 +66,24 @@ export function judgeHeaders(
   return declared.flatMap((runtime) => judgeText(runtime, given.get(runtime.key) ?? [], asIs, { settings }));
 }
 
+/** By each of its shapes, until one fits; what is told is what is wrong with the first. */
+function byShapes(runtime: RuntimeParameter, judge: (shaped: RuntimeParameter) => Details): Details {
+  const first = judge(runtime);
+  if (first.length === 0 || runtime.alternatives.length === 0) return first;
+  return runtime.alternatives.some((shaped) => judge(shaped).length === 0) ? VALID : first;
+}
+
 /** A parameter whose whole text stands in one place. */
 function judgeText(
+  runtime: RuntimeParameter,
+  texts: readonly string[],
+  decode: Decode,
+  operation: Pick<RuntimeOperation, 'settings'>,
+): Details {
+  return byShapes(runtime, (shaped) => judgeShapedText(shaped, texts, decode, operation));
+}
+
+function judgeShapedText(
   runtime: RuntimeParameter,
   texts: readonly string[],
   decode: Decode,
@@ -80,7 +96,10 @@ function judgeText(
   const isList = parameter.in === 'header' && parameter.shape.kind !== 'primitive';
   if (more.length > 0 && !isList) return refusal(parameter, 'duplicate', 'is given more than once');
   if (raw === '' && more.length === 0 && parameter.allowsEmptyValue) return VALID;
-  return judgeCandidates(runtime, candidatesOf(texts.join(), parameter, decode, operation));
+  const text = texts.join();
+  // Optional whitespace around the commas of a list is none of its items (RFC 9110 §5.6.1).
+  const list = isList ? text.replace(/[ \t]*,[ \t]*/g, ',') : text;
+  return judgeCandidates(runtime, candidatesOf(list, parameter, decode, operation));
 }
 
 function candidatesOf(
@@ -132,7 +151,7 @@ function judgeQuery(operation: RuntimeOperation, query: string, invalid: Refusal
   let rest: RuntimeParameter | undefined;
   for (const runtime of operation.query) {
     if (takesOpenNames(runtime.parameter)) rest ??= runtime;
-    else invalid.push(...judgeQueryParameter(runtime, fields, open, operation));
+    else invalid.push(...byShapes(runtime, (shaped) => judgeQueryParameter(shaped, fields, open, operation)));
   }
   if (rest !== undefined) invalid.push(...judgeFields(rest, fields, [...open], (name) => name, open));
   return [...open];
@@ -208,11 +227,9 @@ function headerTexts(
   const texts = new Map<string, string[]>();
   for (let index = 0; index < headers.length; index += 2) {
     const name = (headers[index] ?? '').toLowerCase();
-    for (const { key, parameter } of declared) {
+    for (const { key } of declared) {
       if (key !== name) continue;
-      const value = (headers[index + 1] ?? '').trim();
-      // Optional whitespace around the commas of a list is none of its items (RFC 9110 §5.6.1).
-      add(texts, name, parameter.shape.kind === 'primitive' ? value : value.replace(/[ \t]*,[ \t]*/g, ','));
+      add(texts, name, (headers[index + 1] ?? '').trim());
       break;
     }
   }

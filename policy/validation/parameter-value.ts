@@ -84,17 +84,43 @@ export function delimitedCandidates(
   decode: Decode,
 ): Candidates | { readonly problem: string } {
   const { shape, style, explode } = parameter;
+  const parts = partsOf(raw, parameter);
+  if (parts === undefined) return { problem: `is not of style ${style}` };
   if (shape.kind === 'primitive') {
-    const text = decode(raw);
+    const text = decode(parts[0] ?? '');
     return text === undefined ? BROKEN : primitiveCandidates(text, shape);
   }
-  const texts = decodeAll(raw.split(DELIMITERS[style] ?? /,/), decode);
+  const texts = decodeAll(parts, decode);
   if (texts === undefined) return BROKEN;
   if (shape.kind === 'array') return [arrayValue(texts, shape)];
   const fields = explode ? pairsByEquals(texts) : pairsByPosition(texts);
   if (fields === undefined) return { problem: 'is not a list of names and values' };
   const value = objectValue(fields, shape);
   return typeof value === 'string' ? { problem: `has the property ${value} twice` } : [value];
+}
+
+/** The raw parts of a text, without what its style adds; undefined: it is not of that style. */
+function partsOf(raw: string, parameter: ApiParameter): readonly string[] | undefined {
+  const { style, shape, explode } = parameter;
+  const isWhole = shape.kind === 'primitive';
+  if (style === 'matrix') return matrixParts(raw, parameter);
+  if (style !== 'label') return isWhole ? [raw] : raw.split(DELIMITERS[style] ?? /,/);
+  if (!raw.startsWith('.')) return undefined;
+  return isWhole ? [raw.slice(1)] : raw.slice(1).split(explode ? '.' : ',');
+}
+
+/** RFC 6570 §3.2.7: `;id=5`, `;id=3,4`, exploded `;id=3;id=4`, an object `;role=admin;name=Alex`. */
+function matrixParts(raw: string, { name, shape, explode }: ApiParameter): readonly string[] | undefined {
+  if (!raw.startsWith(';')) return undefined;
+  const fields = raw.slice(1).split(';');
+  if (explode && shape.kind === 'object') return fields;
+  const values = fields.map((field) => {
+    if (field === name) return '';
+    return field.startsWith(`${name}=`) ? field.slice(name.length + 1) : undefined;
+  });
+  const known = values.filter((value) => value !== undefined);
+  if (known.length < values.length || (values.length > 1 && !(explode && shape.kind === 'array'))) return undefined;
+  return explode || shape.kind === 'primitive' ? known : known[0]?.split(',');
 }
 
 export const BROKEN = { problem: 'has a broken percent-encoding' };

@@ -2,7 +2,7 @@ import { isRecord } from '../schema/schema.ts';
 import type { ApiParameter, ParameterLocation, ParameterStyle, TextShape } from './api-model.ts';
 import { isJsonType } from './media-type.ts';
 import { type Located, type References, SchemaFault } from './schema-references.ts';
-import { textShape } from './text-shape.ts';
+import { textShapes } from './text-shape.ts';
 
 /** A parameter and the place of its schema. */
 export interface ReadParameter {
@@ -22,7 +22,7 @@ const IGNORED_HEADERS = new Set(['accept', 'content-type', 'authorization']);
 
 const LOCATIONS: readonly ParameterLocation[] = ['path', 'query', 'header', 'cookie'];
 const STYLES: { readonly [K in ParameterLocation]: readonly ParameterStyle[] } = {
-  path: ['simple'],
+  path: ['simple', 'label', 'matrix'],
   query: ['form', 'spaceDelimited', 'pipeDelimited', 'deepObject'],
   header: ['simple'],
   cookie: ['form'],
@@ -72,20 +72,27 @@ export function readParameter(declared: DeclaredParameter, references: Reference
     allowsEmptyValue: place === 'query' && value.allowEmptyValue === true,
   };
   if (value.content !== undefined) {
-    const schema = jsonContent({ value: value.content, path: [...path, 'content'] });
-    return {
-      parameter: { ...base, style: 'json', explode: false, shape: { kind: 'primitive', types: ['string'] } },
-      schema,
-    };
+    const { schema, isJson } = contentOf({ value: value.content, path: [...path, 'content'] });
+    const style = isJson ? 'json' : place === 'query' || place === 'cookie' ? 'form' : 'simple';
+    const shape = { kind: 'primitive', types: ['string'] } as const;
+    return { parameter: { ...base, style, explode: false, shape, alternatives: [] }, schema };
   }
   if (value.schema === undefined) throw new SchemaFault(path, `parameter ${name} has neither schema nor content`);
   const schema = { value: value.schema, path: [...path, 'schema'] };
   const style = readStyle(value.style, place, located);
   const explode = typeof value.explode === 'boolean' ? value.explode : style === 'form';
-  const shape = textShape(schema, references);
-  const complaint = unsupported(style, explode, shape, place);
-  if (complaint !== undefined) throw new SchemaFault(path, `parameter ${name}: ${complaint}`);
-  return { parameter: { ...base, style, explode, shape }, schema };
+  const [shape, ...alternatives] = textShapes(schema, references);
+  for (const one of [shape, ...alternatives]) {
+    const complaint = one === undefined ? undefined : unsupported(style, explode, one, place);
+    if (complaint !== undefined) throw new SchemaFault(path, `parameter ${name}: ${complaint}`);
+  }
+  if (shape === undefined) throw new SchemaFault(path, `parameter ${name} has no alternative`);
+  const isSpread = place === 'query' && (style === 'deepObject' || (style === 'form' && explode));
+  if (isSpread && alternatives.length > 0 && [shape, ...alternatives].some(({ kind }) => kind === 'object')) {
+    // Whether its fields are its own, or unknown, would depend on what they are.
+    throw new SchemaFault(path, `parameter ${name}: an object spread over the query cannot have alternatives`);
+  }
+  return { parameter: { ...base, style, explode, shape, alternatives }, schema };
 }
 
 function parameterKey(place: ParameterLocation, name: string): string {
@@ -112,8 +119,10 @@ function unsupported(
   place: ParameterLocation,
 ): string | undefined {
   if (style === 'deepObject' && shape.kind !== 'object') return 'style deepObject is for objects only';
-  if ((style === 'spaceDelimited' || style === 'pipeDelimited') && shape.kind !== 'array')
-    return `style ${style} is supported for lists only`;
+  if (style === 'spaceDelimited' || style === 'pipeDelimited') {
+    if (shape.kind === 'primitive') return `style ${style} is for lists and objects only`;
+    if (shape.kind === 'object' && explode) return `style ${style} of an object needs explode: false`;
+  }
   if (place === 'cookie' && explode && shape.kind !== 'primitive')
     return 'lists and objects in cookies need explode: false';
   if (shape.kind !== 'object') return undefined;
@@ -121,17 +130,18 @@ function unsupported(
   return hasList ? 'a list within an object cannot be read from text' : undefined;
 }
 
-function jsonContent({ value, path }: Located): Located {
+function contentOf({ value, path }: Located): { readonly schema: Located; readonly isJson: boolean } {
   const [entry, ...more] = isRecord(value) ? Object.entries(value) : [];
   if (entry === undefined || more.length > 0)
     throw new SchemaFault(path, 'content of a parameter needs exactly one entry');
   const [type, media] = entry;
-  if (!isJsonType(type.toLowerCase()))
+  const isJson = isJsonType(type.toLowerCase());
+  if (!isJson && type.toLowerCase() !== 'text/plain')
     throw new SchemaFault(
       [...path, type],
-      `content ${type} of a parameter is not supported; supported: application/json`,
+      `content ${type} of a parameter is not supported; supported: application/json, text/plain`,
     );
   const schema = isRecord(media) ? media.schema : undefined;
   if (schema === undefined) throw new SchemaFault([...path, type], 'content of a parameter needs a schema');
-  return { value: schema, path: [...path, type, 'schema'] };
+  return { schema: { value: schema, path: [...path, type, 'schema'] }, isJson };
 }

@@ -30,6 +30,8 @@ export interface RuntimeParameter {
   /** Of a path parameter: which of the template's parameters it is; else -1. */
   readonly position: number;
   readonly validator: Validator;
+  /** The same parameter by its other shapes. */
+  readonly alternatives: readonly RuntimeParameter[];
 }
 
 export interface RuntimeContent {

@@ -36,6 +36,30 @@ export function textShape(schema: Located, references: References): TextShape {
   return primitive(types);
 }
 
+/** Alternatives of one parameter; each is tried on each text. */
+const MAX_ALTERNATIVE_SHAPES = 8;
+
+/**
+ * The shapes that a text is tried as, in their order; more than one where the schema has alternatives of lists, objects and others
+ * (`anyOf` of a string and a list). Throws SchemaFault.
+ */
+export function textShapes(schema: Located, references: References): readonly TextShape[] {
+  const { value, path } = references.follow(schema);
+  const keyword = isRecord(value)
+    ? (['oneOf', 'anyOf'] as const).find((name) => Array.isArray(value[name]))
+    : undefined;
+  if (!isRecord(value) || keyword === undefined) return [textShape(schema, references)];
+  try {
+    return [textShape(schema, references)];
+  } catch (error) {
+    if (!(error instanceof SchemaFault)) throw error;
+    const shapes = branches(value, path, keyword).flatMap((branch) => textShapes(branch, references));
+    const distinct = new Map(shapes.map((shape) => [JSON.stringify(shape), shape]));
+    if (distinct.size > MAX_ALTERNATIVE_SHAPES) throw error;
+    return [...distinct.values()];
+  }
+}
+
 function arrayShape(form: Form, references: References): ArrayShape {
   if (form.items === undefined) return { kind: 'array', items: { kind: 'primitive', types: ['string'] } };
   return { kind: 'array', items: single(textShape(form.items, references), form.items.path) };

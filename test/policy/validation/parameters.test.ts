@@ -192,7 +192,7 @@ t.test('what cannot be read without guessing refuses its operation', async (t) =
     '{name: n, in: query, style: deepObject, schema: {type: object, properties: {a: {type: object}}}}',
     '{name: n, in: query, schema: {oneOf: [{type: object, properties: {a: {}}}, {type: string}]}}',
     '{name: n, in: query, schema: {type: array, items: {type: [integer, string]}}}',
-    '{name: n, in: query, style: pipeDelimited, schema: {type: object}}',
+    '{name: n, in: query, style: pipeDelimited, explode: true, schema: {type: object}}',
     '{name: n, in: query, content: {application/xml: {schema: {}}}}',
     '{name: n, in: query}',
     '{name: n, in: cookie, schema: {type: array, items: {type: string}}}',
