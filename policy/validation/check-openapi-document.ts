@@ -9,7 +9,7 @@ export const MAX_DOCUMENT_PROBLEMS = 200;
 
 /**
  * All that is wrong with an OpenAPI document, by position in its text. Errors make it unusable; a warning
- * `schema_unavailable` says that an operation will be refused because it cannot be checked. Compiles nothing. `text`: the source as it was
+ * `schema_unavailable` says that an operation will be refused because it cannot be checked, others what of its schemas is not enforced. Compiles nothing. `text`: the source as it was
  * read already.
  */
 export function checkOpenApiDocument(source: string, text?: DocumentText): readonly DocumentProblem[] {
@@ -23,6 +23,10 @@ export function checkOpenApiDocument(source: string, text?: DocumentText): reado
       );
       if (problems.length >= MAX_DOCUMENT_PROBLEMS) break;
     }
+  }
+  for (const { path, code, message } of converter.notices) {
+    if (problems.length >= MAX_DOCUMENT_PROBLEMS) break;
+    problems.push(document.text.problem('warning', path, code, message));
   }
   return problems.slice(0, MAX_DOCUMENT_PROBLEMS).sort(byPosition);
 }

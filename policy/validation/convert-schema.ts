@@ -1,8 +1,9 @@
 import { isRecord, type Path } from '../schema/schema.ts';
 import type { SchemaUnit } from './evaluate-schema.ts';
+import { formats } from './formats.ts';
 import { keywordComplaint } from './keyword-values.ts';
 import type { OpenApiVersion } from './openapi-version.ts';
-import { compilePattern } from './pattern.ts';
+import { compilePattern, PatternNotEnforceable } from './pattern.ts';
 import { type References, SchemaFault } from './schema-references.ts';
 
 /** A schema as Ajv gets it: only keywords that assert something, `$ref`s replaced by names of other converted ones. */
@@ -85,6 +86,13 @@ export type Direction = 'request' | 'response';
  */
 const PLAIN_DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 
+/** Something that a schema says and that is not enforced as it stands. */
+export interface Notice {
+  readonly path: Path;
+  readonly code: 'pattern_not_enforceable' | 'format_not_enforced';
+  readonly message: string;
+}
+
 /** The schemas of one document for one direction, converted once each, when something refers to them. */
 export class SchemaConverter {
   readonly #references: References;
@@ -94,6 +102,7 @@ export class SchemaConverter {
   readonly #pathsOfNames = new Map<string, Path>();
   readonly #converted = new Map<string, ConvertedSchema | SchemaFault>();
   readonly #direction: Direction;
+  readonly #notices = new Map<string, Notice>();
   /** Of the schema that is being converted. */
   #assertsFormats = true;
 
@@ -113,6 +122,11 @@ export class SchemaConverter {
     this.#names.set(key, name);
     this.#pathsOfNames.set(name, path);
     return name;
+  }
+
+  /** What the schemas converted so far say that is not enforced. */
+  get notices(): readonly Notice[] {
+    return [...this.#notices.values()];
   }
 
   /** The place of the schema that is known by a name. */
@@ -256,6 +270,7 @@ export class SchemaConverter {
   #plain(keyword: string, value: unknown, path: Path): unknown {
     const complaint = keywordComplaint(keyword, value, this.#version);
     if (complaint !== undefined) throw new SchemaFault(path, complaint);
+    if (keyword === 'format' && typeof value === 'string') this.#checkFormat(value, path);
     return value;
   }
 
@@ -274,7 +289,7 @@ export class SchemaConverter {
     if (!isRecord(value)) throw new SchemaFault(path, 'expected a mapping of names to schemas');
     const isByPattern = path.at(-1) === 'patternProperties';
     const entries = Object.entries(value).map(([name, schema]): [string, ConvertedSchema] => {
-      if (isByPattern) checkPattern(name, [...path, name]);
+      if (isByPattern) this.#checkPattern(name, [...path, name]);
       return [name, this.#schema(schema, [...path, name], depth + 1, references)];
     });
     return Object.fromEntries(entries);
@@ -308,6 +323,26 @@ export class SchemaConverter {
     ];
   }
 
+  /** One that is no pattern at all is a fault of its schema; one that cannot be enforced is one of the texts that come to it. */
+  #checkPattern(pattern: string, path: Path): void {
+    try {
+      compilePattern(pattern);
+    } catch (error) {
+      if (!(error instanceof PatternNotEnforceable)) {
+        throw new SchemaFault(path, `pattern ${JSON.stringify(pattern)} cannot be compiled: ${reason(error)}`);
+      }
+      const message = `${error.message}; what it is asked of is refused`;
+      this.#notices.set(JSON.stringify(path), { path, code: 'pattern_not_enforceable', message });
+    }
+  }
+
+  /** Told once for each format. */
+  #checkFormat(format: string, path: Path): void {
+    if (Object.hasOwn(formats, format) || this.#notices.has(format)) return;
+    const message = `format ${JSON.stringify(format)} is not one that is known: any value has it`;
+    this.#notices.set(format, { path, code: 'format_not_enforced', message });
+  }
+
   /** A keyword that would be dropped although its author relies on it is a fault. */
   #refuseUnknown(keyword: string, value: unknown, path: Path): void {
     if (this.#version === '3.0') {
@@ -324,7 +359,7 @@ export class SchemaConverter {
   }
 
   #tidy(converted: { [keyword: string]: unknown }, source: { readonly [key: string]: unknown }, path: Path): void {
-    if (typeof converted.pattern === 'string') checkPattern(converted.pattern, [...path, 'pattern']);
+    if (typeof converted.pattern === 'string') this.#checkPattern(converted.pattern, [...path, 'pattern']);
     // Repeated entries mean nothing, but the meta-schema refuses them.
     if (Array.isArray(converted.enum)) converted.enum = withoutRepeats(converted.enum);
     if (Array.isArray(converted.required)) converted.required = withoutRepeats(converted.required);
@@ -408,19 +443,8 @@ function hasHalfCondition(value: unknown): boolean {
   return Object.values(value).some(hasHalfCondition);
 }
 
-function checkPattern(pattern: string, path: Path): void {
-  try {
-    compilePattern(pattern);
-  } catch (error) {
-    throw new SchemaFault(path, `pattern ${JSON.stringify(pattern)} ${reason(error)}`);
-  }
-}
-
 function reason(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.startsWith('has ') || message.startsWith('longer ') || message.startsWith('compiles ')
-    ? message
-    : `cannot be compiled: ${message}`;
+  return error instanceof Error ? error.message : String(error);
 }
 
 function withoutRepeats(values: readonly unknown[]): readonly unknown[] {

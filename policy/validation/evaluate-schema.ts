@@ -3,7 +3,7 @@ import { isRecord } from '../schema/schema.ts';
 import type { ConvertedSchema } from './convert-schema.ts';
 import { formats } from './formats.ts';
 import { isMultipleOf } from './multiple-of.ts';
-import { compilePattern, type Pattern } from './pattern.ts';
+import { type Pattern, patternWhenUsed } from './pattern.ts';
 import { hasUniqueItems } from './unique-items.ts';
 import { countCall, countItem, spendWork } from './work-budget.ts';
 
@@ -127,7 +127,7 @@ export class SchemaEvaluator {
   }
 
   #pattern(source: string): Pattern {
-    const known = this.#patterns.get(source) ?? compilePattern(source);
+    const known = this.#patterns.get(source) ?? patternWhenUsed(source);
     this.#patterns.set(source, known);
     return known;
   }

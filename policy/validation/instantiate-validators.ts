@@ -6,7 +6,7 @@ import { SchemaEvaluator, type SchemaUnit } from './evaluate-schema.ts';
 import { formats } from './formats.ts';
 import { joinErrors } from './join-errors.ts';
 import { isMultipleOf } from './multiple-of.ts';
-import { compilePattern, type Pattern } from './pattern.ts';
+import { patternWhenUsed } from './pattern.ts';
 import { hasUniqueItems } from './unique-items.ts';
 import { countCall, countItem, countMaking } from './work-budget.ts';
 
@@ -111,18 +111,6 @@ function evaluating(unit: SchemaUnit): Instance {
       return [exported, validator];
     }),
   );
-}
-
-/** Compiling a pattern takes up to some milliseconds: none is compiled before a text comes to it. */
-function patternWhenUsed(source: string): Pattern {
-  let compiled: Pattern | undefined;
-  return {
-    test(text) {
-      compiled ??= compilePattern(source);
-      return compiled.test(text);
-    },
-    toString: () => source,
-  };
 }
 
 function requireModule(name: string): unknown {

@@ -12,12 +12,47 @@ export interface Pattern {
 /** Largest RE2 program: matching costs up to its size a character. */
 export const MAX_PATTERN_PROGRAM = 4_000;
 
+/** A pattern of ECMA-262 that cannot be matched in linear time; also thrown where a text comes to it. */
+export class PatternNotEnforceable extends Error {
+  constructor(source: string, reason: string) {
+    const shown = source.length > MAX_SHOWN ? `${source.slice(0, MAX_SHOWN)}…` : source;
+    super(`pattern ${JSON.stringify(shown)} cannot be enforced: ${reason}`);
+    this.name = 'PatternNotEnforceable';
+  }
+}
+
+/** Characters of a pattern in a message. */
+const MAX_SHOWN = 100;
+
 /**
- * Compiles a pattern of ECMA-262. Throws an Error where it is not one, or cannot be matched in linear time
- * (lookarounds, backreferences).
+ * Compiles a pattern of ECMA-262. Throws a SyntaxError where it is not one, PatternNotEnforceable where it cannot be matched in linear
+ * time (lookarounds, backreferences, programs too large).
  */
 export function compilePattern(source: string): Pattern {
   const native = parseNative(source);
+  try {
+    return linearPattern(source, native);
+  } catch (error) {
+    throw new PatternNotEnforceable(source, error instanceof Error ? error.message : String(error));
+  }
+}
+
+/**
+ * The same, compiled when a text first comes to it: that takes up to some milliseconds. One that cannot be enforced throws
+ * PatternNotEnforceable then, whatever stands around it (`not`, `anyOf`): what it says of the text is not known.
+ */
+export function patternWhenUsed(source: string): Pattern {
+  let compiled: Pattern | undefined;
+  return {
+    test(text) {
+      compiled ??= compilePattern(source);
+      return compiled.test(text);
+    },
+    toString: () => source,
+  };
+}
+
+function linearPattern(source: string, native: RegExp | undefined): Pattern {
   const { re2, isSimple } = translatePattern(source);
   // RE2 in JavaScript is a hundred times slower than the engine's own matcher on `^[a-z]{1,63}$` and its like.
   if (isSimple && native !== undefined) return simplePattern(source, native);

@@ -11,7 +11,7 @@ import { formats } from './formats.ts';
 import { joinErrors } from './join-errors.ts';
 import { isMultipleOf } from './multiple-of.ts';
 import type { OpenApiVersion } from './openapi-version.ts';
-import { compilePattern } from './pattern.ts';
+import { patternWhenUsed } from './pattern.ts';
 import { hasUniqueItems } from './unique-items.ts';
 import { countCall, countItem } from './work-budget.ts';
 
@@ -70,7 +70,7 @@ function newAjv(version: OpenApiVersion): AjvCore.default {
     validateSchema: false,
     code: {
       source: true,
-      regExp: Object.assign((pattern: string) => compilePattern(pattern), {
+      regExp: Object.assign((pattern: string) => patternWhenUsed(pattern), {
         code: 'require("lateral/pattern").compilePattern',
       }),
       formats: _`require("lateral/formats").formats`,

@@ -1,6 +1,7 @@
 import type { RefusalDetail } from '../error/refusal.ts';
 import { isRecord } from '../schema/schema.ts';
 import type { Validator } from './instantiate-validators.ts';
+import { PatternNotEnforceable } from './pattern.ts';
 import { shapeOf, valueAt } from './value-shape.ts';
 import { WorkExceeded } from './work-budget.ts';
 
@@ -13,7 +14,8 @@ const MAX_POINTER_LENGTH = 256;
 
 /**
  * Undefined when the value is valid; else what is wrong. `pointer` stands in front of the pointers within
- * the value. Whatever the validator throws (work exceeded, a stack too deep) is a fault of the value.
+ * the value. Whatever the validator throws (work exceeded, a stack too deep, a pattern that cannot be enforced) is a fault of the value:
+ * it was not found valid.
  */
 export function validate(
   validator: Validator,
@@ -24,6 +26,8 @@ export function validate(
   try {
     if (validator(value)) return undefined;
   } catch (error) {
+    if (error instanceof PatternNotEnforceable)
+      return [{ in: place, pointer, keyword: 'pattern', message: error.message }];
     const isExpected = error instanceof WorkExceeded || error instanceof RangeError;
     if (!isExpected) throw error;
     return [{ in: place, pointer, keyword: 'work', message: error.message }];

@@ -106,7 +106,7 @@ t.test('only warns of a schema that cannot be checked: its operation is refused,
     ],
     ['{type: [string, "nil"]}', /type .* is not one of OpenAPI 3.0/],
     ['{const: 3}', /keyword const is not of OpenAPI 3.0/],
-    ['{pattern: "a(?=b)"}', /^6:68 warning .*lookaround/],
+    ['{pattern: "a(b"}', /^6:68 warning schema_unavailable .*cannot be compiled: Invalid regular expression/],
     ['{$ref: "#/components/schemas/Missing"}', /leads nowhere/],
     ['{$ref: "http://elsewhere.example/schema.json"}', /nothing is fetched/],
     ['{maxLength: -1}', /maxLength must be a whole number/],
@@ -117,6 +117,29 @@ t.test('only warns of a schema that cannot be checked: its operation is refused,
     t.equal(found.length, 1);
     t.match(found[0], wanted);
   }
+});
+
+t.test('lists what is not enforced, by its place: patterns, and each unknown format once', async (t) => {
+  const found = shown(
+    openApi(
+      '3.1.0',
+      `  /a:
+    post:
+      requestBody:
+        content:
+          application/json:
+            schema:
+              properties:
+                a: {pattern: "a(?=b)"}
+                b: {format: colour}
+                c: {format: colour}
+                d: {format: uuid}
+`,
+    ),
+  );
+  t.equal(found.length, 2);
+  t.match(found[0], /^11:\d+ warning pattern_not_enforceable pattern "a\(\?=b\)" cannot be enforced: has a lookaround/);
+  t.match(found[1], /^12:\d+ warning format_not_enforced format "colour" is not one that is known/);
 });
 
 t.test('refuses a document beyond its bounds unread', async (t) => {

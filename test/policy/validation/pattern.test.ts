@@ -2,6 +2,7 @@ import t from 'tap';
 import { translatePattern } from '#policy/validation/ecma-pattern.ts';
 import { compilePattern } from '#policy/validation/pattern.ts';
 import { renewWork, WorkExceeded } from '#policy/validation/work-budget.ts';
+import { codeOf, findings, openApi, validationOf } from './validation-of.ts';
 
 t.beforeEach(() => renewWork());
 
@@ -106,6 +107,31 @@ t.test('refuses what cannot be matched in linear time, and says so', async (t) =
     ['x'.repeat(5_000), /longer than/],
   ];
   for (const [pattern, message] of cases) t.throws(() => compilePattern(pattern), message, pattern.slice(0, 30));
+});
+
+t.test('refuses what a pattern is asked of that cannot be enforced, and nothing else', async (t) => {
+  const { validation, problems } = await validationOf(
+    openApi(
+      '3.1.0',
+      `  /a:
+    post:
+      requestBody:
+        content:
+          application/json:
+            schema:
+              properties: {p: {pattern: "^(?!x)"}, n: {not: {pattern: "(?=x)"}}, e: {pattern: "(?=x)", unevaluatedItems: false}}
+              additionalProperties: {type: integer}
+`,
+    ),
+  );
+  t.same(problems, []);
+  t.equal(codeOf(validation, 'POST /a', { body: '{"other":1,"p":2}' }), 'allowed');
+  t.equal(codeOf(validation, 'POST /a', { body: '{"other":"1"}' }), 'invalid_body');
+  for (const name of ['p', 'n', 'e']) {
+    const [found] = findings(validation, 'POST /a', { body: JSON.stringify({ [name]: 'a' }) });
+    t.match(found, { code: 'invalid_body', reason: /cannot be enforced: has a lookaround/ }, name);
+    t.match(found?.facts.details, [{ keyword: 'pattern' }]);
+  }
 });
 
 t.test('only sequences with one repetition go to the backtracking engine', async (t) => {
