@@ -83,10 +83,9 @@ export function readParameter(declared: DeclaredParameter, references: Reference
   const explode = typeof value.explode === 'boolean' ? value.explode : style === 'form';
   const [shape, ...alternatives] = textShapes(schema, references);
   for (const one of [shape, ...alternatives]) {
-    const complaint = one === undefined ? undefined : unsupported(style, explode, one, place);
+    const complaint = unsupported(style, explode, one, place);
     if (complaint !== undefined) throw new SchemaFault(path, `parameter ${name}: ${complaint}`);
   }
-  if (shape === undefined) throw new SchemaFault(path, `parameter ${name} has no alternative`);
   const isSpread = place === 'query' && (style === 'deepObject' || (style === 'form' && explode));
   if (isSpread && alternatives.length > 0 && [shape, ...alternatives].some(({ kind }) => kind === 'object')) {
     // Whether its fields are its own, or unknown, would depend on what they are.

@@ -5,6 +5,9 @@ import { type Located, type References, SchemaFault } from './schema-references.
 /** Longer chains of allOf, anyOf and $ref are refused. */
 const MAX_SHAPE_DEPTH = 16;
 
+/** Forms that a text may have, lists and objects told apart; schemas with more are refused. */
+const MAX_ALTERNATIVES = 8;
+
 /** In this order a text is tried as a type: the stricter first. */
 const PRIMITIVES: readonly PrimitiveType[] = ['integer', 'number', 'boolean', 'string'];
 
@@ -23,41 +26,28 @@ interface Form {
  * SchemaFault for forms that text cannot be turned into without guessing.
  */
 export function textShape(schema: Located, references: References): TextShape {
-  const form = gather(schema, references, 0);
-  const types = form.types ?? inferred(form);
-  if (types.has('array')) {
-    only(types, 'array', schema.path);
-    return arrayShape(form, references);
-  }
-  if (types.has('object')) {
-    only(types, 'object', schema.path);
-    return objectShape(form, schema.path, references);
-  }
-  return primitive(types);
+  const [shape, ...more] = textShapes(schema, references);
+  if (more.length > 0) throw new SchemaFault(schema.path, 'alternatives of lists or objects in text');
+  return shape;
 }
 
-/** Alternatives of one parameter; each is tried on each text. */
-const MAX_ALTERNATIVE_SHAPES = 8;
-
-/**
- * The shapes that a text is tried as, in their order; more than one where the schema has alternatives of lists, objects and others
- * (`anyOf` of a string and a list). Throws SchemaFault.
- */
-export function textShapes(schema: Located, references: References): readonly TextShape[] {
-  const { value, path } = references.follow(schema);
-  const keyword = isRecord(value)
-    ? (['oneOf', 'anyOf'] as const).find((name) => Array.isArray(value[name]))
-    : undefined;
-  if (!isRecord(value) || keyword === undefined) return [textShape(schema, references)];
-  try {
-    return [textShape(schema, references)];
-  } catch (error) {
-    if (!(error instanceof SchemaFault)) throw error;
-    const shapes = branches(value, path, keyword).flatMap((branch) => textShapes(branch, references));
-    const distinct = new Map(shapes.map((shape) => [JSON.stringify(shape), shape]));
-    if (distinct.size > MAX_ALTERNATIVE_SHAPES) throw error;
-    return [...distinct.values()];
+/** The same where several forms may be tried: the first whose value is valid counts. At most MAX_ALTERNATIVES. */
+export function textShapes(schema: Located, references: References): readonly [TextShape, ...TextShape[]] {
+  const shapes = new Map<string, TextShape>();
+  for (const form of gather(schema, references, 0)) {
+    for (const shape of shapesOf(form, schema.path, references)) shapes.set(JSON.stringify(shape), shape);
   }
+  const [first = textShapeOfAny(), ...more] = shapes.values();
+  return [first, ...more];
+}
+
+function shapesOf(form: Form, path: Path, references: References): readonly TextShape[] {
+  const types = form.types ?? inferred(form);
+  const shapes: TextShape[] = [];
+  if (types.has('array')) shapes.push(arrayShape(form, references));
+  if (types.has('object')) shapes.push(objectShape(form, path, references));
+  const isPrimitive = shapes.length === 0 || PRIMITIVES.some((type) => types.has(type));
+  return isPrimitive ? [...shapes, primitive(types)] : shapes;
 }
 
 function arrayShape(form: Form, references: References): ArrayShape {
@@ -97,10 +87,6 @@ function primitive(types: ReadonlySet<string>): PrimitiveShape {
   return known.length === 0 ? textShapeOfAny() : { kind: 'primitive', types: known };
 }
 
-function only(types: ReadonlySet<string>, type: string, path: Path): void {
-  if (types.size > 1) throw new SchemaFault(path, `alternatives of ${type} and other types in text`);
-}
-
 /** Without `type`: what the other keywords are about. */
 function inferred(form: Form): ReadonlySet<string> {
   if (form.properties.size > 0) return new Set(['object']);
@@ -108,12 +94,13 @@ function inferred(form: Form): ReadonlySet<string> {
   return new Set(['string']);
 }
 
-function gather(start: Located, references: References, depth: number): Form {
+/** The forms that a schema allows: one, unless alternatives differ in more than the types of primitives. */
+function gather(start: Located, references: References, depth: number): readonly Form[] {
   if (depth > MAX_SHAPE_DEPTH)
     throw new SchemaFault(start.path, `more than ${MAX_SHAPE_DEPTH} levels of alternatives in text`);
   const { value, path } = references.follow(start);
   const form: Form = { types: undefined, items: undefined, properties: new Map(), additional: undefined };
-  if (!isRecord(value)) return form;
+  if (!isRecord(value)) return [form];
   form.types = declaredTypes(value);
   if ('items' in value) form.items = { value: value.items, path: [...path, 'items'] };
   const { properties, additionalProperties } = value;
@@ -125,12 +112,23 @@ function gather(start: Located, references: References, depth: number): Form {
   if (additionalProperties === true || isRecord(additionalProperties)) {
     form.additional = { value: additionalProperties, path: [...path, 'additionalProperties'] };
   }
-  for (const part of branches(value, path, 'allOf')) narrow(form, gather(part, references, depth + 1));
+  let forms: readonly Form[] = [form];
+  for (const part of branches(value, path, 'allOf')) forms = each(forms, gather(part, references, depth + 1), path);
   for (const keyword of ['anyOf', 'oneOf']) {
-    const parts = branches(value, path, keyword).map((part) => gather(part, references, depth + 1));
-    if (parts.length > 0) narrow(form, alternatives(parts, path));
+    const parts = branches(value, path, keyword).flatMap((part) => gather(part, references, depth + 1));
+    const others = alternatives(parts);
+    if (others.length > 0) forms = each(forms, others, path);
   }
-  return form;
+  return forms;
+}
+
+/** Both hold, in all combinations that are not contradictory. */
+function each(forms: readonly Form[], others: readonly Form[], path: Path): readonly Form[] {
+  const combined = forms.flatMap((form) => others.map((other) => narrowed(form, other)));
+  const possible = combined.filter(({ types }) => types?.size !== 0);
+  if (possible.length > MAX_ALTERNATIVES)
+    throw new SchemaFault(path, `more than ${MAX_ALTERNATIVES} alternatives of lists or objects in text`);
+  return possible.length > 0 ? possible : combined.slice(0, 1);
 }
 
 function branches(value: { readonly [key: string]: unknown }, path: Path, keyword: string): readonly Located[] {
@@ -143,8 +141,7 @@ function declaredTypes(value: { readonly [key: string]: unknown }): ReadonlySet<
   const { type } = value;
   const types = typeof type === 'string' ? [type] : Array.isArray(type) ? type.map(String) : valueTypes(value);
   if (types === undefined) return undefined;
-  const withoutNull = types.filter((name) => name !== 'null');
-  return withoutNull.length === 0 ? undefined : new Set(withoutNull);
+  return new Set(types.filter((name) => name !== 'null'));
 }
 
 /** Types of the values of `enum` or `const`. */
@@ -158,14 +155,14 @@ function valueTypes(value: { readonly [key: string]: unknown }): readonly string
   });
 }
 
-/** Both hold. */
-function narrow(form: Form, other: Form): void {
+function narrowed(form: Form, other: Form): Form {
   const { types } = form;
-  if (types === undefined) form.types = other.types;
-  else if (other.types !== undefined) form.types = common(types, other.types);
-  form.items ??= other.items;
-  form.additional ??= other.additional;
-  for (const [name, located] of other.properties) if (!form.properties.has(name)) form.properties.set(name, located);
+  return {
+    types: types === undefined || other.types === undefined ? (types ?? other.types) : common(types, other.types),
+    items: form.items ?? other.items,
+    additional: form.additional ?? other.additional,
+    properties: new Map([...other.properties, ...form.properties]),
+  };
 }
 
 function common(left: ReadonlySet<string>, right: ReadonlySet<string>): ReadonlySet<string> {
@@ -174,15 +171,17 @@ function common(left: ReadonlySet<string>, right: ReadonlySet<string>): Readonly
   return both;
 }
 
-/** One of them holds. */
-function alternatives(parts: readonly Form[], path: Path): Form {
-  const types = parts.every((part) => part.types !== undefined)
-    ? new Set(parts.flatMap((part) => [...(part.types ?? [])]))
-    : undefined;
-  const isStructured = parts.some((part) => part.properties.size > 0 || part.items !== undefined);
-  if (isStructured && parts.length > 1) throw new SchemaFault(path, 'alternatives of lists or objects in text');
-  const [first] = parts;
-  return first !== undefined && parts.length === 1
-    ? first
-    : { types, items: undefined, properties: new Map(), additional: undefined };
+/** One of them holds: those without lists and objects are one form. */
+function alternatives(parts: readonly Form[]): readonly Form[] {
+  const isStructured = ({ types, items, properties }: Form) =>
+    items !== undefined || properties.size > 0 || types?.has('array') || types?.has('object');
+  const structured = parts.filter(isStructured);
+  const plain = parts.filter((part) => !isStructured(part));
+  const typed = plain.flatMap(({ types }) => (types === undefined ? [] : [...types]));
+  const form = { items: undefined, properties: new Map(), additional: undefined };
+  return [
+    ...structured,
+    ...(typed.length > 0 ? [{ ...form, types: new Set(typed) }] : []),
+    ...(plain.some(({ types }) => types === undefined) ? [{ ...form, types: undefined }] : []),
+  ];
 }

@@ -114,6 +114,31 @@ t.test('lists in every supported style', async (t) => {
   ]);
 });
 
+t.test('a list or something else: each form is tried, the first that is valid counts', async (t) => {
+  const either = (more: string) =>
+    `{name: n, in: query, ${more}schema: {oneOf: [{type: string, maxLength: 3}, {type: array, items: {type: integer}, minItems: 2}]}}`;
+  const nested =
+    '{name: n, in: query, schema: {anyOf: [{type: "null"}, {anyOf: [{type: boolean}, {type: array, items: {type: integer}}]}]}}';
+  const header = '{name: x-n, in: header, schema: {type: [array, integer], items: {type: boolean}}}';
+  await check(t, [
+    [either(''), '/q?n=abc', 'allowed'],
+    [either(''), '/q?n=abcd', 'invalid_parameter query /n'],
+    [either(''), '/q?n=1&n=2', 'allowed'],
+    [either(''), '/q?n=1&n=x', 'invalid_parameter query /n'],
+    [either('explode: false, '), '/q?n=1000,2000', 'allowed'],
+    [either('explode: false, '), '/q?n=1000,x', 'invalid_parameter query /n'],
+    [either('explode: false, '), '/q?n=%zz', 'invalid_parameter query /n encoding'],
+    ['{name: n, in: query, schema: {anyOf: [{type: integer}, {type: "null"}]}}', '/q?n=7', 'allowed'],
+    ['{name: n, in: query, schema: {type: integer, anyOf: [{minimum: 5}, {maximum: 2}]}}', '/q?n=7', 'allowed'],
+    [nested, '/q?n=true', 'allowed'],
+    [nested, '/q?n=5', 'allowed'],
+    [nested, '/q?n=x', 'invalid_parameter query /n'],
+  ]);
+  await check(t, [[header, '/q', 'allowed']], { headers: ['x-n', '5'] });
+  await check(t, [[header, '/q', 'allowed']], { headers: ['x-n', 'true', 'x-n', 'false'] });
+  await check(t, [[header, '/q', 'invalid_parameter header /x-n']], { headers: ['x-n', '5, 6'] });
+});
+
 t.test('objects in every supported style', async (t) => {
   const schema =
     'schema: {type: object, required: [a], properties: {a: {type: integer}, b: {type: string}}, additionalProperties: false}';
