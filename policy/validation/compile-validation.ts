@@ -258,7 +258,9 @@ function runtimeOperation(
     header: of('header'),
     cookie: of('cookie'),
     contents,
-    responses: isJudged ? new ResponseValidator({ policy, document, settings, responses }) : undefined,
+    responses: isJudged
+      ? new ResponseValidator({ policy, document, settings: { ...settings, unenforceable: 'Deny' }, responses })
+      : undefined,
   };
 }
 

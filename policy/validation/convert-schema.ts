@@ -331,7 +331,7 @@ export class SchemaConverter {
       if (!(error instanceof PatternNotEnforceable)) {
         throw new SchemaFault(path, `pattern ${JSON.stringify(pattern)} cannot be compiled: ${reason(error)}`);
       }
-      const message = `${error.message}; what it is asked of is refused`;
+      const message = `${error.message}; texts that it is asked of are refused unless request.unenforceable is Report`;
       this.#notices.set(JSON.stringify(path), { path, code: 'pattern_not_enforceable', message });
     }
   }

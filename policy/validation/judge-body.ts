@@ -3,6 +3,7 @@ import type { Code } from '../error/codes.ts';
 import type { RefusalDetail } from '../error/refusal.ts';
 import type { ObjectShape } from './api-model.ts';
 import { unknownProperties } from './declared-names.ts';
+import { beginJudgement, takeReports } from './judgement.ts';
 import { add, decodeAll, objectValue } from './parameter-value.ts';
 import { MAX_FORM_FIELDS, parseForm } from './parse-form.ts';
 import type { OperationSettings, RuntimeContent } from './runtime-operation.ts';
@@ -13,6 +14,8 @@ import { pointerTo, validate } from './validation-details.ts';
 export interface BodyFault {
   readonly code: Extract<Code, 'malformed_body' | 'invalid_body' | 'unknown_property'>;
   readonly details: readonly RefusalDetail[];
+  /** The body passes all the same, and is told of. */
+  readonly isReport?: boolean;
 }
 
 /** Holds a whole body, not empty, against an entry of `content`; undefined: it is valid. */
@@ -28,11 +31,15 @@ export function judgeBody(
   const text = body.toString('utf8');
   const read = content.form === undefined ? readJson(text, settings) : readForm(text, content.form);
   if ('fault' in read) return read.fault;
+  beginJudgement(settings.unenforceable);
   const details = validator === undefined ? undefined : validate(validator, read.value, 'body', '');
   if (details !== undefined) return { code: 'invalid_body', details };
-  if (names === undefined || settings.unknownProperties === 'Allow') return undefined;
+  const reports = takeReports();
+  const report: BodyFault | undefined =
+    reports.length === 0 ? undefined : { code: 'invalid_body', details: reports, isReport: true };
+  if (names === undefined || settings.unknownProperties === 'Allow') return report;
   const unknown = unknownProperties(names.unit, names.node, read.value);
-  return unknown.length === 0 ? undefined : { code: 'unknown_property', details: unknown };
+  return unknown.length === 0 ? report : { code: 'unknown_property', details: unknown };
 }
 
 type Read = { readonly value: unknown } | { readonly fault: BodyFault };

@@ -50,6 +50,7 @@ export function settingsOf(spec: ApiValidationPolicySpec, operation: NamedOperat
     body: request.body,
     unknownParameters: request.unknownParameters,
     unknownProperties: request.unknownProperties,
+    unenforceable: request.unenforceable,
     maxBodyBytes: limits.bodyBytes,
     json: { maxDepth: limits.jsonDepth, denyDuplicateKeys: limits.duplicateKeys === 'Deny' },
     response,

@@ -1,5 +1,6 @@
 import { RE2JS } from 're2js';
 import { translatePattern } from './ecma-pattern.ts';
+import { answerUnenforced } from './judgement.ts';
 import { spendWork } from './work-budget.ts';
 
 /** A compiled `pattern`: asks whether the text has a match, in time linear in its length. */
@@ -39,17 +40,26 @@ export function compilePattern(source: string): Pattern {
 
 /**
  * The same, compiled when a text first comes to it: that takes up to some milliseconds. One that cannot be enforced throws
- * PatternNotEnforceable then, whatever stands around it (`not`, `anyOf`): what it says of the text is not known.
+ * PatternNotEnforceable then, whatever stands around it (`not`, `anyOf`), or is told of, as the judgement has it.
  */
 export function patternWhenUsed(source: string): Pattern {
   let compiled: Pattern | undefined;
   return {
     test(text) {
-      compiled ??= compilePattern(source);
+      compiled ??= compiledOrNot(source);
       return compiled.test(text);
     },
     toString: () => source,
   };
+}
+
+function compiledOrNot(source: string): Pattern {
+  try {
+    return compilePattern(source);
+  } catch (error) {
+    if (!(error instanceof PatternNotEnforceable)) throw error;
+    return { test: () => answerUnenforced(error), toString: () => source };
+  }
 }
 
 function linearPattern(source: string, native: RegExp | undefined): Pattern {

@@ -6,6 +6,7 @@ import { type ChosenContent, chooseContent } from './choose-content.ts';
 import type { TellsDetailsTo } from './field-details.ts';
 import { type BodyFault, judgeBody } from './judge-body.ts';
 import { judgeParameters } from './judge-parameters.ts';
+import { beginJudgement, takeReports } from './judgement.ts';
 import type { Router } from './router.ts';
 import type { RuntimeContent, RuntimeOperation } from './runtime-operation.ts';
 import { describeDetails, MAX_DETAILS, pointerTo } from './validation-details.ts';
@@ -80,11 +81,17 @@ export class RequestValidator implements RequestValidation {
       return judgement(template, [this.#finding(operation, 'schema_unavailable', unavailable)]);
     }
     renewWork(MAX_WORK_HERE);
+    beginJudgement(operation.settings.unenforceable);
     const findings: Finding[] = [];
     const { invalid, unknown } = judgeParameters(operation, values, request.query, request.headers);
     if (invalid.length > 0) {
       const details = invalid.slice(0, MAX_DETAILS);
       findings.push(this.#finding(operation, 'invalid_parameter', describeDetails(details), { details }));
+    }
+    const reports = takeReports().slice(0, MAX_DETAILS);
+    if (reports.length > 0) {
+      const finding = this.#finding(operation, 'invalid_parameter', describeDetails(reports), { details: reports });
+      findings.push({ ...finding, effect: 'audit' });
     }
     if (unknown.length > 0) findings.push(...this.#unknownParameters(operation, unknown));
     const { finding, plan } = this.#body(operation, request);
@@ -168,7 +175,8 @@ export class RequestValidator implements RequestValidation {
     if (fault === undefined) return [];
     const { code, details } = fault;
     const finding = this.#finding(operation, code, describeDetails(details), { details });
-    const isReported = code === 'unknown_property' && operation.settings.unknownProperties === 'Report';
+    const isReported =
+      fault.isReport === true || (code === 'unknown_property' && operation.settings.unknownProperties === 'Report');
     return [isReported ? { ...finding, effect: 'audit' } : finding];
   }
 

@@ -4,6 +4,7 @@ import type { CompiledDocument } from './api-model.ts';
 import { type ChosenContent, chooseContent } from './choose-content.ts';
 import { type BodyFault, judgeBody } from './judge-body.ts';
 import { judgeHeaders } from './judge-parameters.ts';
+import { beginJudgement } from './judgement.ts';
 import type { OperationSettings, ResponseMode, RuntimeContent, RuntimeResponse } from './runtime-operation.ts';
 import { describeDetails, MAX_DETAILS } from './validation-details.ts';
 import { isWorkUsedUp, MAX_VALIDATION_WORK, MAX_WORK_HERE, renewBodyWork, renewWork } from './work-budget.ts';
@@ -63,6 +64,7 @@ export class ResponseValidator implements ResponseValidation {
     const mode = this.#rules.settings.response.headers;
     if (mode === 'Off' || response.headers.length === 0) return [];
     renewWork(MAX_WORK_HERE);
+    beginJudgement(this.#rules.settings.unenforceable);
     const details = judgeHeaders(response.headers, headers, this.#rules.settings).slice(0, MAX_DETAILS);
     if (details.length === 0) return [];
     return [

@@ -2,6 +2,7 @@ import type { HeaderField, ResponseValidation } from '../workload-policy.ts';
 import type { ApiContent, ApiOperation, ApiParameter, ApiResponse, CompiledDocument } from './api-model.ts';
 import type { NamesUnit } from './declared-names.ts';
 import { type DocumentValidators, MAIN_EXPORT, type Validator } from './instantiate-validators.ts';
+import type { Unenforceable } from './judgement.ts';
 import type { JsonLimits } from './scan-json.ts';
 
 /** Off: not looked at; Audit: judged and recorded; Enforce: what does not fit never reaches the caller. */
@@ -14,6 +15,8 @@ export interface OperationSettings {
   readonly body: 'Strict' | 'Skip';
   readonly unknownParameters: 'Deny' | 'Report' | 'Allow';
   readonly unknownProperties: 'Deny' | 'Report' | 'Allow';
+  /** Of texts that a pattern is asked of which cannot be enforced. */
+  readonly unenforceable: Unenforceable;
   readonly maxBodyBytes: number;
   readonly json: JsonLimits;
   readonly response: {

@@ -1,6 +1,7 @@
 import type { RefusalDetail } from '../error/refusal.ts';
 import { isRecord } from '../schema/schema.ts';
 import type { Validator } from './instantiate-validators.ts';
+import { asked, unenforced } from './judgement.ts';
 import { PatternNotEnforceable } from './pattern.ts';
 import { shapeOf, valueAt } from './value-shape.ts';
 import { WorkExceeded } from './work-budget.ts';
@@ -24,10 +25,9 @@ export function validate(
   pointer: string,
 ): readonly RefusalDetail[] | undefined {
   try {
-    if (validator(value)) return undefined;
+    if (asked(validator, value, place, pointer)) return undefined;
   } catch (error) {
-    if (error instanceof PatternNotEnforceable)
-      return [{ in: place, pointer, keyword: 'pattern', message: error.message }];
+    if (error instanceof PatternNotEnforceable) return [unenforced(error, place, pointer)];
     const isExpected = error instanceof WorkExceeded || error instanceof RangeError;
     if (!isExpected) throw error;
     return [{ in: place, pointer, keyword: 'work', message: error.message }];

@@ -43,6 +43,7 @@ const SETTINGS: OperationSettings = {
   body: 'Strict',
   unknownParameters: 'Deny',
   unknownProperties: 'Allow',
+  unenforceable: 'Deny',
   maxBodyBytes: 1024 * 1024,
   json: { maxDepth: 64, denyDuplicateKeys: true },
   response: { body: 'Off', headers: 'Off', undeclaredStatus: 'Off' },

@@ -42,6 +42,10 @@ const unknownProperties = choice(action, {
   description:
     "Properties of JSON bodies that no branch of the schema declares, at any depth. Allow: the schema's own additionalProperties decides. Where the schema allows others expressly (patternProperties, additionalProperties of true or a schema), none is unknown.",
 });
+const unenforceable = choice(['Deny', 'Report'], {
+  description:
+    'Texts that a pattern is asked of which cannot be matched in linear time (`lateral check` lists them). Deny: refused. Report: taken, and recorded.',
+});
 const bodyBytes = byteQuantity({ minimum: 0, maximum: MAX_BODY_BYTES, description: 'Longest body; more is 413.' });
 const jsonDepth = integer({
   minimum: 1,
@@ -56,6 +60,7 @@ const request = object({
   body: defaulted(bodyMode, 'Strict'),
   unknownParameters: defaulted(choice(action, { description: 'Query parameters the operation lacks.' }), 'Deny'),
   unknownProperties: defaulted(unknownProperties, 'Allow'),
+  unenforceable: defaulted(unenforceable, 'Deny'),
   undocumented: defaulted(choice(action, { description: 'Paths and methods the documents lack.' }), 'Deny'),
 });
 
@@ -97,6 +102,7 @@ const overrideFields = object({
       body: optional(bodyMode),
       unknownParameters: optional(choice(action)),
       unknownProperties: optional(unknownProperties),
+      unenforceable: optional(unenforceable),
     }),
   ),
   response: optional(

@@ -134,6 +134,33 @@ t.test('refuses what a pattern is asked of that cannot be enforced, and nothing 
   }
 });
 
+t.test('takes and reports it where the policy says so, whatever stands around the pattern', async (t) => {
+  const document = openApi(
+    '3.1.0',
+    `  /a:
+    post:
+      parameters: [{name: q, in: query, schema: {pattern: "^(?!x)"}}]
+      requestBody:
+        content:
+          application/json:
+            schema:
+              properties: {p: {pattern: "^(?!x)", maxLength: 2}, n: {not: {pattern: "(?=x)"}}}
+              additionalProperties: {type: integer}
+`,
+  );
+  const { validation } = await validationOf(document, { request: { unenforceable: 'Report' } });
+  for (const name of ['p', 'n']) {
+    const found = findings(validation, 'POST /a', { body: JSON.stringify({ [name]: 'a' }) });
+    t.match(found, [{ effect: 'audit', code: 'invalid_body', reason: /cannot be enforced/ }], name);
+    t.equal(found.length, 1);
+  }
+  t.match(findings(validation, 'POST /a?q=1', { body: '{}' }), [{ effect: 'audit', code: 'invalid_parameter' }]);
+  t.same(findings(validation, 'POST /a', { body: '{"other":1}' }), [], 'nothing is left over');
+  for (const body of ['{"p":"long"}', '{"p":"a","other":"1"}']) {
+    t.match(findings(validation, 'POST /a', { body }), [{ effect: 'refuse', code: 'invalid_body' }], body);
+  }
+});
+
 t.test('only sequences with one repetition go to the backtracking engine', async (t) => {
   const simple = ['^[a-z]{1,63}$', '^\\d{6}$', '^.{0,5000}$', '^[a-f0-9]{128}$', '^ord-[0-9]+-x$', 'abc'];
   const other = ['[a-z]+$', '^[a-z]+-[a-z]+$', '^(a+)+$', '^a|b$', '^a*a{100}b$', '^a?a?$'];
