@@ -181,7 +181,10 @@ t.test('says which operations cannot be checked', async (t) => {
   const common = ['--policies', folder, '--to', 'shop/orders', ...JSON_TYPE, '--request', 'POST /orders'];
   const result = await validate(...common, '--body', join(folder, 'good.json'));
   t.match(result.stdout, /^refuse schema_unavailable: /);
-  t.match(result.stderr, /^warning: APISchema shop\/orders: POST \/orders with application\/json: .*Invalid regular expression/);
+  t.match(
+    result.stderr,
+    /^warning: APISchema shop\/orders: POST \/orders with application\/json: .*Invalid regular expression/,
+  );
 });
 
 t.test('broken policies decide nothing', async (t) => {
