@@ -44,13 +44,34 @@ export interface ApiParameter {
   readonly alternatives: readonly TextShape[];
 }
 
+/** How a part of multipart/form-data becomes a value. */
+export interface PartShape {
+  /** `opaque`: a file, whose bytes are not looked at. */
+  readonly kind: 'json' | 'text' | 'opaque';
+  /** Each part of the name is an item. */
+  readonly isList: boolean;
+  /** Media ranges that a part must be of, where `encoding` says so. */
+  readonly contentTypes: readonly string[] | undefined;
+  /** Of a text. */
+  readonly types: readonly PrimitiveType[];
+}
+
+export interface MultipartShape {
+  /** By name. */
+  readonly parts: { readonly [name: string]: PartShape };
+}
+
 /** One entry of a request body's `content`. */
 export interface ApiContent {
   /** Lower case, without parameters: `application/json`, `text/*`, `application/*+json`. */
   readonly mediaRange: string;
   /** Index of the unit that validates the body; undefined: the type alone is checked. */
   readonly unit: number | undefined;
-  readonly format: 'json' | 'form' | 'opaque';
+  readonly format: 'json' | 'form' | 'multipart' | 'text' | 'opaque';
+  /** What a text can become. */
+  readonly text?: PrimitiveShape | undefined;
+  /** Of the parts of multipart/form-data. */
+  readonly multipart?: MultipartShape | undefined;
   /** Where the names of properties are that its schema declares; undefined: they are not asked for. */
   readonly names?: { readonly unit: number; readonly node: number } | undefined;
   /** Of a form's fields. */

@@ -10,14 +10,15 @@ export interface BodyTask {
   readonly document: CompiledDocument;
   readonly content: ApiContent;
   readonly settings: OperationSettings;
+  readonly boundary: string | undefined;
 }
 
 /** Judges a body, not empty, by units instantiated in this very thread. */
 export function runBodyTask(
   body: Buffer,
-  { content, settings }: Omit<BodyTask, 'document'>,
+  { content, settings, boundary }: Omit<BodyTask, 'document'>,
   units: DocumentValidators,
 ): BodyFault | undefined {
   renewWork();
-  return judgeBody(body, runtimeContent(content, units), settings);
+  return judgeBody(body, runtimeContent(content, units), settings, boundary);
 }

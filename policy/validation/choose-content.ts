@@ -1,4 +1,5 @@
 import { type FlatHeaders, headerValue } from '../http/flat-headers.ts';
+import { boundaryOf } from './decode/parse-multipart.ts';
 import { type ContentCoding, codingOf } from './decode/undo-coding.ts';
 import { isJsonType, type MediaType, parseMediaType, rangeFit } from './media-type.ts';
 import type { RuntimeContent } from './runtime-operation.ts';
@@ -7,6 +8,8 @@ import type { RuntimeContent } from './runtime-operation.ts';
 export interface ChosenContent {
   readonly content: RuntimeContent;
   readonly coding: ContentCoding | undefined;
+  /** Between the parts of a multipart body. */
+  readonly boundary: string | undefined;
 }
 
 /**
@@ -30,12 +33,17 @@ export function chooseContent(contents: readonly RuntimeContent[], headers: Flat
   if (best === undefined) {
     return `the content type ${type.essence} is not declared; declared: ${declaredIn(contents)}`;
   }
-  return complaint(best, type) ?? withCoding(best, headers);
+  const boundary = best.content.format === 'multipart' ? boundaryOf(value) : undefined;
+  if (best.content.format === 'multipart' && boundary === undefined) return 'the content-type names no boundary';
+  return complaint(best, type) ?? withCoding(best, boundary, headers);
 }
 
 function declaredIn(contents: readonly RuntimeContent[]): string {
   return contents.map(({ content }) => content.mediaRange).join(', ');
 }
+
+/** Names of UTF-8, and of its first half. */
+const CHARSETS: ReadonlySet<string> = new Set(['utf-8', 'utf8', 'us-ascii']);
 
 /** What keeps a body of a declared type from being read, or undefined. */
 function complaint({ content }: RuntimeContent, type: MediaType): string | undefined {
@@ -43,18 +51,22 @@ function complaint({ content }: RuntimeContent, type: MediaType): string | undef
   if (content.format === 'json' && !isJsonType(type.essence)) {
     return `bodies of ${type.essence} cannot be held against the schema of ${content.mediaRange}; only JSON can`;
   }
-  if (type.charset !== undefined && type.charset !== 'utf-8' && type.charset !== 'utf8') {
+  if (type.charset !== undefined && !CHARSETS.has(type.charset)) {
     return `the charset ${shown(type.charset)} is not supported; expected utf-8`;
   }
   return undefined;
 }
 
 /** Nothing is undone for a body that nobody looks at. */
-function withCoding(content: RuntimeContent, headers: FlatHeaders): ChosenContent | string {
+function withCoding(
+  content: RuntimeContent,
+  boundary: string | undefined,
+  headers: FlatHeaders,
+): ChosenContent | string {
   const value = headerValue(headers, 'content-encoding');
-  if (value === undefined || content.content.format === 'opaque') return { content, coding: undefined };
+  if (value === undefined || content.content.format === 'opaque') return { content, coding: undefined, boundary };
   const coding = codingOf(value);
-  if (coding !== undefined) return { content, coding: coding === 'identity' ? undefined : coding };
+  if (coding !== undefined) return { content, coding: coding === 'identity' ? undefined : coding, boundary };
   return `the content coding ${shown(value)} is not supported; bodies that are checked come in gzip, deflate, br or zstd, or as they are`;
 }
 

@@ -128,12 +128,12 @@ class Compilation {
   }
 
   #content(title: string, read: ReadContent, direction: Direction): ApiContent {
-    const { mediaRange, format, form, schema } = read;
+    const { mediaRange, format, form, multipart, text, schema } = read;
     const unit = schema === undefined ? undefined : this.#bodyUnit(schema, direction);
     const names =
       schema === undefined || direction === 'response' || format !== 'json' ? undefined : this.#namesOf(schema);
     const fault = read.fault ?? [unit, names].find((made) => made instanceof SchemaFault);
-    const content = { mediaRange, format, form };
+    const content = { mediaRange, format, form, multipart, text };
     if (fault !== undefined) {
       return { ...content, unit: undefined, unavailable: this.#refused(`${title} with ${mediaRange}`, fault) };
     }

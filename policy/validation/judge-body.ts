@@ -1,11 +1,12 @@
 import { isUtf8 } from 'node:buffer';
 import type { Code } from '../error/codes.ts';
 import type { RefusalDetail } from '../error/refusal.ts';
-import type { ObjectShape } from './api-model.ts';
+import type { MultipartShape, ObjectShape, PrimitiveShape } from './api-model.ts';
 import { unknownProperties } from './declared-names.ts';
 import { beginJudgement, takeReports } from './judgement.ts';
-import { add, decodeAll, objectValue } from './parameter-value.ts';
+import { add, decodeAll, objectValue, primitiveCandidates } from './parameter-value.ts';
 import { MAX_FORM_FIELDS, parseForm } from './parse-form.ts';
+import { readParts } from './read-parts.ts';
 import type { OperationSettings, RuntimeContent } from './runtime-operation.ts';
 import { scanJson } from './scan-json.ts';
 import { pointerTo, validate } from './validation-details.ts';
@@ -23,8 +24,11 @@ export function judgeBody(
   body: Buffer,
   { content, validator, names }: RuntimeContent,
   settings: OperationSettings,
+  boundary?: string,
 ): BodyFault | undefined {
+  if (content.multipart !== undefined) return judgeParts(body, boundary ?? '', content.multipart, validator, settings);
   if (!isUtf8(body)) return malformed('encoding', `is not UTF-8 at byte ${invalidByte(body) + 1}`);
+  if (content.text !== undefined) return judgeText(body.toString('utf8'), content.text, validator, settings);
   // RFC 8259 §8.1: a byte order mark must not be there; parsers differ on it.
   if (body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf)
     return malformed('encoding', 'begins with a byte order mark');
@@ -40,6 +44,49 @@ export function judgeBody(
   if (names === undefined || settings.unknownProperties === 'Allow') return report;
   const unknown = unknownProperties(names.unit, names.node, read.value);
   return unknown.length === 0 ? report : { code: 'unknown_property', details: unknown };
+}
+
+function judgeParts(
+  body: Buffer,
+  boundary: string,
+  shape: MultipartShape,
+  validator: RuntimeContent['validator'],
+  settings: OperationSettings,
+): BodyFault | undefined {
+  const read = readParts(body, boundary, shape, settings.json);
+  if ('fault' in read) {
+    const { name, message } = read.fault;
+    return malformed('multipart', message, name === undefined ? '' : pointerTo(name));
+  }
+  return judgeValues([read.value], validator, settings);
+}
+
+function judgeText(
+  text: string,
+  shape: PrimitiveShape,
+  validator: RuntimeContent['validator'],
+  settings: OperationSettings,
+): BodyFault | undefined {
+  return judgeValues(primitiveCandidates(text, shape), validator, settings);
+}
+
+/** What a body can be read as; the first that is valid counts. */
+function judgeValues(
+  values: readonly unknown[],
+  validator: RuntimeContent['validator'],
+  settings: OperationSettings,
+): BodyFault | undefined {
+  let first: BodyFault | undefined;
+  for (const value of values) {
+    beginJudgement(settings.unenforceable);
+    const details = validator === undefined ? undefined : validate(validator, value, 'body', '');
+    if (details === undefined) {
+      const reports = takeReports();
+      return reports.length === 0 ? undefined : { code: 'invalid_body', details: reports, isReport: true };
+    }
+    first ??= { code: 'invalid_body', details };
+  }
+  return first;
 }
 
 type Read = { readonly value: unknown } | { readonly fault: BodyFault };

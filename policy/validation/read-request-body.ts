@@ -1,6 +1,8 @@
 import { isRecord, type Path } from '../schema/schema.ts';
-import type { ApiContent, ObjectShape } from './api-model.ts';
+import type { ApiContent, MultipartShape, ObjectShape, PrimitiveShape } from './api-model.ts';
+import { isFreeSchema } from './free-schema.ts';
 import { isJsonType } from './media-type.ts';
+import { multipartShape } from './read-multipart.ts';
 import { type Located, type References, SchemaFault } from './schema-references.ts';
 import { textShape } from './text-shape.ts';
 
@@ -9,6 +11,8 @@ export interface ReadContent {
   readonly mediaRange: string;
   readonly format: ApiContent['format'];
   readonly form: ObjectShape | undefined;
+  readonly multipart?: MultipartShape | undefined;
+  readonly text?: PrimitiveShape | undefined;
   readonly schema: Located | undefined;
   /** Why bodies of this type cannot be checked. */
   readonly fault: SchemaFault | undefined;
@@ -19,15 +23,10 @@ export interface ReadBody {
   readonly contents: readonly ReadContent[];
 }
 
+/** Texts that their schemas speak of as something else. */
+const NOT_PLAIN: ReadonlySet<string> = new Set(['text/xml', 'text/event-stream']);
 const FORM_TYPE = 'application/x-www-form-urlencoded';
 const MEDIA_RANGE = /^(?:\*|[!#$%&'+.^_`|~\w-]+)\/(?:\*|[!#$%&'*+.^_`|~\w-]+)$/;
-
-/** Keywords of a string that any bytes satisfy. */
-const FREE_STRING = new Set([
-  ...['type', 'format', 'title', 'description', 'default', 'example', 'examples', 'deprecated', 'externalDocs'],
-  ...['contentMediaType', 'contentEncoding', 'xml', 'nullable', 'readOnly', 'writeOnly', '$comment'],
-]);
-const FREE_FORMATS = new Set<unknown>([undefined, 'binary']);
 
 /** Reads a requestBody. Throws SchemaFault where it is not one. */
 export function readRequestBody(start: Located, references: References): ReadBody {
@@ -47,23 +46,31 @@ export function readContents({ value, path }: Located, references: References): 
 
 function readContent(type: string, media: Located, references: References): ReadContent {
   const mediaRange = (type.split(';', 1)[0] ?? '').trim().toLowerCase();
-  const format = isJsonRange(mediaRange) ? 'json' : mediaRange === FORM_TYPE ? 'form' : 'opaque';
+  const format = formatOf(mediaRange);
   const content = { mediaRange, format, form: undefined, schema: undefined, fault: undefined } as const;
   try {
     if (!MEDIA_RANGE.test(mediaRange)) throw new SchemaFault(media.path, `${type} is not a media type`);
     const { value, path } = references.follow(media);
     if (!isRecord(value)) throw new SchemaFault(path, 'expected a media type object');
-    if (value.schema === undefined) return { ...content, format: format === 'form' ? 'opaque' : format };
+    if (value.schema === undefined) return { ...content, format: format === 'json' ? format : 'opaque' };
     const schema = { value: value.schema, path: [...path, 'schema'] };
     if (format === 'form') {
       checkEncoding({ value: value.encoding, path: [...path, 'encoding'] });
       return { ...content, form: formShape(schema, references), schema };
     }
+    if (format === 'multipart') {
+      const encoding = { value: value.encoding, path: [...path, 'encoding'] };
+      return { ...content, multipart: multipartShape(schema, encoding, references), schema };
+    }
     if (format === 'json' || mediaRange.includes('*')) {
-      const isOpen = format === 'opaque' && isFree(schema, references);
+      const isOpen = format === 'opaque' && isFreeSchema(schema, references);
       return isOpen ? content : { ...content, format: 'json', schema };
     }
-    if (isFree(schema, references)) return content;
+    if (isFreeSchema(schema, references)) return content;
+    if (mediaRange.startsWith('text/') && !NOT_PLAIN.has(mediaRange)) {
+      const text = textShape(schema, references);
+      if (text.kind === 'primitive') return { ...content, format: 'text', text, schema };
+    }
     throw new SchemaFault(schema.path, `bodies of ${mediaRange} cannot be held against a schema in this version`);
   } catch (error) {
     if (error instanceof SchemaFault) return { ...content, fault: error };
@@ -71,18 +78,14 @@ function readContent(type: string, media: Located, references: References): Read
   }
 }
 
-function isJsonRange(range: string): boolean {
-  return isJsonType(range) || range.endsWith('*+json');
+function formatOf(mediaRange: string): ApiContent['format'] {
+  if (isJsonRange(mediaRange)) return 'json';
+  if (mediaRange === FORM_TYPE) return 'form';
+  return mediaRange === 'multipart/form-data' ? 'multipart' : 'opaque';
 }
 
-/** True for a schema that says nothing about the bytes: none, `{}`, or a string of any content. */
-function isFree(start: Located, references: References): boolean {
-  const { value } = references.follow(start);
-  if (value === true) return true;
-  if (!isRecord(value)) return false;
-  const keywords = Object.keys(value).filter((keyword) => !keyword.startsWith('x-'));
-  if (!keywords.every((keyword) => FREE_STRING.has(keyword))) return false;
-  return (value.type === undefined || value.type === 'string') && FREE_FORMATS.has(value.format);
+function isJsonRange(range: string): boolean {
+  return isJsonType(range) || range.endsWith('*+json');
 }
 
 function formShape(schema: Located, references: References): ObjectShape {

@@ -8,7 +8,7 @@ import { type BodyFault, judgeBody } from './judge-body.ts';
 import { judgeParameters } from './judge-parameters.ts';
 import { beginJudgement, takeReports } from './judgement.ts';
 import type { Router } from './router.ts';
-import type { RuntimeContent, RuntimeOperation } from './runtime-operation.ts';
+import type { RuntimeOperation } from './runtime-operation.ts';
 import { describeDetails, MAX_DETAILS, pointerTo } from './validation-details.ts';
 import { isWorkUsedUp, MAX_VALIDATION_WORK, MAX_WORK_HERE, renewBodyWork, renewWork } from './work-budget.ts';
 
@@ -147,26 +147,32 @@ export class RequestValidator implements RequestValidation {
     return { plan: this.#plan(operation, chosen) };
   }
 
-  #plan(operation: RuntimeOperation, { content, coding }: ChosenContent): BodyPlan {
+  #plan(operation: RuntimeOperation, chosen: ChosenContent): BodyPlan {
+    const { content, coding, boundary } = chosen;
     const { settings, document } = operation;
     return {
       maxBytes: settings.maxBodyBytes,
       coding,
       tooLarge: (bytes) => this.#tooLarge(operation, bytes),
-      judge: (body) => this.#judge(body, operation, content, MAX_VALIDATION_WORK),
+      judge: (body) => this.#judge(body, operation, chosen, MAX_VALIDATION_WORK),
       judgeWithin: (body, maxWork) => {
-        const findings = this.#judge(body, operation, content, maxWork);
+        const findings = this.#judge(body, operation, chosen, maxWork);
         return findings.length > 0 && isWorkUsedUp() ? undefined : findings;
       },
       isEnforced: settings.isEnforced,
-      task: { document, content: content.content, settings },
+      task: { document, content: content.content, settings, boundary },
       found: (fault) => this.#found(operation, fault),
     };
   }
 
-  #judge(body: Buffer, operation: RuntimeOperation, content: RuntimeContent, maxWork: number): readonly Finding[] {
+  #judge(
+    body: Buffer,
+    operation: RuntimeOperation,
+    { content, boundary }: ChosenContent,
+    maxWork: number,
+  ): readonly Finding[] {
     renewBodyWork(maxWork);
-    if (body.length > 0) return this.#found(operation, judgeBody(body, content, operation.settings));
+    if (body.length > 0) return this.#found(operation, judgeBody(body, content, operation.settings, boundary));
     if (operation.operation.body?.isRequired !== true) return [];
     return [this.#finding(operation, 'missing_body', 'the operation requires a body; an empty one came')];
   }

@@ -5,7 +5,7 @@ import { type ChosenContent, chooseContent } from './choose-content.ts';
 import { type BodyFault, judgeBody } from './judge-body.ts';
 import { judgeHeaders } from './judge-parameters.ts';
 import { beginJudgement } from './judgement.ts';
-import type { OperationSettings, ResponseMode, RuntimeContent, RuntimeResponse } from './runtime-operation.ts';
+import type { OperationSettings, ResponseMode, RuntimeResponse } from './runtime-operation.ts';
 import { describeDetails, MAX_DETAILS } from './validation-details.ts';
 import { isWorkUsedUp, MAX_VALIDATION_WORK, MAX_WORK_HERE, renewBodyWork, renewWork } from './work-budget.ts';
 
@@ -101,27 +101,28 @@ export class ResponseValidator implements ResponseValidation {
     return { plan: this.#plan(chosen) };
   }
 
-  #plan({ content, coding }: ChosenContent): BodyPlan {
+  #plan(chosen: ChosenContent): BodyPlan {
+    const { content, coding, boundary } = chosen;
     const { settings, document } = this.#rules;
     return {
       maxBytes: settings.maxBodyBytes,
       coding,
       tooLarge: (bytes) => this.#tooLarge(bytes),
-      judge: (body) => this.#judge(body, content, MAX_VALIDATION_WORK),
+      judge: (body) => this.#judge(body, chosen, MAX_VALIDATION_WORK),
       judgeWithin: (body, maxWork) => {
-        const findings = this.#judge(body, content, maxWork);
+        const findings = this.#judge(body, chosen, maxWork);
         return findings.length > 0 && isWorkUsedUp() ? undefined : findings;
       },
       isEnforced: this.#isEnforced(settings.response.body),
-      task: { document, content: content.content, settings },
+      task: { document, content: content.content, settings, boundary },
       found: (fault) => this.#found(fault),
     };
   }
 
-  #judge(body: Buffer, content: RuntimeContent, maxWork: number): readonly Finding[] {
+  #judge(body: Buffer, { content, boundary }: ChosenContent, maxWork: number): readonly Finding[] {
     if (body.length === 0) return [this.#invalid(this.#rules.settings.response.body, [MISSING])];
     renewBodyWork(maxWork);
-    return this.#found(judgeBody(body, content, this.#rules.settings));
+    return this.#found(judgeBody(body, content, this.#rules.settings, boundary));
   }
 
   #found(fault: BodyFault | undefined): readonly Finding[] {

@@ -110,13 +110,13 @@ class Bench {
     worker.on('exit', (code) => this.onEnd?.(new Error(`the judging thread ended, code ${code}`)));
   }
 
-  ask(body: SharedArrayBuffer, { document, content, settings }: BodyTask, asked: Asked): void {
+  ask(body: SharedArrayBuffer, { document, content, settings, boundary }: BodyTask, asked: Asked): void {
     const id = ++this.#last;
     this.asked.set(id, asked);
     const known = this.#documents.get(document) ?? this.#send(document);
     this.#documents.set(document, known);
     known.then(
-      (number) => this.#post({ kind: 'judge', id, document: number, body, content, settings }),
+      (number) => this.#post({ kind: 'judge', id, document: number, body, content, settings, boundary }),
       (error) => asked.reject(error),
     );
   }

@@ -13,6 +13,7 @@ export type ToJudge =
       readonly body: SharedArrayBuffer;
       readonly content: ApiContent;
       readonly settings: OperationSettings;
+      readonly boundary: string | undefined;
     };
 
 /** What it says of a body; `error`: it could not judge. */

@@ -18,12 +18,12 @@ parentPort?.on('message', (message: unknown) => {
   else sources.set(message.document, [...(sources.get(message.document) ?? []), ...message.units]);
 });
 
-function judge({ id, document, body, content, settings }: Extract<ToJudge, { kind: 'judge' }>): Verdict {
+function judge({ id, document, body, content, settings, boundary }: Extract<ToJudge, { kind: 'judge' }>): Verdict {
   try {
     const units = instantiated.get(document) ?? new DocumentValidators(sources.get(document) ?? []);
     instantiated.set(document, units);
     sources.delete(document);
-    return { id, fault: runBodyTask(Buffer.from(body), { content, settings }, units), error: undefined };
+    return { id, fault: runBodyTask(Buffer.from(body), { content, settings, boundary }, units), error: undefined };
   } catch (error) {
     return { id, fault: undefined, error: error instanceof Error ? error.message : String(error) };
   }

@@ -276,3 +276,20 @@ t.test('a judgement knows nothing of those before it', async (t) => {
     t.equal(codeOf(validation, 'POST /b', { body: '{"a":1,"a":1}' }), 'malformed_body');
   }
 });
+
+t.test('a text is held against the schema of its type', async (t) => {
+  const validation = await validationFor(
+    'text/plain: {schema: {type: string, maxLength: 3}}, text/csv: {schema: {type: integer, maximum: 9}}',
+  );
+  const judge = (body: string | Buffer, type = 'text/plain') =>
+    codeOf(validation, 'POST /b', { body, headers: ['content-type', type] });
+  t.equal(judge('abc'), 'allowed');
+  t.equal(judge('äöü'), 'allowed');
+  t.equal(judge('abcd'), 'invalid_body');
+  t.equal(judge(Buffer.from([0xff])), 'malformed_body');
+  t.equal(judge('abc', 'text/plain; charset=us-ascii'), 'allowed');
+  t.equal(judge('abc', 'text/plain; charset=utf-16'), 'unsupported_media_type');
+  t.equal(judge('7', 'text/csv'), 'allowed');
+  t.equal(judge('70', 'text/csv'), 'invalid_body');
+  t.equal(judge('x', 'text/csv'), 'invalid_body');
+});

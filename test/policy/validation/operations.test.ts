@@ -205,7 +205,7 @@ t.test('an operation whose schema cannot be compiled is refused, the others are 
   /body:
     post: {requestBody: {content: {application/json: {schema: {$ref: "#/components/schemas/Gone"}}, text/plain: {}}}}
   /multipart:
-    post: {requestBody: {content: {multipart/form-data: {schema: {type: object}}}}}
+    post: {requestBody: {content: {multipart/form-data: {schema: {type: array}}}}}
   /xml:
     post: {requestBody: {content: {application/xml: {schema: {type: object}}}}}
 `,

@@ -1,0 +1,92 @@
+/** One part of a multipart/form-data body. */
+export interface Part {
+  readonly name: string;
+  /** Undefined: the part does not say. */
+  readonly contentType: string | undefined;
+  readonly isFile: boolean;
+  /** A view of the body: nothing is copied. */
+  readonly bytes: Buffer;
+}
+
+/** More parts are refused. */
+export const MAX_PARTS = 1_000;
+/** Bytes of the header section of one part. */
+const MAX_PART_HEADER_BYTES = 8_192;
+
+/** RFC 2046 §5.1.1, without the space that mailers must not end it with anyway. */
+const BOUNDARY = /(?:^|;)[ \t]*boundary=(?:"([0-9A-Za-z'()+_,./:=? -]{1,70})"|([0-9A-Za-z'+_.-]{1,70}))[ \t]*(?=;|$)/gi;
+const CRLF = '\r\n';
+const HEADER_END = Buffer.from('\r\n\r\n');
+
+/** The boundary that a Content-Type names; undefined: none, two, or one that cannot be. */
+export function boundaryOf(contentType: string): string | undefined {
+  const semicolon = contentType.indexOf(';');
+  const found = semicolon < 0 ? [] : [...contentType.slice(semicolon).matchAll(BOUNDARY)];
+  const [only] = found;
+  return found.length === 1 ? (only?.[1] ?? only?.[2]) : undefined;
+}
+
+/**
+ * The parts of a whole body; a string: why it is none. Strict, where programs differ on what is lenient: lines end with CRLF, nothing
+ * stands before the first boundary or behind the last, each part has one name, in quotes, without backslashes or `filename*`.
+ * Source: RFC 7578, RFC 2046 §5.1.
+ */
+export function parseMultipart(body: Buffer, boundary: string): readonly Part[] | string {
+  const first = Buffer.from(`--${boundary}`);
+  const next = Buffer.from(`${CRLF}--${boundary}`);
+  if (body.indexOf(first) !== 0) return 'does not begin with its boundary';
+  const parts: Part[] = [];
+  let at = first.length;
+  for (;;) {
+    if (body.toString('latin1', at, at + 2) === '--') {
+      const rest = body.subarray(at + 2);
+      const isOver = rest.length === 0 || rest.toString('latin1') === CRLF;
+      return isOver ? parts : 'has bytes behind its last boundary';
+    }
+    if (body.toString('latin1', at, at + 2) !== CRLF) return 'has a boundary that its line does not end after';
+    if (parts.length === MAX_PARTS) return `has more than ${MAX_PARTS} parts`;
+    const end = body.indexOf(next, at);
+    if (end < 0) return 'ends within a part';
+    const part = readPart(body.subarray(at, end));
+    if (typeof part === 'string') return part;
+    parts.push(part);
+    at = end + next.length;
+  }
+}
+
+/** From the CRLF behind the boundary to the one before the next. */
+function readPart(bytes: Buffer): Part | string {
+  const headerEnd = bytes.indexOf(HEADER_END);
+  if (headerEnd < 0) return 'has a part without an end of its headers';
+  if (headerEnd > MAX_PART_HEADER_BYTES) return `has a part with more than ${MAX_PART_HEADER_BYTES} bytes of headers`;
+  const fields = new Map<string, string>();
+  for (const line of bytes.toString('utf8', CRLF.length, headerEnd).split(CRLF)) {
+    const [, name, value] = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*([^\r\n\0]*?)[ \t]*$/.exec(line) ?? [];
+    if (name === undefined || value === undefined) return 'has a part with a header line that is none';
+    if (fields.has(name.toLowerCase())) return `has a part with two ${name.toLowerCase()}`;
+    fields.set(name.toLowerCase(), value);
+  }
+  const disposition = readDisposition(fields.get('content-disposition') ?? '');
+  if (typeof disposition === 'string') return disposition;
+  const encoding = fields.get('content-transfer-encoding')?.toLowerCase() ?? 'binary';
+  if (!['7bit', '8bit', 'binary'].includes(encoding)) return 'has a part with a content-transfer-encoding';
+  const contentType = fields.get('content-type');
+  return { ...disposition, contentType, bytes: bytes.subarray(headerEnd + HEADER_END.length) };
+}
+
+function readDisposition(value: string): Pick<Part, 'name' | 'isFile'> | string {
+  const [, type, rest = ''] = /^([\w-]+)(.*)$/s.exec(value) ?? [];
+  if (type?.toLowerCase() !== 'form-data') return 'has a part that is no form-data';
+  const parameters = new Map<string, string>();
+  let open = rest;
+  while (open !== '') {
+    const [whole = '', name = '', text = ''] = /^[ \t]*;[ \t]*([\w*-]+)="([^"\\]*)"[ \t]*/.exec(open) ?? [];
+    if (whole === '') return 'has a part whose content-disposition cannot be read in one way';
+    if (name.endsWith('*')) return `has a part with ${name}, which form-data must not have`;
+    if (parameters.has(name.toLowerCase())) return `has a part with two parameters ${name}`;
+    parameters.set(name.toLowerCase(), text);
+    open = open.slice(whole.length);
+  }
+  const name = parameters.get('name');
+  return name === undefined ? 'has a part without a name' : { name, isFile: parameters.has('filename') };
+}
