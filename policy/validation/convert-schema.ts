@@ -14,6 +14,9 @@ export const MAX_SCHEMA_DEPTH = 100;
 /** Keyword by which a schema that others refer to counts the work of validating (see work-budget.ts). */
 export const WORK_KEYWORD = 'x-lateral-work';
 
+/** Keyword by which a property says which other schema holds: `{property, branches: {VALUE: NAME}}`. */
+export const CHOICE_KEYWORD = 'x-lateral-choice';
+
 /** Keyword by which a schema counts the items it is tried on although others failed (`contains`). */
 export const ITEM_WORK_KEYWORD = 'x-lateral-item-work';
 
@@ -176,6 +179,7 @@ export class SchemaConverter {
     const names = [...closure.keys()];
     if (names.some((name) => this.#unfit.has(name))) return 'evaluated';
     if (!names.some((name) => this.#asksForRest.has(name))) return 'linked';
+    if (names.some((name) => mentions(closure.get(name), [CHOICE_KEYWORD]))) return 'evaluated';
     return names.some((name) => hasHalfCondition(closure.get(name))) ? 'evaluated' : 'whole';
   }
 
@@ -263,6 +267,7 @@ export class SchemaConverter {
       references.push(name);
       converted.$dynamicRef = { name, anchor };
     }
+    this.#choose(converted, value, path);
     this.#tidy(converted, value, path);
     return converted;
   }
@@ -341,6 +346,44 @@ export class SchemaConverter {
     if (Object.hasOwn(formats, format) || this.#notices.has(format)) return;
     const message = `format ${JSON.stringify(format)} is not one that is known: any value has it`;
     this.#notices.set(format, { path, code: 'format_not_enforced', message });
+  }
+
+  /**
+   * A discriminator says by the value of a property which of the alternatives is meant: that one alone is tried, whatever their number. Only
+   * where every alternative is a reference; without it all of them are tried, as without a discriminator. Source: OpenAPI 3.1 §4.8.25.
+   */
+  #choose(converted: { [keyword: string]: unknown }, source: { readonly [key: string]: unknown }, path: Path): void {
+    const { discriminator } = source;
+    const keyword = (['oneOf', 'anyOf'] as const).find((name) => Array.isArray(source[name]));
+    if (!isRecord(discriminator) || typeof discriminator.propertyName !== 'string' || keyword === undefined) return;
+    const alternatives: readonly unknown[] = listOf(source[keyword]);
+    const names = new Set<string>();
+    const branches = new Map<string, string>();
+    for (const [index, alternative] of alternatives.entries()) {
+      if (!isRecord(alternative) || typeof alternative.$ref !== 'string') return;
+      const target = this.#references.resolve(alternative.$ref, [...path, keyword, index]).path;
+      const name = this.nameOf(target);
+      names.add(name);
+      branches.set(String(target.at(-1)), name);
+    }
+    for (const [tag, target] of isRecord(discriminator.mapping) ? Object.entries(discriminator.mapping) : []) {
+      const name = this.#mappedName(String(target), path);
+      if (name !== undefined && names.has(name)) branches.set(tag, name);
+    }
+    delete converted[keyword];
+    converted[CHOICE_KEYWORD] = { property: discriminator.propertyName, branches: Object.fromEntries(branches) };
+  }
+
+  /** A name of components, or a reference. */
+  #mappedName(target: string, path: Path): string | undefined {
+    const byName: Path = ['components', 'schemas', target];
+    if (this.#references.valueAt(byName) !== undefined) return this.nameOf(byName);
+    try {
+      return this.nameOf(this.#references.resolve(target, path).path);
+    } catch (error) {
+      if (error instanceof SchemaFault) return undefined;
+      throw error;
+    }
   }
 
   /** A keyword that would be dropped although its author relies on it is a fault. */

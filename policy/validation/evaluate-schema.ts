@@ -1,6 +1,7 @@
 import ucs2length from 'ajv/dist/runtime/ucs2length.js';
 import { isRecord } from '../schema/schema.ts';
-import type { ConvertedSchema } from './convert-schema.ts';
+import { choiceError } from './choice-error.ts';
+import { CHOICE_KEYWORD, type ConvertedSchema } from './convert-schema.ts';
 import { formats } from './formats.ts';
 import { isMultipleOf } from './multiple-of.ts';
 import { type Pattern, patternWhenUsed } from './pattern.ts';
@@ -133,15 +134,33 @@ export class SchemaEvaluator {
   }
 
   #references(
-    { $ref, $dynamicRef }: Schema,
+    { $ref, $dynamicRef, [CHOICE_KEYWORD]: choice }: Schema,
     value: unknown,
     place: Place | undefined,
     scope: Scope,
     seen: Evaluated | undefined,
   ): boolean {
     if (typeof $ref === 'string' && !this.#byName($ref, value, place, scope, seen)) return false;
+    if (isRecord(choice) && !this.#choice(choice, value, place, scope, seen)) return false;
     if (!isDynamicReference($dynamicRef)) return true;
     return this.#byName(this.#dynamicTarget($dynamicRef, scope), value, place, scope, seen);
+  }
+
+  #choice(
+    choice: Schema,
+    value: unknown,
+    place: Place | undefined,
+    scope: Scope,
+    seen: Evaluated | undefined,
+  ): boolean {
+    const property = String(choice.property);
+    const tag = isRecord(value) && Object.hasOwn(value, property) ? value[property] : undefined;
+    const { branches } = choice;
+    const name =
+      isRecord(branches) && typeof tag === 'string' && Object.hasOwn(branches, tag) ? branches[tag] : undefined;
+    if (typeof name === 'string') return this.#byName(name, value, place, scope, seen);
+    const { keyword, message } = choiceError(value, property, tag);
+    return this.#fail(tag === undefined ? place : { step: property, outer: place }, keyword, message);
   }
 
   /** The outermost resource entered that has the anchor. Source: JSON Schema 2020-12, Core §8.2.3.2. */

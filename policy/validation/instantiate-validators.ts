@@ -1,6 +1,8 @@
 import equal from 'ajv/dist/runtime/equal.js';
 import ucs2length from 'ajv/dist/runtime/ucs2length.js';
+import { isRecord } from '../schema/schema.ts';
 import type { Unit } from './api-model.ts';
+import { choiceError } from './choice-error.ts';
 import type { NamesUnit } from './declared-names.ts';
 import { SchemaEvaluator, type SchemaUnit } from './evaluate-schema.ts';
 import { formats } from './formats.ts';
@@ -45,7 +47,10 @@ export class DocumentValidators {
 
   constructor(units: readonly Unit[]) {
     this.#units = units;
-    const links = { link: (index: number) => this.validator(index, MAIN_EXPORT) };
+    const links = {
+      link: (index: number) => this.validator(index, MAIN_EXPORT),
+      choose: (choice: Choice) => this.#choice(choice),
+    };
     this.#require = (name) => (name === 'lateral/link' ? links : requireModule(name));
   }
 
@@ -56,6 +61,22 @@ export class DocumentValidators {
       target ??= this.#target(index, name);
       if (target(value)) return true;
       validator.errors = target.errors;
+      return false;
+    };
+    validator.errors = undefined as unknown;
+    return validator;
+  }
+
+  /** The validator of the unit that the value of a property names. */
+  #choice({ property, branches }: Choice): Validator {
+    const validators = new Map(
+      Object.entries(branches).map(([tag, index]) => [tag, this.validator(index, MAIN_EXPORT)] as const),
+    );
+    const validator = (value: unknown): boolean => {
+      const tag = isRecord(value) && Object.hasOwn(value, property) ? value[property] : undefined;
+      const chosen = typeof tag === 'string' ? validators.get(tag) : undefined;
+      if (chosen?.(value) === true) return true;
+      validator.errors = chosen === undefined ? [choiceError(value, property, tag)] : chosen.errors;
       return false;
     };
     validator.errors = undefined as unknown;
@@ -96,6 +117,12 @@ export class DocumentValidators {
     for (const [name, value] of Object.entries(exported)) if (isValidator(value)) instance.set(name, value);
     return instance;
   }
+}
+
+/** By the value of a property: the index of the unit that holds. */
+interface Choice {
+  readonly property: string;
+  readonly branches: { readonly [tag: string]: number };
 }
 
 function evaluating(unit: SchemaUnit): Instance {

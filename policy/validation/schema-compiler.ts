@@ -2,11 +2,11 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { strConcat } from 'ajv/dist/compile/codegen/code.js';
 import names from 'ajv/dist/compile/names.js';
 import type AjvCore from 'ajv/dist/core.js';
-import { _, type Options } from 'ajv/dist/core.js';
+import { _, type KeywordCxt, type Options, stringify } from 'ajv/dist/core.js';
 import standalone from 'ajv/dist/standalone/index.js';
 import draft04 from 'ajv-draft-04';
 import { isRecord } from '../schema/schema.ts';
-import { type ConvertedSchema, ITEM_WORK_KEYWORD, WORK_KEYWORD } from './convert-schema.ts';
+import { CHOICE_KEYWORD, type ConvertedSchema, ITEM_WORK_KEYWORD, WORK_KEYWORD } from './convert-schema.ts';
 import { formats } from './formats.ts';
 import { joinErrors } from './join-errors.ts';
 import { isMultipleOf } from './multiple-of.ts';
@@ -93,24 +93,32 @@ function linkedAjv(version: OpenApiVersion): AjvCore.default {
     keyword: LINK_KEYWORD,
     schemaType: 'number',
     code(context) {
-      const { gen, data, it, schema } = context;
-      const link = gen.scopeValue('func', {
-        ref: {},
-        key: schema,
-        code: _`require("lateral/link").link(${Number(schema)})`,
-      });
-      const join = gen.scopeValue('func', {
-        ref: joinErrors,
-        code: _`require("lateral/join-errors").joinErrors`,
-      });
-      context.result(_`${link}(${data})`, undefined, () => {
-        const path = strConcat(names.default.instancePath, it.errorPath);
-        gen.assign(names.default.vErrors, _`${join}(${names.default.vErrors}, ${link}.errors, ${path})`);
-        gen.assign(names.default.errors, _`${names.default.vErrors}.length`);
-      });
+      callLink(context, _`require("lateral/link").link(${Number(context.schema)})`);
+    },
+  });
+  ajv.addKeyword({
+    keyword: CHOICE_KEYWORD,
+    schemaType: 'object',
+    code(context) {
+      callLink(context, _`require("lateral/link").choose(${stringify(context.schema)})`);
     },
   });
   return ajv;
+}
+
+/** Has a validator of another unit called, and its first error taken over. */
+function callLink(context: KeywordCxt, code: ReturnType<typeof _>): void {
+  const { gen, data, it } = context;
+  const link = gen.scopeValue('func', { ref: {}, key: code.toString(), code });
+  const join = gen.scopeValue('func', {
+    ref: joinErrors,
+    code: _`require("lateral/join-errors").joinErrors`,
+  });
+  context.result(_`${link}(${data})`, undefined, () => {
+    const path = strConcat(names.default.instancePath, it.errorPath);
+    gen.assign(names.default.vErrors, _`${join}(${names.default.vErrors}, ${link}.errors, ${path})`);
+    gen.assign(names.default.errors, _`${names.default.vErrors}.length`);
+  });
 }
 
 /** Keywords whose values are data: what looks like a reference there is none. */
@@ -128,10 +136,17 @@ function withLinks(
   return Object.fromEntries(
     Object.entries(schema).map(([keyword, value]): [string, unknown] => {
       if (keyword === '$ref') return [LINK_KEYWORD, linkOf(String(value))];
+      if (keyword === CHOICE_KEYWORD) return [keyword, linkedChoice(value, linkOf)];
       if (DATA_KEYWORDS.has(keyword) || typeof value !== 'object') return [keyword, value];
       return [keyword, linkedValue(value, NAMED_SCHEMAS.has(keyword), linkOf)];
     }),
   );
+}
+
+function linkedChoice(choice: unknown, linkOf: (name: string) => number): unknown {
+  if (!isRecord(choice) || !isRecord(choice.branches)) return choice;
+  const branches = Object.entries(choice.branches).map(([tag, name]) => [tag, linkOf(String(name))]);
+  return { ...choice, branches: Object.fromEntries(branches) };
 }
 
 function linkedValue(value: unknown, isNamed: boolean, linkOf: (name: string) => number): unknown {

@@ -51,6 +51,8 @@ OpenAPI document, read, compiled and instantiated by the very code. *Refused* me
   stand instead, more slowly (policy/validation/evaluate-schema.ts).
 - \`format\` asserts, in both versions of OpenAPI. A schema that says itself that it is of the plain dialect (\`$schema:
   https://json-schema.org/draft/2020-12/schema\`) means an annotation by it, and is taken at its word.
+- A \`discriminator\` over alternatives that are all references says which of them holds: that one alone is tried, however many there are. Its value is a key of
+  \`mapping\` or the name of the schema; any other is refused (keyword \`discriminator\`).
 - \`multipleOf\` is decided on decimals, not on binary fractions: 19.99 is a multiple of 0.01.
 - OpenAPI 3.0 documents may use what draft-04 has beyond 3.0 (\`patternProperties\`, \`dependencies\`, \`additionalItems\`, lists of types):
   it is enforced. Identifiers (\`id\`) count within schemas that declare \`$schema: http://json-schema.org/draft-04/schema#\`.

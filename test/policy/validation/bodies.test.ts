@@ -208,7 +208,7 @@ const COMMON: readonly SchemaCase[] = [
   ['{$ref: "#/components/schemas/a~1b%25"}', 'true', '1'],
   [
     '{type: object, discriminator: {propertyName: kind}, oneOf: [{$ref: "#/components/schemas/Tree"}]}',
-    '{"kind":"x"}',
+    '{"kind":"Tree"}',
     '{"child":1}',
   ],
 ];
