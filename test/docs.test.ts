@@ -47,6 +47,21 @@ t.test(
   },
 );
 
+t.test('the resources of validation.md are sound', async (t) => {
+  const page = readFileSync(join(root, 'docs/validation.md'), 'utf8');
+  const resources = [...page.matchAll(/```yaml\n([^`]*)```/g)].map((match) => match[1] ?? '');
+  const operation = '{operationId: createOrder, responses: {}}';
+  const read = '{parameters: [{name: id, in: path, required: true, schema: {type: integer}}], responses: {}}';
+  const folder = t.testdir({
+    'policies.yaml': resources.join('---\n'),
+    api: {
+      'orders.openapi.yaml': `openapi: 3.1.0\ninfo: {title: orders, version: "1"}\npaths:\n  /orders: {post: ${operation}}\n  /orders/{id}: {get: ${read}}\n`,
+    },
+  });
+  const checked = spawnSync(process.execPath, [lateral, 'check', folder], { cwd: root, encoding: 'utf8' });
+  t.equal(checked.status, 0, checked.stdout + checked.stderr);
+});
+
 t.test('every link of a page leads somewhere', async (t) => {
   for (const page of pages) {
     const text = readFileSync(join(root, page), 'utf8');
