@@ -1,6 +1,6 @@
 import { isRecord, type Path } from '../schema/schema.ts';
 import type { SchemaUnit } from './evaluate-schema.ts';
-import { formats } from './formats.ts';
+import { KNOWN_FORMATS } from './format-names.ts';
 import { keywordComplaint } from './keyword-values.ts';
 import type { OpenApiVersion } from './openapi-version.ts';
 import { compilePattern, PatternNotEnforceable } from './pattern.ts';
@@ -343,7 +343,7 @@ export class SchemaConverter {
 
   /** Told once for each format. */
   #checkFormat(format: string, path: Path): void {
-    if (Object.hasOwn(formats, format) || this.#notices.has(format)) return;
+    if (KNOWN_FORMATS.has(format) || this.#notices.has(format)) return;
     const message = `format ${JSON.stringify(format)} is not one that is known: any value has it`;
     this.#notices.set(format, { path, code: 'format_not_enforced', message });
   }

@@ -1,4 +1,5 @@
 import { fullFormats } from 'ajv-formats/dist/formats.js';
+import { MAX_FORMAT_LENGTHS } from './format-names.ts';
 
 /** A `format` of strings. */
 export type FormatCheck = (text: string) => boolean;
@@ -8,29 +9,6 @@ export interface NumberFormat {
   readonly validate: (value: number) => boolean;
 }
 
-/**
- * Longest text of each format taken from ajv-formats; a longer one does not satisfy the format. Their regular
- * expressions backtrack, some in the square of the length: bounded, none takes more than a fraction of a
- * millisecond. Sources of the lengths: RFC 5321 §4.5.3.1 (email), RFC 1035 §2.3.4 (hostname).
- */
-const MAX_LENGTHS = {
-  date: 10,
-  time: 64,
-  'date-time': 64,
-  duration: 256,
-  email: 320,
-  hostname: 254,
-  ipv4: 15,
-  ipv6: 45,
-  uuid: 45,
-  uri: 8_192,
-  'uri-reference': 8_192,
-  'uri-template': 8_192,
-  'json-pointer': 8_192,
-  'relative-json-pointer': 8_192,
-  regex: 4_096,
-} as const;
-
 const MAX_INT32 = 2 ** 31 - 1;
 /** The doubles nearest to the bounds of an int64; the upper one stands for 2^63 - 1 as well. */
 const MAX_INT64 = 2 ** 63;
@@ -38,7 +16,7 @@ const MAX_INT64 = 2 ** 63;
 /** The formats that are checked, by name; others are annotations. */
 export const formats: { readonly [name: string]: FormatCheck | NumberFormat | true } = {
   ...Object.fromEntries(
-    Object.entries(MAX_LENGTHS).map(([name, maxLength]): [string, FormatCheck] => {
+    Object.entries(MAX_FORMAT_LENGTHS).map(([name, maxLength]): [string, FormatCheck] => {
       const check = stringCheck(name);
       return [name, (text) => text.length <= maxLength && check(text)];
     }),

@@ -1,13 +1,5 @@
-import applicator from 'ajv/dist/refs/json-schema-2020-12/meta/applicator.json' with { type: 'json' };
-import content from 'ajv/dist/refs/json-schema-2020-12/meta/content.json' with { type: 'json' };
-import core from 'ajv/dist/refs/json-schema-2020-12/meta/core.json' with { type: 'json' };
-import annotation from 'ajv/dist/refs/json-schema-2020-12/meta/format-annotation.json' with { type: 'json' };
-import metadata from 'ajv/dist/refs/json-schema-2020-12/meta/meta-data.json' with { type: 'json' };
-import unevaluated from 'ajv/dist/refs/json-schema-2020-12/meta/unevaluated.json' with { type: 'json' };
-import assertion from 'ajv/dist/refs/json-schema-2020-12/meta/validation.json' with { type: 'json' };
-import draft202012 from 'ajv/dist/refs/json-schema-2020-12/schema.json' with { type: 'json' };
-import draft04 from 'ajv-draft-04/dist/refs/json-schema-draft-04.json' with { type: 'json' };
 import { isRecord, type Path } from '../schema/schema.ts';
+import metaSchemas from './meta-schemas.json' with { type: 'json' };
 
 /** More `$ref`s one after another are refused: they are a circle, or might as well be. */
 export const MAX_REFERENCE_CHAIN = 32;
@@ -40,19 +32,6 @@ const DATA_KEYWORDS = new Set(['example', 'examples', 'default', 'const', 'enum'
 
 /** Where the meta-schemas stand in paths: they are known to every document, and nothing is fetched for them. */
 const META_SCHEMAS = '(meta-schemas)';
-
-/** Of JSON Schema: schemas that describe schemas refer to them. */
-const metaSchemas: readonly unknown[] = [
-  draft04,
-  draft202012,
-  applicator,
-  content,
-  core,
-  annotation,
-  metadata,
-  unevaluated,
-  assertion,
-];
 
 /** References within one document. Nothing outside of it is ever looked at. */
 export class References {
@@ -146,9 +125,10 @@ export class References {
   #addMetaSchemas(): void {
     if (this.#hasMetaSchemas) return;
     this.#hasMetaSchemas = true;
-    metaSchemas.forEach((schema, index) => {
-      if (this.#hasIds !== (schema === draft04)) this.#collect(schema, [META_SCHEMAS, index], DOCUMENT_BASE);
-    });
+    for (const [index, schema] of metaSchemas.entries()) {
+      const isDraft04 = isRecord(schema) && 'id' in schema;
+      if (this.#hasIds !== isDraft04) this.#collect(schema, [META_SCHEMAS, index], DOCUMENT_BASE);
+    }
   }
 
   #at(path: Path, from: Path, reference: string): Located {

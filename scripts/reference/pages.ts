@@ -2,6 +2,7 @@ import { crdFiles } from '../crds/crd-files.ts';
 import { valuesSchemaFile } from '../helm/values-schema.ts';
 import { errorPage } from './error-page.ts';
 import { helmValuesPage } from './helm-values-page.ts';
+import { metaSchemasFile } from './meta-schemas.ts';
 import { configurationPage, resourcePage } from './schema-page.ts';
 
 /** Every generated page and manifest by its path; a test compares them with what is committed. */
@@ -11,5 +12,6 @@ export const PAGES: { readonly [path: string]: () => string } = {
   'docs/resources.md': resourcePage,
   'docs/helm-values.md': helmValuesPage,
   'helm/lateral/values.schema.json': valuesSchemaFile,
+  'policy/validation/meta-schemas.json': metaSchemasFile,
   ...crdFiles(),
 };
