@@ -1,13 +1,12 @@
 import { posix } from 'node:path';
 import { analyseResourceSet, analysisOf } from './analysis/analyse-resource-set.ts';
 import { compareProblems, type Problem } from './problem.ts';
-import { checkApiSchemas } from './resource/check-api-schemas.ts';
 import { checkProviders } from './resource/check-providers.ts';
 import { checkResourceSet } from './resource/check-resource-set.ts';
 import { checkValidationPolicies } from './resource/check-validation-policies.ts';
 import { type DocumentEncoding, type NamedDocuments, readResource } from './resource/read-resource.ts';
 import { resourceDocument } from './resource/resource-document.ts';
-import { contextOf, type SourcedResource } from './resource/sourced-resource.ts';
+import { contextOf, givenOf, givenSpecOf, type SourcedResource } from './resource/sourced-resource.ts';
 import type { ResourceDocument, ResourceSet, SourceFile } from './resource-set.ts';
 import { isRecord, type Path, type ReadContext } from './schema/schema.ts';
 import { finish } from './steps/finish.ts';
@@ -29,7 +28,7 @@ export interface LoadedResources extends ResourceSet {
 export type PlacedDocument = Omit<SourcedResource, 'any'>;
 
 /**
- * Reads all resources of a policy folder, checks each and all together, but for their conditions (`conditionProblems`). Any error among the problems means
+ * Reads all resources of a policy folder, checks each and all together, but for conditions and API descriptions (`contentProblems`). Any error among the problems means
  * that the set must not be put in force; the problems are sorted by file and position.
  */
 export function loadResources(files: readonly SourceFile[], readDocument: ReadDocument, mesh: Mesh): LoadedResources {
@@ -102,8 +101,8 @@ function mayBePart({ document: { value } }: PlacedDocument): boolean {
 }
 
 /**
- * Reports what only all resources together can tell, and returns them without duplicates. Nothing is said of the documents of
- * `unknown` APISchemas, nor of what policies say about the operations in them.
+ * Reports what only all resources together can tell, and returns them without duplicates. Nothing is said of what
+ * policies say about the operations of `unknown` APISchemas.
  */
 export function judgeTogether(
   read: readonly SourcedResource[],
@@ -124,7 +123,7 @@ function checkTogether(
 ): readonly SourcedResource[] {
   const sourced = checkResourceSet(read, mesh, problems);
   const known = unknown.size === 0 ? sourced : withoutUnknown(sourced, unknown);
-  problems.push(...checkApiSchemas(known, givenSpecOf), ...checkValidationPolicies(known), ...checkProviders(sourced));
+  problems.push(...checkValidationPolicies(known), ...checkProviders(sourced));
   return sourced;
 }
 
@@ -207,21 +206,6 @@ export function documentOf(sourced: SourcedResource): ResourceDocument {
   if (openapi === undefined) return resourceDocument(resource);
   const spec = { ...resource.spec, openapi: travellingOpenApi(documentTextOf(openapi)) };
   return resourceDocument({ ...resource, spec });
-}
-
-/** The spec as it was written. */
-function givenSpecOf(place: PlacedDocument): unknown {
-  const given = givenOf(place);
-  return isRecord(given) ? (given.spec ?? {}) : {};
-}
-
-export function givenOf({ document, prefix }: PlacedDocument): unknown {
-  let given: unknown = document.value;
-  for (const step of prefix) {
-    if (Array.isArray(given) && typeof step === 'number') given = given[step];
-    else if (isRecord(given)) given = given[step];
-  }
-  return given;
 }
 
 function byKey(left: ResourceDocument, right: ResourceDocument): number {

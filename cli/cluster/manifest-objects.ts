@@ -1,8 +1,8 @@
 import type { ObjectPlace } from '#control-plane/kubernetes/resources/judge-object.ts';
 import { type MeshObject, meshObjectOf } from '#control-plane/kubernetes/resources/mesh-objects.ts';
-import { givenOf, placedDocuments } from '#policy/load-resources.ts';
+import { placedDocuments } from '#policy/load-resources.ts';
 import type { Problem } from '#policy/problem.ts';
-import { problemAt } from '#policy/resource/sourced-resource.ts';
+import { givenOf, problemAt } from '#policy/resource/sourced-resource.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { checkWorkload } from '../offline/check-workload.ts';

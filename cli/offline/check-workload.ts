@@ -1,8 +1,8 @@
 import { injectManifest, type ManifestInjection } from '#control-plane/injection/inject-manifest.ts';
 import type { JsonObject } from '#control-plane/injection/json-object.ts';
-import { givenOf, type PlacedDocument } from '#policy/load-resources.ts';
+import type { PlacedDocument } from '#policy/load-resources.ts';
 import type { Problem } from '#policy/problem.ts';
-import { problemAt } from '#policy/resource/sourced-resource.ts';
+import { givenOf, problemAt } from '#policy/resource/sourced-resource.ts';
 import { MAX_DOCUMENT_PROBLEMS } from '#policy/schema/document-context.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
@@ -48,7 +48,7 @@ function problemsOf(
 ): readonly Problem[] {
   if (injection.kind === 'skipped') return [];
   const { file, document } = place;
-  const pod = givenOf({ file, document: { ...document, value: manifest }, prefix: path });
+  const pod = givenOf({ document: { ...document, value: manifest }, prefix: path });
   const problem = (severity: Problem['severity'], code: string, message: string): Problem => {
     const blamed = blamedPath(isRecord(pod) ? pod : {}, message);
     const position = document.position([...place.prefix, ...path, ...blamed], 'key');

@@ -2,11 +2,11 @@ import { type JsonObject, objectAt, textAt } from '#control-plane/injection/json
 import { configMapValuesOf } from '#control-plane/kubernetes/cluster/cluster-objects.ts';
 import type { ConfigMapText } from '#control-plane/kubernetes/resources/cluster-view.ts';
 import { joinedDocument } from '#control-plane/kubernetes/resources/joined-document.ts';
-import { givenOf, type PlacedDocument } from '#policy/load-resources.ts';
+import type { PlacedDocument } from '#policy/load-resources.ts';
 import type { Problem } from '#policy/problem.ts';
 import { documentFieldOf } from '#policy/resource/kinds/api-schema.ts';
 import type { NamedDocuments } from '#policy/resource/read-resource.ts';
-import { problemAt } from '#policy/resource/sourced-resource.ts';
+import { givenOf, problemAt } from '#policy/resource/sourced-resource.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { DEFAULT_NAMESPACE } from './check-workload.ts';
 

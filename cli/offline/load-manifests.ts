@@ -1,6 +1,5 @@
 import {
   DocumentsBeside,
-  givenOf,
   isPart,
   judgeTogether,
   type PlacedDocument,
@@ -10,9 +9,9 @@ import {
   readPlaced,
 } from '#policy/load-resources.ts';
 import { compareProblems, type Problem } from '#policy/problem.ts';
-import { conditionProblems } from '#policy/resource/condition-problems.ts';
+import { contentProblems } from '#policy/resource/content-problems.ts';
 import { lifecycleProblems } from '#policy/resource/lifecycle-problems.ts';
-import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
+import { givenOf, type SourcedResource } from '#policy/resource/sourced-resource.ts';
 import type { SourceFile } from '#policy/resource-set.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { isBuiltIn } from './built-in-kinds.ts';
@@ -34,8 +33,9 @@ export interface LoadedManifests {
 /** Reads files as `kubectl apply -f` takes them: resources as one set, workloads as the injector would judge them. */
 export async function loadManifests(paths: readonly string[], mesh: Mesh): Promise<LoadedManifests> {
   const { files, problems, readDocument } = await readFolders(paths);
-  const loaded = judgeFiles(files, readDocument, mesh);
-  const all = [...problems, ...loaded.problems, ...(await conditionProblems(loaded.sourced))];
+  const { unknown, ...loaded } = judgeFiles(files, readDocument, mesh);
+  const known = loaded.sourced.filter((sourced) => !unknown.has(sourced));
+  const all = [...problems, ...loaded.problems, ...(await contentProblems(known))];
   all.push(...lifecycleProblems(loaded.sourced, Date.now()));
   return { ...loaded, problems: all.sort(compareProblems), files: files.length };
 }
@@ -44,7 +44,7 @@ function judgeFiles(
   files: readonly SourceFile[],
   readDocument: ReadDocument,
   mesh: Mesh,
-): Omit<LoadedManifests, 'files'> {
+): Omit<LoadedManifests, 'files'> & { readonly unknown: ReadonlySet<SourcedResource> } {
   const problems: Problem[] = [];
   const { builtIn = [], other = [] } = Object.groupBy(placedDocuments(files, problems), (place) =>
     isBuiltIn(givenOf(place)) ? 'builtIn' : 'other',
@@ -70,7 +70,7 @@ function judgeFiles(
     problems.push(...found);
     if (pods === 0 && !configMaps.isUsed(givenOf(place))) countKind(place, passedOver);
   }
-  return { problems, sourced, workloads, passedOver };
+  return { problems, sourced, workloads, passedOver, unknown };
 }
 
 function countKind(place: PlacedDocument, counts: Map<string, number>): void {

@@ -1,6 +1,6 @@
 import { type LoadedResources, loadResources } from '#policy/load-resources.ts';
 import { compareProblems, formatProblem } from '#policy/problem.ts';
-import { conditionProblems } from '#policy/resource/condition-problems.ts';
+import { contentProblems } from '#policy/resource/content-problems.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import type { CommandIo } from '../command.ts';
 import { readFolders } from './read-folders.ts';
@@ -12,7 +12,7 @@ export async function loadPolicies(
 ): Promise<LoadedResources & { readonly files: number }> {
   const { files, problems: unread, readDocument } = await readFolders(paths);
   const loaded = loadResources(files, readDocument, mesh);
-  const problems = [...unread, ...loaded.problems, ...(await conditionProblems(loaded.sourced))].sort(compareProblems);
+  const problems = [...unread, ...loaded.problems, ...(await contentProblems(loaded.sourced))].sort(compareProblems);
   return { ...loaded, problems, files: files.length };
 }
 

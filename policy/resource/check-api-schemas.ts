@@ -6,7 +6,7 @@ import type { DocumentProblem } from '../validation/api-model.ts';
 import type { DocumentBundle } from '../validation/bundle-document.ts';
 import { checkOpenApiDocument } from '../validation/check-openapi-document.ts';
 import { documentTextOf } from '../validation/travelling-document.ts';
-import { problemAt, type SourcedResource } from './sourced-resource.ts';
+import { givenSpecOf, problemAt, type SourcedResource } from './sourced-resource.ts';
 
 /** Documents whose findings are remembered: a folder is read again at each change, and few documents change. */
 const MAX_REMEMBERED_DOCUMENTS = 256;
@@ -20,15 +20,12 @@ const remembered = new LRUCache<string, readonly DocumentProblem[]>({
 });
 
 /** What is wrong with the documents of the APISchemas: in their own files by position, inline ones at their place. */
-export function checkApiSchemas(
-  all: readonly SourcedResource[],
-  given: (sourced: SourcedResource) => unknown,
-): readonly Problem[] {
+export function checkApiSchemas(all: readonly SourcedResource[]): readonly Problem[] {
   return all.flatMap((sourced) => {
     if (sourced.any.type !== 'APISchema') return [];
     const { openapi } = sourced.any.resource.spec;
     if (openapi === undefined) return [];
-    const file = namedFile(given(sourced));
+    const file = namedFile(givenSpecOf(sourced));
     return findings(documentTextOf(openapi), sourced.bundle).map((found) => {
       if (file !== undefined) return { ...found, file: found.file ?? posix.join(posix.dirname(sourced.file), file) };
       const path: Path = ['spec', 'openapi', 'inline'];

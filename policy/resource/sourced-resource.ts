@@ -1,6 +1,6 @@
 import type { Problem } from '../problem.ts';
 import { documentContext } from '../schema/document-context.ts';
-import type { Path, ReadContext } from '../schema/schema.ts';
+import { isRecord, type Path, type ReadContext } from '../schema/schema.ts';
 import type { DocumentBundle } from '../validation/bundle-document.ts';
 import type { YamlDocument } from '../yaml/read-yaml.ts';
 import type { AnyResource } from './read-resource.ts';
@@ -14,6 +14,22 @@ export interface SourcedResource {
   readonly bundle?: DocumentBundle | undefined;
   /** Path of the resource within its YAML document: empty, or that of an item of a List. */
   readonly prefix: Path;
+}
+
+/** The resource as it was written: of its document, what stands at `prefix`. */
+export function givenOf({ document, prefix }: Pick<SourcedResource, 'document' | 'prefix'>): unknown {
+  let given: unknown = document.value;
+  for (const step of prefix) {
+    if (Array.isArray(given) && typeof step === 'number') given = given[step];
+    else if (isRecord(given)) given = given[step];
+  }
+  return given;
+}
+
+/** The spec as it was written. */
+export function givenSpecOf(place: Pick<SourcedResource, 'document' | 'prefix'>): unknown {
+  const given = givenOf(place);
+  return isRecord(given) ? (given.spec ?? {}) : {};
 }
 
 /** A context whose paths begin at `prefix`. */

@@ -2,7 +2,7 @@ import { isRecord, type Path } from '../schema/schema.ts';
 import type { SchemaUnit } from './evaluate-schema.ts';
 import { KNOWN_FORMATS } from './format-names.ts';
 import { keywordComplaint } from './keyword-values.ts';
-import type { OpenApiVersion } from './openapi-version.ts';
+import { DIALECTS, type OpenApiVersion } from './openapi-version.ts';
 import { compilePattern, PatternNotEnforceable } from './pattern.ts';
 import { type References, SchemaFault } from './schema-references.ts';
 
@@ -71,13 +71,6 @@ const NOT_IMPLEMENTED = new Set(['$recursiveRef']);
 const DRAFT_04: ReadonlySet<unknown> = new Set([
   'http://json-schema.org/draft-04/schema#',
   'http://json-schema.org/draft-04/schema',
-]);
-
-/** Dialects of schemas that OpenAPI 3.1 documents may declare. */
-export const DIALECTS: ReadonlySet<unknown> = new Set([
-  'https://json-schema.org/draft/2020-12/schema',
-  'https://spec.openapis.org/oas/3.1/dialect/base',
-  'https://spec.openapis.org/oas/3.1/dialect/2024-11-10',
 ]);
 
 /** What a schema describes: `readOnly` and `writeOnly` make a difference. */

@@ -1,6 +1,13 @@
 /** Versions of OpenAPI that Lateral reads; the patch version means nothing. */
 export type OpenApiVersion = '3.0' | '3.1';
 
+/** Dialects of schemas that OpenAPI 3.1 documents may declare. */
+export const DIALECTS: ReadonlySet<unknown> = new Set([
+  'https://json-schema.org/draft/2020-12/schema',
+  'https://spec.openapis.org/oas/3.1/dialect/base',
+  'https://spec.openapis.org/oas/3.1/dialect/2024-11-10',
+]);
+
 export type VersionResult =
   | { readonly kind: 'valid'; readonly version: OpenApiVersion }
   | { readonly kind: 'invalid'; readonly reason: string };

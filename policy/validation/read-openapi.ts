@@ -1,9 +1,8 @@
 import { isRecord, type Path } from '../schema/schema.ts';
 import type { ApiOperation, DocumentProblem } from './api-model.ts';
 import { basePath } from './base-path.ts';
-import { DIALECTS } from './convert-schema.ts';
 import { type DocumentText, readDocumentText } from './openapi-text.ts';
-import { type OpenApiVersion, readVersion } from './openapi-version.ts';
+import { DIALECTS, type OpenApiVersion, readVersion } from './openapi-version.ts';
 import { takesOpenNames } from './parameter-value.ts';
 import { parseTemplate, templateShape } from './path-template.ts';
 import {

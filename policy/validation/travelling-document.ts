@@ -1,4 +1,3 @@
-import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
 import { LRUCache } from 'lru-cache';
 import { MAX_SCHEMA_DOCUMENT_BYTES, type TravellingOpenApi } from '../resource/kinds/api-schema.ts';
 import { readDocumentText } from './openapi-text.ts';
@@ -32,17 +31,21 @@ export function travellingOpenApi(written: string): TravellingOpenApi {
   if (text.length <= MAX_PLAIN_CHARACTERS) return { inline: text };
   const known = compressed.get(text);
   if (known !== undefined) return { brotli: known };
+  const { brotliCompressSync, constants } = zlib();
   const params = { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY };
   const brotli = brotliCompressSync(text, { params }).toString('base64');
   compressed.set(text, brotli);
   return { brotli };
 }
 
+/** Loaded when first needed: 3 MB, which a sidecar without large documents does without. */
+const zlib = () => process.getBuiltinModule('node:zlib');
+
 /** The text of a document that came in either form. Throws where it is not whole, or longer than MAX_SCHEMA_DOCUMENT_BYTES. */
 export function documentTextOf({ inline, brotli = '' }: TravellingOpenApi): string {
   if (inline !== undefined) return inline;
   const maxOutputLength = MAX_SCHEMA_DOCUMENT_BYTES;
-  return brotliDecompressSync(Buffer.from(brotli, 'base64'), { maxOutputLength }).toString('utf8');
+  return zlib().brotliDecompressSync(Buffer.from(brotli, 'base64'), { maxOutputLength }).toString('utf8');
 }
 
 /** The text of a schema document as sidecars get it: what decides about requests and responses. One that cannot be read is left as it is. */

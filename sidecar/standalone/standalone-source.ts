@@ -2,7 +2,7 @@ import { readPolicyFolder } from '#files/read-policy-folder.ts';
 import { watchPath } from '#files/watch-path.ts';
 import { loadResources } from '#policy/load-resources.ts';
 import { formatProblem } from '#policy/problem.ts';
-import { conditionProblems } from '#policy/resource/condition-problems.ts';
+import { contentProblems } from '#policy/resource/content-problems.ts';
 import { selectSnapshot } from '#policy/snapshot/select-snapshot.ts';
 import type { Mesh, Workload } from '#policy/workload-policy.ts';
 import { type ApplySnapshot, type PolicySource, SnapshotRefused } from '../policy/policy-source.ts';
@@ -66,7 +66,7 @@ export class StandaloneSource implements PolicySource {
   async #readInto(apply: ApplySnapshot): Promise<void> {
     const folder = await readPolicyFolder(this.#path);
     const set = loadResources(folder.files, folder.readDocument, this.#mesh);
-    const problems = [...folder.problems, ...set.problems, ...(await conditionProblems(set.sourced))];
+    const problems = [...folder.problems, ...set.problems, ...(await contentProblems(set.sourced))];
     const errors = problems.filter((problem) => problem.severity === 'error').map(formatProblem);
     if (errors.length > 0) {
       this.#onRefused(errors);

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { loadResources } from '#policy/load-resources.ts';
 import { formatProblem } from '#policy/problem.ts';
+import { contentProblems } from '#policy/resource/content-problems.ts';
 
 const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
 
@@ -428,7 +429,7 @@ t.test('what is sound becomes canonical documents', (t) => {
   t.end();
 });
 
-t.test('a schema document is put into its APISchema', (t) => {
+t.test('a schema document is put into its APISchema', async (t) => {
   const schema =
     'apiVersion: lateral.dev/v1alpha1\nkind: APISchema\nmetadata: {name: orders, namespace: shop}\nspec: {openapi: {file: ./api/../orders.json}}\n';
   const loaded = load(schema, { 'policies/orders.json': '{"openapi":"3.1.0"}' });
@@ -440,14 +441,13 @@ t.test('a schema document is put into its APISchema', (t) => {
   t.match(problemsOf(schema.replace('./api/../orders.json', '/etc/passwd'), { '/etc/passwd': 'x' }), [
     /is not a path relative to/,
   ]);
-  t.match(load(schema, { 'policies/orders.json': '{\n"openapi": "2.0"}' }).problems, [
-    { file: 'policies/orders.json', line: 2, severity: 'error' },
-  ]);
-  t.match(problemsOf(schema.replace('{file: ./api/../orders.json}', '{inline: {openapi: "2.0"}}')), [
-    /^4:\d+: error \w+ line 1, column \d+ of the document: /,
+  const { sourced } = load(schema, { 'policies/orders.json': '{\n"openapi": "2.0"}' });
+  t.match(await contentProblems(sourced), [{ file: 'policies/orders.json', line: 2, severity: 'error' }]);
+  const inline = load(schema.replace('{file: ./api/../orders.json}', '{inline: {openapi: "2.0"}}'));
+  t.match((await contentProblems(inline.sourced)).map(formatProblem), [
+    /^policies\/a\.yaml:4:\d+: error \w+ line 1, column \d+ of the document: /,
   ]);
   t.same(problemsOf('openapi: 3.0.0\ninfo: {}\npaths: {}\n'), [], 'an API description in YAML is no resource');
-  t.end();
 });
 
 t.test('what a validation policy says about operations is held against the documents', (t) => {

@@ -98,7 +98,7 @@ export function judge(object: unknown, view: ClusterView, given?: ObjectPlace): 
   }
   if (any === undefined) return { problems: problems.sort(compareProblems), sourced: undefined };
   const sourced = { ...place, any };
-  problems.push(...checkApiSchemas([sourced], () => object.spec), ...checkConditions([sourced]));
+  problems.push(...checkApiSchemas([sourced]), ...checkConditions([sourced]));
   problems.push(...checkAgainstOthers(sourced, view));
   return { problems: problems.sort(compareProblems), sourced };
 }

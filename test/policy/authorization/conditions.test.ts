@@ -2,7 +2,7 @@ import t from 'tap';
 import { compileAuthorizer } from '#policy/authorization/compile-authorizer.ts';
 import { compileConditions } from '#policy/condition/compile-condition.ts';
 import { loadResources } from '#policy/load-resources.ts';
-import { conditionProblems } from '#policy/resource/condition-problems.ts';
+import { contentProblems } from '#policy/resource/content-problems.ts';
 import type { AuthorizationRequest, RequestClaims } from '#policy/workload-policy.ts';
 
 const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
@@ -109,7 +109,7 @@ t.test('a connection that is not HTTP: a condition about it is judged, one about
 
 t.test('a condition that cannot be right is refused when it is loaded, and one of Istio has none', async (t) => {
   const { sourced } = load(policy('a', '{rules: [{condition: "reqest.path == 1"}]}'));
-  t.match(await conditionProblems(sourced), [
+  t.match(await contentProblems(sourced), [
     { severity: 'error', code: 'invalid_condition', line: 4, message: /character 7: unknown attribute.*request\.path/ },
   ]);
   t.match(load(policy('a', '{rules: [{condition: "true"}]}', 'security.istio.io/v1')).problems, [

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap';
 import { readPolicyFolder } from '#files/read-policy-folder.ts';
 import { loadResources } from '#policy/load-resources.ts';
 import { formatProblem } from '#policy/problem.ts';
+import { contentProblems } from '#policy/resource/content-problems.ts';
 import { compileDocument } from '#policy/validation/compile-document.ts';
 
 const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
@@ -65,7 +66,9 @@ async function load(
   }
   for (const [path, to] of Object.entries(links)) symlinkSync(to, join(folder, path));
   const read = await readPolicyFolder(folder);
-  const { resources, problems } = loadResources(read.files, (...given) => read.readDocument(...given), MESH);
+  const set = loadResources(read.files, (...given) => read.readDocument(...given), MESH);
+  const { resources, sourced } = set;
+  const problems = [...set.problems, ...(await contentProblems(sourced))];
   const { inline = '' } = JSON.parse(resources[0]?.document ?? '{"spec":{"openapi":{}}}').spec.openapi;
   return { inline, problems: problems.map((one) => formatProblem(one).slice(folder.length + 1)) };
 }
