@@ -223,6 +223,8 @@ export interface HeadJudgement {
   readonly findings: readonly Finding[];
   /** Absent: the body is passed on as it comes. */
   readonly body: BodyPlan | undefined;
+  /** Of a gRPC call whose messages are judged as they come; absent: they are not. */
+  readonly messages?: MessagePlan | undefined;
   /** The operation is to be left for another; absent: it is not. */
   readonly isDeprecated?: boolean | undefined;
   /** Header fields to be told with the response. */
@@ -248,6 +250,8 @@ export interface ResponseJudgement {
   readonly findings: readonly Finding[];
   /** Absent: the body is passed on as it comes. Enforced: it is held; else it is watched. */
   readonly body: BodyPlan | undefined;
+  /** Of a gRPC call whose messages are judged as they come; absent: they are not. */
+  readonly messages?: MessagePlan | undefined;
 }
 
 /** Validation of the responses of one operation. */
@@ -272,6 +276,15 @@ export interface BodyPlan {
   /** What another thread needs to judge the body; its verdict becomes findings by `found`. */
   readonly task: BodyTask;
   found(fault: BodyFault | undefined): readonly Finding[];
+}
+
+/** How the messages of one direction of a gRPC call are to be judged, each by itself. */
+export interface MessagePlan {
+  /** False: one message at most. */
+  readonly isStream: boolean;
+  readonly plain: BodyPlan;
+  /** Of messages that say they are compressed; undefined: in a way that cannot be undone, or in none. */
+  readonly coded: BodyPlan | undefined;
 }
 
 /** Request validation of one workload; pure, compiled once a version. */

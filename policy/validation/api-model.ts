@@ -1,5 +1,6 @@
 import type { NamesUnit } from './declared-names.ts';
 import type { SchemaUnit } from './evaluate-schema.ts';
+import type { MessagesUnit } from './protobuf/message-model.ts';
 
 /** Plain data that a document amounts to: made in a worker, sent to the thread that judges requests. */
 export type ParameterLocation = 'path' | 'query' | 'header' | 'cookie';
@@ -67,7 +68,9 @@ export interface ApiContent {
   readonly mediaRange: string;
   /** Index of the unit that validates the body; undefined: the type alone is checked. */
   readonly unit: number | undefined;
-  readonly format: 'json' | 'form' | 'multipart' | 'text' | 'opaque';
+  readonly format: 'json' | 'form' | 'multipart' | 'text' | 'opaque' | 'protobuf';
+  /** Of protobuf: which of the unit's types. */
+  readonly messageType?: number | undefined;
   /** What a text can become. */
   readonly text?: PrimitiveShape | undefined;
   /** Of the parts of multipart/form-data. */
@@ -98,6 +101,14 @@ export interface ApiResponse {
   readonly unavailable: string | undefined;
 }
 
+/** The messages of a gRPC method. */
+export interface GrpcMethod {
+  readonly request: ApiContent;
+  readonly response: ApiContent;
+  readonly isClientStreaming: boolean;
+  readonly isServerStreaming: boolean;
+}
+
 export interface ApiOperation {
   /** Upper case. */
   readonly method: string;
@@ -115,12 +126,14 @@ export interface ApiOperation {
   readonly body: ApiBody | undefined;
   /** Undefined: they were not asked for. */
   readonly responses: readonly ApiResponse[] | undefined;
+  /** Of a gRPC method; absent: it is none. */
+  readonly grpc?: GrpcMethod | undefined;
   /** Why the operation cannot be checked; what cannot be checked is refused. */
   readonly unavailable: string | undefined;
 }
 
 /** What validators are made of: JavaScript source, or plain data. */
-export type Unit = string | SchemaUnit | NamesUnit;
+export type Unit = string | SchemaUnit | NamesUnit | MessagesUnit;
 
 /** A document as compiled: what `GenerateValidators` gives for a job. */
 export interface CompiledDocument {

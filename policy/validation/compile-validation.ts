@@ -4,7 +4,14 @@ import type { ApiValidationPolicySpec } from '../resource/kinds/api-validation-p
 import { finish } from '../steps/finish.ts';
 import type { Steps, TakeSteps } from '../steps/take-in-slices.ts';
 import type { RequestValidation } from '../workload-policy.ts';
-import type { ApiOperation, ApiParameter, ApiResponse, CompiledDocument, ParameterLocation } from './api-model.ts';
+import type {
+  ApiOperation,
+  ApiParameter,
+  ApiResponse,
+  CompiledDocument,
+  GrpcMethod,
+  ParameterLocation,
+} from './api-model.ts';
 import { fieldDetailsTo } from './field-details.ts';
 import type { GenerateValidators } from './generate-validators.ts';
 import { DocumentValidators } from './instantiate-validators.ts';
@@ -17,6 +24,9 @@ import {
   unknownOverride,
 } from './operation-settings.ts';
 import { parseTemplate } from './path-template.ts';
+import { CallableMethods } from './protobuf/callable-methods.ts';
+import { GrpcResponses } from './protobuf/grpc-responses.ts';
+import { hasRules, loadRules } from './protobuf/judge-message.ts';
 import { type PathOperations, RequestValidator } from './request-validator.ts';
 import { ResponseValidator } from './response-validator.ts';
 import { Router } from './router.ts';
@@ -70,12 +80,12 @@ export async function compileValidation({
   const responses = judgesResponses(policy.spec);
   const names = looksForUnknownProperties(policy.spec);
   const jobs = sources.flatMap((schema) => {
-    const { openapi, lifecycle } = schema.spec;
-    if (openapi !== undefined) return [{ name: nameOf(schema), document: openapi, responses, names, lifecycle }];
-    faults.push(`APISchema ${nameOf(schema)}: protobuf descriptor sets are not judged yet`);
-    return [];
+    const { openapi, protoDescriptorSet, lifecycle } = schema.spec;
+    const document = openapi ?? (protoDescriptorSet && { descriptorSet: protoDescriptorSet.inline });
+    return document === undefined ? [] : [{ name: nameOf(schema), document, responses, names, lifecycle }];
   });
   const documents = await generate(jobs.map(({ lifecycle: _lifecycle, ...job }) => job));
+  if (documents.some(({ units }) => units.some(hasRules))) await loadRules();
   const assembly = new Assembly(policy, problems);
   for (const [index, document] of documents.entries()) {
     const name = jobs[index]?.name ?? '';
@@ -106,11 +116,13 @@ class Assembly {
   readonly #router = new Router<Map<string, DocumentedOperation>>();
   readonly #paths: { readonly template: string; readonly operations: Map<string, DocumentedOperation> }[] = [];
   readonly #unused: Set<ApiValidationPolicySpec['overrides'][number]>;
+  readonly #methods: CallableMethods;
 
   constructor(policy: Resource<ApiValidationPolicySpec>, problems: string[]) {
     this.#policy = policy;
     this.#problems = problems;
     this.#unused = new Set(policy.spec.overrides);
+    this.#methods = new CallableMethods(policy.spec.grpc);
   }
 
   *adding(name: string, document: CompiledDocument, lifecycle: Lifecycle | undefined): Steps<void> {
@@ -136,6 +148,7 @@ class Assembly {
       return;
     }
     for (const override of this.#unused) if (isOverrideOf(override, operation)) this.#unused.delete(override);
+    if (operation.grpc !== undefined && !this.#methods.takes(operation.template)) return;
     const operations = this.#operationsAt(operation.template);
     const key = operation.webhook === undefined ? operation.method : `webhook ${operation.webhook}`;
     const other = operations.get(key);
@@ -191,6 +204,9 @@ class Assembly {
     for (const override of this.#unused) {
       this.#problems.push(`APIValidationPolicy ${nameOf(this.#policy)}: ${unknownOverride(override)}`);
     }
+    for (const pattern of this.#methods.unused) {
+      this.#problems.push(`APIValidationPolicy ${nameOf(this.#policy)}: grpc.methods: no method is ${pattern}`);
+    }
     const router = new Router<PathOperations>();
     for (const { template, operations } of this.#paths) {
       router.add(template, this.#pathOperations(template, operations));
@@ -201,6 +217,7 @@ class Assembly {
       isEnforced: spec.mode === 'Enforce',
       undocumented: spec.request.undocumented,
       incomplete: faults[0],
+      methods: this.#methods,
       tellsDetailsTo: fieldDetailsTo(spec.fieldDetails),
     });
   }
@@ -237,6 +254,7 @@ function runtimeOperation(
   settings: OperationSettings,
   policy: string,
 ): Omit<RuntimeOperation, 'lifecycle' | 'notices'> {
+  if (operation.grpc !== undefined) return runtimeMethod(operation, operation.grpc, document, units, settings, policy);
   const template = parseTemplate(operation.template);
   const names = template.kind === 'valid' ? template.segments.flatMap((segment) => segment.names) : [];
   const parameters = runtimeParameters(operation.parameters, operation.parametersUnit, units, names);
@@ -261,6 +279,25 @@ function runtimeOperation(
     responses: isJudged
       ? new ResponseValidator({ policy, document, settings: { ...settings, unenforceable: 'Deny' }, responses })
       : undefined,
+  };
+}
+
+function runtimeMethod(
+  operation: ApiOperation,
+  { request, response, isServerStreaming }: GrpcMethod,
+  document: CompiledDocument,
+  units: DocumentValidators,
+  settings: OperationSettings,
+  policy: string,
+): Omit<RuntimeOperation, 'lifecycle' | 'notices'> {
+  const content = runtimeContent(response, units);
+  return {
+    ...{ operation, document, settings, path: [], query: [], header: [], cookie: [], contents: [] },
+    messages: runtimeContent(request, units),
+    responses:
+      settings.response.body === 'Off'
+        ? undefined
+        : new GrpcResponses({ policy, document, settings, content, isStream: isServerStreaming }),
   };
 }
 

@@ -3,12 +3,17 @@ import type { CompiledDocument } from './api-model.ts';
 import { compileDocument } from './compile-document.ts';
 import { documentTextOf } from './travelling-document.ts';
 
+/** An OpenAPI document, or a descriptor set in base64. */
+export type TravellingDocument =
+  | (TravellingOpenApi & { readonly descriptorSet?: undefined })
+  | { readonly descriptorSet: string; readonly inline?: undefined; readonly brotli?: undefined };
+
 /** One schema document to compile. */
 export interface ValidatorJob {
   /** NAMESPACE/NAME of its APISchema, for messages. */
   readonly name: string;
   /** The document as it travels. */
-  readonly document: TravellingOpenApi;
+  readonly document: TravellingDocument;
   /** Responses are judged too. Default false. */
   readonly responses?: boolean | undefined;
   /** Names of properties are asked for. Default false. */
@@ -22,8 +27,17 @@ export type GeneratedValidator = CompiledDocument;
 export type GenerateValidators = (jobs: readonly ValidatorJob[]) => Promise<readonly GeneratedValidator[]>;
 
 /** Compiles in this very thread: for the CLI, the control plane's checks and tests. */
-export const generateValidators: GenerateValidators = async (jobs) =>
-  jobs.map(({ document, responses, names }) => {
-    const { operations, units, problems, errors } = compileDocument(documentTextOf(document), { responses, names });
-    return { operations, units, problems, errors };
-  });
+export const generateValidators: GenerateValidators = async (jobs) => {
+  const generated: GeneratedValidator[] = [];
+  for (const job of jobs) generated.push(await generate(job));
+  return generated;
+};
+
+async function generate({ document, responses, names }: ValidatorJob): Promise<GeneratedValidator> {
+  if (document.descriptorSet !== undefined) {
+    const { compileDescriptorSet } = await import('./protobuf/compile-descriptor-set.ts');
+    return compileDescriptorSet(document.descriptorSet);
+  }
+  const { operations, units, problems, errors } = compileDocument(documentTextOf(document), { responses, names });
+  return { operations, units, problems, errors };
+}

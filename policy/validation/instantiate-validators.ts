@@ -9,6 +9,7 @@ import { formats } from './formats.ts';
 import { joinErrors } from './join-errors.ts';
 import { isMultipleOf } from './multiple-of.ts';
 import { patternWhenUsed } from './pattern.ts';
+import { MessageJudge } from './protobuf/judge-message.ts';
 import { hasUniqueItems } from './unique-items.ts';
 import { countCall, countItem, countMaking } from './work-budget.ts';
 
@@ -43,6 +44,7 @@ export const MAIN_EXPORT = 'b0';
 export class DocumentValidators {
   readonly #units: readonly Unit[];
   readonly #instances = new Map<number, Instance>();
+  readonly #messages = new Map<number, MessageJudge>();
   readonly #require: (name: string) => unknown;
 
   constructor(units: readonly Unit[]) {
@@ -88,6 +90,17 @@ export class DocumentValidators {
     const unit = this.#units[index];
     if (typeof unit !== 'object' || unit.kind !== 'names') throw new Error(`unit ${index} holds no names`);
     return unit;
+  }
+
+  /** The judge of a unit's messages. */
+  messages(index: number): MessageJudge {
+    const known = this.#messages.get(index);
+    if (known !== undefined) return known;
+    const unit = this.#units[index];
+    if (typeof unit !== 'object' || unit.kind !== 'messages') throw new Error(`unit ${index} holds no messages`);
+    const judge = new MessageJudge(unit);
+    this.#messages.set(index, judge);
+    return judge;
   }
 
   #target(index: number, name: string): Validator {

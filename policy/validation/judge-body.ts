@@ -6,10 +6,12 @@ import { unknownProperties } from './declared-names.ts';
 import { beginJudgement, takeReports } from './judgement.ts';
 import { add, decodeAll, objectValue, primitiveCandidates } from './parameter-value.ts';
 import { MAX_FORM_FIELDS, parseForm } from './parse-form.ts';
+import type { MessageJudge } from './protobuf/judge-message.ts';
 import { readParts } from './read-parts.ts';
 import type { OperationSettings, RuntimeContent } from './runtime-operation.ts';
 import { scanJson } from './scan-json.ts';
-import { pointerTo, validate } from './validation-details.ts';
+import { MAX_DETAILS, pointerTo, validate } from './validation-details.ts';
+import { WorkExceeded } from './work-budget.ts';
 
 /** What is wrong with a body. */
 export interface BodyFault {
@@ -22,10 +24,11 @@ export interface BodyFault {
 /** Holds a whole body, not empty, against an entry of `content`; undefined: it is valid. */
 export function judgeBody(
   body: Buffer,
-  { content, validator, names }: RuntimeContent,
+  { content, validator, names, messages }: RuntimeContent,
   settings: OperationSettings,
   boundary?: string,
 ): BodyFault | undefined {
+  if (messages !== undefined) return judgeMessage(body, messages, content.messageType ?? -1, settings);
   if (content.multipart !== undefined) return judgeParts(body, boundary ?? '', content.multipart, validator, settings);
   if (!isUtf8(body)) return malformed('encoding', `is not UTF-8 at byte ${invalidByte(body) + 1}`);
   if (content.text !== undefined) return judgeText(body.toString('utf8'), content.text, validator, settings);
@@ -44,6 +47,21 @@ export function judgeBody(
   if (names === undefined || settings.unknownProperties === 'Allow') return report;
   const unknown = unknownProperties(names.unit, names.node, read.value);
   return unknown.length === 0 ? report : { code: 'unknown_property', details: unknown };
+}
+
+function judgeMessage(
+  body: Buffer,
+  messages: MessageJudge,
+  type: number,
+  settings: OperationSettings,
+): BodyFault | undefined {
+  try {
+    const judged = messages.judge(body, type, settings);
+    return judged && { code: judged.code, details: judged.details.slice(0, MAX_DETAILS) };
+  } catch (error) {
+    if (!(error instanceof WorkExceeded)) throw error;
+    return { code: 'invalid_body', details: [{ in: 'body', pointer: '', keyword: 'work', message: error.message }] };
+  }
 }
 
 function judgeParts(

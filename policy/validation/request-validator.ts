@@ -1,14 +1,23 @@
 import type { Code } from '../error/codes.ts';
 import type { RefusalFacts } from '../error/refusal.ts';
 import { headerValue } from '../http/flat-headers.ts';
-import type { BodyPlan, Finding, HeadJudgement, RequestParts, RequestValidation } from '../workload-policy.ts';
+import type {
+  BodyPlan,
+  Finding,
+  HeadJudgement,
+  MessagePlan,
+  RequestParts,
+  RequestValidation,
+} from '../workload-policy.ts';
 import { type ChosenContent, chooseContent } from './choose-content.ts';
 import type { TellsDetailsTo } from './field-details.ts';
 import { type BodyFault, judgeBody } from './judge-body.ts';
 import { judgeParameters } from './judge-parameters.ts';
 import { beginJudgement, takeReports } from './judgement.ts';
+import type { CallableMethods } from './protobuf/callable-methods.ts';
+import { isProtobufCall, planMessages } from './protobuf/message-plan.ts';
 import type { Router } from './router.ts';
-import type { RuntimeOperation } from './runtime-operation.ts';
+import type { RuntimeContent, RuntimeOperation } from './runtime-operation.ts';
 import { describeDetails, MAX_DETAILS, pointerTo } from './validation-details.ts';
 import { isWorkUsedUp, MAX_VALIDATION_WORK, MAX_WORK_HERE, renewBodyWork, renewWork } from './work-budget.ts';
 
@@ -29,7 +38,16 @@ export interface ValidatorSettings {
   readonly undocumented: 'Deny' | 'Report' | 'Allow';
   /** Why not all documents are in force: what matches none of the others could be of the missing one. */
   readonly incomplete: string | undefined;
+  /** Of gRPC. */
+  readonly methods: CallableMethods;
   readonly tellsDetailsTo: TellsDetailsTo;
+}
+
+/** What is known of a body before it comes. */
+interface PlannedBody {
+  readonly finding?: Finding;
+  readonly plan: BodyPlan | undefined;
+  readonly messages?: MessagePlan;
 }
 
 /** Holds requests against the operations of a workload's API. */
@@ -52,7 +70,13 @@ export class RequestValidator implements RequestValidation {
 
   judgeHead(request: RequestParts): HeadJudgement {
     const match = this.#router.match(request.path);
-    if (match === undefined) return this.#undocumented('undocumented_path', 'no document has this path', undefined, {});
+    if (match === undefined) {
+      const { methods } = this.#settings;
+      if (methods.isExempt(request.path) && isProtobufCall(request.headers)) return judgement(undefined, []);
+      const isWithheld = methods.isWithheld(request.path);
+      const reason = isWithheld ? 'grpc.methods leaves this method out' : 'no document has this path';
+      return this.#undocumented('undocumented_path', reason, undefined, {});
+    }
     const path = match.route.value;
     const operation = path.byMethod.get(request.method) ?? headByGet(request.method, path) ?? eventOf(request, path);
     if (operation === undefined) {
@@ -94,9 +118,13 @@ export class RequestValidator implements RequestValidation {
       findings.push({ ...finding, effect: 'audit' });
     }
     if (unknown.length > 0) findings.push(...this.#unknownParameters(operation, unknown));
-    const { finding, plan } = this.#body(operation, request);
+    const { messages, finding, plan } =
+      operation.messages === undefined
+        ? this.#body(operation, request)
+        : this.#messages(operation, operation.messages, request);
     if (finding !== undefined) findings.push(finding);
     return {
+      messages,
       route: template,
       findings,
       body: plan,
@@ -122,8 +150,30 @@ export class RequestValidator implements RequestValidation {
     return [settings.unknownParameters === 'Report' ? { ...finding, effect: 'audit' } : finding];
   }
 
+  /** Of a gRPC call. */
+  #messages(operation: RuntimeOperation, content: RuntimeContent, request: RequestParts): PlannedBody {
+    const { document, settings, operation: method } = operation;
+    const { headers } = request;
+    if (settings.body === 'Skip') return { plan: undefined };
+    if (!isProtobufCall(headers)) {
+      const reason = 'the method takes application/grpc, with messages of protobuf';
+      return { finding: this.#finding(operation, 'unsupported_media_type', reason), plan: undefined };
+    }
+    const isStream = method.grpc?.isClientStreaming === true;
+    if (!request.hasBody) {
+      if (isStream) return { plan: undefined };
+      return { finding: this.#finding(operation, 'missing_body', 'the method takes a message'), plan: undefined };
+    }
+    const messages = planMessages({
+      ...{ document, content, settings, headers, isStream, isEnforced: settings.isEnforced },
+      tooLarge: (bytes) => this.#tooLarge(operation, bytes, 'message'),
+      found: (fault) => this.#found(operation, fault),
+    });
+    return { messages, plan: undefined };
+  }
+
   /** Judges all about the body that is known before it comes, and plans the rest. */
-  #body(operation: RuntimeOperation, request: RequestParts): { finding?: Finding; plan: BodyPlan | undefined } {
+  #body(operation: RuntimeOperation, request: RequestParts): PlannedBody {
     const { settings } = operation;
     const { body } = operation.operation;
     const { maxBodyBytes } = settings;
@@ -186,10 +236,10 @@ export class RequestValidator implements RequestValidation {
     return [isReported ? { ...finding, effect: 'audit' } : finding];
   }
 
-  #tooLarge(operation: RuntimeOperation, bytes: number): Finding {
+  #tooLarge(operation: RuntimeOperation, bytes: number, what = 'body'): Finding {
     const { maxBodyBytes } = operation.settings;
     const limit = `${maxBodyBytes} bytes`;
-    const reason = `body of ${bytes} bytes exceeds limits.bodyBytes ${maxBodyBytes}`;
+    const reason = `${what} of ${bytes} bytes exceeds limits.bodyBytes ${maxBodyBytes}`;
     return this.#finding(operation, 'body_too_large', reason, { limit });
   }
 
@@ -207,20 +257,36 @@ export class RequestValidator implements RequestValidation {
 
 /** The same, with findings whose details the caller may be told. */
 function telling(judged: HeadJudgement): HeadJudgement {
-  const { findings, body } = judged;
-  const told = (found: readonly Finding[]) =>
-    found.map((finding) => ({ ...finding, facts: { ...finding.facts, tellsDetails: true } }));
-  if (body === undefined) return findings.length === 0 ? judged : { ...judged, findings: told(findings) };
-  const plan: BodyPlan = {
-    ...body,
-    judge: (bytes) => told(body.judge(bytes)),
+  const { findings, body, messages } = judged;
+  if (body === undefined && messages === undefined) {
+    return findings.length === 0 ? judged : { ...judged, findings: told(findings) };
+  }
+  return {
+    ...judged,
+    findings: told(findings),
+    body: body && tellingPlan(body),
+    messages: messages && {
+      ...messages,
+      plain: tellingPlan(messages.plain),
+      coded: messages.coded && tellingPlan(messages.coded),
+    },
+  };
+}
+
+function tellingPlan(plan: BodyPlan): BodyPlan {
+  return {
+    ...plan,
+    judge: (bytes) => told(plan.judge(bytes)),
     judgeWithin: (bytes, maxWork) => {
-      const found = body.judgeWithin(bytes, maxWork);
+      const found = plan.judgeWithin(bytes, maxWork);
       return found === undefined ? undefined : told(found);
     },
-    found: (fault) => told(body.found(fault)),
+    found: (fault) => told(plan.found(fault)),
   };
-  return { ...judged, findings: told(findings), body: plan };
+}
+
+function told(found: readonly Finding[]): readonly Finding[] {
+  return found.map((finding) => ({ ...finding, facts: { ...finding.facts, tellsDetails: true } }));
 }
 
 function judgement(route: string | undefined, findings: readonly Finding[]): HeadJudgement {

@@ -3,6 +3,7 @@ import type { ApiContent, ApiOperation, ApiParameter, ApiResponse, CompiledDocum
 import type { NamesUnit } from './declared-names.ts';
 import { type DocumentValidators, MAIN_EXPORT, type Validator } from './instantiate-validators.ts';
 import type { Unenforceable } from './judgement.ts';
+import type { MessageJudge } from './protobuf/judge-message.ts';
 import type { JsonLimits } from './scan-json.ts';
 
 /** Off: not looked at; Audit: judged and recorded; Enforce: what does not fit never reaches the caller. */
@@ -43,6 +44,8 @@ export interface RuntimeContent {
   readonly validator: Validator | undefined;
   /** Undefined: the policy does not ask for unknown properties. */
   readonly names: { readonly unit: NamesUnit; readonly node: number } | undefined;
+  /** Of protobuf. */
+  readonly messages?: MessageJudge | undefined;
 }
 
 export interface RuntimeResponse {
@@ -62,6 +65,8 @@ export interface RuntimeOperation {
   readonly header: readonly RuntimeParameter[];
   readonly cookie: readonly RuntimeParameter[];
   readonly contents: readonly RuntimeContent[];
+  /** Of a gRPC method: its request's messages. */
+  readonly messages?: RuntimeContent | undefined;
   readonly lifecycle: 'Active' | 'Deprecated' | 'Retired';
   /** Header fields that its responses get: Deprecation, Sunset. */
   readonly notices: readonly HeaderField[];
@@ -72,6 +77,9 @@ export interface RuntimeOperation {
 /** An entry of `content` with its validator. */
 export function runtimeContent(content: ApiContent, validators: DocumentValidators): RuntimeContent {
   const { names } = content;
+  if (content.format === 'protobuf') {
+    return { content, names: undefined, validator: undefined, messages: validators.messages(content.unit ?? -1) };
+  }
   return {
     content,
     names: names && { unit: validators.names(names.unit), node: names.node },

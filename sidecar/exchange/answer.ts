@@ -1,9 +1,20 @@
+import type { Code } from '#policy/error/codes.ts';
 import { Refusal } from '#policy/error/refusal.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import { changedHeaders } from '../authorization/header-changes.ts';
 import { endToEndHeaders, endToEndTrailers } from '../http/hop-by-hop.ts';
 import type { BodyConsumer, IncomingBody, OutgoingBody, UpstreamResponse } from '../http/message.ts';
 import type { Exchange } from './exchange.ts';
+import { grpcStatusFields } from './grpc-status.ts';
+
+/** What ends a gRPC call in the middle, by a message of it: both ends are well, and are told. */
+const OF_MESSAGES: ReadonlySet<Code> = new Set([
+  'malformed_body',
+  'invalid_body',
+  'unknown_property',
+  'body_too_large',
+  'invalid_response',
+]);
 
 /** What only a sidecar says: an app's own would send its reader to a decision that nobody made. */
 const SIDECARS_OWN: ReadonlySet<string> = new Set(['lateral-decision']);
@@ -89,7 +100,12 @@ export class Answer implements BodyConsumer {
   #giveUp(refusal: Refusal): void {
     if (this.#isDone) return; // the connection is another exchange's by now
     this.#body.cancel();
-    this.#outgoing?.abort(refusal);
+    if (this.#exchange.isGrpc && OF_MESSAGES.has(refusal.code)) {
+      this.#exchange.isEndedByStatus = true;
+      this.#outgoing?.end(grpcStatusFields(refusal, this.#exchange.decisionId));
+    } else {
+      this.#outgoing?.abort(refusal);
+    }
     this.#done(refusal);
   }
 

@@ -56,6 +56,8 @@ export class Exchange extends Passage {
   status = 0;
   /** True once the response head has left: from then on a fault can only end the connection. */
   isAnswered = false;
+  /** A gRPC call that was refused after that, and ended with a status all the same. */
+  isEndedByStatus = false;
   /** When the client span began and ended, monotonic; 0: there was none. */
   sentAt = 0;
   answeredAt = 0;

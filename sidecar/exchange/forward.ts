@@ -32,6 +32,7 @@ export async function forward(exchange: Sendable, upstream: Upstream, headers: s
     exchange.waitFor('upstream-head');
     const flight = upstream.send(request);
     exchange.onGivenUp = (refusal) => flight.cancel(refusal);
+    if (exchange.givenUp !== undefined) flight.cancel(exchange.givenUp); // by the first of its messages
     try {
       const { head, switched } = await flight.response;
       if (exchange.givenUp !== undefined) throw exchange.givenUp;

@@ -6,6 +6,8 @@ import { Answer } from './answer.ts';
 import type { Exchange } from './exchange.ts';
 import { holdBody, releaseBytes, reserveBytes } from './hold-body.ts';
 import { judgeWhole, settle } from './judge-body.ts';
+import { MessageGate } from './message-gate.ts';
+import { WholeBody } from './whole-body.ts';
 
 /** A response on its way to the caller. */
 export interface Answering {
@@ -41,13 +43,16 @@ class JudgedAnswer implements Answering {
   async #pass(exchange: Exchange, response: UpstreamResponse, responses: ResponseValidation): Promise<void> {
     const { body } = response;
     exchange.enter('respond');
-    let plan: BodyPlan | undefined;
+    let judged: ResponseJudgement;
     try {
-      plan = judgeHead(exchange, response, responses).body;
+      judged = judgeHead(exchange, response, responses);
     } catch (error) {
       body.cancel();
       throw error;
     }
+    const { body: plan, messages } = judged;
+    if (messages !== undefined)
+      return passOn(exchange, response, new MessageGate(exchange, body, messages, 'upstream'));
     if (plan === undefined) return passOn(exchange, response, body);
     return plan.isEnforced ? passHeld(exchange, response, plan) : passWatched(exchange, response, plan);
   }
@@ -118,29 +123,6 @@ async function passWatched(exchange: Exchange, response: UpstreamResponse, plan:
   } finally {
     watched.release();
   }
-}
-
-/** A body that is there as a whole, as its reader wants it. */
-class WholeBody implements IncomingBody {
-  readonly isPresent = true;
-  readonly declaredLength: number;
-  readonly #bytes: Buffer;
-  readonly #trailers: FlatHeaders;
-
-  constructor(bytes: Buffer, trailers: FlatHeaders) {
-    this.#bytes = bytes;
-    this.#trailers = trailers;
-    this.declaredLength = bytes.length;
-  }
-
-  start(consumer: BodyConsumer): void {
-    if (this.#bytes.length > 0) consumer.onChunk(this.#bytes);
-    consumer.onEnd(this.#trailers);
-  }
-
-  pause(): void {}
-  resume(): void {}
-  cancel(): void {}
 }
 
 /** Memory for a body of undeclared length is taken in such steps. */

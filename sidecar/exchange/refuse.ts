@@ -1,8 +1,8 @@
-import { GRPC } from '#policy/error/code-entry.ts';
 import { codeEntry } from '#policy/error/codes.ts';
 import { Refusal, type RefusalDetail, type RefusalFacts } from '#policy/error/refusal.ts';
 import type { ImmediateResponse } from '../http/message.ts';
 import type { Exchange } from './exchange.ts';
+import { grpcStatusFields } from './grpc-status.ts';
 
 /**
  * The one place where a refusal becomes an answer. The caller gets status, title and code (RFC 9457),
@@ -12,7 +12,7 @@ export function refuse(exchange: Exchange, error: unknown): void {
   const refusal = asRefusal(error);
   exchange.fail(refusal);
   if (exchange.isAnswered || codeEntry(refusal.code).status === 0) {
-    exchange.server.destroy();
+    if (!exchange.isEndedByStatus) exchange.server.destroy();
     return;
   }
   const answer = answerOf(refusal, exchange.decisionId, exchange.isGrpc);
@@ -36,21 +36,10 @@ export function answerOf(refusal: Refusal, decisionId: string, isGrpcCall: boole
   const entry = codeEntry(refusal.code);
   const { title } = entry;
   const status = facts.answer?.status ?? facts.status ?? entry.status;
-  const grpcStatus = status === entry.status ? entry.grpcStatus : grpcStatusOf(status);
   if (isGrpcCall) {
     // gRPC over HTTP/2 "Trailers-Only": status in the head, HTTP status always 200
-    const headers = [
-      'content-type',
-      'application/grpc',
-      'grpc-status',
-      String(grpcStatus),
-      'grpc-message',
-      refusal.code,
-    ];
-    return {
-      head: { status: 200, reason: '', headers: [...headers, 'lateral-decision', decisionId] },
-      body: Buffer.alloc(0),
-    };
+    const headers = ['content-type', 'application/grpc', ...grpcStatusFields(refusal, decisionId)];
+    return { head: { status: 200, reason: '', headers }, body: Buffer.alloc(0) };
   }
   if (facts.answer !== undefined) return toldAnswer(facts.answer, decisionId);
   const { limit, allow } = facts;
@@ -83,15 +72,6 @@ function toldAnswer(
   const told = WITHOUT_BODY.has(status) ? Buffer.alloc(0) : body;
   const length = status === 204 || status === 304 ? [] : ['content-length', String(told.length)];
   return { head: { status, reason: '', headers: [...headers, ...length, 'lateral-decision', decisionId] }, body: told };
-}
-
-/** Of an HTTP status that is not the code's own. Source: gRPC, http-grpc-status-mapping. */
-function grpcStatusOf(status: number): number {
-  if (status === 400) return GRPC.internal;
-  if (status === 401) return GRPC.unauthenticated;
-  if (status === 403) return GRPC.permissionDenied;
-  if (status === 404) return GRPC.unimplemented;
-  return status === 429 || (status >= 502 && status <= 504) ? GRPC.unavailable : GRPC.unknown;
 }
 
 /** What is no refusal is a fault of ours. */

@@ -2,6 +2,8 @@ import type { BodyPlan, HeaderField } from '#policy/workload-policy.ts';
 import { isValidated, narrowed, type Permitted, type Validated } from '../exchange/exchange.ts';
 import { holdBody } from '../exchange/hold-body.ts';
 import { judgeWhole, settle } from '../exchange/judge-body.ts';
+import { MessageGate } from '../exchange/message-gate.ts';
+import { WholeBody } from '../exchange/whole-body.ts';
 import type { IncomingBody } from '../http/message.ts';
 
 /**
@@ -28,6 +30,10 @@ export function validate(exchange: Permitted): Validated | Promise<Validated> {
   exchange.isDeprecated = judgement.isDeprecated === true;
   if (judgement.notices !== undefined && judgement.notices.length > 0) tell(exchange, judgement.notices);
   settle(exchange, judgement.findings);
+  if (judgement.messages !== undefined && body !== null) {
+    const source = Buffer.isBuffer(body) ? new WholeBody(body, []) : body;
+    return sending(exchange, new MessageGate(exchange, source, judgement.messages, 'caller'));
+  }
   if (judgement.body === undefined) return sending(exchange, body);
   if (body === null) {
     settle(exchange, judgement.body.judge(EMPTY));

@@ -68,7 +68,7 @@ export const generateInWorker: GenerateValidators = workerGenerator();
 
 function keyOf({ document, responses, names }: ValidatorJob): string {
   return `${createHash('sha256')
-    .update(document.brotli ?? document.inline ?? '')
+    .update(document.descriptorSet ?? document.brotli ?? document.inline ?? '')
     .digest('base64')} ${responses === true} ${names === true}`;
 }
 
@@ -82,6 +82,7 @@ function charactersOf(generated: GeneratedValidator): number {
 /** In characters of source. */
 function sizeOf(unit: Unit): number {
   if (typeof unit === 'string') return unit.length;
+  if (unit.kind === 'messages') return unit.types.length * SCHEMA_CHARACTERS + (unit.ruled?.descriptorSet.length ?? 0);
   return (unit.kind === 'schema' ? unit.schemas.size : unit.nodes.length) * SCHEMA_CHARACTERS;
 }
 

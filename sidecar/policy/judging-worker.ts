@@ -5,7 +5,10 @@ import { isToJudge, type ToJudge, type Verdict } from './judge-messages.ts';
 
 enableCompileCache();
 const { runBodyTask } = await import('#policy/validation/body-task.ts');
+const { hasRules, loadRules } = await import('#policy/validation/protobuf/judge-message.ts');
 const { DocumentValidators } = await import('#policy/validation/instantiate-validators.ts');
+
+let loading: Promise<void> | undefined;
 
 /** Sources by document, and what was made of them when a body first asked for it. */
 const sources = new Map<number, Unit[]>();
@@ -14,8 +17,13 @@ const instantiated = new Map<number, InstanceType<typeof DocumentValidators>>();
 /** Judges the bodies it is sent, apart from traffic, and posts a `Verdict` for each. */
 parentPort?.on('message', (message: unknown) => {
   if (!isToJudge(message)) return;
-  if (message.kind === 'judge') parentPort?.postMessage(judge(message));
-  else sources.set(message.document, [...(sources.get(message.document) ?? []), ...message.units]);
+  if (message.kind === 'judge') {
+    if (loading === undefined) parentPort?.postMessage(judge(message));
+    else loading.then(() => parentPort?.postMessage(judge(message)));
+    return;
+  }
+  if (message.units.some(hasRules)) loading ??= loadRules();
+  sources.set(message.document, [...(sources.get(message.document) ?? []), ...message.units]);
 });
 
 function judge({ id, document, body, content, settings, boundary }: Extract<ToJudge, { kind: 'judge' }>): Verdict {

@@ -6,7 +6,7 @@ import { sidecarConfigurationSchema } from '#sidecar/configuration/sidecar-confi
 import { runSidecar } from '#sidecar/run-sidecar.ts';
 import { TestAuthority } from './certificates.ts';
 import { freePorts } from './free-ports.ts';
-import { ALLOW_ALL } from './sidecar-pair.ts';
+import { ALLOW_ALL, type LogLine, readLog } from './sidecar-pair.ts';
 
 /** How a gRPC client reaches the app: by the outbound port of `client`, mutual TLS and the inbound port of `server`. */
 export interface GrpcPair {
@@ -15,17 +15,25 @@ export interface GrpcPair {
   /** What the calls name as :authority. */
   readonly authority: string;
   readonly outboundPort: number;
+  /** Access log of one side, parsed; waits until `count` lines are there. */
+  log(side: 'client' | 'server', count: number): Promise<LogLine[]>;
 }
 
 const AUTHORITY = 'server.test';
 
 /** Two standalone sidecars of namespace test before a gRPC app on `appPort`. They end with the test. */
-export async function startGrpcPair(t: Test, appPort: number, policies = ALLOW_ALL): Promise<GrpcPair> {
+export async function startGrpcPair(
+  t: Test,
+  appPort: number,
+  policies = ALLOW_ALL,
+  files: { readonly [name: string]: Buffer } = {},
+): Promise<GrpcPair> {
   const directory = t.testdir();
   const [inboundPort = 0, outboundPort = 0, ...own] = await freePorts(6);
   const authority = new TestAuthority();
   await mkdir(join(directory, 'policies'));
   await writeFile(join(directory, 'policies', 'policies.yaml'), `${meshService(inboundPort)}---\n${policies}`);
+  for (const [name, bytes] of Object.entries(files)) await writeFile(join(directory, 'policies', name), bytes);
   await writeFile(join(directory, 'ca.pem'), authority.rootPem);
   const start = async (name: string, traffic: string) => {
     const { cert, key } = authority.leaf(`spiffe://cluster.local/ns/test/sa/${name}`);
@@ -39,7 +47,12 @@ export async function startGrpcPair(t: Test, appPort: number, policies = ALLOW_A
   };
   await start('server', `inbound: [{port: ${inboundPort}, app: "127.0.0.1:${appPort}", protocol: grpc}]`);
   await start('client', `outbound: {port: ${outboundPort}}`);
-  return { address: `127.0.0.1:${outboundPort}`, authority: AUTHORITY, outboundPort };
+  return {
+    address: `127.0.0.1:${outboundPort}`,
+    authority: AUTHORITY,
+    outboundPort,
+    log: (side, count) => readLog(join(directory, `${side}.log`), count),
+  };
 }
 
 function meshService(port: number): string {

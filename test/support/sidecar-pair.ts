@@ -111,7 +111,8 @@ telemetry: {accessLog: ${name}.log}
 
 const LOG_TIMEOUT_MS = 3_000;
 
-async function readLog(path: string, count: number): Promise<LogLine[]> {
+/** Lines of an access log, when there are as many. */
+export async function readLog(path: string, count: number): Promise<LogLine[]> {
   const deadline = Date.now() + LOG_TIMEOUT_MS;
   for (;;) {
     const lines = (await readFile(path, 'utf8')).split('\n').filter((line) => line !== '');

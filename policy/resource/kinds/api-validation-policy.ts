@@ -27,6 +27,9 @@ const DEFAULT_JSON_DEPTH = 64;
 /** Of OpenAPI 3.1 §4.8.9. */
 const METHODS = ['GET', 'PUT', 'POST', 'DELETE', 'OPTIONS', 'HEAD', 'PATCH', 'TRACE'] as const;
 
+/** Source: gRPC over HTTP/2, Path. */
+const METHOD_PATTERN = /^[A-Za-z_][\w.]*\/(?:[A-Za-z_]\w*|\*)$/;
+
 function pathComplaint(path: string): string | undefined {
   return path.startsWith('/') && !/[?#{}]/.test(path)
     ? undefined
@@ -40,13 +43,17 @@ const bodyMode = choice(['Strict', 'Skip'], {
 });
 const unknownProperties = choice(action, {
   description:
-    "Properties of JSON bodies that no branch of the schema declares, at any depth. Allow: the schema's own additionalProperties decides. Where the schema allows others expressly (patternProperties, additionalProperties of true or a schema), none is unknown.",
+    "Properties of JSON bodies that no branch of the schema declares, at any depth, and fields that messages of gRPC do not have. Allow: the schema's own additionalProperties decides. Where the schema allows others expressly (patternProperties, additionalProperties of true or a schema), none is unknown.",
 });
 const unenforceable = choice(['Deny', 'Report'], {
   description:
     'Texts that a pattern is asked of which cannot be matched in linear time (`lateral check` lists them). Deny: refused. Report: taken, and recorded.',
 });
-const bodyBytes = byteQuantity({ minimum: 0, maximum: MAX_BODY_BYTES, description: 'Longest body; more is 413.' });
+const bodyBytes = byteQuantity({
+  minimum: 0,
+  maximum: MAX_BODY_BYTES,
+  description: 'Longest body, and longest message of a gRPC call; more is 413.',
+});
 const jsonDepth = integer({
   minimum: 1,
   maximum: MAX_JSON_DEPTH,
@@ -138,6 +145,33 @@ const fieldDetails = object(
   'Callers, proven by their certificates, that are told what is wrong with their requests, field by field. All others are told the code alone.',
 );
 
+const grpc = object(
+  {
+    methods: optional(
+      list(
+        string({
+          description: '`shop.v1.Orders/Get`, `shop.v1.Orders/*`.',
+          check: (value) =>
+            METHOD_PATTERN.test(value)
+              ? undefined
+              : `${value} is no method: expected PACKAGE.SERVICE/METHOD or PACKAGE.SERVICE/*`,
+        }),
+        { minItems: 1 },
+      ),
+    ),
+    exempt: defaulted(
+      list(
+        choice(['Health', 'Reflection'], {
+          description:
+            'Services of gRPC itself that may be called though no descriptor set has them; nothing of them is judged.',
+        }),
+      ),
+      [],
+    ),
+  },
+  'gRPC methods that may be called: those of `methods`; absent, all that the descriptor sets have. All others are undocumented.',
+);
+
 const webhook = object(
   {
     path: required(
@@ -163,6 +197,7 @@ const spec = object({
   limits: whole(limits),
   webhooks: defaulted(list(webhook), []),
   fieldDetails: whole(fieldDetails),
+  grpc: whole(grpc),
   graphql: planned('graphql'),
   overrides: defaulted(list(override), []),
 });
@@ -182,6 +217,6 @@ export const apiValidationPolicyKind: ResourceKind<ApiValidationPolicySpec> = {
   plural: 'apivalidationpolicies',
   apiVersions: ['lateral.dev/v1alpha1'],
   spec,
-  description: 'Holds requests to workloads against the OpenAPI documents of their APIs.',
+  description: 'Holds requests to workloads against the OpenAPI documents and protobuf descriptor sets of their APIs.',
   check: (policy, _mesh, context) => checkAttachment(policy, 'a policy', context),
 };
