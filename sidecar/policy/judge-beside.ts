@@ -98,7 +98,6 @@ class Bench {
 
   constructor() {
     const worker = this.#worker;
-    worker.unref();
     worker.on('message', (message: unknown) => {
       if (!isVerdict(message)) return;
       const asked = this.asked.get(message.id);
@@ -108,6 +107,7 @@ class Bench {
     });
     worker.on('error', (error: unknown) => this.onEnd?.(error instanceof Error ? error : new Error(String(error))));
     worker.on('exit', (code) => this.onEnd?.(new Error(`the judging thread ended, code ${code}`)));
+    worker.unref(); // after `on`, which counts it again: a sidecar that is told to end does not wait for it
   }
 
   ask(body: SharedArrayBuffer, { document, content, settings, boundary }: BodyTask, asked: Asked): void {
