@@ -3,7 +3,6 @@ import { analyseResourceSet, analysisOf } from './analysis/analyse-resource-set.
 import { compareProblems, type Problem } from './problem.ts';
 import { checkProviders } from './resource/check-providers.ts';
 import { checkResourceSet } from './resource/check-resource-set.ts';
-import { checkValidationPolicies } from './resource/check-validation-policies.ts';
 import { type DocumentEncoding, type NamedDocuments, readResource } from './resource/read-resource.ts';
 import { resourceDocument } from './resource/resource-document.ts';
 import { contextOf, givenOf, givenSpecOf, type SourcedResource } from './resource/sourced-resource.ts';
@@ -100,48 +99,25 @@ function mayBePart({ document: { value } }: PlacedDocument): boolean {
   return !isRecord(value) || !('kind' in value || 'apiVersion' in value);
 }
 
-/**
- * Reports what only all resources together can tell, and returns them without duplicates. Nothing is said of what
- * policies say about the operations of `unknown` APISchemas.
- */
+/** Reports what only all resources together can tell, but for `contentProblems`, and returns them without duplicates. */
 export function judgeTogether(
   read: readonly SourcedResource[],
   mesh: Mesh,
   problems: Problem[],
-  unknown: ReadonlySet<SourcedResource> = new Set(),
 ): readonly SourcedResource[] {
-  const sourced = checkTogether(read, mesh, problems, unknown);
+  const sourced = checkTogether(read, mesh, problems);
   if (!hasError(problems)) problems.push(...analyseResourceSet(sourced, mesh));
   return sourced;
 }
 
-function checkTogether(
-  read: readonly SourcedResource[],
-  mesh: Mesh,
-  problems: Problem[],
-  unknown: ReadonlySet<SourcedResource> = new Set(),
-): readonly SourcedResource[] {
+function checkTogether(read: readonly SourcedResource[], mesh: Mesh, problems: Problem[]): readonly SourcedResource[] {
   const sourced = checkResourceSet(read, mesh, problems);
-  const known = unknown.size === 0 ? sourced : withoutUnknown(sourced, unknown);
-  problems.push(...checkValidationPolicies(known), ...checkProviders(sourced));
+  problems.push(...checkProviders(sourced));
   return sourced;
 }
 
 function hasError(problems: readonly Problem[]): boolean {
   return problems.some(({ severity }) => severity === 'error');
-}
-
-function withoutUnknown(
-  all: readonly SourcedResource[],
-  unknown: ReadonlySet<SourcedResource>,
-): readonly SourcedResource[] {
-  const names = new Set([...unknown].map(({ any }) => `${any.resource.namespace}/${any.resource.name}`));
-  return all.filter((sourced) => {
-    if (unknown.has(sourced)) return false;
-    if (sourced.any.type !== 'APIValidationPolicy') return true;
-    const { namespace, spec } = sourced.any.resource;
-    return !spec.schemaRefs.some((reference) => names.has(`${namespace}/${reference}`));
-  });
 }
 
 /** A schema document that stands beside the resources and is itself YAML: read through the APISchema that names it. */

@@ -34,7 +34,7 @@ export interface LoadedManifests {
 export async function loadManifests(paths: readonly string[], mesh: Mesh): Promise<LoadedManifests> {
   const { files, problems, readDocument } = await readFolders(paths);
   const { unknown, ...loaded } = judgeFiles(files, readDocument, mesh);
-  const known = loaded.sourced.filter((sourced) => !unknown.has(sourced));
+  const known = withoutUnknown(loaded.sourced, unknown);
   const all = [...problems, ...loaded.problems, ...(await contentProblems(known))];
   all.push(...lifecycleProblems(loaded.sourced, Date.now()));
   return { ...loaded, problems: all.sort(compareProblems), files: files.length };
@@ -61,7 +61,7 @@ function judgeFiles(
     read.push(sourced);
     if (texts.isIncomplete()) unknown.add(sourced);
   }
-  const sourced = judgeTogether(read, mesh, problems, unknown);
+  const sourced = judgeTogether(read, mesh, problems);
   const passedOver = new Map<string, number>();
   let workloads = 0;
   for (const place of builtIn) {
@@ -71,6 +71,20 @@ function judgeFiles(
     if (pods === 0 && !configMaps.isUsed(givenOf(place))) countKind(place, passedOver);
   }
   return { problems, sourced, workloads, passedOver, unknown };
+}
+
+/** Without APISchemas whose documents are not at hand, and what policies say about the operations in them. */
+function withoutUnknown(
+  all: readonly SourcedResource[],
+  unknown: ReadonlySet<SourcedResource>,
+): readonly SourcedResource[] {
+  const names = new Set([...unknown].map(({ any }) => `${any.resource.namespace}/${any.resource.name}`));
+  return all.filter((sourced) => {
+    if (unknown.has(sourced)) return false;
+    if (sourced.any.type !== 'APIValidationPolicy') return true;
+    const { namespace, spec } = sourced.any.resource;
+    return !spec.schemaRefs.some((reference) => names.has(`${namespace}/${reference}`));
+  });
 }
 
 function countKind(place: PlacedDocument, counts: Map<string, number>): void {

@@ -4,7 +4,8 @@ import type { Problem } from '../problem.ts';
 import { isRecord, type Path } from '../schema/schema.ts';
 import type { DocumentProblem } from '../validation/api-model.ts';
 import type { DocumentBundle } from '../validation/bundle-document.ts';
-import { checkOpenApiDocument } from '../validation/check-openapi-document.ts';
+import { checkOpenApiDocument, MAX_DOCUMENT_PROBLEMS } from '../validation/check-openapi-document.ts';
+import { compileDescriptorSet } from '../validation/protobuf/compile-descriptor-set.ts';
 import { documentTextOf } from '../validation/travelling-document.ts';
 import { givenSpecOf, problemAt, type SourcedResource } from './sourced-resource.ts';
 
@@ -23,7 +24,8 @@ const remembered = new LRUCache<string, readonly DocumentProblem[]>({
 export function checkApiSchemas(all: readonly SourcedResource[]): readonly Problem[] {
   return all.flatMap((sourced) => {
     if (sourced.any.type !== 'APISchema') return [];
-    const { openapi } = sourced.any.resource.spec;
+    const { openapi, protoDescriptorSet } = sourced.any.resource.spec;
+    if (protoDescriptorSet !== undefined) return descriptorFindings(sourced, protoDescriptorSet.inline);
     if (openapi === undefined) return [];
     const file = namedFile(givenSpecOf(sourced));
     return findings(documentTextOf(openapi), sourced.bundle).map((found) => {
@@ -33,6 +35,18 @@ export function checkApiSchemas(all: readonly SourcedResource[]): readonly Probl
       return problemAt(sourced, path, found.severity, found.code, message);
     });
   });
+}
+
+/** A descriptor set has no positions. */
+function descriptorFindings(sourced: SourcedResource, descriptorSet: string): readonly Problem[] {
+  const { errors, problems } = compileDescriptorSet(descriptorSet);
+  const at = ['spec', 'protoDescriptorSet'];
+  return [
+    ...errors.map((message) => problemAt(sourced, at, 'error', 'invalid_descriptor_set', message)),
+    ...problems
+      .slice(0, MAX_DOCUMENT_PROBLEMS)
+      .map((message) => problemAt(sourced, at, 'warning', 'schema_unavailable', message)),
+  ];
 }
 
 function findings(text: string, bundle: DocumentBundle | undefined): readonly DocumentProblem[] {

@@ -1,9 +1,12 @@
 import type { Problem } from '../problem.ts';
 import { nearestSpelling } from '../schema/nearest-spelling.ts';
 import { isOverrideOf, type NamedOperation, unknownOverride } from '../validation/operation-settings.ts';
+import { isMethodMatch } from '../validation/protobuf/callable-methods.ts';
+import { readDescriptorSet } from '../validation/protobuf/read-descriptor-set.ts';
 import { readOpenApi } from '../validation/read-openapi.ts';
 import { documentTextOf } from '../validation/travelling-document.ts';
 import type { Resource } from './kind.ts';
+import type { ApiSchemaSpec } from './kinds/api-schema.ts';
 import type { ApiValidationPolicySpec } from './kinds/api-validation-policy.ts';
 import { problemAt, type SourcedResource } from './sourced-resource.ts';
 
@@ -15,16 +18,16 @@ interface Operation extends NamedOperation {
 
 /** What APIValidationPolicies say about operations: one that two documents have, an override of one that none has. */
 export function checkValidationPolicies(all: readonly SourcedResource[]): readonly Problem[] {
-  const texts = new Map<string, string>(
+  const documents = new Map<string, ApiSchemaSpec>(
     all.flatMap(({ any }) => {
       if (any.type !== 'APISchema') return [];
       const { namespace, name, spec } = any.resource;
-      return spec.openapi === undefined ? [] : [[`${namespace}/${name}`, documentTextOf(spec.openapi)] as const];
+      return [[`${namespace}/${name}`, spec] as const];
     }),
   );
   const read = new Map<string, readonly Operation[]>();
   const operationsOf = (name: string): readonly Operation[] => {
-    const known = read.get(name) ?? operationsIn(texts.get(name));
+    const known = read.get(name) ?? operationsIn(documents.get(name));
     read.set(name, known);
     return known;
   };
@@ -33,25 +36,55 @@ export function checkValidationPolicies(all: readonly SourcedResource[]): readon
     const policy = sourced.any.resource;
     // One document without overrides has nothing to be compared with, and need not be read once more.
     const { schemaRefs, overrides, webhooks } = policy.spec;
-    if (schemaRefs.length < 2 && overrides.length === 0 && webhooks.length === 0) return [];
-    const documents = policy.spec.schemaRefs.map((name) => operationsOf(`${policy.namespace}/${name}`));
+    const { methods = [] } = policy.spec.grpc;
+    if (schemaRefs.length < 2 && overrides.length + webhooks.length + methods.length === 0) return [];
+    const named = policy.spec.schemaRefs.map((name) => operationsOf(`${policy.namespace}/${name}`));
     return [
-      ...sharedOperations(sourced, policy, documents),
-      ...unknownOverrides(sourced, policy, documents),
-      ...unknownWebhooks(sourced, policy, documents),
+      ...sharedOperations(sourced, policy, named),
+      ...unknownOverrides(sourced, policy, named),
+      ...unknownWebhooks(sourced, policy, named),
+      ...unknownMethods(sourced, policy, named),
     ];
   });
 }
 
-function operationsIn(text: string | undefined): readonly Operation[] {
-  if (text === undefined) return [];
-  return readOpenApi(text).operations.map(({ method, template, operationId, webhook }) => ({
+function operationsIn(spec: ApiSchemaSpec | undefined): readonly Operation[] {
+  if (spec?.protoDescriptorSet !== undefined) return methodsIn(spec.protoDescriptorSet.inline);
+  if (spec?.openapi === undefined) return [];
+  return readOpenApi(documentTextOf(spec.openapi)).operations.map(({ method, template, operationId, webhook }) => ({
     webhook,
     title: webhook !== undefined ? `webhook ${webhook}` : `${method} ${template.replace(/\{[^}]*\}/g, '{}')}`,
     method,
     template,
     operationId,
   }));
+}
+
+function methodsIn(descriptorSet: string): readonly Operation[] {
+  const read = readDescriptorSet(descriptorSet);
+  if (read.kind === 'invalid') return [];
+  return read.methods.map(({ parent, name }) => {
+    const operationId = `${parent.typeName}/${name}`;
+    const template = `/${operationId}`;
+    return { webhook: undefined, title: `POST ${template}`, method: 'POST', template, operationId };
+  });
+}
+
+function unknownMethods(
+  sourced: SourcedResource,
+  { spec }: Resource<ApiValidationPolicySpec>,
+  documents: readonly (readonly Operation[])[],
+): readonly Problem[] {
+  const known = documents.flat().map(({ template }) => template);
+  return (spec.grpc.methods ?? []).flatMap((pattern, index) => {
+    if (known.some((path) => isMethodMatch(pattern, path))) return [];
+    const near = nearestSpelling(
+      pattern,
+      known.map((path) => path.slice(1)),
+    );
+    const message = `no descriptor set has the method ${pattern}${near === undefined ? '' : `; did you mean ${near}?`}`;
+    return [problemAt(sourced, ['spec', 'grpc', 'methods', index], 'error', 'unknown_reference', message)];
+  });
 }
 
 function sharedOperations(

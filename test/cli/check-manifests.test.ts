@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { checkCommand } from '#cli/commands/check.ts';
 import { loadResources } from '#policy/load-resources.ts';
+import { shopProto } from '../support/shop-proto.ts';
 
 /** Checks the files of a folder; paths are printed without it. */
 async function check(t: Test, files: { readonly [name: string]: string }, ...args: readonly string[]) {
@@ -261,13 +262,45 @@ t.test("the example's manifests are in order, but for the ConfigMaps that kubect
 t.test('a descriptor set comes from binaryData, its parts joined as bytes', async (t) => {
   const schema = SCHEMA.slice(0, SCHEMA.indexOf('---')).replace('openapi:', 'protoDescriptorSet:');
   const binary = (data: string) => configMap('{}').replace('data: {}', `binaryData: ${data}`);
-  const good = await check(t, { 'a.yaml': schema + binary('{one: "Cg==", two: "AA=="}') });
+  const { set } = await shopProto();
+  const [one, two] = [set.subarray(0, 1_000), set.subarray(1_000)].map((part) => part.toString('base64'));
+  const good = await check(t, { 'a.yaml': schema + binary(`{one: "${one}", two: "${two}"}`) });
   t.strictSame(good.lines, []);
   t.equal(good.code, 0);
   const missing = await check(t, { 'a.yaml': schema + binary('{one: "Cg=="}') });
   t.match(missing.lines, [
     /^a\.yaml:8:\d+: error missing_config_map spec\.protoDescriptorSet\.configMapRefs\[1\]: .*has one/,
   ]);
+});
+
+t.test('what policies say about gRPC methods is held against the descriptor set', async (t) => {
+  const { set } = await shopProto();
+  const files = (inline: string, spec: string) => ({
+    'a.yaml': `apiVersion: lateral.dev/v1alpha1
+kind: APISchema
+metadata: {name: shop, namespace: shop}
+spec: {protoDescriptorSet: {inline: ${inline}}}
+---
+apiVersion: lateral.dev/v1alpha1
+kind: APIValidationPolicy
+metadata: {name: shop, namespace: shop}
+spec: {schemaRefs: [shop], ${spec}}
+`,
+  });
+  const good = files(
+    set.toString('base64'),
+    'grpc: {methods: [shop.v1.Orders/*], exempt: [Health]}, overrides: [{operationId: shop.v1.Orders/Place, mode: Enforce}]',
+  );
+  t.strictSame((await check(t, good)).lines, []);
+  const bad = files(
+    set.toString('base64'),
+    'grpc: {methods: [shop.v1.Orders/Plce]}, overrides: [{operationId: shop.v1.Orders/Nothing}]',
+  );
+  t.match((await check(t, bad)).lines, [
+    /unknown_reference no descriptor set has the method shop\.v1\.Orders\/Plce; did you mean shop\.v1\.Orders\/Place\?/,
+    /unknown_reference no operation has the operationId shop\.v1\.Orders\/Nothing/,
+  ]);
+  t.match((await check(t, files('AAAA', ''))).lines, [/invalid_descriptor_set is no FileDescriptorSet/]);
 });
 
 t.test('text that is cut within a character is whole again', async (t) => {

@@ -22,7 +22,7 @@ export class CallableMethods {
   /** True where a method of a descriptor set, by its path, may be called. */
   takes(path: string): boolean {
     if (this.#patterns === undefined) return true;
-    const matching = this.#patterns.filter((pattern) => isMatch(pattern, path));
+    const matching = this.#patterns.filter((pattern) => isMethodMatch(pattern, path));
     for (const pattern of matching) this.#unused.delete(pattern);
     if (matching.length === 0) this.#withheld.add(path);
     return matching.length > 0;
@@ -44,7 +44,8 @@ export class CallableMethods {
   }
 }
 
-function isMatch(pattern: string, path: string): boolean {
+/** True where an entry of `grpc.methods` is of the method at a path. */
+export function isMethodMatch(pattern: string, path: string): boolean {
   const method = path.slice(1);
   return pattern.endsWith('/*') ? method.startsWith(pattern.slice(0, -1)) : method === pattern;
 }

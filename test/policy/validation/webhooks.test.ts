@@ -1,5 +1,6 @@
 import t from 'tap';
 import { loadResources } from '#policy/load-resources.ts';
+import { contentProblems } from '#policy/resource/content-problems.ts';
 import { codeOf, findings, openApi, validationOf } from './validation-of.ts';
 
 const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
@@ -50,7 +51,7 @@ t.test('one webhook at a path needs no header field, several are refused without
 });
 
 t.test('names that no document has are errors', async (t) => {
-  const check = (webhooks: string) => {
+  const check = async (webhooks: string) => {
     const resources = `apiVersion: lateral.dev/v1alpha1
 kind: APISchema
 metadata: {name: api, namespace: shop}
@@ -65,9 +66,10 @@ metadata: {name: api, namespace: shop}
 spec: {schemaRefs: [api], webhooks: [${webhooks}], overrides: [{path: /hook, request: {body: Skip}}]}
 `;
     const loaded = loadResources([{ path: 'a.yaml', text: resources }], () => undefined, MESH);
-    return loaded.problems.filter(({ severity }) => severity === 'error').map(({ message }) => message);
+    const problems = [...loaded.problems, ...(await contentProblems(loaded.sourced))];
+    return problems.filter(({ severity }) => severity === 'error').map(({ message }) => message);
   };
-  t.same(check('{path: /hook, names: [push]}'), []);
-  t.match(check('{path: /hook, names: [pusch]}'), [/no document describes a webhook pusch; did you mean push\?/]);
-  t.match(check('{path: "hook?"}'), [/hook\? is not a path/]);
+  t.same(await check('{path: /hook, names: [push]}'), []);
+  t.match(await check('{path: /hook, names: [pusch]}'), [/no document describes a webhook pusch; did you mean push\?/]);
+  t.match(await check('{path: "hook?"}'), [/hook\? is not a path/]);
 });
