@@ -16,6 +16,8 @@ const OPTIONS = {
   'response-status': { type: 'string' },
   'response-header': { type: 'string', multiple: true },
   'response-body': { type: 'string' },
+  message: { type: 'string', multiple: true },
+  'response-message': { type: 'string', multiple: true },
 } as const;
 
 type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>['values'];
@@ -38,18 +40,22 @@ broken policies end it with 1. Authorization is not asked: see lateral authz.
   --request 'METHOD PATH' the request; the path with its query
   --header 'NAME: VALUE'  a request header; may be repeated
   --body FILE             the request's body, byte for byte
+  --message FILE          a message of a gRPC call, in protobuf, in place of --body; may be repeated
   --response-status CODE  what the app answered, 200 to 599: it is judged too, as far as
                           \`response\` of the policy asks for it (by default it does not)
   --response-header 'NAME: VALUE'
                           a header of the response; may be repeated
   --response-body FILE    the body of the response, byte for byte
+  --response-message FILE
+                          a message that a gRPC call was answered with; may be repeated
   --from SPIFFE-ID        the proven caller; only its form is looked at
   --batch FILE            one JSON request a line (- reads standard input), one JSON verdict a line
                           out, in order
   --json                  one JSON object in place of text
 ${MESH_HELP}
 
-A batch line holds a response as \`"response": {"status": 200, "headers": {}, "body": "…"}\`. What is
+A batch line holds a response as \`"response": {"status": 200, "headers": {}, "body": "…"}\`; either has
+\`"messages": ["BASE64", …]\` in place of a body where it is of a gRPC call. What is
 streamed is judged as a whole here. Token claims play no part in it: --claims is refused, \`claims\` of a batch line are
 ignored.
 
@@ -64,7 +70,7 @@ Example:
     if (values.claims !== undefined) {
       throw new UsageError('--claims: claims play no part in validation; leave the option out');
     }
-    if (values.batch !== undefined && (values.to ?? values.request ?? values.body) !== undefined) {
+    if (values.batch !== undefined && (values.to ?? values.request ?? values.body ?? values.message) !== undefined) {
       throw new UsageError('--batch takes the place of --to, --request and --body; leave them out');
     }
     const mesh = meshOf(values);
@@ -86,21 +92,28 @@ async function singleRequest(values: Values): Promise<object> {
   return {
     ...described,
     bodyBase64: values.body === undefined ? undefined : await readBody('--body', values.body),
+    messages: await readMessages('--message', values.message),
     response: await describedResponse(values),
   };
 }
 
 async function describedResponse(values: Values): Promise<object | undefined> {
   const { 'response-status': status, 'response-header': header, 'response-body': body } = values;
+  const messages = values['response-message'];
   if (status === undefined) {
-    if ((header ?? body) === undefined) return undefined;
+    if ((header ?? body ?? messages) === undefined) return undefined;
     throw new UsageError('--response-status CODE is missing');
   }
   return {
     status: Number(status),
     headers: parseHeaders(header),
     bodyBase64: body === undefined ? undefined : await readBody('--response-body', body),
+    messages: await readMessages('--response-message', messages),
   };
+}
+
+async function readMessages(option: string, files: readonly string[] | undefined): Promise<string[] | undefined> {
+  return files && (await Promise.all(files.map((file) => readBody(option, file))));
 }
 
 async function readBody(option: string, file: string): Promise<string> {

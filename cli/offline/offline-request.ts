@@ -46,6 +46,7 @@ const offlineResponse = object({
   headers: defaulted(map(headerValues), {}),
   body: optional(anything('For `lateral validate`.')),
   bodyBase64: optional(anything('For `lateral validate`.')),
+  messages: optional(anything('For `lateral validate`: messages of protobuf, each in base64.')),
 });
 
 /** One request for the commands that judge offline: a line of `--batch`, or put together from options. */
@@ -75,6 +76,7 @@ const offlineRequestSchema = object({
   claims: optional(claims),
   body: optional(anything('For `lateral validate`.')),
   bodyBase64: optional(anything('For `lateral validate`.')),
+  messages: optional(anything('For `lateral validate`: messages of protobuf, each in base64.')),
   response: optional(offlineResponse),
 });
 

@@ -11,10 +11,12 @@ import type { AnyResource } from '#policy/resource/read-resource.ts';
 import { indexResources } from '#policy/snapshot/select-snapshot.ts';
 import { notCoded, type Undone, undoCoding } from '#policy/validation/decode/undo-coding.ts';
 import { generateValidators } from '#policy/validation/generate-validators.ts';
+import { COMPRESSED, endFault, PREFIX_BYTES, prefixFault } from '#policy/validation/protobuf/message-frames.ts';
 import type {
   BodyPlan,
   Finding,
   Mesh,
+  MessagePlan,
   RequestValidation,
   ResponseValidation,
   WorkloadPolicy,
@@ -95,7 +97,7 @@ async function judge(
     method,
     path: path.path,
     query: question < 0 ? '' : target.slice(question + 1),
-    headers: flatHeaders(request.headers),
+    headers: headersOf(request),
     body,
   });
   const isRefused = ({ effect }: Finding) => effect === 'refuse' && defaults.mode === 'Enforce';
@@ -145,19 +147,48 @@ interface JudgedRequest {
 async function judgeRequest(validation: RequestValidation, { body, ...parts }: WholeRequest): Promise<JudgedRequest> {
   const hasBody = body.length > 0;
   const head = validation.judgeHead({ ...parts, hasBody, contentLength: hasBody ? body.length : undefined });
-  return { findings: [...head.findings, ...(await judgeBody(head.body, body))], responses: head.responses };
+  const found = await (head.messages === undefined
+    ? judgeBody(head.body, body)
+    : judgeMessages(head.messages, body, false));
+  return { findings: [...head.findings, ...found], responses: head.responses };
 }
 
 async function judgeResponse(
   responses: ResponseValidation | undefined,
-  { status, headers }: OfflineResponse,
+  response: OfflineResponse,
   body: Buffer,
   isHead: boolean,
 ): Promise<readonly Finding[]> {
   const hasBody = body.length > 0;
   const contentLength = hasBody ? body.length : undefined;
-  const head = responses?.judgeHead({ status, headers: flatHeaders(headers), isHead, hasBody, contentLength });
-  return head === undefined ? [] : [...head.findings, ...(await judgeBody(head.body, body))];
+  const head = responses?.judgeHead({
+    ...{ status: response.status, headers: headersOf(response), isHead, hasBody, contentLength },
+  });
+  if (head === undefined) return [];
+  const { messages } = head;
+  const found = await (messages === undefined ? judgeBody(head.body, body) : judgeMessages(messages, body, true));
+  return [...head.findings, ...found];
+}
+
+/** Messages with their prefixes, as they are on the wire. */
+async function judgeMessages(plan: MessagePlan, body: Buffer, isAnswer: boolean): Promise<readonly Finding[]> {
+  let at = 0;
+  let count = 0;
+  while (body.length - at >= PREFIX_BYTES) {
+    count += 1;
+    const flag = body[at] as number;
+    const length = body.readUInt32BE(at + 1);
+    const fault = prefixFault(flag, count, plan);
+    if (fault !== undefined) return plan.plain.found(fault);
+    if (length > plan.plain.maxBytes) return [plan.plain.tooLarge(length)];
+    const end = at + PREFIX_BYTES + length;
+    if (end > body.length) break;
+    const judging = flag === COMPRESSED ? plan.coded : plan.plain;
+    const found = await judgeBody(judging, body.subarray(at + PREFIX_BYTES, end));
+    if (found.length > 0) return found;
+    at = end;
+  }
+  return plan.plain.found(endFault(body.length - at, count, isAnswer, plan));
 }
 
 async function judgeBody(plan: BodyPlan | undefined, body: Buffer): Promise<readonly Finding[]> {
@@ -175,12 +206,36 @@ function reasonOf(undone: Undone): string {
 }
 
 /** The body of a request or response; a string: what is wrong with the fields that hold it. */
-function bodyOf({ body, bodyBase64 }: Pick<OfflineRequest, 'body' | 'bodyBase64'>): Buffer | string {
+function bodyOf(told: Pick<OfflineRequest, 'body' | 'bodyBase64' | 'messages'>): Buffer | string {
+  const { body, bodyBase64, messages } = told;
+  if (messages !== undefined) {
+    if (body !== undefined || bodyBase64 !== undefined) return 'expected one of body, bodyBase64 and messages';
+    const isList = Array.isArray(messages) && messages.every(isBase64);
+    return isList ? Buffer.concat(messages.map(framed)) : 'messages must be a list of texts in base64';
+  }
   if (body !== undefined && bodyBase64 !== undefined) return 'expected one of body and bodyBase64';
   if (body === undefined && bodyBase64 === undefined) return Buffer.alloc(0);
   if (body !== undefined) return typeof body === 'string' ? Buffer.from(body) : 'body must be a string';
-  const isBase64 = typeof bodyBase64 === 'string' && /^[A-Za-z0-9+/]*={0,2}$/.test(bodyBase64);
-  return isBase64 ? Buffer.from(bodyBase64, 'base64') : 'bodyBase64 must be base64';
+  return isBase64(bodyBase64) ? Buffer.from(bodyBase64, 'base64') : 'bodyBase64 must be base64';
+}
+
+function isBase64(value: unknown): value is string {
+  return typeof value === 'string' && /^[A-Za-z0-9+/]*={0,2}$/.test(value);
+}
+
+/** As it is on the wire, not compressed. */
+function framed(base64: string): Buffer {
+  const message = Buffer.from(base64, 'base64');
+  const prefix = Buffer.alloc(PREFIX_BYTES);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
+
+/** Messages say what they are. */
+function headersOf({ headers, messages }: Pick<OfflineRequest, 'headers' | 'messages'>): FlatHeaders {
+  const given = flatHeaders(headers);
+  const isSaid = Object.keys(headers).some((name) => name.toLowerCase() === 'content-type');
+  return messages === undefined || isSaid ? given : [...given, 'content-type', 'application/grpc'];
 }
 
 function flatHeaders(headers: OfflineRequest['headers']): FlatHeaders {

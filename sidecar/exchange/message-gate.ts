@@ -1,6 +1,7 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import type { BodyFault } from '#policy/validation/judge-body.ts';
+import { COMPRESSED, endFault, PREFIX_BYTES, prefixFault } from '#policy/validation/protobuf/message-frames.ts';
 import type { BodyPlan, MessagePlan } from '#policy/workload-policy.ts';
 import type { BodyConsumer, IncomingBody } from '../http/message.ts';
 import type { Exchange } from './exchange.ts';
@@ -12,11 +13,6 @@ import {
   reserveBytes,
 } from './hold-body.ts';
 import { judgeWhole, settle } from './judge-body.ts';
-
-/** Compressed-Flag and Message-Length in front of each message. Source: gRPC over HTTP/2, Length-Prefixed-Message. */
-const PREFIX_BYTES = 5;
-/** Compressed-Flag of a message that is in the coding that grpc-encoding names. */
-const COMPRESSED = 1;
 
 /**
  * The messages of a gRPC call in one direction: each goes on when it is whole and was judged, in the order they came, bytes as they are. What comes in
@@ -203,13 +199,10 @@ export class MessageGate implements IncomingBody, BodyConsumer {
     const flag = bytes[at] as number;
     const length = bytes.readUInt32BE(at + 1);
     this.#messages += 1;
-    const { plain, coded, isStream } = this.#plan;
-    if (flag > COMPRESSED) this.#found(malformed('prefix', `begins with the flag ${flag}, which there is not`));
-    else if (flag === COMPRESSED && coded === undefined) {
-      this.#found(malformed('encoding', 'is compressed, in no way that grpc-encoding names and that can be undone'));
-    } else if (this.#messages > 1 && !isStream) {
-      this.#found(malformed('messages', 'is a second message, where the method has one'));
-    } else if (length > plain.maxBytes) {
+    const { plain } = this.#plan;
+    const fault = prefixFault(flag, this.#messages, this.#plan);
+    if (fault !== undefined) this.#found(fault);
+    else if (length > plain.maxBytes) {
       settle(this.#exchange, [plain.tooLarge(length)]);
       this.#openIfFound();
     }
@@ -275,13 +268,9 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   }
 
   #finish(trailers: FlatHeaders): void {
-    if (!this.#isOpen && this.#heldBytes > 0) {
-      const message = `ends within a message: ${this.#heldBytes} bytes of ${this.#wanted || 'its prefix'} came`;
-      this.#found(malformed('length', message));
-    }
-    if (!this.#isOpen && this.#messages === 0 && this.#sender === 'caller' && !this.#plan.isStream) {
-      this.#found(malformed('messages', 'has no message, where the method takes one'));
-    }
+    const isAnswer = this.#sender === 'upstream';
+    const fault = this.#isOpen ? undefined : endFault(this.#heldBytes, this.#messages, isAnswer, this.#plan);
+    if (fault !== undefined) this.#found(fault);
     this.#passHeld();
     this.#end();
     this.#consumer?.onEnd(trailers);
@@ -323,8 +312,4 @@ export class MessageGate implements IncomingBody, BodyConsumer {
 
 function sizeOf(chunks: readonly Buffer[]): number {
   return chunks.reduce((sum, { length }) => sum + length, 0);
-}
-
-function malformed(keyword: string, message: string): BodyFault {
-  return { code: 'malformed_body', details: [{ in: 'body', pointer: '', keyword, message }] };
 }

@@ -1,7 +1,10 @@
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { UsageError } from '#cli/command.ts';
 import { validateCommand } from '#cli/commands/validate.ts';
+import { shopProto } from '../support/shop-proto.ts';
 
 async function validate(...args: readonly string[]) {
   let stdout = '';
@@ -237,4 +240,71 @@ t.test('a response is judged as the sidecar would', async (t) => {
   );
   await t.rejects(validate(...common.slice(0, -1), ...type), /--response-status CODE is missing/);
   await t.rejects(validate(...common, 'x'), UsageError);
+});
+
+t.test('messages of gRPC calls are judged by their descriptor set', async (t) => {
+  const { set, encode } = await shopProto();
+  const good = encode('Order', { id: 'a' });
+  const bad = encode('Order', { id: '' });
+  const folder = t.testdir({
+    'a.yaml': RESOURCES.replace(
+      '{openapi: {file: orders.openapi.yaml}}',
+      '{protoDescriptorSet: {file: shop.binpb}}',
+    ).replace('request: {unknownParameters: Report}', 'response: {body: Enforce}'),
+    'shop.binpb': set,
+    good,
+    bad,
+    zipped: gzipSync(bad),
+  });
+  const common = ['--policies', folder, '--to', 'shop/orders:8080'];
+  const call = async (method: string, ...files: string[]) => {
+    const messages = files.flatMap((file) => ['--message', join(folder, file)]);
+    return (await validate(...common, '--request', `POST /shop.v1.Orders/${method}`, ...messages)).stdout;
+  };
+  t.equal(await call('Place', 'good'), 'pass allowed: the request is as described\n');
+  t.match(await call('Place', 'bad'), /^refuse invalid_body: .*\/id/);
+  t.match(await call('Place', 'good', 'good'), /^refuse malformed_body: .*second message/);
+  t.match(await call('Place'), /^refuse unsupported_media_type/, 'nothing says that it is a gRPC call');
+  t.equal(await call('PlaceAll', 'good', 'good'), 'pass allowed: the request is as described\n');
+  t.match(await call('PlaceAll', 'good', 'bad'), /^refuse invalid_body/);
+  const base64 = (...messages: Buffer[]) => messages.map((message) => message.toString('base64'));
+  const line = (more: object) =>
+    JSON.stringify({ to: { namespace: 'shop', name: 'orders' }, protocol: 'grpc', ...more });
+  const place = { path: '/shop.v1.Orders/Place', messages: base64(good) };
+  const frame = (flag: number, length: number, bytes: Buffer) =>
+    Buffer.concat([Buffer.from([flag, 0, 0, 0, length]), bytes]);
+  const zipped = { 'content-type': 'application/grpc', 'grpc-encoding': 'gzip' };
+  await writeFile(
+    join(folder, 'batch'),
+    [
+      line(place),
+      line({ ...place, response: { status: 200, messages: base64(encode('Receipt', { id: 'r' })) } }),
+      line({ ...place, response: { status: 200, messages: base64(Buffer.from([0x08, 1])) } }),
+      line({ ...place, response: { status: 200, body: 'x', headers: { 'content-type': 'text/html' } } }),
+      line({
+        ...place,
+        messages: undefined,
+        headers: zipped,
+        bodyBase64: base64(frame(1, gzipSync(bad).length, gzipSync(bad)))[0],
+      }),
+      line({ ...place, messages: undefined, headers: zipped, bodyBase64: base64(frame(1, 2, bad))[0] }),
+      line({ ...place, messages: undefined, headers: zipped, bodyBase64: base64(frame(0, 99, bad))[0] }),
+      line({ ...place, messages: ['?'] }),
+    ].join('\n'),
+  );
+  const { stdout } = await validate('--policies', folder, '--batch', join(folder, 'batch'));
+  const codes = stdout
+    .trim()
+    .split('\n')
+    .map((one) => JSON.parse(one).code);
+  t.strictSame(codes, [
+    'allowed',
+    'allowed',
+    'invalid_response',
+    'invalid_response',
+    'invalid_body',
+    'malformed_body',
+    'malformed_body',
+    'invalid_request',
+  ]);
 });
