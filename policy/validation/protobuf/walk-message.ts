@@ -27,6 +27,9 @@ interface WalkedType {
   readonly required: readonly number[];
 }
 
+/** Parsers differ on longer ones. */
+const MAX_TAG_BYTES = 5;
+
 const VARINT = 0;
 const FIXED64 = 1;
 const LENGTH = 2;
@@ -256,8 +259,9 @@ class Walk {
       if (first < 8) throw new Fault('malformed', 'tag', 'has a field of the number 0');
       return first;
     }
+    const from = this.#at;
     const tag = this.#readVarint(end);
-    if (tag > 0xffffffffn || tag < 8n) throw new Fault('malformed', 'tag', 'has a field of a number that there is not');
+    if (tag > 0xffffffffn || tag < 8n || this.#at - from > MAX_TAG_BYTES) throw new Fault('malformed', 'tag', 'has a field of a number that there is not');
     return Number(tag);
   }
 
