@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { SHOP_PROTO, shopProto } from './support/shop-proto.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const lateral = join(root, 'bin/lateral.mjs');
@@ -52,8 +53,10 @@ t.test('the resources of validation.md are sound', async (t) => {
   const resources = [...page.matchAll(/```yaml\n([^`]*)```/g)].map((match) => match[1] ?? '');
   const operation = '{operationId: createOrder, responses: {}}';
   const read = '{parameters: [{name: id, in: path, required: true, schema: {type: integer}}], responses: {}}';
+  const { set } = await shopProto(SHOP_PROTO.replace('rpc Withheld', 'rpc Import'));
   const folder = t.testdir({
     'policies.yaml': resources.join('---\n'),
+    'shop.binpb': set,
     api: {
       'orders.openapi.yaml': `openapi: 3.1.0\ninfo: {title: orders, version: "1"}\npaths:\n  /orders: {post: ${operation}}\n  /orders/{id}: {get: ${read}}\n`,
     },
