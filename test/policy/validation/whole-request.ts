@@ -79,25 +79,31 @@ export function asRequestsHaveIt(value: unknown): unknown {
 }
 
 export function operationsOf(document: unknown): readonly Operation[] {
+  const resolve = resolverOf(document);
   const paths = isRecord(document) ? record(document.paths) : {};
   return Object.entries(paths).flatMap(([template, item]) => {
     const { parameters: shared, ...methods } = record(item);
     return Object.entries(methods).map(([method, operation]): Operation => {
       const { operationId, parameters, requestBody } = record(operation);
-      const body = record(requestBody);
-      const [[mediaType, media] = ['', {}]] = Object.entries(record(body.content));
+      const body = record(resolved(requestBody, resolve));
+      const [content] = Object.entries(record(body.content));
       return {
         id: String(operationId),
         method: method.toUpperCase(),
         template,
-        parameters: [...list(shared), ...list(parameters)].map(parameterOf),
-        body:
-          requestBody === undefined
-            ? undefined
-            : { mediaType, schema: record(media).schema, isRequired: body.required === true },
+        parameters: [...list(shared), ...list(parameters)].map((one) => parameterOf(resolved(one, resolve))),
+        body: content && {
+          mediaType: content[0],
+          schema: record(content[1]).schema,
+          isRequired: body.required === true,
+        },
       };
     });
   });
+}
+
+function resolved(value: unknown, resolve: Resolve): unknown {
+  return isRecord(value) && typeof value.$ref === 'string' ? resolved(resolve(value.$ref), resolve) : value;
 }
 
 function parameterOf(declared: unknown): Parameter {
