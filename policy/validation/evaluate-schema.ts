@@ -224,6 +224,8 @@ export class SchemaEvaluator {
   ): boolean {
     const { prefixItems, items, contains } = schema;
     const fixed: readonly unknown[] = Array.isArray(prefixItems) ? prefixItems : [];
+    if (items === false && value.length > fixed.length)
+      return this.#fail(place, 'items', `must NOT have more than ${fixed.length} items`);
     const end = items === undefined ? Math.min(fixed.length, value.length) : value.length;
     for (let index = 0; index < end; index++) {
       const item = index < fixed.length ? fixed[index] : items;
@@ -304,6 +306,12 @@ export class SchemaEvaluator {
     if (unevaluatedItems !== undefined && Array.isArray(value)) {
       for (let index = seen.items; index < value.length; index++) {
         if (seen.indexes.has(index)) continue;
+        if (unevaluatedItems === false)
+          return this.#fail(
+            { step: index, outer: place },
+            'unevaluatedItems',
+            'must NOT be there: no schema declares it',
+          );
         if (!this.#schema(unevaluatedItems, value[index], { step: index, outer: place }, scope, undefined))
           return false;
       }

@@ -5,6 +5,8 @@ type Json = { readonly [key: string]: unknown };
 
 /** Deeper optional parts are left out: recursive schemas would not end. */
 const MAX_DEPTH = 6;
+/** A schema that requires itself has no value that ends: what is made then does not fit, and every judge says so. */
+const MAX_REQUIRED_DEPTH = MAX_DEPTH + 4;
 
 /** Looks up a local `$ref` of the document. */
 export type Resolve = (reference: string) => unknown;
@@ -18,11 +20,10 @@ export function valueOfSchema(schema: unknown, resolve: Resolve, depth = 0): fc.
   if (!isRecord(schema)) return fc.constantFrom<unknown>(null, 0, 'a', true);
   if (typeof schema.$ref === 'string') {
     const { $ref } = schema;
-    if (depth > MAX_DEPTH) return fc.constant(null);
+    if (depth > MAX_REQUIRED_DEPTH) return fc.constant(null);
     return late(() => valueOfSchema(resolve($ref), resolve, depth + 1));
   }
-  // A schema that requires itself has no value that ends: what is made then does not fit, and both judges say so.
-  if (depth > MAX_DEPTH + 1) return fc.constant(null);
+  if (depth > MAX_REQUIRED_DEPTH + 1) return fc.constant(null);
   if ('const' in schema) return fc.constant(schema.const);
   if (Array.isArray(schema.enum)) return fc.constantFrom(...(schema.enum as unknown[]));
   if (Array.isArray(schema.allOf)) return valueOfSchema(merged(schema, schema.allOf, resolve), resolve, depth);
