@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"log"
+	"os"
 	"slices"
 	"time"
 
@@ -15,6 +16,10 @@ import (
 
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
 )
 
 const (
@@ -170,5 +175,32 @@ func (l loadReports) StreamCoreMetrics(
 			return stream.Context().Err()
 		case <-ticker.C:
 		}
+	}
+}
+
+// interopTypes writes the descriptor set of the interop services, with all imports, to standard output.
+func interopTypes([]string) {
+	set := &descriptorpb.FileDescriptorSet{}
+	seen := map[string]bool{}
+	var add func(protoreflect.FileDescriptor)
+	add = func(file protoreflect.FileDescriptor) {
+		if seen[file.Path()] {
+			return
+		}
+		seen[file.Path()] = true
+		imports := file.Imports()
+		for index := range imports.Len() {
+			add(imports.Get(index).FileDescriptor)
+		}
+		set.File = append(set.File, protodesc.ToFileDescriptorProto(file))
+	}
+	add(testpb.File_grpc_testing_test_proto)
+	add(orcaservice.File_xds_service_orca_v3_orca_proto)
+	bytes, err := proto.Marshal(set)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := os.Stdout.Write(bytes); err != nil {
+		log.Fatal(err)
 	}
 }

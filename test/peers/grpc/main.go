@@ -23,6 +23,7 @@ func main() {
 	commands := map[string]func([]string){
 		"interop-server": interopServer,
 		"interop-client": interopClient,
+		"interop-types":  interopTypes,
 		"server":         telltaleServer,
 		"unary":          unary,
 		"deadline":       deadline,
