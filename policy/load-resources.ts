@@ -10,7 +10,12 @@ import type { ResourceDocument, ResourceSet, SourceFile } from './resource-set.t
 import { isRecord, type Path, type ReadContext } from './schema/schema.ts';
 import { finish } from './steps/finish.ts';
 import { bundleDocument, type DocumentBundle } from './validation/bundle-document.ts';
-import { documentTextOf, travellingOpenApi } from './validation/travelling-document.ts';
+import {
+  descriptorSetOf,
+  documentTextOf,
+  travellingDescriptorSet,
+  travellingOpenApi,
+} from './validation/travelling-document.ts';
 import type { Mesh } from './workload-policy.ts';
 import { readYaml, type YamlDocument } from './yaml/read-yaml.ts';
 
@@ -178,10 +183,12 @@ export function documentOf(sourced: SourcedResource): ResourceDocument {
   const { type, resource } = sourced.any;
   // What is given, not what was read: the receiver reads it with the same schema. An APISchema has its text put in.
   if (type !== 'APISchema') return resourceDocument({ ...resource, spec: givenSpecOf(sourced) });
-  const { openapi } = resource.spec;
-  if (openapi === undefined) return resourceDocument(resource);
-  const spec = { ...resource.spec, openapi: travellingOpenApi(documentTextOf(openapi)) };
-  return resourceDocument({ ...resource, spec });
+  const { openapi, protoDescriptorSet: set } = resource.spec;
+  const documents = {
+    ...(openapi && { openapi: travellingOpenApi(documentTextOf(openapi)) }),
+    ...(set && { protoDescriptorSet: travellingDescriptorSet(descriptorSetOf(set).toString('base64')) }),
+  };
+  return resourceDocument({ ...resource, spec: { ...resource.spec, ...documents } });
 }
 
 function byKey(left: ResourceDocument, right: ResourceDocument): number {

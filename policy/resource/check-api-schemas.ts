@@ -6,7 +6,7 @@ import type { DocumentProblem } from '../validation/api-model.ts';
 import type { DocumentBundle } from '../validation/bundle-document.ts';
 import { checkOpenApiDocument, MAX_DOCUMENT_PROBLEMS } from '../validation/check-openapi-document.ts';
 import { compileDescriptorSet } from '../validation/protobuf/compile-descriptor-set.ts';
-import { documentTextOf } from '../validation/travelling-document.ts';
+import { descriptorSetOf, documentTextOf } from '../validation/travelling-document.ts';
 import { givenSpecOf, problemAt, type SourcedResource } from './sourced-resource.ts';
 
 /** Documents whose findings are remembered: a folder is read again at each change, and few documents change. */
@@ -25,7 +25,7 @@ export function checkApiSchemas(all: readonly SourcedResource[]): readonly Probl
   return all.flatMap((sourced) => {
     if (sourced.any.type !== 'APISchema') return [];
     const { openapi, protoDescriptorSet } = sourced.any.resource.spec;
-    if (protoDescriptorSet !== undefined) return descriptorFindings(sourced, protoDescriptorSet.inline);
+    if (protoDescriptorSet !== undefined) return descriptorFindings(sourced, descriptorSetOf(protoDescriptorSet));
     if (openapi === undefined) return [];
     const file = namedFile(givenSpecOf(sourced));
     return findings(documentTextOf(openapi), sourced.bundle).map((found) => {
@@ -38,7 +38,7 @@ export function checkApiSchemas(all: readonly SourcedResource[]): readonly Probl
 }
 
 /** A descriptor set has no positions. */
-function descriptorFindings(sourced: SourcedResource, descriptorSet: string): readonly Problem[] {
+function descriptorFindings(sourced: SourcedResource, descriptorSet: Buffer): readonly Problem[] {
   const { errors, problems } = compileDescriptorSet(descriptorSet);
   const at = ['spec', 'protoDescriptorSet'];
   return [

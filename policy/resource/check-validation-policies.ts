@@ -4,7 +4,7 @@ import { isOverrideOf, type NamedOperation, unknownOverride } from '../validatio
 import { isMethodMatch } from '../validation/protobuf/callable-methods.ts';
 import { readDescriptorSet } from '../validation/protobuf/read-descriptor-set.ts';
 import { readOpenApi } from '../validation/read-openapi.ts';
-import { documentTextOf } from '../validation/travelling-document.ts';
+import { descriptorSetOf, documentTextOf } from '../validation/travelling-document.ts';
 import type { Resource } from './kind.ts';
 import type { ApiSchemaSpec } from './kinds/api-schema.ts';
 import type { ApiValidationPolicySpec } from './kinds/api-validation-policy.ts';
@@ -49,7 +49,7 @@ export function checkValidationPolicies(all: readonly SourcedResource[]): readon
 }
 
 function operationsIn(spec: ApiSchemaSpec | undefined): readonly Operation[] {
-  if (spec?.protoDescriptorSet !== undefined) return methodsIn(spec.protoDescriptorSet.inline);
+  if (spec?.protoDescriptorSet !== undefined) return methodsIn(descriptorSetOf(spec.protoDescriptorSet));
   if (spec?.openapi === undefined) return [];
   return readOpenApi(documentTextOf(spec.openapi)).operations.map(({ method, template, operationId, webhook }) => ({
     webhook,
@@ -60,7 +60,7 @@ function operationsIn(spec: ApiSchemaSpec | undefined): readonly Operation[] {
   }));
 }
 
-function methodsIn(descriptorSet: string): readonly Operation[] {
+function methodsIn(descriptorSet: Buffer): readonly Operation[] {
   const read = readDescriptorSet(descriptorSet);
   if (read.kind === 'invalid') return [];
   return read.methods.map(({ parent, name }) => {

@@ -81,7 +81,7 @@ export async function compileValidation({
   const names = looksForUnknownProperties(policy.spec);
   const jobs = sources.flatMap((schema) => {
     const { openapi, protoDescriptorSet, lifecycle } = schema.spec;
-    const document = openapi ?? (protoDescriptorSet && { descriptorSet: protoDescriptorSet.inline });
+    const document = openapi ?? (protoDescriptorSet && { descriptorSet: protoDescriptorSet });
     return document === undefined ? [] : [{ name: nameOf(schema), document, responses, names, lifecycle }];
   });
   const documents = await generate(jobs.map(({ lifecycle: _lifecycle, ...job }) => job));

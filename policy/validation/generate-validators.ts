@@ -1,12 +1,12 @@
-import type { TravellingOpenApi } from '../resource/kinds/api-schema.ts';
+import type { TravellingForm } from '../resource/kinds/api-schema.ts';
 import type { CompiledDocument } from './api-model.ts';
 import { compileDocument } from './compile-document.ts';
-import { documentTextOf } from './travelling-document.ts';
+import { descriptorSetOf, documentTextOf } from './travelling-document.ts';
 
-/** An OpenAPI document, or a descriptor set in base64. */
+/** An OpenAPI document, or a descriptor set. */
 export type TravellingDocument =
-  | (TravellingOpenApi & { readonly descriptorSet?: undefined })
-  | { readonly descriptorSet: string; readonly inline?: undefined; readonly brotli?: undefined };
+  | (TravellingForm & { readonly descriptorSet?: undefined })
+  | { readonly descriptorSet: TravellingForm; readonly inline?: undefined; readonly brotli?: undefined };
 
 /** One schema document to compile. */
 export interface ValidatorJob {
@@ -36,7 +36,7 @@ export const generateValidators: GenerateValidators = async (jobs) => {
 async function generate({ document, responses, names }: ValidatorJob): Promise<GeneratedValidator> {
   if (document.descriptorSet !== undefined) {
     const { compileDescriptorSet } = await import('./protobuf/compile-descriptor-set.ts');
-    return compileDescriptorSet(document.descriptorSet);
+    return compileDescriptorSet(descriptorSetOf(document.descriptorSet));
   }
   const { operations, units, problems, errors } = compileDocument(documentTextOf(document), { responses, names });
   return { operations, units, problems, errors };

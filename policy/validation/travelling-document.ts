@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
-import { MAX_SCHEMA_DOCUMENT_BYTES, type TravellingOpenApi } from '../resource/kinds/api-schema.ts';
+import { MAX_SCHEMA_DOCUMENT_BYTES, type TravellingForm } from '../resource/kinds/api-schema.ts';
 import { readDocumentText } from './openapi-text.ts';
+import { reduceDescriptorSet } from './protobuf/reduce-descriptor-set.ts';
 import { reduceDocument } from './reduce-document.ts';
 
 /** Documents whose reduced form is remembered: resources are put together anew at each change, and few documents change. */
@@ -26,26 +27,43 @@ const compressed = new LRUCache<string, string>({
 });
 
 /** A document as it travels, of its text as it is written. */
-export function travellingOpenApi(written: string): TravellingOpenApi {
+export function travellingOpenApi(written: string): TravellingForm {
   const text = travellingDocument(written);
-  if (text.length <= MAX_PLAIN_CHARACTERS) return { inline: text };
-  const known = compressed.get(text);
-  if (known !== undefined) return { brotli: known };
+  return text.length <= MAX_PLAIN_CHARACTERS ? { inline: text } : { brotli: brotliOf(text, text) };
+}
+
+/** A descriptor set, in base64, as it travels: without its sources' comments. */
+export function travellingDescriptorSet(base64: string): TravellingForm {
+  if (base64.length <= MAX_PLAIN_CHARACTERS) return { inline: base64 };
+  return { brotli: brotliOf(base64, () => reduceDescriptorSet(Buffer.from(base64, 'base64'))) };
+}
+
+function brotliOf(key: string, content: string | (() => Buffer)): string {
+  const known = compressed.get(key);
+  if (known !== undefined) return known;
   const { brotliCompressSync, constants } = zlib();
   const params = { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY };
-  const brotli = brotliCompressSync(text, { params }).toString('base64');
-  compressed.set(text, brotli);
-  return { brotli };
+  const brotli = brotliCompressSync(typeof content === 'string' ? content : content(), { params }).toString('base64');
+  compressed.set(key, brotli);
+  return brotli;
 }
 
 /** Loaded when first needed: 3 MB, which a sidecar without large documents does without. */
 const zlib = () => process.getBuiltinModule('node:zlib');
 
 /** The text of a document that came in either form. Throws where it is not whole, or longer than MAX_SCHEMA_DOCUMENT_BYTES. */
-export function documentTextOf({ inline, brotli = '' }: TravellingOpenApi): string {
-  if (inline !== undefined) return inline;
+export function documentTextOf({ inline, brotli }: TravellingForm): string {
+  return inline ?? undone(brotli).toString('utf8');
+}
+
+/** Likewise of a descriptor set: the bytes. */
+export function descriptorSetOf({ inline, brotli }: TravellingForm): Buffer {
+  return inline === undefined ? undone(brotli) : Buffer.from(inline, 'base64');
+}
+
+function undone(brotli = ''): Buffer {
   const maxOutputLength = MAX_SCHEMA_DOCUMENT_BYTES;
-  return zlib().brotliDecompressSync(Buffer.from(brotli, 'base64'), { maxOutputLength }).toString('utf8');
+  return zlib().brotliDecompressSync(Buffer.from(brotli, 'base64'), { maxOutputLength });
 }
 
 /** The text of a schema document as sidecars get it: what decides about requests and responses. One that cannot be read is left as it is. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { LRUCache } from 'lru-cache';
+import type { TravellingForm } from '#policy/resource/kinds/api-schema.ts';
 import type { Unit } from '#policy/validation/api-model.ts';
 import type { GeneratedValidator, GenerateValidators, ValidatorJob } from '#policy/validation/generate-validators.ts';
 import { GeneratedParts, isPart } from './generated-parts.ts';
@@ -68,8 +69,12 @@ export const generateInWorker: GenerateValidators = workerGenerator();
 
 function keyOf({ document, responses, names }: ValidatorJob): string {
   return `${createHash('sha256')
-    .update(document.descriptorSet ?? document.brotli ?? document.inline ?? '')
+    .update(contentOf(document.descriptorSet ?? document))
     .digest('base64')} ${responses === true} ${names === true}`;
+}
+
+function contentOf({ brotli, inline }: TravellingForm): string {
+  return brotli ?? inline ?? '';
 }
 
 function charactersOf(generated: GeneratedValidator): number {
@@ -82,7 +87,8 @@ function charactersOf(generated: GeneratedValidator): number {
 /** In characters of source. */
 function sizeOf(unit: Unit): number {
   if (typeof unit === 'string') return unit.length;
-  if (unit.kind === 'messages') return unit.types.length * SCHEMA_CHARACTERS + (unit.ruled?.descriptorSet.length ?? 0);
+  if (unit.kind === 'messages')
+    return unit.types.length * SCHEMA_CHARACTERS + (unit.ruled?.descriptorSet.byteLength ?? 0);
   return (unit.kind === 'schema' ? unit.schemas.size : unit.nodes.length) * SCHEMA_CHARACTERS;
 }
 

@@ -34,8 +34,8 @@ export function documentFieldOf(spec: unknown): DocumentField {
   return DOCUMENT_FIELDS.find((field) => isRecord(spec) && field in spec) ?? 'openapi';
 }
 
-/** The text of an OpenAPI document, or that text compressed (RFC 7932) and in base64: exactly one of both. */
-export interface TravellingOpenApi {
+/** An OpenAPI document as text, a descriptor set in base64; or either compressed (RFC 7932) and in base64: exactly one of both. */
+export interface TravellingForm {
   readonly inline?: string | undefined;
   readonly brotli?: string | undefined;
 }
@@ -55,13 +55,13 @@ export interface Lifecycle {
  * Two forms, two schemas: the SOURCE form (`apiSchemaKind.spec`, what a person writes) names a file or ConfigMaps, or
  * carries up to 256 KiB inline, as text or as a mapping (a descriptor set in base64). The loader replaces `file` and
  * `configMapRefs` by what they hold, and a mapping by its JSON text (`travellingApiSchema`), which makes the TRAVELLING form
- * `{openapi: {inline: "<text>"}}`, or `{openapi: {brotli: "<base64>"}}` where the text is long, or `{protoDescriptorSet: {inline: "<base64>"}}`, read by `travellingApiSchemaKind` with the
+ * `{openapi: {inline: "<text>"}}`, or `{openapi: {brotli: "<base64>"}}` where the text is long, or likewise of protoDescriptorSet, read by `travellingApiSchemaKind` with the
  * bound MAX_SCHEMA_DOCUMENT_BYTES.
  */
 export interface ApiSchemaSpec {
-  readonly openapi?: TravellingOpenApi | undefined;
+  readonly openapi?: TravellingForm | undefined;
   /** A serialized google.protobuf.FileDescriptorSet in base64; this or `openapi` is there, never both. */
-  readonly protoDescriptorSet?: { readonly inline: string } | undefined;
+  readonly protoDescriptorSet?: TravellingForm | undefined;
   /** Undefined: Active. */
   readonly lifecycle?: Lifecycle | undefined;
 }
@@ -263,22 +263,20 @@ const sourceSpec: Schema<SourceApiSchemaSpec> = ofOneDocument(
   }),
 );
 
-const travellingOpenApi: Schema<TravellingOpenApi> = refined(
-  object({
-    inline: optional(documentText(MAX_SCHEMA_DOCUMENT_BYTES)),
-    brotli: optional(documentBytes(MAX_SCHEMA_DOCUMENT_BYTES)),
-  }),
-  ({ inline, brotli }, path, context) => {
-    if ((inline === undefined) !== (brotli === undefined)) return true;
-    context.fail(path, 'invalid_value', 'expected exactly one of inline and brotli');
-    return false;
-  },
-);
+const travellingForm = (inline: Schema<string>): Schema<TravellingForm> =>
+  refined(
+    object({ inline: optional(inline), brotli: optional(documentBytes(MAX_SCHEMA_DOCUMENT_BYTES)) }),
+    ({ inline, brotli }, path, context) => {
+      if ((inline === undefined) !== (brotli === undefined)) return true;
+      context.fail(path, 'invalid_value', 'expected exactly one of inline and brotli');
+      return false;
+    },
+  );
 
 const travellingSpec: Schema<ApiSchemaSpec> = ofOneDocument(
   object({
-    openapi: optional(travellingOpenApi),
-    protoDescriptorSet: optional(object({ inline: required(documentBytes(MAX_SCHEMA_DOCUMENT_BYTES)) })),
+    openapi: optional(travellingForm(documentText(MAX_SCHEMA_DOCUMENT_BYTES))),
+    protoDescriptorSet: optional(travellingForm(documentBytes(MAX_SCHEMA_DOCUMENT_BYTES))),
     lifecycle: optional(lifecycle),
   }),
 );

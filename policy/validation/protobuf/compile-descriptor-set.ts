@@ -8,7 +8,8 @@ import {
 } from '@bufbuild/protovalidate/gen/buf/validate/validate_pb.js';
 import type { ApiContent, ApiOperation, CompiledDocument } from '../api-model.ts';
 import type { FieldModel, MessageModel, MessagesUnit, WireKind } from './message-model.ts';
-import { readDescriptorSet, reducedDescriptorSet } from './read-descriptor-set.ts';
+import { readDescriptorSet } from './read-descriptor-set.ts';
+import { reduceDescriptorSet } from './reduce-descriptor-set.ts';
 
 /** Types of messages that the methods of one set may reach. */
 export const MAX_MESSAGE_TYPES = 20_000;
@@ -19,8 +20,8 @@ export const MAX_GRPC_METHODS = 5_000;
  * Compiles the methods of a descriptor set: each is an operation POST /PACKAGE.SERVICE/METHOD, whose body is messages of a type. Its one unit
  * holds all types. A method whose rules cannot be compiled is unavailable.
  */
-export function compileDescriptorSet(base64: string): CompiledDocument {
-  const read = readDescriptorSet(base64);
+export function compileDescriptorSet(bytes: Buffer): CompiledDocument {
+  const read = readDescriptorSet(bytes);
   const none = { operations: [], units: [], problems: [] };
   if (read.kind === 'invalid') return { ...none, errors: [read.reason] };
   if (read.methods.length > MAX_GRPC_METHODS) {
@@ -38,7 +39,7 @@ export function compileDescriptorSet(base64: string): CompiledDocument {
   const models = types.models();
   if (models === undefined) return { ...none, errors: [`reaches more than ${MAX_MESSAGE_TYPES} types of messages`] };
   const names = rules.ruled;
-  const ruled = names.length === 0 ? null : { names, descriptorSet: reducedDescriptorSet(base64) };
+  const ruled = names.length === 0 ? null : { names, descriptorSet: reduceDescriptorSet(bytes) };
   const unit: MessagesUnit = { kind: 'messages', types: models, ruled };
   return { operations, units: [unit], problems, errors: [] };
 }

@@ -30,5 +30,5 @@ export interface MessagesUnit {
   readonly kind: 'messages';
   readonly types: readonly MessageModel[];
   /** By name, the types that carry rules (`buf.validate`), themselves or in what they hold; null: none does. */
-  readonly ruled: { readonly names: readonly string[]; readonly descriptorSet: string } | null;
+  readonly ruled: { readonly names: readonly string[]; readonly descriptorSet: Uint8Array } | null;
 }

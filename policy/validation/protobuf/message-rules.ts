@@ -22,7 +22,7 @@ export class MessageRules {
     if (read.kind === 'invalid') throw new Error(read.reason);
     this.#registry = read.registry;
     this.#validator = createValidator({ registry: read.registry });
-    countMaking(descriptorSet.length);
+    countMaking(descriptorSet.byteLength);
   }
 
   /** What is wrong with a message that was walked before, where so many fields came; empty: nothing. Throws WorkExceeded. */

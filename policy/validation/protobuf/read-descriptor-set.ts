@@ -1,4 +1,4 @@
-import { createFileRegistry, type DescMethod, type FileRegistry, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { createFileRegistry, type DescMethod, type FileRegistry, fromBinary } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 
 /** A descriptor set that can be read, or why it cannot. */
@@ -6,11 +6,11 @@ export type ReadDescriptorSet =
   | { readonly kind: 'valid'; readonly registry: FileRegistry; readonly methods: readonly DescMethod[] }
   | { readonly kind: 'invalid'; readonly reason: string };
 
-/** Reads a serialized google.protobuf.FileDescriptorSet in base64. */
-export function readDescriptorSet(base64: string): ReadDescriptorSet {
+/** Reads a serialized google.protobuf.FileDescriptorSet. */
+export function readDescriptorSet(bytes: Uint8Array): ReadDescriptorSet {
   let registry: FileRegistry;
   try {
-    registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, Buffer.from(base64, 'base64')));
+    registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, bytes));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     return { kind: 'invalid', reason: `is no FileDescriptorSet with all its imports: ${reason}` };
@@ -18,11 +18,4 @@ export function readDescriptorSet(base64: string): ReadDescriptorSet {
   const methods = [...registry.files].flatMap((file) => file.services.flatMap((service) => service.methods));
   if (methods.length > 0) return { kind: 'valid', registry, methods };
   return { kind: 'invalid', reason: 'describes no service; make it with protoc --include_imports or buf build -o' };
-}
-
-/** The same descriptor set without comments and positions, which are half of it and mean nothing to a validator. */
-export function reducedDescriptorSet(base64: string): string {
-  const set = fromBinary(FileDescriptorSetSchema, Buffer.from(base64, 'base64'));
-  for (const file of set.file) delete file.sourceCodeInfo;
-  return Buffer.from(toBinary(FileDescriptorSetSchema, set)).toString('base64');
 }

@@ -261,7 +261,8 @@ class Walk {
     }
     const from = this.#at;
     const tag = this.#readVarint(end);
-    if (tag > 0xffffffffn || tag < 8n || this.#at - from > MAX_TAG_BYTES) throw new Fault('malformed', 'tag', 'has a field of a number that there is not');
+    if (tag > 0xffffffffn || tag < 8n || this.#at - from > MAX_TAG_BYTES)
+      throw new Fault('malformed', 'tag', 'has a field of a number that there is not');
     return Number(tag);
   }
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { judgeObject } from '#control-plane/kubernetes/resources/judge-object.ts';
 import { type RunningControlPlane, startControlPlane } from '#control-plane/start-control-plane.ts';
-import type { TravellingOpenApi } from '#policy/resource/kinds/api-schema.ts';
+import type { TravellingForm } from '#policy/resource/kinds/api-schema.ts';
 import { isRecord } from '#policy/schema/schema.ts';
 import { documentTextOf, travellingDocument } from '#policy/validation/travelling-document.ts';
 import { type ControlPlaneConnection, connectControlPlane } from '#sidecar/control/connect-control-plane.ts';
@@ -326,7 +326,7 @@ t.test('a control plane on a real API server', { skip: noApiServer ?? false, tim
       await api.create({ ...policy('long', { openapi: { configMapRefs } }), kind: 'APISchema' });
       await api.create({ ...policy('long', { schemaRefs: ['long'] }), kind: 'APIValidationPolicy' });
       await eventually('it is there', () => sidecar.has('APISchema/shop/long'), 20_000);
-      const { openapi } = sidecar.spec('APISchema/shop/long') as { openapi: TravellingOpenApi };
+      const { openapi } = sidecar.spec('APISchema/shop/long') as { openapi: TravellingForm };
       t.ok(documentTextOf(openapi) === travellingDocument(text));
 
       const other = 'openapi: 3.0.3\ninfo: {title: other, version: "1"}\npaths: {/p0: {get: {responses: {}}}}\n';

@@ -36,6 +36,7 @@ t.test('an APIValidationPolicy has the defaults of the contract', async (t) => {
       response: { body: 'Off', undeclaredStatus: 'Off', headers: 'Off' },
       limits: { bodyBytes: 1048576, jsonDepth: 64, duplicateKeys: 'Deny' },
       webhooks: [],
+      grpc: { methods: undefined, exempt: [] },
       fieldDetails: { principals: [], namespaces: [] },
       graphql: undefined,
       overrides: [],

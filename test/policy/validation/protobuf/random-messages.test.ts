@@ -22,7 +22,7 @@ const RUNS = { numRuns: 1_000, seed: 20_261_123, endOnFailure: true };
 const shop = await shopProto(ALL_KINDS);
 const schema = shop.registry.getMessage('shop.v1.Order');
 if (schema === undefined) throw new Error('no Order');
-const compiled = compileDescriptorSet(shop.set.toString('base64'));
+const compiled = compileDescriptorSet(shop.set);
 const judge = new DocumentValidators(compiled.units).messages(0);
 const type = compiled.operations[0]?.grpc?.request.messageType ?? -1;
 
