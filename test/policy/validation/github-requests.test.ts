@@ -7,11 +7,22 @@ import { isRecord } from '#policy/schema/schema.ts';
 import { githubDescription } from '../../support/github-description.ts';
 import { mutatedValue } from './mutated-value.ts';
 import { findings, validationOf } from './validation-of.ts';
-import { type Operation, operationsOf, resolverOf, writeRequest } from './whole-request.ts';
+import {
+  type Operation,
+  operationsOf,
+  resolverOf,
+  type Values,
+  validValues,
+  type WholeRequest,
+  writeRequest,
+  wrongRequests,
+} from './whole-request.ts';
 
 const SEED = 20_261;
 /** Bodies changed from each sample. */
-const CHANGED = 4;
+const CHANGED = 12;
+/** Requests of each operation that are made of its schemas. */
+const VALUES = 2;
 
 /** Operations of which openapi-sampler makes a request that does not fit, by what it does wrong. */
 const INVALID_SAMPLES: { readonly [reason: string]: readonly string[] } = {
@@ -92,7 +103,7 @@ function record(value: unknown): { readonly [key: string]: unknown } {
   return isRecord(value) ? value : {};
 }
 
-/** Without `nullable` where there is no `type`: it means nothing there (OpenAPI 3.0.3 §4.7.24.1), and Ajv does not take it. */
+/** Without `nullable` where there is no `type`: it means nothing there (OpenAPI 3.0.3 §4.7.24.2), and Ajv does not take it. */
 function asAjvTakesIt(value: unknown): object {
   return JSON.parse(
     JSON.stringify(value, (_, member: unknown) => {
@@ -140,11 +151,12 @@ t.test("requests by GitHub's description", async (t) => {
       };
     }),
   );
-  const judged = (operation: Operation, values: (typeof samples)[number]['values']) => {
-    const { method, path, query, headers, body } = writeRequest(operation, values);
-    const sent = { headers: headers.flat(), ...(body === undefined ? {} : { body }) };
-    return findings(validation, `${method} ${path}?${query}`, sent);
-  };
+  const findingsOf = ({ method, path, query, headers, body }: WholeRequest) =>
+    findings(validation, `${method} ${path}?${query}`, {
+      headers: headers.flat(),
+      ...(body === undefined ? {} : { body }),
+    });
+  const judged = (operation: Operation, values: Values) => findingsOf(writeRequest(operation, values));
 
   t.test('samples of all operations are not refused', async (t) => {
     const wrong = new Set(Object.values(INVALID_SAMPLES).flat());
@@ -175,4 +187,36 @@ t.test("requests by GitHub's description", async (t) => {
     }
     t.ok(seen.valid > 1_000 && seen.invalid > 1_000, `${seen.valid} valid, ${seen.invalid} not`);
   });
+
+  t.test(
+    'what is made of the schemas of all operations is not refused, and is with a parameter that is wrong',
+    async (t) => {
+      const resolve = resolverOf(description);
+      const seen = { valid: 0, wrong: 0 };
+      for (const operation of operations) {
+        for (const values of fc.sample(validValues(operation, resolve), { numRuns: VALUES, seed: SEED })) {
+          const [finding] = judged(operation, values);
+          // Where allOf, oneOf and the like contradict each other what is made need not fit.
+          const isValid = operation.body === undefined || judge(operation, values.body);
+          if (isValid) seen.valid++;
+          if (isValid && finding !== undefined)
+            t.fail(`${operation.id}: ${finding.code} ${finding.reason} ${JSON.stringify(values)}`);
+          for (const { code, keyword, request } of wrongRequests(
+            operation,
+            { parameters: values.parameters },
+            resolve,
+          )) {
+            const found = findingsOf(request);
+            seen.wrong++;
+            if (!found.some((one) => one.code === code))
+              t.fail(`${operation.id}: ${found[0]?.code}, not ${code} for ${keyword}: ${JSON.stringify(request)}`);
+          }
+        }
+      }
+      t.ok(
+        seen.valid > operations.length && seen.wrong > 5 * operations.length,
+        `${seen.valid} valid, ${seen.wrong} wrong`,
+      );
+    },
+  );
 });

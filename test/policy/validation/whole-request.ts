@@ -124,7 +124,7 @@ function parameterOf(declared: unknown): Parameter {
 /** What valid requests of an operation say. */
 export function validValues({ parameters, body }: Operation, resolve: Resolve): fc.Arbitrary<Values> {
   const said = fc.record(
-    Object.fromEntries(parameters.map(({ name, schema }) => [name, valueOfSchema(schema, resolve)])),
+    Object.fromEntries(parameters.map((parameter) => [parameter.name, valueOfParameter(parameter, resolve)])),
     { requiredKeys: parameters.filter(({ isRequired }) => isRequired).map(({ name }) => name) },
   );
   // An empty list leaves no trace in most places: it is not given.
@@ -136,6 +136,11 @@ export function validValues({ parameters, body }: Operation, resolve: Resolve): 
     { parameters: given, body: valueOfSchema(body.schema, resolve) },
     { requiredKeys: body.isRequired ? ['parameters', 'body'] : ['parameters'] },
   );
+}
+
+/** No text stands for null, and an empty segment of a path is none. */
+function valueOfParameter({ schema, in: place }: Parameter, resolve: Resolve): fc.Arbitrary<unknown> {
+  return valueOfSchema(schema, resolve).filter((value) => value !== null && !(place === 'path' && value === ''));
 }
 
 /** As a client writes it: RFC 6570, by the table of OpenAPI 3.1 §4.8.12.6. */
@@ -212,11 +217,11 @@ export function* wrongRequests(operation: Operation, values: Values, resolve: Re
     const at = (value: unknown) => write({ ...values, parameters: { ...values.parameters, [name]: value } });
     const base = { operation: operation.id, place, pointer: `/${name}`, code: 'invalid_parameter' };
     const value = values.parameters[name];
-    if (value === undefined) continue;
+    if (value === undefined || isChoice(parameter)) continue;
     for (const one of brokenValues(parameter.schema, value, resolve)) {
       if (parameter.style !== 'json' && !hasText(one)) continue;
-      // An empty list or object leaves no trace.
-      if (isEmpty(one.value) && !parameter.isRequired) continue;
+      // An empty list or object leaves no trace; an empty segment of a path makes another path.
+      if ((isEmpty(one.value) && !parameter.isRequired) || (place === 'path' && one.value === '')) continue;
       const { keyword, pointer } = one;
       const isSpread = keyword === 'additionalProperties' && parameter.style === 'form';
       const told = isSpread
@@ -267,8 +272,11 @@ function* wrongAtLarge({ id, parameters }: Operation, valid: WholeRequest): Gene
   const unknown = { pointer: '/surplus', keyword: 'unknown', code: 'unknown_parameter', told: 'unknown' };
   yield { ...base, ...unknown, request: withField('surplus=1') };
   const once = parameters.find(
-    ({ in: place, schema, name }) =>
-      place === 'query' && record(schema).type !== 'array' && fields.some((field) => field.startsWith(`${name}=`)),
+    (parameter) =>
+      parameter.in === 'query' &&
+      record(parameter.schema).type !== 'array' &&
+      !isChoice(parameter) &&
+      fields.some((field) => field.startsWith(`${parameter.name}=`)),
   );
   const repeated = fields.find((field) => field.startsWith(`${once?.name}=`));
   if (repeated !== undefined) {
@@ -277,7 +285,12 @@ function* wrongAtLarge({ id, parameters }: Operation, valid: WholeRequest): Gene
   }
   const elsewhere = { ...valid, path: `${valid.path}/surplus/surplus/surplus` };
   yield { ...base, keyword: 'path', code: 'undocumented_path', request: elsewhere };
-  yield { ...base, keyword: 'method', code: 'undocumented_method', request: { ...valid, method: 'DELETE' } };
+  yield { ...base, keyword: 'method', code: 'undocumented_method', request: { ...valid, method: 'TRACE' } };
+}
+
+/** As text, what breaks one branch may be of another. */
+function isChoice({ schema }: Parameter): boolean {
+  return ['oneOf', 'anyOf'].some((keyword) => keyword in record(schema));
 }
 
 /** Whether what is broken can be told from its text: `77` is a string as well, and null is none. */
