@@ -14,6 +14,12 @@ import {
 } from './hold-body.ts';
 import { judgeWhole, settle } from './judge-body.ts';
 
+const EMPTY = Buffer.alloc(0);
+/** Of the buffer that holds a part of a message at first. */
+const MIN_HELD_BYTES = 256;
+/** After so long others have their turn: ten thousand small messages may come in one read. */
+const MAX_TURN_MS = 4;
+
 /**
  * The messages of a gRPC call in one direction: each goes on when it is whole and was judged, in the order they came, bytes as they are. What comes in
  * one read goes on within it. The call ends with the first message that is refused; where nothing is enforced the first finding is recorded,
@@ -30,14 +36,16 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   /** Nothing more is looked at. */
   #isOpen = false;
   #isOver = false;
-  /** What came of a message that is not whole, its prefix included. */
-  #held: Buffer[] = [];
+  /** What came of a message that is not whole, its prefix included: `#heldBytes` of a buffer that grows. */
+  #held = EMPTY;
   #heldBytes = 0;
   /** Bytes of the message that is held, its prefix included; 0: not known yet. */
   #wanted = 0;
   #timer: NodeJS.Timeout | undefined;
-  /** What came while a message is judged elsewhere. */
+  /** What came while a message is judged elsewhere, or others have their turn. */
   #waiting: Buffer[] | undefined;
+  /** The message that is judged elsewhere. */
+  #judged: Buffer | undefined;
   #trailers: FlatHeaders | undefined;
   #isPaused = false;
   #messages = 0;
@@ -111,14 +119,16 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   #end(): void {
     this.#isOver = true;
     this.#forget();
-    releaseBytes(sizeOf(this.#waiting ?? []));
+    releaseBytes(sizeOf(this.#waiting ?? []) + (this.#judged?.length ?? 0));
     this.#waiting = undefined;
+    this.#judged = undefined;
   }
 
   /** Whole messages of a chunk pass in one piece; what is left of it is held. */
   #take(chunk: Buffer): void {
     let at = this.#heldBytes === 0 ? 0 : this.#fill(chunk);
     let from = at;
+    const begun = performance.now();
     while (!this.#isOpen && this.#waiting === undefined && !this.#isOver && chunk.length - at >= PREFIX_BYTES) {
       const end = at + PREFIX_BYTES + this.#lengthAt(chunk, at);
       if (this.#isOpen) break;
@@ -133,9 +143,14 @@ export class MessageGate implements IncomingBody, BodyConsumer {
         this.#pass(chunk.subarray(from, at));
         this.#await(judging, framed);
         from = end;
+      } else if (end < chunk.length && performance.now() - begun > MAX_TURN_MS) {
+        this.#pass(chunk.subarray(from, end));
+        this.#await(othersTurn());
+        from = end;
       }
       at = end;
     }
+    if (this.#isOver) return;
     if (this.#waiting !== undefined) {
       if (from < chunk.length) this.#keep(chunk.subarray(from), this.#waiting);
       return;
@@ -156,7 +171,7 @@ export class MessageGate implements IncomingBody, BodyConsumer {
     const end = Math.min(at + this.#wanted - this.#heldBytes, chunk.length);
     if (end > at) this.#hold(chunk.subarray(at, end));
     if (this.#isOpen || this.#heldBytes < this.#wanted) return end;
-    const message = Buffer.concat(this.#held);
+    const message = this.#held.subarray(0, this.#heldBytes);
     const judging = this.#judge(message);
     this.#forget();
     if (judging === undefined) this.#pass(message);
@@ -165,25 +180,38 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   }
 
   #hold(bytes: Buffer): void {
-    if (!reserveBytes(bytes.length)) {
+    if (this.#isOver) return;
+    if (!this.#makeRoom(this.#heldBytes + bytes.length)) {
       this.#withoutMemory(bytes);
       return;
     }
-    this.#held.push(Buffer.from(bytes));
+    bytes.copy(this.#held, this.#heldBytes);
     this.#heldBytes += bytes.length;
     this.#exchange.progressedAt = performance.now();
     this.#timer ??= setTimeout(() => this.#guarded(() => this.#tooSlow()), BUFFERED_BODY_TIMEOUT_MS).unref();
     if (this.#wanted > 0 || this.#heldBytes < PREFIX_BYTES) return;
-    const prefix = this.#held.length === 1 ? (this.#held[0] as Buffer) : Buffer.concat(this.#held);
-    const length = this.#lengthAt(prefix, 0);
+    const length = this.#lengthAt(this.#held, 0);
     if (this.#isOpen) this.#passHeld();
     else this.#wanted = PREFIX_BYTES + length;
   }
 
+  /** Memory is taken as a message comes, not as it says it will: who says much and sends little keeps none from others. */
+  #makeRoom(size: number): boolean {
+    const { length } = this.#held;
+    if (size <= length) return true;
+    const doubled = Math.max(size, 2 * length, MIN_HELD_BYTES);
+    const room = this.#wanted > 0 ? Math.min(doubled, this.#wanted) : doubled;
+    if (!reserveBytes(room - length)) return false;
+    const larger = Buffer.allocUnsafeSlow(room);
+    this.#held.copy(larger, 0, 0, this.#heldBytes);
+    this.#held = larger;
+    return true;
+  }
+
   #withoutMemory(bytes: Buffer): void {
-    const reason = `messages and bodies in memory exceed maxBufferedBytes ${MAX_BUFFERED_BYTES}`;
-    if (this.#isEnforced) throw new Refusal('overloaded', reason);
-    this.#exchange.audit({ code: 'overloaded', reason: `the message was not judged: ${reason}`, facts: {} });
+    const refusal = noMemory();
+    if (this.#isEnforced) throw refusal;
+    this.#exchange.audit({ code: 'overloaded', reason: `not judged: ${refusal.reason}`, facts: {} });
     this.#isOpen = true;
     this.#passHeld();
     this.#pass(bytes);
@@ -221,14 +249,12 @@ export class MessageGate implements IncomingBody, BodyConsumer {
     return framed[0] === COMPRESSED && coded !== undefined ? coded : plain;
   }
 
-  /** Keeps what comes until a message was judged. */
-  #await(judging: Promise<void>, message: Buffer): void {
+  /** Keeps what comes until a message was judged, or it is this one's turn again. */
+  #await(until: Promise<void>, message?: Buffer): void {
     const { waitingFor } = this.#exchange;
     this.#waiting = [];
-    this.#keep(message, this.#waiting);
-    if (this.#isOver) return;
     this.#source.pause();
-    judging.then(
+    until.then(
       () => {
         if (this.#isOver) return;
         if (this.#exchange.waitingFor === 'judgement') this.#exchange.waitFor(waitingFor);
@@ -237,14 +263,18 @@ export class MessageGate implements IncomingBody, BodyConsumer {
       },
       (error: unknown) => this.#fail(error),
     );
+    if (message === undefined) return;
+    if (!reserveBytes(message.length)) throw noMemory();
+    this.#judged = Buffer.from(message);
   }
 
-  /** The first of what waits is the message that was judged. */
   #goOn(): void {
-    const [message, ...waiting] = this.#waiting ?? [];
+    const waiting = this.#waiting ?? [];
+    const judged = this.#judged;
     this.#waiting = undefined;
-    releaseBytes(message?.length ?? 0);
-    if (message !== undefined) this.#pass(message);
+    this.#judged = undefined;
+    releaseBytes(judged?.length ?? 0);
+    if (judged !== undefined) this.#pass(judged);
     while (waiting.length > 0 && !this.#isOver) {
       const chunk = waiting.shift() as Buffer;
       releaseBytes(chunk.length);
@@ -260,11 +290,8 @@ export class MessageGate implements IncomingBody, BodyConsumer {
 
   /** The source is paused: what is still under way comes to at most its window. */
   #keep(chunk: Buffer, waiting: Buffer[]): void {
-    if (!reserveBytes(chunk.length)) {
-      this.#fail(new Refusal('overloaded', `messages in memory exceed maxBufferedBytes ${MAX_BUFFERED_BYTES}`));
-      return;
-    }
-    waiting.push(Buffer.from(chunk));
+    if (reserveBytes(chunk.length)) waiting.push(Buffer.from(chunk));
+    else this.#fail(noMemory());
   }
 
   #finish(trailers: FlatHeaders): void {
@@ -291,16 +318,16 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   }
 
   #passHeld(): void {
-    const held = this.#held;
+    const held = this.#held.subarray(0, this.#heldBytes);
     this.#forget();
-    for (const bytes of held) this.#pass(bytes);
+    this.#pass(held);
   }
 
   #forget(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    releaseBytes(this.#heldBytes);
-    this.#held = [];
+    releaseBytes(this.#held.length);
+    this.#held = EMPTY;
     this.#heldBytes = 0;
     this.#wanted = 0;
   }
@@ -308,6 +335,16 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   #pass(bytes: Buffer): void {
     if (bytes.length > 0 && !this.#isOver) this.#consumer?.onChunk(bytes);
   }
+}
+
+function noMemory(): Refusal {
+  return new Refusal('overloaded', `messages and bodies in memory exceed maxBufferedBytes ${MAX_BUFFERED_BYTES}`);
+}
+
+function othersTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
 
 function sizeOf(chunks: readonly Buffer[]): number {

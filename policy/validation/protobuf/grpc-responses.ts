@@ -23,8 +23,9 @@ export class GrpcResponses implements ResponseValidation {
     this.#method = method;
   }
 
-  judgeHead({ headers, hasBody, isHead }: ResponseParts): ResponseJudgement {
-    if (!hasBody || isHead) return { findings: [], body: undefined };
+  judgeHead({ status, headers, hasBody, isHead }: ResponseParts): ResponseJudgement {
+    // of another status clients read nothing but that (gRPC, http-grpc-status-mapping)
+    if (!hasBody || isHead || status !== 200) return { findings: [], body: undefined };
     if (!isProtobufCall(headers)) {
       const message = 'the response is not application/grpc';
       return {

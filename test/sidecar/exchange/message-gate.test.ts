@@ -1,0 +1,227 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { gzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import t from 'tap';
+import { Refusal } from '#policy/error/refusal.ts';
+import { DocumentValidators } from '#policy/validation/instantiate-validators.ts';
+import { compileDescriptorSet } from '#policy/validation/protobuf/compile-descriptor-set.ts';
+import { loadRules } from '#policy/validation/protobuf/judge-message.ts';
+import { planMessages } from '#policy/validation/protobuf/message-plan.ts';
+import { runtimeContent } from '#policy/validation/runtime-operation.ts';
+import type { Exchange } from '#sidecar/exchange/exchange.ts';
+import { heldBytes, MAX_BUFFERED_BYTES, releaseBytes, reserveBytes } from '#sidecar/exchange/hold-body.ts';
+import { MessageGate } from '#sidecar/exchange/message-gate.ts';
+import type { BodyConsumer, IncomingBody } from '#sidecar/http/message.ts';
+import { shopProto } from '../../support/shop-proto.ts';
+
+const shop = await shopProto();
+await loadRules();
+const document = compileDescriptorSet(shop.set);
+const units = new DocumentValidators(document.units);
+const request = document.operations.find(({ template }) => template.endsWith('/Talk'))?.grpc?.request;
+if (request === undefined) throw new Error('no method Talk');
+const content = runtimeContent(request, units);
+const MAX_BYTES = 1_000_000;
+
+/** A source that a test writes to, and that stops when it is paused, as a connection does after what it has read. */
+class Source implements IncomingBody {
+  readonly isPresent = true;
+  readonly declaredLength = undefined;
+  isPaused = false;
+  isCancelled = false;
+  consumer: BodyConsumer | undefined;
+  #resumed: (() => void) | undefined;
+
+  start(consumer: BodyConsumer): void {
+    this.consumer = consumer;
+  }
+
+  pause(): void {
+    this.isPaused = true;
+  }
+
+  resume(): void {
+    this.isPaused = false;
+    this.#resumed?.();
+  }
+
+  cancel(): void {
+    this.isCancelled = true;
+    this.#resumed?.();
+  }
+
+  async write(chunk: Buffer): Promise<void> {
+    if (this.isPaused && !this.isCancelled) await new Promise<void>((resolve) => (this.#resumed = resolve));
+    if (this.isCancelled) return;
+    const lent = Buffer.from(chunk);
+    this.consumer?.onChunk(lent);
+    lent.fill(0xee); // good for the call only
+  }
+}
+
+/** What comes out of a gate into which chunks go: the bytes, and what ended it. */
+async function through(chunks: readonly Buffer[], { mode = 'Enforce', isStream = true } = {}) {
+  const source = new Source();
+  const found: string[] = [];
+  const exchange = {
+    policy: { defaults: { mode } },
+    waitingFor: 'caller-body',
+    wouldRefuse: undefined as unknown,
+    givenUp: undefined as Refusal | undefined,
+    waitFor() {},
+    audit(finding: { code: string }) {
+      found.push(finding.code);
+      this.wouldRefuse = finding;
+    },
+    giveUp(refusal: Refusal) {
+      this.givenUp = refusal;
+    },
+  };
+  const plan = planMessages({
+    ...{ document, content, isStream, isEnforced: true, headers: ['grpc-encoding', 'gzip'] },
+    settings: { maxBodyBytes: MAX_BYTES, unknownProperties: 'Deny' } as never,
+    tooLarge: () => ({ effect: 'refuse', code: 'body_too_large', reason: '', facts: {} }),
+    found: (fault) =>
+      fault === undefined
+        ? []
+        : [{ effect: 'refuse', code: fault.code, reason: JSON.stringify(fault.details), facts: {} }],
+  });
+  const gate = new MessageGate(exchange as unknown as Exchange, source, plan, 'caller');
+  const passed: Buffer[] = [];
+  const ended = new Promise<Error | undefined>((resolve) => {
+    gate.start({
+      onChunk: (chunk) => passed.push(Buffer.from(chunk)),
+      onEnd: () => resolve(undefined),
+      onError: resolve,
+    });
+  });
+  for (const chunk of chunks) await source.write(chunk);
+  if (!source.isCancelled) source.consumer?.onEnd([]);
+  const error = await ended;
+  return { bytes: Buffer.concat(passed), found, code: error instanceof Refusal ? error.code : error?.message };
+}
+
+function frame(message: Buffer, flag = 0): Buffer {
+  const prefix = Buffer.from([flag, 0, 0, 0, 0]);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
+
+const order = (more: object) => shop.encode('Order', { id: 'a', ...more });
+const good = fc.oneof(
+  fc.integer({ min: 1, max: 400 }).map((length) => frame(order({ id: 'x'.repeat(length) }))),
+  fc.constant(frame(order({ kind: 1 }))),
+  fc.integer({ min: 1, max: 4_000 }).map((length) => frame(gzipSync(order({ id: 'x'.repeat(length) })), 1)),
+);
+const bad = fc.constantFrom(
+  { bytes: frame(order({ kind: 9 })), code: 'invalid_body' },
+  { bytes: frame(gzipSync(order({ id: '' })), 1), code: 'invalid_body' },
+  { bytes: frame(Buffer.from('no gzip'), 1), code: 'malformed_body' },
+  { bytes: frame(Buffer.from([0x0a, 9])), code: 'malformed_body' },
+  { bytes: frame(Buffer.from([0x48, 1, 0x0a, 1, 0x61])), code: 'unknown_property' },
+  { bytes: frame(order({}), 2), code: 'malformed_body' },
+  { bytes: frame(Buffer.alloc(MAX_BYTES + 1)).subarray(0, 50), code: 'body_too_large' },
+  { bytes: frame(gzipSync(Buffer.alloc(MAX_BYTES + 1)), 1), code: 'body_too_large' },
+);
+const cuts = fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 1, maxLength: 50 });
+
+/** The bytes in chunks, of such lengths in turn. */
+function inPieces(bytes: Buffer, lengths: readonly number[]): readonly Buffer[] {
+  const pieces: Buffer[] = [];
+  for (let at = 0, turn = 0; at < bytes.length; turn += 1) {
+    const length = lengths[turn % lengths.length] ?? 1;
+    pieces.push(bytes.subarray(at, at + length));
+    at += length;
+  }
+  return pieces;
+}
+
+const RUNS = { numRuns: 150, seed: 20_261_123, endOnFailure: true };
+
+t.test('good messages pass as they came, however they are cut', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(good, { maxLength: 12 }), cuts, async (messages, lengths) => {
+      const bytes = Buffer.concat(messages);
+      const out = await through(inPieces(bytes, lengths));
+      return out.code === undefined && out.bytes.equals(bytes) && heldBytes() === 0;
+    }),
+    RUNS,
+  );
+  t.equal(heldBytes(), 0);
+});
+
+t.test('nothing of a bad message passes, nor of what follows it', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(good, { maxLength: 6 }),
+      bad,
+      good,
+      cuts,
+      async (before, { bytes, code }, after, lengths) => {
+        const out = await through(inPieces(Buffer.concat([...before, bytes, after]), lengths));
+        const whole = Buffer.concat(before);
+        return out.code === code && whole.subarray(0, out.bytes.length).equals(out.bytes) && heldBytes() === 0;
+      },
+    ),
+    RUNS,
+  );
+  t.equal(heldBytes(), 0);
+});
+
+t.test('where nothing is enforced all passes, and one finding is recorded', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(good, { maxLength: 6 }),
+      bad,
+      good,
+      cuts,
+      async (before, { bytes, code }, after, lengths) => {
+        const all = Buffer.concat([...before, bytes, after]);
+        const out = await through(inPieces(all, lengths), { mode: 'Audit' });
+        return out.code === undefined && out.bytes.equals(all) && out.found.join() === code && heldBytes() === 0;
+      },
+    ),
+    RUNS,
+  );
+  t.equal(heldBytes(), 0);
+});
+
+t.test('a message that is not whole at the end, none, and two where there is one', async (t) => {
+  const one = frame(order({}));
+  t.match(await through([one, one.subarray(0, 7)]), { code: 'malformed_body', bytes: one });
+  t.match(await through([one.subarray(0, 3)]), { code: 'malformed_body' });
+  t.match(await through([], { isStream: false }), { code: 'malformed_body' });
+  t.match(await through([one, one], { isStream: false }), { code: 'malformed_body', bytes: one });
+  t.match(await through([one], { isStream: false }), { code: undefined, bytes: one });
+  t.match(await through([]), { code: undefined });
+  t.equal(heldBytes(), 0);
+});
+
+t.test('who says much and sends little holds no memory', async (t) => {
+  const source = inPieces(frame(Buffer.alloc(MAX_BYTES)).subarray(0, 100), [1]);
+  const ending = through(source);
+  t.ok(heldBytes() < 1_000);
+  t.match(await ending, { code: 'malformed_body' });
+  t.equal(heldBytes(), 0);
+});
+
+t.test('without memory a message is refused, or passes and is recorded', async (t) => {
+  reserveBytes(MAX_BUFFERED_BYTES);
+  t.teardown(() => releaseBytes(MAX_BUFFERED_BYTES));
+  const one = frame(order({}));
+  t.match(await through([one]), { code: undefined, bytes: one }, 'what comes whole needs none');
+  t.match(await through(inPieces(one, [6])), { code: 'overloaded' });
+  t.match(await through(inPieces(one, [6]), { mode: 'Audit' }), { code: undefined, bytes: one, found: ['overloaded'] });
+  t.equal(heldBytes(), MAX_BUFFERED_BYTES);
+});
+
+t.test('ten thousand messages in one read hold nobody up', async (t) => {
+  const many = Buffer.concat(Array(10_000).fill(frame(order({ items: [{ sku: 'ABC-1', quantity: 1 }] }))));
+  await through([many.subarray(0, many.length / 10)]); // warm
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  const out = await through([many]);
+  delay.disable();
+  t.ok(out.bytes.equals(many));
+  t.ok(delay.percentile(90) < 60e6, `90% of turns take at most ${delay.percentile(90) / 1e6} ms`);
+});
