@@ -33,7 +33,8 @@ export function readDocumentText(text: string): DocumentText {
     return unreadable([{ line: 1, column: 1, severity: 'error', code: 'document_too_large', message }]);
   }
   // JSON is read a hundred times faster as JSON than as YAML, of which it is a subset.
-  const isJson = scanJson(text, { maxDepth: MAX_DEPTH, denyDuplicateKeys: true }) === undefined;
+  const isJson =
+    scanJson(text, { maxDepth: MAX_DEPTH, denyDuplicateKeys: true, denyInexactIntegers: false }) === undefined;
   return isJson ? readJsonText(text) : readYamlText(text);
 }
 

@@ -52,7 +52,11 @@ export function settingsOf(spec: ApiValidationPolicySpec, operation: NamedOperat
     unknownProperties: request.unknownProperties,
     unenforceable: request.unenforceable,
     maxBodyBytes: limits.bodyBytes,
-    json: { maxDepth: limits.jsonDepth, denyDuplicateKeys: limits.duplicateKeys === 'Deny' },
+    json: {
+      maxDepth: limits.jsonDepth,
+      denyDuplicateKeys: limits.duplicateKeys === 'Deny',
+      denyInexactIntegers: limits.inexactIntegers === 'Deny',
+    },
     response,
   };
 }

@@ -4,6 +4,8 @@ export interface JsonLimits {
   /** Deepest nesting; 1 is an array of plain values. At most MAX_JSON_DEPTH. */
   readonly maxDepth: number;
   readonly denyDuplicateKeys: boolean;
+  /** Integers that a double does not hold. */
+  readonly denyInexactIntegers: boolean;
 }
 
 /** What is wrong with a JSON text, and where: an index into the text. */
@@ -67,6 +69,10 @@ export function scanJson(text: string, limits: JsonLimits): JsonFault | undefine
     } else {
       const end = first === QUOTE ? endOfString(text, at) : endOfScalar(text, at);
       if (end < 0) return first === QUOTE ? stringFault(text, -end - 1) : unexpected(text, -end - 1, 'a value');
+      if (first !== QUOTE && end - at >= SHORTEST_NUMBER) {
+        const reason = numberFault(text, at, end, limits);
+        if (reason !== undefined) return fault(at, reason);
+      }
       at = end;
     }
     // A value is complete, or a container is about to close.
@@ -177,6 +183,30 @@ function digits(text: string, start: number): number {
   let at = start;
   while (isDigit(text.charCodeAt(at))) at += 1;
   return at === start ? -1 - start : at;
+}
+
+/** `1e309`: no shorter number is beyond what a double holds. */
+const SHORTEST_NUMBER = 5;
+/** Integers of so many characters are exact. */
+const EXACT_CHARACTERS = 15;
+const INTEGER = /^-?\d+$/;
+
+/** What makes programs read a number differently; undefined: nothing. Source: RFC 8259 §6. */
+function numberFault(text: string, start: number, end: number, limits: JsonLimits): string | undefined {
+  const first = text.charCodeAt(start);
+  if (first > 0x39) return undefined; // true, false
+  const isLong = end - start > EXACT_CHARACTERS;
+  if (!isLong && !hasExponent(text, start, end)) return undefined;
+  const number = text.slice(start, end);
+  const value = Number(number);
+  if (!Number.isFinite(value)) return 'a number beyond what programs hold (1.8e308)';
+  const isExact = !isLong || Number.isSafeInteger(value) || !limits.denyInexactIntegers || !INTEGER.test(number);
+  return isExact || BigInt(number) === BigInt(value) ? undefined : 'an integer that programs do not hold exactly';
+}
+
+function hasExponent(text: string, start: number, end: number): boolean {
+  for (let at = start; at < end; at += 1) if ((text.charCodeAt(at) | 0x20) === 0x65) return true;
+  return false;
 }
 
 /** True when the object at this depth already has the key; else the key is remembered. */

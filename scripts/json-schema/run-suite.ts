@@ -45,7 +45,7 @@ const SETTINGS: OperationSettings = {
   unknownProperties: 'Allow',
   unenforceable: 'Deny',
   maxBodyBytes: 1024 * 1024,
-  json: { maxDepth: 64, denyDuplicateKeys: true },
+  json: { maxDepth: 64, denyDuplicateKeys: true, denyInexactIntegers: false },
   response: { body: 'Off', headers: 'Off', undeclaredStatus: 'Off' },
 };
 

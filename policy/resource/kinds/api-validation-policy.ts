@@ -63,6 +63,11 @@ const duplicateKeys = choice(['Deny', 'Allow'], {
   description: 'Whether an object in a JSON body may name a key twice (where it may, the last one is judged).',
 });
 
+const inexactIntegers = choice(['Deny', 'Allow'], {
+  description:
+    'Integers in a JSON body that a double does not hold exactly (beyond 2^53), which programs read differently. Allow: the nearest double is judged.',
+});
+
 const request = object({
   body: defaulted(bodyMode, 'Strict'),
   unknownParameters: defaulted(choice(action, { description: 'Query parameters the operation lacks.' }), 'Deny'),
@@ -95,6 +100,7 @@ const limits = object({
   bodyBytes: defaulted(bodyBytes, DEFAULT_BODY_BYTES),
   jsonDepth: defaulted(jsonDepth, DEFAULT_JSON_DEPTH),
   duplicateKeys: defaulted(duplicateKeys, 'Deny'),
+  inexactIntegers: defaulted(inexactIntegers, 'Allow'),
 });
 
 const overrideFields = object({
@@ -124,6 +130,7 @@ const overrideFields = object({
       bodyBytes: optional(bodyBytes),
       jsonDepth: optional(jsonDepth),
       duplicateKeys: optional(duplicateKeys),
+      inexactIntegers: optional(inexactIntegers),
     }),
   ),
 });

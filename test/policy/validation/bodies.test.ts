@@ -183,7 +183,7 @@ type SchemaCase = readonly [schema: string, valid: string, invalid: string];
 
 const COMMON: readonly SchemaCase[] = [
   ['{type: integer}', '1', '1.5'],
-  ['{type: number}', '1.5', '1e999'],
+  ['{type: number}', '1.5', '"1.5"'],
   ['{type: string, minLength: 2, maxLength: 2}', '"😀é"', '"😀"'],
   ['{type: string, pattern: "^a+$"}', '"aa"', '"ab"'],
   ['{type: string, format: date-time}', '"2024-02-29T12:00:00Z"', '"2023-02-29T12:00:00Z"'],

@@ -2,11 +2,14 @@ import fc from 'fast-check';
 import t from 'tap';
 import { scanJson } from '#policy/validation/scan-json.ts';
 
-const LIMITS = { maxDepth: 64, denyDuplicateKeys: true };
+const LIMITS = { maxDepth: 64, denyDuplicateKeys: true, denyInexactIntegers: false };
 
 function parses(text: string): boolean {
   try {
-    JSON.parse(text);
+    JSON.parse(text, (_key, value) => {
+      if (typeof value === 'number' && !Number.isFinite(value)) throw new RangeError('a number beyond all doubles');
+      return value;
+    });
     return true;
   } catch {
     return false;
@@ -111,4 +114,29 @@ t.test('is linear: a million keys in one object, a long string', async (t) => {
   t.equal(scanJson(keys, LIMITS), undefined);
   t.equal(scanJson(JSON.stringify('\\"'.repeat(500_000)), LIMITS), undefined);
   t.ok(performance.now() - started < 2_000);
+});
+
+t.test('numbers that no double holds are faults; integers that it rounds are by choice', async (t) => {
+  const deny = { ...LIMITS, denyInexactIntegers: true };
+  for (const text of ['1e309', '[-1e309]', '{"a":1E+400}', `1${'0'.repeat(400)}`, `[0.1e${'9'.repeat(20)}]`]) {
+    t.match(scanJson(text, LIMITS)?.reason, /beyond what programs hold/, text.slice(0, 20));
+  }
+  for (const text of [
+    '1e308',
+    '-1.7976931348623157e308',
+    '1e-999',
+    '0e999',
+    'false',
+    '[true]',
+    '123456789012345678.5',
+  ]) {
+    t.equal(scanJson(text, deny), undefined, text);
+  }
+  for (const text of ['9007199254740993', '-9007199254740993', '[12345678901234567891]']) {
+    t.equal(scanJson(text, LIMITS), undefined, text);
+    t.match(scanJson(text, deny), { reason: /do not hold exactly/, offset: text.startsWith('[') ? 1 : 0 }, text);
+  }
+  for (const text of ['9007199254740991', '9007199254740992', '1152921504606846976', '100000000000000000000']) {
+    t.equal(scanJson(text, deny), undefined, `${text} is exact`);
+  }
 });
