@@ -12,6 +12,7 @@ import { compareProblems, type Problem } from '#policy/problem.ts';
 import { contentProblems } from '#policy/resource/content-problems.ts';
 import { lifecycleProblems } from '#policy/resource/lifecycle-problems.ts';
 import { givenOf, type SourcedResource } from '#policy/resource/sourced-resource.ts';
+import { structureProblems } from '#policy/resource/structure-problems.ts';
 import type { SourceFile } from '#policy/resource-set.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { isBuiltIn } from './built-in-kinds.ts';
@@ -36,6 +37,7 @@ export async function loadManifests(paths: readonly string[], mesh: Mesh): Promi
   const { unknown, ...loaded } = judgeFiles(files, readDocument, mesh);
   const known = withoutUnknown(loaded.sourced, unknown);
   const all = [...problems, ...loaded.problems, ...(await contentProblems(known))];
+  all.push(...(await structureProblems(known)));
   all.push(...lifecycleProblems(loaded.sourced, Date.now()));
   return { ...loaded, problems: all.sort(compareProblems), files: files.length };
 }

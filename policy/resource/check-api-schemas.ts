@@ -27,14 +27,17 @@ export function checkApiSchemas(all: readonly SourcedResource[]): readonly Probl
     const { openapi, protoDescriptorSet } = sourced.any.resource.spec;
     if (protoDescriptorSet !== undefined) return descriptorFindings(sourced, descriptorSetOf(protoDescriptorSet));
     if (openapi === undefined) return [];
-    const file = namedFile(givenSpecOf(sourced));
-    return findings(documentTextOf(openapi), sourced.bundle).map((found) => {
-      if (file !== undefined) return { ...found, file: found.file ?? posix.join(posix.dirname(sourced.file), file) };
-      const path: Path = ['spec', 'openapi', 'inline'];
-      const message = `line ${found.line}, column ${found.column} of the document: ${found.message}`;
-      return problemAt(sourced, path, found.severity, found.code, message);
-    });
+    return findings(documentTextOf(openapi), sourced.bundle).map((found) => placed(sourced, found));
   });
+}
+
+/** A problem of an APISchema's document: in its own file, or where it stands inline. */
+export function placed(sourced: SourcedResource, found: DocumentProblem): Problem {
+  const file = namedFile(givenSpecOf(sourced));
+  if (file !== undefined) return { ...found, file: found.file ?? posix.join(posix.dirname(sourced.file), file) };
+  const path: Path = ['spec', 'openapi', 'inline'];
+  const message = `line ${found.line}, column ${found.column} of the document: ${found.message}`;
+  return problemAt(sourced, path, found.severity, found.code, message);
 }
 
 /** A descriptor set has no positions. */

@@ -337,3 +337,27 @@ spec: {schemaRefs: [past, retired, coming]}
   t.equal(lines.length, 2);
   t.equal(code, 0);
 });
+
+t.test("a document that OpenAPI's own schema refuses is warned of, by position", async (t) => {
+  const schema = `apiVersion: lateral.dev/v1alpha1
+kind: APISchema
+metadata: {name: orders, namespace: shop}
+spec: {openapi: {file: orders.openapi.yaml}}
+`;
+  const document = (info: string, schema: string) => `openapi: 3.0.3
+info: ${info}
+paths:
+  /a:
+    get:
+      parameters: [{name: x, in: query, schema: ${schema}}]
+      responses: {"200": {description: fine}}
+`;
+  const linesOf = async (info: string, type: string) =>
+    (await check(t, { 'a.yaml': schema, 'orders.openapi.yaml': document(info, type) })).lines;
+  t.strictSame(await linesOf('{title: t, version: "1"}', '{type: string}'), []);
+  t.match(await linesOf('{title: t}', '{type: string}'), [
+    /^orders\.openapi\.yaml:2:\d+: warning not_openapi by the schema of OpenAPI: must have required property 'version'/,
+  ]);
+  const [, line] = await linesOf('{title: t, version: "1"}', '{type: string, required: x}');
+  t.match(line, /^orders\.openapi\.yaml:6:\d+: warning not_openapi /);
+});
