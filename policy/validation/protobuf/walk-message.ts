@@ -21,9 +21,13 @@ export interface WalkedMessage {
   readonly values: number;
 }
 
+interface WalkedField extends Omit<FieldModel, 'closed'> {
+  readonly closed: ReadonlySet<number> | undefined;
+}
+
 /** What of a type the walk needs at hand. */
 interface WalkedType {
-  readonly fields: ReadonlyMap<number, FieldModel>;
+  readonly fields: ReadonlyMap<number, WalkedField>;
   readonly required: readonly number[];
 }
 
@@ -58,7 +62,9 @@ export class MessageWalker {
 
   constructor(types: readonly MessageModel[]) {
     this.#types = types.map(({ fields, required }) => ({
-      fields: new Map(fields.map((field) => [field.number, field])),
+      fields: new Map(
+        fields.map((field) => [field.number, { ...field, closed: field.closed && new Set(field.closed) }]),
+      ),
       required,
     }));
   }
@@ -165,7 +171,7 @@ class Walk {
     }
   }
 
-  #value(field: FieldModel, wire: number, end: number, depth: number): void {
+  #value(field: WalkedField, wire: number, end: number, depth: number): void {
     const { kind } = field;
     if (wire !== WIRE_TYPES[kind]) {
       const isPacked = wire === LENGTH && field.isRepeated && kind !== 'group';
@@ -183,7 +189,7 @@ class Walk {
     else this.#delimited(field, kind, end, depth);
   }
 
-  #delimited(field: FieldModel, kind: 'string' | 'bytes' | 'message', end: number, depth: number): void {
+  #delimited(field: WalkedField, kind: 'string' | 'bytes' | 'message', end: number, depth: number): void {
     const length = this.#length(end);
     const from = this.#at;
     if (kind === 'message') {
@@ -194,7 +200,7 @@ class Walk {
     this.#at = from + length;
   }
 
-  #packed(field: FieldModel, end: number): void {
+  #packed(field: WalkedField, end: number): void {
     const length = this.#length(end);
     const to = this.#at + length;
     if (field.kind === 'varint') {
@@ -207,13 +213,13 @@ class Walk {
     this.#at = to;
   }
 
-  #varint(field: FieldModel, end: number): void {
+  #varint(field: WalkedField, end: number): void {
     if (field.closed === undefined) {
       this.#passVarint(end);
       return;
     }
     const value = this.#readVarint(end);
-    if (field.closed.includes(Number(BigInt.asIntN(32, value))) || !this.#asksUnknown) return;
+    if (field.closed.has(Number(BigInt.asIntN(32, value))) || !this.#asksUnknown) return;
     this.#tell(new Fault('unknown', 'enum', 'is no value of its enum'));
   }
 
@@ -319,7 +325,7 @@ class Walk {
 
 function placed(
   fault: Fault,
-  { name, number, isRepeated }: FieldModel,
+  { name, number, isRepeated }: WalkedField,
   counts: ReadonlyMap<number, number> | undefined,
 ): void {
   if (isRepeated) fault.within(String(counts?.get(number) ?? 0));
