@@ -26,7 +26,6 @@ import {
 import { parseTemplate } from './path-template.ts';
 import { CallableMethods } from './protobuf/callable-methods.ts';
 import { GrpcResponses } from './protobuf/grpc-responses.ts';
-import { hasRules, loadRules } from './protobuf/judge-message.ts';
 import { type PathOperations, RequestValidator } from './request-validator.ts';
 import { ResponseValidator } from './response-validator.ts';
 import { Router } from './router.ts';
@@ -85,7 +84,6 @@ export async function compileValidation({
     return document === undefined ? [] : [{ name: nameOf(schema), document, responses, names, lifecycle }];
   });
   const documents = await generate(jobs.map(({ lifecycle: _lifecycle, ...job }) => job));
-  if (documents.some(({ units }) => units.some(hasRules))) await loadRules();
   const assembly = new Assembly(policy, problems);
   for (const [index, document] of documents.entries()) {
     const name = jobs[index]?.name ?? '';

@@ -36,7 +36,10 @@ export const generateValidators: GenerateValidators = async (jobs) => {
 async function generate({ document, responses, names }: ValidatorJob): Promise<GeneratedValidator> {
   if (document.descriptorSet !== undefined) {
     const { compileDescriptorSet } = await import('./protobuf/compile-descriptor-set.ts');
-    return compileDescriptorSet(descriptorSetOf(document.descriptorSet));
+    const { hasRules, loadRules } = await import('./protobuf/judge-message.ts');
+    const compiled = compileDescriptorSet(descriptorSetOf(document.descriptorSet));
+    if (compiled.units.some(hasRules)) await loadRules(); // whoever compiles here may judge here
+    return compiled;
   }
   const { operations, units, problems, errors } = compileDocument(documentTextOf(document), { responses, names });
   return { operations, units, problems, errors };

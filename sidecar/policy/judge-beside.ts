@@ -3,14 +3,17 @@ import { Refusal } from '#policy/error/refusal.ts';
 import type { CompiledDocument, Unit } from '#policy/validation/api-model.ts';
 import type { BodyTask } from '#policy/validation/body-task.ts';
 import type { BodyFault } from '#policy/validation/judge-body.ts';
+import { hasRules } from '#policy/validation/protobuf/judge-message.ts';
 import { isVerdict, type ToJudge } from './judge-messages.ts';
 
 /** Bodies that wait for the judging thread, or are judged by it; more are `overloaded`. What they hold is bounded by MAX_BUFFERED_BYTES. */
-export const MAX_JUDGED_BESIDE = 256;
+export const MAX_JUDGED_BESIDE = 4_096;
 /** Longest time for one body, from when it is asked for; then it is refused, and the thread begun anew. */
 export const JUDGE_TIMEOUT_MS = 10_000;
 /** The thread ends when it had nothing to do for so long: its memory is free again, and with it the units of old versions. */
 export const JUDGE_IDLE_MS = 30_000;
+/** The same where it holds rules of protobuf, which take some 0.3 s to make: a service that is called each minute shall not wait for them each time. */
+export const RULES_IDLE_MS = 600_000;
 /** Heap of the thread. */
 const WORKER_LIMITS = { maxOldGenerationSizeMb: 512, maxYoungGenerationSizeMb: 32, stackSizeMb: 4 };
 /** Beside this file, and beside this file's bundle (scripts/build.mjs). */
@@ -58,7 +61,8 @@ export class BodyJudge {
     } finally {
       clearTimeout(deadline);
       if (this.#bench === bench && bench.asked.size === 0) {
-        this.#idle = setTimeout(() => this.#end(bench, new Error('idle')), this.#idleMs).unref();
+        const idleMs = bench.holdsRules ? RULES_IDLE_MS : this.#idleMs;
+        this.#idle = setTimeout(() => this.#end(bench, new Error('idle')), idleMs).unref();
       }
     }
   }
@@ -92,6 +96,8 @@ class Bench {
   readonly asked = new Map<number, Asked>();
   onEnd: ((reason: Error) => void) | undefined;
   readonly #worker = new Worker(new URL(WORKER_PROGRAM, import.meta.url), { resourceLimits: WORKER_LIMITS });
+  /** Some document has rules of protobuf. */
+  holdsRules = false;
   /** Numbers by which the thread knows the documents it has. */
   readonly #documents = new Map<CompiledDocument, Promise<number>>();
   #last = 0;
@@ -132,6 +138,7 @@ class Bench {
   /** Hands the units over some at a time, so that no request waits for the copying. */
   async #send(document: CompiledDocument): Promise<number> {
     const number = this.#documents.size;
+    this.holdsRules ||= document.units.some(hasRules);
     let units: Unit[] = [];
     let characters = 0;
     for (const unit of document.units) {

@@ -32,6 +32,12 @@ service Orders {
 }
 `;
 
+/** The same without a rule. */
+export const SHOP_PROTO_WITHOUT_RULES = SHOP_PROTO.replaceAll(/\s*\[\(buf\.validate\.field\).*\];/g, ';').replace(
+  /\s*option \(buf\.validate\.message\)[^}]*\};/,
+  '',
+);
+
 /** The descriptor set of SHOP_PROTO, and its messages as bytes. */
 export async function shopProto(source = SHOP_PROTO) {
   const set = await buildDescriptorSet({ 'shop/v1/shop.proto': source });

@@ -38,15 +38,24 @@ export class MessageJudge {
     this.#ruled = new Set(unit.ruled?.names);
   }
 
+  /** True: messages of a type have rules, or what they hold has. */
+  isRuled(type: number): boolean {
+    return this.#ruled.has(this.#unit.types[type]?.name ?? '');
+  }
+
   /** What is wrong with a message of a type; undefined: it is valid. Throws WorkExceeded. */
-  judge(bytes: Buffer, type: number, { unknownProperties }: OperationSettings): JudgedMessage | undefined {
+  judge(
+    bytes: Buffer,
+    type: number,
+    { unknownProperties }: Pick<OperationSettings, 'unknownProperties'>,
+  ): JudgedMessage | undefined {
     const { faults, values } = this.#walker.walk(bytes, type, unknownProperties !== 'Allow');
     const worst = faults.find(({ kind }) => kind !== 'unknown');
     if (worst !== undefined) {
       return { code: worst.kind === 'malformed' ? 'malformed_body' : 'invalid_body', details: [detailOf(worst)] };
     }
-    const { name } = this.#unit.types[type] as MessageModel;
-    if (this.#ruled.has(name)) {
+    if (this.isRuled(type)) {
+      const { name } = this.#unit.types[type] as MessageModel;
       const details = this.#rulesOfAll().judge(bytes, name, values);
       if (details.length > 0) return { code: 'invalid_body', details };
     }

@@ -21,7 +21,7 @@ async function judgeOf(set: Buffer, method: string) {
   const { messageType = -1 } = operation.grpc.request;
   return (bytes: Uint8Array, unknownProperties: Unknown = 'Allow') => {
     renewWork();
-    const judged = judge.judge(Buffer.from(bytes), messageType, { unknownProperties } as never);
+    const judged = judge.judge(Buffer.from(bytes), messageType, { unknownProperties });
     return judged === undefined
       ? []
       : judged.details.map(({ pointer, keyword }) => `${judged.code} ${pointer} ${keyword}`);

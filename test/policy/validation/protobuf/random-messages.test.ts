@@ -28,7 +28,7 @@ const type = compiled.operations[0]?.grpc?.request.messageType ?? -1;
 
 function codeOf(bytes: Buffer, unknownProperties: 'Allow' | 'Deny' = 'Allow'): string {
   renewWork();
-  return judge.judge(bytes, type, { unknownProperties } as never)?.code ?? 'valid';
+  return judge.judge(bytes, type, { unknownProperties })?.code ?? 'valid';
 }
 
 /** Nested so deep at most. */
