@@ -9,7 +9,7 @@ import { contextOf, givenOf, givenSpecOf, type SourcedResource } from './resourc
 import type { ResourceDocument, ResourceSet, SourceFile } from './resource-set.ts';
 import { isRecord, type Path, type ReadContext } from './schema/schema.ts';
 import { finish } from './steps/finish.ts';
-import { bundleDocument, type DocumentBundle } from './validation/bundle-document.ts';
+import { bundleDocument, type DocumentBundle } from './validation/openapi/bundle-document.ts';
 import {
   descriptorSetOf,
   documentTextOf,

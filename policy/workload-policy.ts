@@ -8,9 +8,9 @@ import type { RefusalFacts } from './error/refusal.ts';
 import type { FlatHeaders } from './http/flat-headers.ts';
 import type { SpiffeId } from './identity/spiffe-id.ts';
 import type { PeerTrust } from './trust/peer-trust.ts';
-import type { BodyTask } from './validation/body-task.ts';
+import type { BodyFault } from './validation/body-fault.ts';
 import type { ContentCoding } from './validation/decode/undo-coding.ts';
-import type { BodyFault } from './validation/judge-body.ts';
+import type { BodyTask } from './validation/judge/body-task.ts';
 
 /** Who a sidecar stands for. `labels` are what selectors match. */
 export interface Workload {

@@ -1,9 +1,9 @@
 import type { Problem } from '../problem.ts';
 import { nearestSpelling } from '../schema/nearest-spelling.ts';
-import { isOverrideOf, type NamedOperation, unknownOverride } from '../validation/operation-settings.ts';
+import { isOverrideOf, type NamedOperation, unknownOverride } from '../validation/judge/operation-settings.ts';
+import { readOpenApi } from '../validation/openapi/read-openapi.ts';
 import { isMethodMatch } from '../validation/protobuf/callable-methods.ts';
 import { readDescriptorSet } from '../validation/protobuf/read-descriptor-set.ts';
-import { readOpenApi } from '../validation/read-openapi.ts';
 import { descriptorSetOf, documentTextOf } from '../validation/travelling-document.ts';
 import type { Resource } from './kind.ts';
 import type { ApiSchemaSpec } from './kinds/api-schema.ts';

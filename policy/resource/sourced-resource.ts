@@ -1,7 +1,7 @@
 import type { Problem } from '../problem.ts';
 import { documentContext } from '../schema/document-context.ts';
 import { isRecord, type Path, type ReadContext } from '../schema/schema.ts';
-import type { DocumentBundle } from '../validation/bundle-document.ts';
+import type { DocumentBundle } from '../validation/openapi/bundle-document.ts';
 import type { YamlDocument } from '../yaml/read-yaml.ts';
 import type { AnyResource } from './read-resource.ts';
 

@@ -15,17 +15,17 @@ import type {
 import { fieldDetailsTo } from './field-details.ts';
 import type { GenerateValidators } from './generate-validators.ts';
 import { DocumentValidators } from './instantiate-validators.ts';
-import { lifecycleOf, noticesOf } from './lifecycle.ts';
+import { GrpcResponses } from './judge/grpc-responses.ts';
 import {
   isOverrideOf,
   judgesResponses,
   looksForUnknownProperties,
   settingsOf,
   unknownOverride,
-} from './operation-settings.ts';
+} from './judge/operation-settings.ts';
+import { lifecycleOf, noticesOf } from './lifecycle.ts';
 import { parseTemplate } from './path-template.ts';
 import { CallableMethods } from './protobuf/callable-methods.ts';
-import { GrpcResponses } from './protobuf/grpc-responses.ts';
 import { type PathOperations, RequestValidator } from './request-validator.ts';
 import { ResponseValidator } from './response-validator.ts';
 import { Router } from './router.ts';

@@ -1,6 +1,6 @@
 import type { TravellingForm } from '../resource/kinds/api-schema.ts';
 import type { CompiledDocument } from './api-model.ts';
-import { compileDocument } from './compile-document.ts';
+import { compileDocument } from './openapi/compile-document.ts';
 import { descriptorSetOf, documentTextOf } from './travelling-document.ts';
 
 /** An OpenAPI document, or a descriptor set. */

@@ -2,16 +2,16 @@ import equal from 'ajv/dist/runtime/equal.js';
 import ucs2length from 'ajv/dist/runtime/ucs2length.js';
 import { isRecord } from '../schema/schema.ts';
 import type { Unit } from './api-model.ts';
-import { choiceError } from './choice-error.ts';
-import type { NamesUnit } from './declared-names.ts';
-import { SchemaEvaluator, type SchemaUnit } from './evaluate-schema.ts';
-import { formats } from './formats.ts';
-import { joinErrors } from './join-errors.ts';
-import { isMultipleOf } from './multiple-of.ts';
-import { patternWhenUsed } from './pattern.ts';
 import { MessageJudge } from './protobuf/judge-message.ts';
-import { hasUniqueItems } from './unique-items.ts';
-import { countCall, countItem, countMaking } from './work-budget.ts';
+import { choiceError } from './schema/choice-error.ts';
+import type { NamesUnit } from './schema/declared-names.ts';
+import { SchemaEvaluator, type SchemaUnit } from './schema/evaluate-schema.ts';
+import { formats } from './schema/formats.ts';
+import { joinErrors } from './schema/join-errors.ts';
+import { isMultipleOf } from './schema/multiple-of.ts';
+import { patternWhenUsed } from './schema/pattern.ts';
+import { hasUniqueItems } from './schema/unique-items.ts';
+import { countCall, countItem, countMaking } from './schema/work-budget.ts';
 
 /** Tells whether a value is valid; after false, `errors` says why. */
 export interface Validator {

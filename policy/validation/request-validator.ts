@@ -9,17 +9,18 @@ import type {
   RequestParts,
   RequestValidation,
 } from '../workload-policy.ts';
-import { type ChosenContent, chooseContent } from './choose-content.ts';
+import type { BodyFault } from './body-fault.ts';
 import type { TellsDetailsTo } from './field-details.ts';
-import { type BodyFault, judgeBody } from './judge-body.ts';
-import { judgeParameters } from './judge-parameters.ts';
-import { beginJudgement, takeReports } from './judgement.ts';
+import { type ChosenContent, chooseContent } from './judge/choose-content.ts';
+import { judgeBody } from './judge/judge-body.ts';
+import { judgeParameters } from './judge/judge-parameters.ts';
+import { isProtobufCall, planMessages } from './judge/message-plan.ts';
 import type { CallableMethods } from './protobuf/callable-methods.ts';
-import { isProtobufCall, planMessages } from './protobuf/message-plan.ts';
 import type { Router } from './router.ts';
 import type { RuntimeContent, RuntimeOperation } from './runtime-operation.ts';
-import { describeDetails, MAX_DETAILS, pointerTo } from './validation-details.ts';
-import { isWorkUsedUp, MAX_VALIDATION_WORK, MAX_WORK_HERE, renewBodyWork, renewWork } from './work-budget.ts';
+import { beginJudgement, takeReports } from './schema/judgement.ts';
+import { describeDetails, MAX_DETAILS, pointerTo } from './schema/validation-details.ts';
+import { isWorkUsedUp, MAX_VALIDATION_WORK, MAX_WORK_HERE, renewBodyWork, renewWork } from './schema/work-budget.ts';
 
 /** The operations of one path, by method. */
 export interface PathOperations {

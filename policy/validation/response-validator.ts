@@ -1,13 +1,14 @@
 import type { RefusalDetail } from '../error/refusal.ts';
 import type { BodyPlan, Finding, ResponseJudgement, ResponseParts, ResponseValidation } from '../workload-policy.ts';
 import type { CompiledDocument } from './api-model.ts';
-import { type ChosenContent, chooseContent } from './choose-content.ts';
-import { type BodyFault, judgeBody } from './judge-body.ts';
-import { judgeHeaders } from './judge-parameters.ts';
-import { beginJudgement } from './judgement.ts';
+import type { BodyFault } from './body-fault.ts';
+import { type ChosenContent, chooseContent } from './judge/choose-content.ts';
+import { judgeBody } from './judge/judge-body.ts';
+import { judgeHeaders } from './judge/judge-parameters.ts';
 import type { OperationSettings, ResponseMode, RuntimeResponse } from './runtime-operation.ts';
-import { describeDetails, MAX_DETAILS } from './validation-details.ts';
-import { isWorkUsedUp, MAX_VALIDATION_WORK, MAX_WORK_HERE, renewBodyWork, renewWork } from './work-budget.ts';
+import { beginJudgement } from './schema/judgement.ts';
+import { describeDetails, MAX_DETAILS } from './schema/validation-details.ts';
+import { isWorkUsedUp, MAX_VALIDATION_WORK, MAX_WORK_HERE, renewBodyWork, renewWork } from './schema/work-budget.ts';
 
 /** What a response validator knows of its operation. */
 export interface ResponseRules {

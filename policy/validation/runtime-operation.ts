@@ -1,10 +1,10 @@
 import type { HeaderField, ResponseValidation } from '../workload-policy.ts';
 import type { ApiContent, ApiOperation, ApiParameter, ApiResponse, CompiledDocument } from './api-model.ts';
-import type { NamesUnit } from './declared-names.ts';
+import type { JsonLimits } from './decode/scan-json.ts';
 import { type DocumentValidators, MAIN_EXPORT, type Validator } from './instantiate-validators.ts';
-import type { Unenforceable } from './judgement.ts';
 import type { MessageJudge } from './protobuf/judge-message.ts';
-import type { JsonLimits } from './scan-json.ts';
+import type { NamesUnit } from './schema/declared-names.ts';
+import type { Unenforceable } from './schema/judgement.ts';
 
 /** Off: not looked at; Audit: judged and recorded; Enforce: what does not fit never reaches the caller. */
 export type ResponseMode = 'Off' | 'Audit' | 'Enforce';

@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import { MAX_SCHEMA_DOCUMENT_BYTES, type TravellingForm } from '../resource/kinds/api-schema.ts';
-import { readDocumentText } from './openapi-text.ts';
+import { readDocumentText } from './openapi/openapi-text.ts';
+import { reduceDocument } from './openapi/reduce-document.ts';
 import { reduceDescriptorSet } from './protobuf/reduce-descriptor-set.ts';
-import { reduceDocument } from './reduce-document.ts';
 
 /** Documents whose reduced form is remembered: resources are put together anew at each change, and few documents change. */
 const MAX_REMEMBERED_DOCUMENTS = 256;

@@ -1,7 +1,7 @@
 import { DocumentValidators } from '../../policy/validation/instantiate-validators.ts';
 import { compileDescriptorSet } from '../../policy/validation/protobuf/compile-descriptor-set.ts';
 import { loadRules, type MessageJudge } from '../../policy/validation/protobuf/judge-message.ts';
-import { renewWork } from '../../policy/validation/work-budget.ts';
+import { renewWork } from '../../policy/validation/schema/work-budget.ts';
 import { SHOP_PROTO, SHOP_PROTO_WITHOUT_RULES, shopProto } from '../../test/support/shop-proto.ts';
 
 /**

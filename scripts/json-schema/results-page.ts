@@ -48,7 +48,7 @@ OpenAPI document, read, compiled and instantiated by the very code. *Refused* me
 
 - Ajv generates code for what it judges as the specification says. Schemas with \`$dynamicRef\`, \`unevaluatedItems\`, an
   \`unevaluatedProperties\` over an \`if\` without \`then\` and \`else\`, an empty \`enum\` or a property named \`__proto__\` are evaluated as they
-  stand instead, more slowly (policy/validation/evaluate-schema.ts).
+  stand instead, more slowly (policy/validation/schema/evaluate-schema.ts).
 - \`format\` asserts, in both versions of OpenAPI. A schema that says itself that it is of the plain dialect (\`$schema:
   https://json-schema.org/draft/2020-12/schema\`) means an annotation by it, and is taken at its word.
 - A \`discriminator\` over alternatives that are all references says which of them holds: that one alone is tried, however many there are. Its value is a key of

@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { ApiContent } from '#policy/validation/api-model.ts';
-import { compileDocument } from '#policy/validation/compile-document.ts';
 import { DocumentValidators } from '#policy/validation/instantiate-validators.ts';
-import { judgeBody } from '#policy/validation/judge-body.ts';
+import { judgeBody } from '#policy/validation/judge/judge-body.ts';
+import { compileDocument } from '#policy/validation/openapi/compile-document.ts';
 import { type OperationSettings, runtimeContent } from '#policy/validation/runtime-operation.ts';
-import { renewWork } from '#policy/validation/work-budget.ts';
+import { renewWork } from '#policy/validation/schema/work-budget.ts';
 
 /** The official JSON-Schema-Test-Suite, beside the project. */
 const SUITE = fileURLToPath(new URL('../../../shared/data/json-schema-test-suite/', import.meta.url));

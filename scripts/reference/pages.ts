@@ -12,6 +12,6 @@ export const PAGES: { readonly [path: string]: () => string } = {
   'docs/resources.md': resourcePage,
   'docs/helm-values.md': helmValuesPage,
   'helm/lateral/values.schema.json': valuesSchemaFile,
-  'policy/validation/meta-schemas.json': metaSchemasFile,
+  'policy/validation/schema/meta-schemas.json': metaSchemasFile,
   ...crdFiles(),
 };

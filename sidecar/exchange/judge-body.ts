@@ -1,6 +1,6 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import { type ContentCoding, notCoded, undoCoding } from '#policy/validation/decode/undo-coding.ts';
-import { MAX_WORK_HERE } from '#policy/validation/work-budget.ts';
+import { MAX_WORK_HERE } from '#policy/validation/schema/work-budget.ts';
 import type { BodyPlan, Finding } from '#policy/workload-policy.ts';
 import { bodyJudge, sharedBytes } from '../policy/judge-beside.ts';
 import type { Exchange } from './exchange.ts';

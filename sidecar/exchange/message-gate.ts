@@ -1,6 +1,6 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
-import type { BodyFault } from '#policy/validation/judge-body.ts';
+import type { BodyFault } from '#policy/validation/body-fault.ts';
 import { COMPRESSED, endFault, PREFIX_BYTES, prefixFault } from '#policy/validation/protobuf/message-frames.ts';
 import type { BodyPlan, MessagePlan } from '#policy/workload-policy.ts';
 import type { BodyConsumer, IncomingBody } from '../http/message.ts';

@@ -1,8 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import { Refusal } from '#policy/error/refusal.ts';
 import type { CompiledDocument, Unit } from '#policy/validation/api-model.ts';
-import type { BodyTask } from '#policy/validation/body-task.ts';
-import type { BodyFault } from '#policy/validation/judge-body.ts';
+import type { BodyFault } from '#policy/validation/body-fault.ts';
+import type { BodyTask } from '#policy/validation/judge/body-task.ts';
 import { hasRules } from '#policy/validation/protobuf/judge-message.ts';
 import { isVerdict, type ToJudge } from './judge-messages.ts';
 

@@ -1,5 +1,5 @@
 import type { ApiContent, Unit } from '#policy/validation/api-model.ts';
-import type { BodyFault } from '#policy/validation/judge-body.ts';
+import type { BodyFault } from '#policy/validation/body-fault.ts';
 import type { OperationSettings } from '#policy/validation/runtime-operation.ts';
 
 /** What the judging thread is sent, in order. */

@@ -4,7 +4,7 @@ import type { Unit } from '#policy/validation/api-model.ts';
 import { isToJudge, type ToJudge, type Verdict } from './judge-messages.ts';
 
 enableCompileCache();
-const { runBodyTask } = await import('#policy/validation/body-task.ts');
+const { runBodyTask } = await import('#policy/validation/judge/body-task.ts');
 const { hasRules, loadRules } = await import('#policy/validation/protobuf/judge-message.ts');
 const { DocumentValidators } = await import('#policy/validation/instantiate-validators.ts');
 

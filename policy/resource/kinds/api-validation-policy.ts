@@ -12,7 +12,7 @@ import {
   required,
   string,
 } from '../../schema/schema.ts';
-import { byteQuantity } from '../../validation/byte-quantity.ts';
+import { byteQuantity } from '../byte-quantity.ts';
 import type { ResourceKind } from '../kind.ts';
 import { attachmentFields, checkAttachment } from './attachment.ts';
 

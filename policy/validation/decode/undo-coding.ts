@@ -1,4 +1,4 @@
-import type { BodyFault } from '../judge-body.ts';
+import type { BodyFault } from '../body-fault.ts';
 
 /** Content codings that are undone to look at a body (RFC 9110 §8.4.1; RFC 7932; RFC 8878). */
 export type ContentCoding = 'gzip' | 'deflate' | 'br' | 'zstd';

@@ -1,5 +1,5 @@
 import type { MessagePlan } from '../../workload-policy.ts';
-import type { BodyFault } from '../judge-body.ts';
+import type { BodyFault } from '../body-fault.ts';
 
 /** Compressed-Flag and Message-Length in front of each message. Source: gRPC over HTTP/2, Length-Prefixed-Message. */
 export const PREFIX_BYTES = 5;

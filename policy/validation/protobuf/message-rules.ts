@@ -2,7 +2,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import type { Path } from '@bufbuild/protobuf/reflect';
 import { createValidator, type Validator, type Violation } from '@bufbuild/protovalidate';
 import type { RefusalDetail } from '../../error/refusal.ts';
-import { countMaking, spendWork } from '../work-budget.ts';
+import { countMaking, spendWork } from '../schema/work-budget.ts';
 import type { MessagesUnit } from './message-model.ts';
 import { readDescriptorSet } from './read-descriptor-set.ts';
 

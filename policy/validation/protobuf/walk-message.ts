@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { spendWork } from '../work-budget.ts';
+import { spendWork } from '../schema/work-budget.ts';
 import type { FieldModel, MessageModel } from './message-model.ts';
 
 /** Deepest nesting of messages and groups, the outermost counted: what protobuf's own parsers take by default. */

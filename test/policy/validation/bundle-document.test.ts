@@ -5,7 +5,7 @@ import { readPolicyFolder } from '#files/read-policy-folder.ts';
 import { loadResources } from '#policy/load-resources.ts';
 import { formatProblem } from '#policy/problem.ts';
 import { contentProblems } from '#policy/resource/content-problems.ts';
-import { compileDocument } from '#policy/validation/compile-document.ts';
+import { compileDocument } from '#policy/validation/openapi/compile-document.ts';
 
 const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
 

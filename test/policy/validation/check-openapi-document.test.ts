@@ -1,6 +1,6 @@
 import t from 'tap';
 import { MAX_SCHEMA_DOCUMENT_BYTES } from '#policy/resource/kinds/api-schema.ts';
-import { checkOpenApiDocument } from '#policy/validation/check-openapi-document.ts';
+import { checkOpenApiDocument } from '#policy/validation/openapi/check-openapi-document.ts';
 import { openApi } from './validation-of.ts';
 
 function shown(text: string): readonly string[] {

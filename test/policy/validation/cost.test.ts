@@ -1,6 +1,6 @@
 import t from 'tap';
-import { compileDocument } from '#policy/validation/compile-document.ts';
 import { DocumentValidators, MAIN_EXPORT } from '#policy/validation/instantiate-validators.ts';
+import { compileDocument } from '#policy/validation/openapi/compile-document.ts';
 import { codeOf, findings, openApi, validationOf } from './validation-of.ts';
 
 const body = (schema: string) => `  /b:\n    post: {requestBody: {content: {application/json: {schema: ${schema}}}}}\n`;

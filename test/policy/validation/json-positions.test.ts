@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { LineCounter, parseDocument } from 'yaml';
-import { JsonPositions } from '#policy/validation/json-positions.ts';
+import { JsonPositions } from '#policy/validation/openapi/json-positions.ts';
 import { nodeOffset } from '#policy/yaml/node-offset.ts';
 
 function pathsOf(value: unknown, path: readonly (string | number)[] = []): readonly (readonly (string | number)[])[] {

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { translatePattern } from '#policy/validation/ecma-pattern.ts';
-import { compilePattern } from '#policy/validation/pattern.ts';
-import { renewWork, WorkExceeded } from '#policy/validation/work-budget.ts';
+import { translatePattern } from '#policy/validation/schema/ecma-pattern.ts';
+import { compilePattern } from '#policy/validation/schema/pattern.ts';
+import { renewWork, WorkExceeded } from '#policy/validation/schema/work-budget.ts';
 import { codeOf, findings, openApi, validationOf } from './validation-of.ts';
 
 t.beforeEach(() => renewWork());

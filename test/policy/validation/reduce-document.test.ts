@@ -1,7 +1,7 @@
 import t from 'tap';
 import { parse } from 'yaml';
-import { compileDocument } from '#policy/validation/compile-document.ts';
-import { reduceDocument } from '#policy/validation/reduce-document.ts';
+import { compileDocument } from '#policy/validation/openapi/compile-document.ts';
+import { reduceDocument } from '#policy/validation/openapi/reduce-document.ts';
 import { travellingDocument } from '#policy/validation/travelling-document.ts';
 import { githubDescription } from '../../support/github-description.ts';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { scanJson } from '#policy/validation/scan-json.ts';
+import { scanJson } from '#policy/validation/decode/scan-json.ts';
 
 const LIMITS = { maxDepth: 64, denyDuplicateKeys: true, denyInexactIntegers: false };
 

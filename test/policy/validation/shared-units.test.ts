@@ -1,6 +1,6 @@
 import t from 'tap';
-import { compileDocument } from '#policy/validation/compile-document.ts';
-import { MAX_WORK_HERE } from '#policy/validation/work-budget.ts';
+import { compileDocument } from '#policy/validation/openapi/compile-document.ts';
+import { MAX_WORK_HERE } from '#policy/validation/schema/work-budget.ts';
 import { codeOf, openApi, validationOf } from './validation-of.ts';
 
 const posting = (path: string, schema: string) =>

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { compileDocument } from '#policy/validation/compile-document.ts';
 import { compileValidation } from '#policy/validation/compile-validation.ts';
+import { compileDocument } from '#policy/validation/openapi/compile-document.ts';
 import { compileInSlices } from '#sidecar/policy/compile-in-slices.ts';
 import { GeneratedParts, partsOf } from '#sidecar/policy/generated-parts.ts';
 import { openApi, policyOf, schemaOf } from '../../policy/validation/validation-of.ts';

@@ -4,7 +4,7 @@ import { DocumentValidators } from '#policy/validation/instantiate-validators.ts
 import { compileDescriptorSet } from '#policy/validation/protobuf/compile-descriptor-set.ts';
 import { loadRules } from '#policy/validation/protobuf/judge-message.ts';
 import { MAX_MESSAGE_DEPTH } from '#policy/validation/protobuf/walk-message.ts';
-import { renewWork } from '#policy/validation/work-budget.ts';
+import { renewWork } from '#policy/validation/schema/work-budget.ts';
 import { buildDescriptorSet } from '../../../support/descriptor-sets.ts';
 import { shopProto } from '../../../support/shop-proto.ts';
 

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { DocumentValidators } from '#policy/validation/instantiate-validators.ts';
 import { compileDescriptorSet } from '#policy/validation/protobuf/compile-descriptor-set.ts';
-import { renewWork } from '#policy/validation/work-budget.ts';
+import { renewWork } from '#policy/validation/schema/work-budget.ts';
 import { shopProto } from '../../../support/shop-proto.ts';
 
 const ALL_KINDS = `syntax = "proto3";

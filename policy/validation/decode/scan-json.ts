@@ -1,0 +1,270 @@
+import { MAX_JSON_DEPTH } from '../../resource/kinds/api-validation-policy.ts';
+
+export interface JsonLimits {
+  /** Deepest nesting; 1 is an array of plain values. At most MAX_JSON_DEPTH. */
+  readonly maxDepth: number;
+  readonly denyDuplicateKeys: boolean;
+  /** Integers that a double does not hold. */
+  readonly denyInexactIntegers: boolean;
+}
+
+/** What is wrong with a JSON text, and where: an index into the text. */
+export interface JsonFault {
+  readonly offset: number;
+  readonly reason: string;
+}
+
+/** Up to so many keys of one object are compared in place; a Set takes over beyond, so that time stays linear. */
+const KEYS_IN_PLACE = 16;
+
+// Where the keys of the objects around the current position stand, by depth. Reused by every scan: a scan
+// never yields, and this is the data path.
+const isObjectAt = new Uint8Array(MAX_JSON_DEPTH + 1);
+const keyCounts = new Uint32Array(MAX_JSON_DEPTH + 1);
+const keyStarts = new Uint32Array((MAX_JSON_DEPTH + 1) * KEYS_IN_PLACE);
+const keyEnds = new Uint32Array((MAX_JSON_DEPTH + 1) * KEYS_IN_PLACE);
+const keySets: (Set<string> | undefined)[] = new Array(MAX_JSON_DEPTH + 1).fill(undefined);
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+
+/**
+ * Undefined when the text is one JSON value within the limits; else the first fault. Linear in the text's
+ * length, without recursion. Keys are compared as their escapes decode: `"a"` and `"\u0061"` are one key.
+ * Source: RFC 8259 §2 to §7; duplicate names are §4's "SHOULD be unique", on which parsers differ.
+ */
+export function scanJson(text: string, limits: JsonLimits): JsonFault | undefined {
+  let depth = 0;
+  let at = skipSpace(text, 0);
+  let expectsKey = false;
+  for (;;) {
+    if (expectsKey) {
+      if (text.charCodeAt(at) !== QUOTE) return unexpected(text, at, 'a key in double quotes');
+      const end = endOfString(text, at);
+      if (end < 0) return stringFault(text, -end - 1);
+      if (limits.denyDuplicateKeys && isDuplicate(text, at + 1, end - 1, depth)) {
+        return fault(at, 'duplicate key');
+      }
+      at = skipSpace(text, end);
+      if (text.charCodeAt(at) !== COLON) return unexpected(text, at, '":"');
+      at = skipSpace(text, at + 1);
+    }
+    const first = text.charCodeAt(at);
+    if (first === OPEN_BRACE || first === OPEN_BRACKET) {
+      if (++depth > limits.maxDepth) return fault(at, `nested deeper than limits.jsonDepth ${limits.maxDepth}`);
+      const isObject = first === OPEN_BRACE;
+      isObjectAt[depth] = isObject ? 1 : 0;
+      keyCounts[depth] = 0;
+      at = skipSpace(text, at + 1);
+      if (text.charCodeAt(at) !== (isObject ? CLOSE_BRACE : CLOSE_BRACKET)) {
+        expectsKey = isObject;
+        continue;
+      }
+    } else {
+      const end = first === QUOTE ? endOfString(text, at) : endOfScalar(text, at);
+      if (end < 0) return first === QUOTE ? stringFault(text, -end - 1) : unexpected(text, -end - 1, 'a value');
+      if (first !== QUOTE && end - at >= SHORTEST_NUMBER) {
+        const reason = numberFault(text, at, end, limits);
+        if (reason !== undefined) return fault(at, reason);
+      }
+      at = end;
+    }
+    // A value is complete, or a container is about to close.
+    for (;;) {
+      at = skipSpace(text, at);
+      if (depth === 0) return at === text.length ? undefined : unexpected(text, at, 'the end');
+      const next = text.charCodeAt(at);
+      const isObject = isObjectAt[depth] === 1;
+      if (next === COMMA) {
+        at = skipSpace(text, at + 1);
+        expectsKey = isObject;
+        break;
+      }
+      if (next !== (isObject ? CLOSE_BRACE : CLOSE_BRACKET)) {
+        return unexpected(text, at, isObject ? '"," or "}"' : '"," or "]"');
+      }
+      if (keySets[depth] !== undefined) keySets[depth] = undefined;
+      depth -= 1;
+      at += 1;
+    }
+  }
+}
+
+function skipSpace(text: string, from: number): number {
+  let at = from;
+  for (;;) {
+    const code = text.charCodeAt(at);
+    if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return at;
+    at += 1;
+  }
+}
+
+/** Index after the closing quote; negative: -1 - index of the fault. */
+function endOfString(text: string, start: number): number {
+  let at = start + 1;
+  for (;;) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) return at + 1;
+    if (code === BACKSLASH) {
+      const length = escapeLength(text, at);
+      if (length === 0) return -1 - at;
+      at += length;
+    } else if (code >= 0x20) {
+      at += 1;
+    } else {
+      return -1 - at; // a control character, or NaN at the end of the text
+    }
+  }
+}
+
+/** Length of the escape sequence at a backslash; 0: not one. */
+function escapeLength(text: string, at: number): number {
+  switch (text.charCodeAt(at + 1)) {
+    case QUOTE:
+    case BACKSLASH:
+    case 0x2f: // slash
+    case 0x62: // b
+    case 0x66: // f
+    case 0x6e: // n
+    case 0x72: // r
+    case 0x74: // t
+      return 2;
+    case 0x75: // u
+      for (let index = at + 2; index < at + 6; index++) if (!isHexDigit(text.charCodeAt(index))) return 0;
+      return 6;
+    default:
+      return 0;
+  }
+}
+
+function isHexDigit(code: number): boolean {
+  return isDigit(code) || (code >= 0x41 && code <= 0x46) || (code >= 0x61 && code <= 0x66);
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39;
+}
+
+/** Index after a number or literal; negative: -1 - index of the fault. */
+function endOfScalar(text: string, start: number): number {
+  switch (text.charCodeAt(start)) {
+    case 0x74:
+      return text.startsWith('true', start) ? start + 4 : -1 - start;
+    case 0x66:
+      return text.startsWith('false', start) ? start + 5 : -1 - start;
+    case 0x6e:
+      return text.startsWith('null', start) ? start + 4 : -1 - start;
+    default:
+      return endOfNumber(text, start);
+  }
+}
+
+/** RFC 8259 §6. */
+function endOfNumber(text: string, start: number): number {
+  let at = text.charCodeAt(start) === 0x2d ? start + 1 : start;
+  at = text.charCodeAt(at) === 0x30 ? at + 1 : digits(text, at);
+  if (at < 0) return at;
+  if (text.charCodeAt(at) === 0x2e) at = digits(text, at + 1);
+  if (at < 0) return at;
+  const exponent = text.charCodeAt(at);
+  if (exponent !== 0x65 && exponent !== 0x45) return at;
+  const sign = text.charCodeAt(at + 1);
+  return digits(text, sign === 0x2b || sign === 0x2d ? at + 2 : at + 1);
+}
+
+/** Index after at least one digit; negative: -1 - index of the fault. */
+function digits(text: string, start: number): number {
+  let at = start;
+  while (isDigit(text.charCodeAt(at))) at += 1;
+  return at === start ? -1 - start : at;
+}
+
+/** `1e309`: no shorter number is beyond what a double holds. */
+const SHORTEST_NUMBER = 5;
+/** Integers of so many characters are exact. */
+const EXACT_CHARACTERS = 15;
+const INTEGER = /^-?\d+$/;
+
+/** What makes programs read a number differently; undefined: nothing. Source: RFC 8259 §6. */
+function numberFault(text: string, start: number, end: number, limits: JsonLimits): string | undefined {
+  const first = text.charCodeAt(start);
+  if (first > 0x39) return undefined; // true, false
+  const isLong = end - start > EXACT_CHARACTERS;
+  if (!isLong && !hasExponent(text, start, end)) return undefined;
+  const number = text.slice(start, end);
+  const value = Number(number);
+  if (!Number.isFinite(value)) return 'a number beyond what programs hold (1.8e308)';
+  const isExact = !isLong || Number.isSafeInteger(value) || !limits.denyInexactIntegers || !INTEGER.test(number);
+  return isExact || BigInt(number) === BigInt(value) ? undefined : 'an integer that programs do not hold exactly';
+}
+
+function hasExponent(text: string, start: number, end: number): boolean {
+  for (let at = start; at < end; at += 1) if ((text.charCodeAt(at) | 0x20) === 0x65) return true;
+  return false;
+}
+
+/** True when the object at this depth already has the key; else the key is remembered. */
+function isDuplicate(text: string, start: number, end: number, depth: number): boolean {
+  const count = keyCounts[depth] ?? 0;
+  const base = depth * KEYS_IN_PLACE;
+  const set = keySets[depth];
+  if (set === undefined && count < KEYS_IN_PLACE && !hasEscape(text, start, end)) {
+    for (let index = base; index < base + count; index++) {
+      if (isSameText(text, keyStarts[index] ?? 0, keyEnds[index] ?? 0, start, end)) return true;
+    }
+    keyStarts[base + count] = start;
+    keyEnds[base + count] = end;
+    keyCounts[depth] = count + 1;
+    return false;
+  }
+  const keys = set ?? keysSoFar(text, base, count);
+  keySets[depth] = keys;
+  const raw = text.slice(start, end);
+  const key: unknown = hasEscape(text, start, end) ? JSON.parse(`"${raw}"`) : raw;
+  const size = keys.size;
+  keys.add(String(key));
+  return keys.size === size;
+}
+
+function keysSoFar(text: string, base: number, count: number): Set<string> {
+  const keys = new Set<string>();
+  for (let index = base; index < base + count; index++) keys.add(text.slice(keyStarts[index], keyEnds[index]));
+  return keys;
+}
+
+function hasEscape(text: string, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (text.charCodeAt(at) === BACKSLASH) return true;
+  return false;
+}
+
+function isSameText(text: string, left: number, leftEnd: number, right: number, rightEnd: number): boolean {
+  const length = leftEnd - left;
+  if (length !== rightEnd - right) return false;
+  // From the end: keys of one object tend to share their beginning.
+  for (let offset = length - 1; offset >= 0; offset--) {
+    if (text.charCodeAt(left + offset) !== text.charCodeAt(right + offset)) return false;
+  }
+  return true;
+}
+
+function stringFault(text: string, at: number): JsonFault {
+  if (at >= text.length) return fault(at, 'ends within a string');
+  return fault(at, text.charCodeAt(at) === BACKSLASH ? 'invalid escape in a string' : 'control character in a string');
+}
+
+function unexpected(text: string, at: number, wanted: string): JsonFault {
+  // The offending character is not shown: bodies do not go into logs.
+  return fault(at, at >= text.length ? `ends where ${wanted} was expected` : `expected ${wanted}`);
+}
+
+/** Faults leave no key sets behind: they would hold on to the body. */
+function fault(offset: number, reason: string): JsonFault {
+  keySets.fill(undefined);
+  return { offset, reason };
+}

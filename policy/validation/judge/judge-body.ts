@@ -1,0 +1,157 @@
+import { isUtf8 } from 'node:buffer';
+import type { MultipartShape, ObjectShape, PrimitiveShape } from '../api-model.ts';
+import type { BodyFault } from '../body-fault.ts';
+import { add, decodeAll, objectValue, primitiveCandidates } from '../decode/parameter-value.ts';
+import { MAX_FORM_FIELDS, parseForm } from '../decode/parse-form.ts';
+import { readParts } from '../decode/read-parts.ts';
+import { scanJson } from '../decode/scan-json.ts';
+import type { MessageJudge } from '../protobuf/judge-message.ts';
+import type { OperationSettings, RuntimeContent } from '../runtime-operation.ts';
+import { unknownProperties } from '../schema/declared-names.ts';
+import { beginJudgement, takeReports } from '../schema/judgement.ts';
+import { MAX_DETAILS, pointerTo, validate } from '../schema/validation-details.ts';
+import { WorkExceeded } from '../schema/work-budget.ts';
+
+/** Holds a whole body, not empty, against an entry of `content`; undefined: it is valid. */
+export function judgeBody(
+  body: Buffer,
+  { content, validator, names, messages }: RuntimeContent,
+  settings: OperationSettings,
+  boundary?: string,
+): BodyFault | undefined {
+  if (messages !== undefined) return judgeMessage(body, messages, content.messageType ?? -1, settings);
+  if (content.multipart !== undefined) return judgeParts(body, boundary ?? '', content.multipart, validator, settings);
+  if (!isUtf8(body)) return malformed('encoding', `is not UTF-8 at byte ${invalidByte(body) + 1}`);
+  if (content.text !== undefined) return judgeText(body.toString('utf8'), content.text, validator, settings);
+  // RFC 8259 §8.1: a byte order mark must not be there; parsers differ on it.
+  if (body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf)
+    return malformed('encoding', 'begins with a byte order mark');
+  const text = body.toString('utf8');
+  const read = content.form === undefined ? readJson(text, settings) : readForm(text, content.form);
+  if ('fault' in read) return read.fault;
+  beginJudgement(settings.unenforceable);
+  const details = validator === undefined ? undefined : validate(validator, read.value, 'body', '');
+  if (details !== undefined) return { code: 'invalid_body', details };
+  const reports = takeReports();
+  const report: BodyFault | undefined =
+    reports.length === 0 ? undefined : { code: 'invalid_body', details: reports, isReport: true };
+  if (names === undefined || settings.unknownProperties === 'Allow') return report;
+  const unknown = unknownProperties(names.unit, names.node, read.value);
+  return unknown.length === 0 ? report : { code: 'unknown_property', details: unknown };
+}
+
+function judgeMessage(
+  body: Buffer,
+  messages: MessageJudge,
+  type: number,
+  settings: OperationSettings,
+): BodyFault | undefined {
+  try {
+    const judged = messages.judge(body, type, settings);
+    return judged && { code: judged.code, details: judged.details.slice(0, MAX_DETAILS) };
+  } catch (error) {
+    if (!(error instanceof WorkExceeded)) throw error;
+    return { code: 'invalid_body', details: [{ in: 'body', pointer: '', keyword: 'work', message: error.message }] };
+  }
+}
+
+function judgeParts(
+  body: Buffer,
+  boundary: string,
+  shape: MultipartShape,
+  validator: RuntimeContent['validator'],
+  settings: OperationSettings,
+): BodyFault | undefined {
+  const read = readParts(body, boundary, shape, settings.json);
+  if ('fault' in read) {
+    const { name, message } = read.fault;
+    return malformed('multipart', message, name === undefined ? '' : pointerTo(name));
+  }
+  return judgeValues([read.value], validator, settings);
+}
+
+function judgeText(
+  text: string,
+  shape: PrimitiveShape,
+  validator: RuntimeContent['validator'],
+  settings: OperationSettings,
+): BodyFault | undefined {
+  return judgeValues(primitiveCandidates(text, shape), validator, settings);
+}
+
+/** What a body can be read as; the first that is valid counts. */
+function judgeValues(
+  values: readonly unknown[],
+  validator: RuntimeContent['validator'],
+  settings: OperationSettings,
+): BodyFault | undefined {
+  let first: BodyFault | undefined;
+  for (const value of values) {
+    beginJudgement(settings.unenforceable);
+    const details = validator === undefined ? undefined : validate(validator, value, 'body', '');
+    if (details === undefined) {
+      const reports = takeReports();
+      return reports.length === 0 ? undefined : { code: 'invalid_body', details: reports, isReport: true };
+    }
+    first ??= { code: 'invalid_body', details };
+  }
+  return first;
+}
+
+type Read = { readonly value: unknown } | { readonly fault: BodyFault };
+
+function readJson(text: string, settings: OperationSettings): Read {
+  const fault = scanJson(text, settings.json);
+  if (fault === undefined) return { value: JSON.parse(text) };
+  return { fault: malformed('json', `${fault.reason} at ${position(text, fault.offset)}`) };
+}
+
+function readForm(text: string, shape: ObjectShape): Read {
+  const parsed = parseForm(text);
+  if (parsed === undefined) return { fault: malformed('form', `has more than ${MAX_FORM_FIELDS} fields`) };
+  const raw = new Map<string, string[]>();
+  for (const field of parsed) {
+    if (field.name === undefined) return { fault: malformed('form', 'a name has a broken percent-encoding') };
+    add(raw, field.name, field.raw ?? '');
+  }
+  const fields = new Map<string, readonly string[]>();
+  for (const [name, texts] of raw) {
+    const decoded = decodeAll(texts);
+    if (decoded === undefined) return { fault: malformed('form', 'has a broken percent-encoding', pointerTo(name)) };
+    fields.set(name, decoded);
+  }
+  const value = objectValue(fields, shape);
+  if (typeof value === 'string') return { fault: malformed('form', 'is given more than once', pointerTo(value)) };
+  return { value };
+}
+
+function malformed(keyword: string, message: string, pointer = ''): BodyFault {
+  return { code: 'malformed_body', details: [{ in: 'body', pointer, keyword, message }] };
+}
+
+/** `line 2, column 17`, both from 1; columns in UTF-16 code units. */
+function position(text: string, offset: number): string {
+  const before = text.slice(0, offset);
+  const lineStart = before.lastIndexOf('\n') + 1;
+  return `line ${before.split('\n').length}, column ${offset - lineStart + 1}`;
+}
+
+/** Index of the first byte that is not UTF-8: where decoding puts a replacement that was not sent. */
+function invalidByte(body: Buffer): number {
+  let start = 0;
+  let end = body.length;
+  // All up to `start` is UTF-8, all up to `end` is not.
+  while (end - start > 1) {
+    const middle = (start + end) >> 1;
+    if (isUtf8(body.subarray(0, characterEnd(body, middle)))) start = middle;
+    else end = middle;
+  }
+  return start;
+}
+
+/** The end of the character that the byte before an index belongs to. */
+function characterEnd(body: Buffer, index: number): number {
+  let end = index;
+  while (end < body.length && end < index + 3 && ((body[end] ?? 0) & 0xc0) === 0x80) end += 1;
+  return end;
+}
