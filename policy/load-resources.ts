@@ -10,12 +10,7 @@ import type { ResourceDocument, ResourceSet, SourceFile } from './resource-set.t
 import { isRecord, type Path, type ReadContext } from './schema/schema.ts';
 import { finish } from './steps/finish.ts';
 import { bundleDocument, type DocumentBundle } from './validation/openapi/bundle-document.ts';
-import {
-  descriptorSetOf,
-  documentTextOf,
-  travellingDescriptorSet,
-  travellingOpenApi,
-} from './validation/travelling-document.ts';
+import { travellingDescriptorSet, travellingOpenApi } from './validation/travelling-document.ts';
 import type { Mesh } from './workload-policy.ts';
 import { readYaml, type YamlDocument } from './yaml/read-yaml.ts';
 
@@ -181,12 +176,12 @@ const refuseConfigMaps: NamedDocuments['configMaps'] = (_namespace, _references,
 /** The resource as it travels: from the spec as it was given. */
 export function documentOf(sourced: SourcedResource): ResourceDocument {
   const { type, resource } = sourced.any;
-  // What is given, not what was read: the receiver reads it with the same schema. An APISchema has its text put in.
+  // What is given, not what was read: the receiver reads it with the same schema. An APISchema has its document put in, as it travels.
   if (type !== 'APISchema') return resourceDocument({ ...resource, spec: givenSpecOf(sourced) });
   const { openapi, protoDescriptorSet: set } = resource.spec;
   const documents = {
-    ...(openapi && { openapi: travellingOpenApi(documentTextOf(openapi)) }),
-    ...(set && { protoDescriptorSet: travellingDescriptorSet(descriptorSetOf(set).toString('base64')) }),
+    ...(openapi?.inline !== undefined && { openapi: travellingOpenApi(openapi.inline) }),
+    ...(set?.inline !== undefined && { protoDescriptorSet: travellingDescriptorSet(set.inline) }),
   };
   return resourceDocument({ ...resource, spec: { ...resource.spec, ...documents } });
 }

@@ -60,6 +60,7 @@ export async function build() {
       entryPoints: {
         main: 'cli/main.ts',
         'traffic-worker': 'sidecar/workers/traffic-worker.ts',
+        'document-worker': 'control-plane/documents/document-worker.ts',
         'folder-worker': 'control-plane/source/folder-worker.ts',
         'judge-worker': 'control-plane/webhook/judge-worker.ts',
         'validator-worker': 'sidecar/policy/validator-worker.ts',

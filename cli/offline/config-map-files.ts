@@ -1,7 +1,7 @@
+import { joinedDocument } from '#control-plane/documents/joined-document.ts';
 import { type JsonObject, objectAt, textAt } from '#control-plane/injection/json-object.ts';
 import { configMapValuesOf } from '#control-plane/kubernetes/cluster/cluster-objects.ts';
 import type { ConfigMapText } from '#control-plane/kubernetes/resources/cluster-view.ts';
-import { joinedDocument } from '#control-plane/kubernetes/resources/joined-document.ts';
 import type { PlacedDocument } from '#policy/load-resources.ts';
 import type { Problem } from '#policy/problem.ts';
 import { documentFieldOf } from '#policy/resource/kinds/api-schema.ts';

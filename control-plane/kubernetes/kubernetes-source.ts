@@ -1,8 +1,10 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { formatProblem } from '#policy/problem.ts';
 import { snapshotOf } from '#policy/resource/resource-document.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import type { PolicyDistribution } from '../discovery/policy-distribution.ts';
 import type { WorkloadDirectory } from '../discovery/workload-directory.ts';
+import { DocumentReader } from '../documents/document-reader.ts';
 import type { EventLog } from '../event-log.ts';
 import type { SourceStatus } from '../source/source-status.ts';
 import type { ControlPlaneMetrics } from '../status/metrics.ts';
@@ -23,6 +25,8 @@ export const QUIET_MS = 50;
 export const LONGEST_WAIT_MS = 500;
 /** What could not be published is tried again after this long, though nothing has changed. */
 export const PUBLISH_RETRY_MS = 2_000;
+/** A start waits this long at most for long documents to be read: one team's must not keep the policies of all. */
+export const DOCUMENTS_WAIT_MS = 30_000;
 /** While the API server is not reached at the start, the log says so this often. */
 const WAITING_LOG_INTERVAL_MS = 10_000;
 
@@ -39,6 +43,8 @@ export interface KubernetesSourceOptions {
   readonly printProblems: (lines: readonly string[]) => void;
   /** ConfigMaps that are yet to be applied; they go before those of the cluster. */
   readonly plannedConfigMap?: (namespace: string, name: string, key: string) => ConfigMapText | undefined;
+  /** Long documents are read by another thread: nothing waits while they are. Default: false. */
+  readonly readsDocumentsApart?: boolean;
   /** Groups whose objects are told in their status what is found of them; default: all. */
   readonly statusGroups?: readonly string[] | undefined;
   /** Ends the wait for the first lists. */
@@ -52,6 +58,7 @@ export class KubernetesSource {
   readonly #reflectors: readonly WatchedCollection[];
   readonly #kinds: MeshKindWatch;
   readonly #configMaps: ConfigMapWatch;
+  readonly #documents: DocumentReader | undefined;
   readonly #apply: Coalesced;
   readonly #appliedListeners = new Set<() => void>();
   readonly #published = Promise.withResolvers<void>();
@@ -66,11 +73,15 @@ export class KubernetesSource {
     this.#options = options;
     const { client, mesh, clusterDomain, meshDefaults, log } = options;
     this.#apply = coalesce(() => this.#refresh(), { quietMs: QUIET_MS, longestMs: LONGEST_WAIT_MS });
+    this.#documents = options.readsDocumentsApart
+      ? new DocumentReader({ onRead: () => this.state.documentRead() })
+      : undefined;
     const state = new ClusterState({
       mesh,
       clusterDomain,
       meshDefaults,
       configMapText: (...name) => options.plannedConfigMap?.(...name) ?? this.#configMaps.text(...name),
+      longDocuments: this.#documents,
       onChange: () => this.#changed(),
     });
     this.state = state;
@@ -177,7 +188,14 @@ export class KubernetesSource {
   async close(): Promise<void> {
     this.#apply.close();
     clearTimeout(this.#retryTimer);
-    await Promise.all([...this.#reflectors, this.#kinds, this.#configMaps].map((part) => part.close()));
+    await Promise.all(
+      [
+        ...this.#reflectors,
+        this.#kinds,
+        this.#configMaps,
+        ...(this.#documents === undefined ? [] : [this.#documents]),
+      ].map((part) => part.close()),
+    );
   }
 
   async #synchronize(): Promise<void> {
@@ -188,6 +206,18 @@ export class KubernetesSource {
     this.state.refresh();
     this.#configMaps.follow(this.state.resources.configMapKeys());
     await this.#configMaps.known();
+    this.state.refresh();
+    await this.#documentsRead();
+  }
+
+  /** Resolves once all documents are read, and at the latest after DOCUMENTS_WAIT_MS, with a line in the log. */
+  async #documentsRead(): Promise<void> {
+    if (this.#documents === undefined) return;
+    const ending = new AbortController();
+    const late = wait(DOCUMENTS_WAIT_MS, true, { signal: ending.signal }).catch(() => false);
+    const isLate = await Promise.race([this.#documents.settled().then(() => false), late]);
+    ending.abort();
+    if (isLate) this.#options.log('documents_not_read', { after: `${DOCUMENTS_WAIT_MS} ms` });
   }
 
   #changed(): void {

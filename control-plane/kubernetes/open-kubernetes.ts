@@ -71,7 +71,12 @@ export class Kubernetes {
 
   /** Puts the cluster's resources in force; waits until all of them are known. */
   async startSource(options: Omit<KubernetesSourceOptions, 'client' | 'signal'>): Promise<KubernetesSource> {
-    const source = new KubernetesSource({ ...options, client: this.client, signal: this.#options.signal });
+    const source = new KubernetesSource({
+      ...options,
+      readsDocumentsApart: true,
+      client: this.client,
+      signal: this.#options.signal,
+    });
     this.#closers.push(() => source.close());
     await source.start();
     return source;

@@ -5,10 +5,13 @@ import type { ClusterView } from '../kubernetes/resources/cluster-view.ts';
 
 /** What a worker asks of the main thread's view: a member of ClusterView by its name, and its arguments. */
 export type Question = {
-  readonly [K in keyof ClusterView]: ClusterView[K] extends (...given: infer Given) => unknown
+  readonly [K in Asked]: ClusterView[K] extends (...given: infer Given) => unknown
     ? { readonly about: K; readonly given: Given }
     : { readonly about: K; readonly given: readonly [] };
-}[keyof ClusterView];
+}[Asked];
+
+/** Long documents are read in the thread that judges: it is the other one already. */
+type Asked = Exclude<keyof ClusterView, 'longDocuments'>;
 
 /** A resource as it can be sent: without the document that knows its positions. */
 type SentResource = Pick<SourcedResource, 'any' | 'file'>;

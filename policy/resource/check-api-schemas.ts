@@ -4,9 +4,8 @@ import type { Problem } from '../problem.ts';
 import { isRecord, type Path } from '../schema/schema.ts';
 import type { DocumentProblem } from '../validation/api-model.ts';
 import type { DocumentBundle } from '../validation/openapi/bundle-document.ts';
-import { checkOpenApiDocument, MAX_DOCUMENT_PROBLEMS } from '../validation/openapi/check-openapi-document.ts';
-import { compileDescriptorSet } from '../validation/protobuf/compile-descriptor-set.ts';
-import { descriptorSetOf, documentTextOf } from '../validation/travelling-document.ts';
+import { documentTextOf } from '../validation/travelling-document.ts';
+import { descriptorSetFindings, openApiFindings } from './document-facts.ts';
 import { givenSpecOf, problemAt, type SourcedResource } from './sourced-resource.ts';
 
 /** Documents whose findings are remembered: a folder is read again at each change, and few documents change. */
@@ -25,9 +24,14 @@ export function checkApiSchemas(all: readonly SourcedResource[]): readonly Probl
   return all.flatMap((sourced) => {
     if (sourced.any.type !== 'APISchema') return [];
     const { openapi, protoDescriptorSet } = sourced.any.resource.spec;
-    if (protoDescriptorSet !== undefined) return descriptorFindings(sourced, descriptorSetOf(protoDescriptorSet));
+    if (protoDescriptorSet !== undefined) {
+      const found = sourced.facts?.findings ?? descriptorSetFindings(protoDescriptorSet);
+      const at = ['spec', 'protoDescriptorSet'];
+      return found.map(({ severity, code, message }) => problemAt(sourced, at, severity, code, message));
+    }
     if (openapi === undefined) return [];
-    return findings(documentTextOf(openapi), sourced.bundle).map((found) => placed(sourced, found));
+    const found = sourced.facts?.findings ?? remembering(documentTextOf(openapi), sourced.bundle);
+    return found.map((one) => placed(sourced, one));
   });
 }
 
@@ -40,24 +44,12 @@ export function placed(sourced: SourcedResource, found: DocumentProblem): Proble
   return problemAt(sourced, path, found.severity, found.code, message);
 }
 
-/** A descriptor set has no positions. */
-function descriptorFindings(sourced: SourcedResource, descriptorSet: Buffer): readonly Problem[] {
-  const { errors, problems } = compileDescriptorSet(descriptorSet);
-  const at = ['spec', 'protoDescriptorSet'];
-  return [
-    ...errors.map((message) => problemAt(sourced, at, 'error', 'invalid_descriptor_set', message)),
-    ...problems
-      .slice(0, MAX_DOCUMENT_PROBLEMS)
-      .map((message) => problemAt(sourced, at, 'warning', 'schema_unavailable', message)),
-  ];
-}
-
-function findings(text: string, bundle: DocumentBundle | undefined): readonly DocumentProblem[] {
+function remembering(text: string, bundle: DocumentBundle | undefined): readonly DocumentProblem[] {
   // The files may say the same at other places.
   const key = bundle?.hash ?? text;
   const known = remembered.get(key);
   if (known !== undefined) return known;
-  const found = checkOpenApiDocument(text, bundle?.text);
+  const found = openApiFindings(text, bundle?.text);
   remembered.set(key, found);
   return found;
 }

@@ -1,33 +1,24 @@
 import type { Problem } from '../problem.ts';
 import { nearestSpelling } from '../schema/nearest-spelling.ts';
-import { isOverrideOf, type NamedOperation, unknownOverride } from '../validation/judge/operation-settings.ts';
-import { readOpenApi } from '../validation/openapi/read-openapi.ts';
+import { isOverrideOf, unknownOverride } from '../validation/judge/operation-settings.ts';
 import { isMethodMatch } from '../validation/protobuf/callable-methods.ts';
-import { readDescriptorSet } from '../validation/protobuf/read-descriptor-set.ts';
-import { descriptorSetOf, documentTextOf } from '../validation/travelling-document.ts';
+import { type DocumentOperation, operationsIn } from './document-facts.ts';
 import type { Resource } from './kind.ts';
-import type { ApiSchemaSpec } from './kinds/api-schema.ts';
 import type { ApiValidationPolicySpec } from './kinds/api-validation-policy.ts';
 import { problemAt, type SourcedResource } from './sourced-resource.ts';
 
-interface Operation extends NamedOperation {
-  /** `GET /orders/{id}`, names of parameters left out: the same paths are the same operation. */
-  readonly title: string;
-  readonly webhook: string | undefined;
-}
-
 /** What APIValidationPolicies say about operations: one that two documents have, an override of one that none has. */
 export function checkValidationPolicies(all: readonly SourcedResource[]): readonly Problem[] {
-  const documents = new Map<string, ApiSchemaSpec>(
-    all.flatMap(({ any }) => {
+  const documents = new Map<string, () => readonly DocumentOperation[]>(
+    all.flatMap(({ any, facts }) => {
       if (any.type !== 'APISchema') return [];
       const { namespace, name, spec } = any.resource;
-      return [[`${namespace}/${name}`, spec] as const];
+      return [[`${namespace}/${name}`, () => facts?.operations ?? operationsIn(spec)] as const];
     }),
   );
-  const read = new Map<string, readonly Operation[]>();
-  const operationsOf = (name: string): readonly Operation[] => {
-    const known = read.get(name) ?? operationsIn(documents.get(name));
+  const read = new Map<string, readonly DocumentOperation[]>();
+  const operationsOf = (name: string): readonly DocumentOperation[] => {
+    const known = read.get(name) ?? documents.get(name)?.() ?? [];
     read.set(name, known);
     return known;
   };
@@ -48,32 +39,10 @@ export function checkValidationPolicies(all: readonly SourcedResource[]): readon
   });
 }
 
-function operationsIn(spec: ApiSchemaSpec | undefined): readonly Operation[] {
-  if (spec?.protoDescriptorSet !== undefined) return methodsIn(descriptorSetOf(spec.protoDescriptorSet));
-  if (spec?.openapi === undefined) return [];
-  return readOpenApi(documentTextOf(spec.openapi)).operations.map(({ method, template, operationId, webhook }) => ({
-    webhook,
-    title: webhook !== undefined ? `webhook ${webhook}` : `${method} ${template.replace(/\{[^}]*\}/g, '{}')}`,
-    method,
-    template,
-    operationId,
-  }));
-}
-
-function methodsIn(descriptorSet: Buffer): readonly Operation[] {
-  const read = readDescriptorSet(descriptorSet);
-  if (read.kind === 'invalid') return [];
-  return read.methods.map(({ parent, name }) => {
-    const operationId = `${parent.typeName}/${name}`;
-    const template = `/${operationId}`;
-    return { webhook: undefined, title: `POST ${template}`, method: 'POST', template, operationId };
-  });
-}
-
 function unknownMethods(
   sourced: SourcedResource,
   { spec }: Resource<ApiValidationPolicySpec>,
-  documents: readonly (readonly Operation[])[],
+  documents: readonly (readonly DocumentOperation[])[],
 ): readonly Problem[] {
   const known = documents.flat().map(({ template }) => template);
   return (spec.grpc.methods ?? []).flatMap((pattern, index) => {
@@ -90,7 +59,7 @@ function unknownMethods(
 function sharedOperations(
   sourced: SourcedResource,
   { spec }: Resource<ApiValidationPolicySpec>,
-  documents: readonly (readonly Operation[])[],
+  documents: readonly (readonly DocumentOperation[])[],
 ): readonly Problem[] {
   const owners = new Map<string, string>();
   const problems: Problem[] = [];
@@ -112,7 +81,7 @@ function sharedOperations(
 function unknownOverrides(
   sourced: SourcedResource,
   { spec }: Resource<ApiValidationPolicySpec>,
-  documents: readonly (readonly Operation[])[],
+  documents: readonly (readonly DocumentOperation[])[],
 ): readonly Problem[] {
   const operations = documents.flat().flatMap((operation) => {
     if (operation.webhook === undefined) return [operation];
@@ -134,7 +103,7 @@ function unknownOverrides(
 function unknownWebhooks(
   sourced: SourcedResource,
   { spec }: Resource<ApiValidationPolicySpec>,
-  documents: readonly (readonly Operation[])[],
+  documents: readonly (readonly DocumentOperation[])[],
 ): readonly Problem[] {
   const known = documents.flat().flatMap(({ webhook }) => webhook ?? []);
   return spec.webhooks.flatMap(({ names }, index) => {

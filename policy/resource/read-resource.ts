@@ -20,6 +20,8 @@ import {
   type ConfigMapReference,
   type DocumentSource,
   documentSourceOf,
+  inlineTextOf,
+  type TravellingForm,
   travellingApiSchema,
   travellingApiSchemaKind,
 } from './kinds/api-schema.ts';
@@ -85,8 +87,19 @@ export interface NamedDocuments {
     path: Path,
     context: ReadContext,
     encoding: DocumentEncoding,
-  ): string | undefined;
+  ): HeldDocument | undefined;
+  /** A document that stands in the resource. Default: its text. */
+  inline?(
+    text: string,
+    namespace: string,
+    path: Path,
+    context: ReadContext,
+    encoding: DocumentEncoding,
+  ): HeldDocument | undefined;
 }
+
+/** The text of a document, bytes in base64; or what another thread has made of it. */
+export type HeldDocument = string | TravellingForm;
 
 /**
  * Reads one resource and checks all that can be checked without the others; undefined after it has reported
@@ -228,8 +241,8 @@ function readApiSchema(header: Header, mesh: Mesh, context: ReadContext, named: 
   const { field, source } = documentSourceOf(read.spec);
   const path = ['spec', field, formOf(source)];
   const encoding = field === 'protoDescriptorSet' ? 'base64' : 'utf8';
-  const held = source.inline === undefined ? heldBy(source, encoding, read.namespace, path, named, context) : undefined;
-  if (source.inline === undefined && held === undefined) return undefined;
+  const held = heldBy(source, encoding, read.namespace, path, named, context);
+  if (held === undefined) return undefined;
   const at =
     (report: ReadContext['fail']): ReadContext['fail'] =>
     (_path, code, message) =>
@@ -240,16 +253,18 @@ function readApiSchema(header: Header, mesh: Mesh, context: ReadContext, named: 
 }
 
 function heldBy(
-  { file, configMapRefs = [] }: DocumentSource,
+  source: DocumentSource,
   encoding: DocumentEncoding,
   namespace: string,
   path: Path,
   named: NamedDocuments,
   context: ReadContext,
-): string | undefined {
-  return file === undefined
-    ? named.configMaps(namespace, configMapRefs, path, context, encoding)
-    : named.file(file, path, context, encoding);
+): HeldDocument | undefined {
+  const { file, configMapRefs } = source;
+  if (file !== undefined) return named.file(file, path, context, encoding);
+  if (configMapRefs !== undefined) return named.configMaps(namespace, configMapRefs, path, context, encoding);
+  const text = inlineTextOf(source);
+  return named.inline === undefined ? text : named.inline(text, namespace, path, context, encoding);
 }
 
 function formOf({ file, configMapRefs }: DocumentSource): keyof DocumentSource {

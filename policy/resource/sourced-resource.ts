@@ -3,6 +3,7 @@ import { documentContext } from '../schema/document-context.ts';
 import { isRecord, type Path, type ReadContext } from '../schema/schema.ts';
 import type { DocumentBundle } from '../validation/openapi/bundle-document.ts';
 import type { YamlDocument } from '../yaml/read-yaml.ts';
+import type { DocumentFacts } from './document-facts.ts';
 import type { AnyResource } from './read-resource.ts';
 
 /** A resource and the place it was read from. */
@@ -12,6 +13,8 @@ export interface SourcedResource {
   readonly document: YamlDocument;
   /** Of an APISchema whose document is of several files. */
   readonly bundle?: DocumentBundle | undefined;
+  /** Of an APISchema whose document was read by another thread: what that found. */
+  readonly facts?: DocumentFacts | undefined;
   /** Path of the resource within its YAML document: empty, or that of an item of a List. */
   readonly prefix: Path;
 }

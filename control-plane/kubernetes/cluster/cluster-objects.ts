@@ -1,8 +1,8 @@
 import { isRecord } from '#policy/schema/schema.ts';
+import type { DocumentPart } from '../../documents/document-reader.ts';
 import { INJECTED } from '../../injection/names.ts';
 import { readPodChoices } from '../../injection/pod-choices.ts';
 import { isPort, metadataOf, type ObjectMetadata, recordsOf, textOf, textsOf } from '../api-object.ts';
-import type { ConfigMapValue } from '../resources/cluster-view.ts';
 
 /** What is kept of a Service. */
 export interface ClusterService {
@@ -174,7 +174,7 @@ function injectionOf({ annotations }: ObjectMetadata): Injection | undefined {
 
 /** All keys of a ConfigMap. */
 export function configMapValuesOf(object: { readonly [key: string]: unknown }): {
-  readonly [key: string]: ConfigMapValue;
+  readonly [key: string]: DocumentPart;
 } {
   const binary = Object.entries(textsOf(object.binaryData)).map(([key, text]) => [
     key,

@@ -8,6 +8,7 @@ import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import { DocumentMemory } from '#policy/snapshot/document-memory.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
+import type { LongDocuments } from '../../documents/document-reader.ts';
 import { objectKey } from '../api-object.ts';
 import type { AddressOwner, ClusterView, ConfigMapText, HostClaim } from '../resources/cluster-view.ts';
 import type { MeshObject } from '../resources/mesh-objects.ts';
@@ -27,6 +28,8 @@ export interface ClusterStateOptions {
   /** Spec of MeshDefaults, as long as no resource of that kind is in force. */
   readonly meshDefaults: unknown;
   readonly configMapText: (namespace: string, name: string, key: string) => ConfigMapText;
+  /** Where long documents are read. Default: where they are judged. */
+  readonly longDocuments?: LongDocuments | undefined;
   /** Something changed: `refresh` has something to do. */
   readonly onChange: () => void;
 }
@@ -111,6 +114,12 @@ export class ClusterState implements ClusterView {
     this.#options.onChange();
   }
 
+  /** A document that was being read is there. */
+  documentRead(): void {
+    this.resources.documentRead();
+    this.#options.onChange();
+  }
+
   /** Takes all changes in; true when anything in force, or found, came out another. */
   refresh(): boolean {
     const hasOtherServices = this.#services.refresh();
@@ -142,6 +151,10 @@ export class ClusterState implements ClusterView {
         return [isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`];
       });
     });
+  }
+
+  get longDocuments(): LongDocuments | undefined {
+    return this.#options.longDocuments;
   }
 
   configMapText(namespace: string, name: string, key: string): ConfigMapText {

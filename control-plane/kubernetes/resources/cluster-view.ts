@@ -1,16 +1,11 @@
 import type { Attached } from '#policy/resource/kinds/attachment.ts';
 import type { SourcedResource } from '#policy/resource/sourced-resource.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
-
-/** A value of a ConfigMap: text of `data`, or base64 of `binaryData`. A key is in one of them alone. */
-export interface ConfigMapValue {
-  readonly text: string;
-  readonly isBase64?: true;
-}
+import type { DocumentPart, LongDocuments } from '../../documents/document-reader.ts';
 
 /** What a key of a ConfigMap holds, as far as it is known. */
 export type ConfigMapText =
-  | ({ readonly kind: 'text' } & ConfigMapValue)
+  | ({ readonly kind: 'text' } & DocumentPart)
   | { readonly kind: 'missing'; readonly reason: string }
   /** Nothing refers to it yet, so that it is not watched. */
   | { readonly kind: 'unknown' };
@@ -34,6 +29,8 @@ export interface ClusterView {
   readonly mesh: Mesh;
   readonly namespaces: ReadonlySet<string>;
   configMapText(namespace: string, name: string, key: string): ConfigMapText;
+  /** Where long documents are read; undefined: where they are judged. */
+  readonly longDocuments?: LongDocuments | undefined;
   /** A host as `scopedHost` spells it. */
   hostClaim(scope: string): HostClaim | undefined;
   /** By IP address, of those given: the Service or living Pod of another namespace that has it. One question, as views may be far. */

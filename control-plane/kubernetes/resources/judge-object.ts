@@ -14,6 +14,7 @@ import {
   scopedHostOfAllPorts,
 } from '#policy/resource/check-resource-set.ts';
 import { checkValidationPolicies } from '#policy/resource/check-validation-policies.ts';
+import type { DocumentFacts } from '#policy/resource/document-facts.ts';
 import { documentFieldOf } from '#policy/resource/kinds/api-schema.ts';
 import {
   type Attached,
@@ -22,13 +23,19 @@ import {
   targetedServices,
 } from '#policy/resource/kinds/attachment.ts';
 import type { MeshServiceSpec } from '#policy/resource/kinds/mesh-service.ts';
-import { type NamedDocuments, readResource } from '#policy/resource/read-resource.ts';
+import {
+  type DocumentEncoding,
+  type HeldDocument,
+  type NamedDocuments,
+  readResource,
+} from '#policy/resource/read-resource.ts';
 import { contextOf, problemAt, type SourcedResource } from '#policy/resource/sourced-resource.ts';
-import { isRecord } from '#policy/schema/schema.ts';
+import { isRecord, type Path, type ReadContext } from '#policy/schema/schema.ts';
 import { finish } from '#policy/steps/finish.ts';
+import { type DocumentPart, MAX_CHARACTERS_READ_HERE } from '../../documents/document-reader.ts';
+import { joinedDocument } from '../../documents/joined-document.ts';
 import { metadataOf } from '../api-object.ts';
 import type { ClusterView, ConfigMapText, HostClaim } from './cluster-view.ts';
-import { joinedDocument } from './joined-document.ts';
 import { isTooDeep, MAX_OBJECT_DEPTH, objectDocument } from './object-document.ts';
 
 /** What there is to say of one object; `file` of its problems is KIND/NAMESPACE/NAME. */
@@ -91,13 +98,14 @@ export function judge(object: unknown, view: ClusterView, given?: ObjectPlace): 
   const problems: Problem[] = [];
   const missing: string[] = [];
   const context = contextOf(place, problems);
-  const any = readResource(object, view.mesh, context, configMapsOf(view, missing));
+  const named = new DocumentsOfCluster(object, view, missing);
+  const any = readResource(object, view.mesh, context, named);
   for (const reason of missing) {
     const path = ['spec', documentFieldOf(object.spec), 'configMapRefs'];
     problems.push(problemAt(place, path, 'error', MISSING_CONFIG_MAP, `${path.join('.')}: ${reason}`));
   }
   if (any === undefined) return { problems: problems.sort(compareProblems), sourced: undefined };
-  const sourced = { ...place, any };
+  const sourced = { ...place, any, facts: named.facts };
   problems.push(...checkApiSchemas([sourced]), ...checkConditions([sourced]));
   problems.push(...checkAgainstOthers(sourced, view));
   return { problems: problems.sort(compareProblems), sourced };
@@ -110,19 +118,54 @@ export function shownName(object: unknown): string {
   return metadata === undefined ? kind : `${kind}/${metadata.namespace}/${metadata.name}`;
 }
 
-function configMapsOf(view: ClusterView, missing: string[]): NamedDocuments {
-  return {
-    file(_file, path, context) {
-      const message = 'a file is read from a policy folder only; in a cluster use configMapRefs or inline';
-      context.fail(path, 'invalid_value', message, 'key');
-      return undefined;
-    },
-    configMaps(namespace, references, _path, _context, encoding) {
-      const parts = references.map(({ name, key }) => view.configMapText(namespace, name, key));
-      missing.push(...parts.flatMap((part) => (part.kind === 'missing' ? [part.reason] : [])));
-      return parts.every(isText) ? joinedDocument(parts, encoding) : undefined;
-    },
+/** The document of one object: from ConfigMaps or out of the object. One that is being read elsewhere is not there yet. */
+class DocumentsOfCluster implements NamedDocuments {
+  /** Of the document that was taken last, where another thread has read it. */
+  facts: DocumentFacts | undefined;
+  readonly #object: { readonly [name: string]: unknown };
+  readonly #view: ClusterView;
+  readonly #missing: string[];
+
+  constructor(object: { readonly [name: string]: unknown }, view: ClusterView, missing: string[]) {
+    this.#object = object;
+    this.#view = view;
+    this.#missing = missing;
+  }
+
+  readonly file: NamedDocuments['file'] = (_file, path, context) => {
+    const message = 'a file is read from a policy folder only; in a cluster use configMapRefs or inline';
+    context.fail(path, 'invalid_value', message, 'key');
+    return undefined;
   };
+
+  readonly configMaps: NamedDocuments['configMaps'] = (namespace, references, path, context, encoding) => {
+    const parts = references.map(({ name, key }) => this.#view.configMapText(namespace, name, key));
+    this.#missing.push(...parts.flatMap((part) => (part.kind === 'missing' ? [part.reason] : [])));
+    return parts.every(isText) ? this.#read(parts, path, context, encoding) : undefined;
+  };
+
+  readonly inline: NonNullable<NamedDocuments['inline']> = (text, _namespace, path, context, encoding) =>
+    this.#read([encoding === 'base64' ? { text, isBase64: true } : { text }], path, context, encoding);
+
+  #read(
+    parts: readonly DocumentPart[],
+    path: Path,
+    context: ReadContext,
+    encoding: DocumentEncoding,
+  ): HeldDocument | undefined {
+    const { longDocuments } = this.#view;
+    const length = parts.reduce((sum, { text }) => sum + text.length, 0);
+    if (longDocuments === undefined || length <= MAX_CHARACTERS_READ_HERE) return joinedDocument(parts, encoding);
+    const field = encoding === 'base64' ? 'protoDescriptorSet' : 'openapi';
+    const reading = longDocuments.read(shownName(this.#object), field, parts);
+    if (reading.kind === 'pending') return undefined;
+    if (reading.kind === 'failed') {
+      context.fail(path, 'invalid_value', reading.reason);
+      return undefined;
+    }
+    this.facts = reading.facts;
+    return reading.form;
+  }
 }
 
 function isText(part: ConfigMapText): part is ConfigMapText & { readonly kind: 'text' } {

@@ -48,6 +48,8 @@ export class MeshResources {
   readonly #claims = new Map<string, HostClaim>();
   /** APISchemas that are gone while a policy in force needs them. */
   readonly #departed = new Map<string, ResourceDocument>();
+  /** APISchemas whose documents are still being read. */
+  readonly #pending = new Set<string>();
 
   changed(key: string, object: MeshObject | undefined): void {
     this.#changes.set(key, object);
@@ -60,6 +62,15 @@ export class MeshResources {
       this.#dirty.add(key);
       this.#markDependants(object);
     }
+  }
+
+  /** A document that was being read is there: those who wait for one are judged again. */
+  documentRead(): void {
+    for (const key of this.#pending) {
+      this.#dirty.add(key);
+      this.#markDependants(this.#entries.get(key)?.object);
+    }
+    this.#pending.clear();
   }
 
   /** Services or namespaces came or went: hosts may be claimed otherwise. */
@@ -169,7 +180,10 @@ export class MeshResources {
   #judged({ object, good, inForce, problems: known }: JudgedResource, view: ClusterView): JudgedResource {
     const { problems, sourced } = judgeSafely(object.document, view);
     const errors = problems.filter(({ severity }) => severity === 'error');
-    if (sourced === undefined && errors.length === 0) return { object, problems: known, inForce, good };
+    if (sourced === undefined && errors.length === 0) {
+      this.#pending.add(object.key);
+      return { object, problems: known, inForce, good };
+    }
     // The very document that stands there, where it says the same: what is the same object is not read again.
     const made = (document: ResourceDocument) => (inForce?.version === document.version ? inForce : document);
     if (sourced !== undefined && errors.length === 0) {

@@ -1,9 +1,10 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import type { DocumentPart } from '../../documents/document-reader.ts';
 import type { EventLog } from '../../event-log.ts';
 import { isObjectName } from '../api-object.ts';
 import type { KubernetesClient } from '../client/kubernetes-client.ts';
 import { configMapValuesOf } from '../cluster/cluster-objects.ts';
-import type { ConfigMapText, ConfigMapValue } from '../resources/cluster-view.ts';
+import type { ConfigMapText } from '../resources/cluster-view.ts';
 import { Reflector, type ReflectorState } from './reflector.ts';
 
 /** ConfigMaps that are watched, each by a stream of its own; those beyond count as missing, and say why. */
@@ -13,7 +14,7 @@ export const MAX_CONFIG_MAPS_PER_NAMESPACE = 32;
 /** A start waits this long at most for ConfigMaps: anybody can name one, and the policies of all wait with it. */
 export const CONFIG_MAP_WAIT_MS = 10_000;
 
-type ConfigMapData = { readonly [key: string]: ConfigMapValue };
+type ConfigMapData = { readonly [key: string]: DocumentPart };
 
 interface WatchedConfigMap {
   readonly namespace: string;

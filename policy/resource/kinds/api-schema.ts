@@ -99,12 +99,19 @@ export function documentSourceOf(spec: SourceApiSchemaSpec): {
   throw new Error('an APISchema without a document was read'); // the schema refuses it
 }
 
-/** What the loader puts in place of the source form; `held` is what file or ConfigMaps hold (undefined for `inline`). */
-export function travellingApiSchema(spec: SourceApiSchemaSpec, held?: string): ApiSchemaSpec {
+/**
+ * What the loader puts in place of the source form; `held` is what file or ConfigMaps hold (undefined for `inline`), or the document as it
+ * travels already.
+ */
+export function travellingApiSchema(spec: SourceApiSchemaSpec, held?: string | TravellingForm): ApiSchemaSpec {
   const { field, source } = documentSourceOf(spec);
-  const { inline } = source;
-  const document = { inline: typeof inline === 'string' ? inline : (held ?? JSON.stringify(inline ?? {})) };
+  const document = typeof held === 'object' ? held : { inline: held ?? inlineTextOf(source) };
   return { [field]: document, ...(spec.lifecycle === undefined ? {} : { lifecycle: spec.lifecycle }) };
+}
+
+/** A mapping is its JSON text. */
+export function inlineTextOf({ inline }: DocumentSource): string {
+  return typeof inline === 'string' ? inline : JSON.stringify(inline ?? {});
 }
 
 function tooLarge(bytes: number, maxBytes: number): string | undefined {
