@@ -1,8 +1,9 @@
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
-import { Resource, SubscribeResponse, Update } from '#proto/gen/lateral/v1/discovery.ts';
+import { Resource, SubscribeResponse, Update, UpdatePart } from '#proto/gen/lateral/v1/discovery.ts';
 
-/** Tags of length-delimited fields: `SubscribeResponse.update` (1) and `Update.upserts` (3). */
+/** Tags of length-delimited fields: `SubscribeResponse.update` (1) and `update_part` (4), `upserts` (3) of both. */
 const UPDATE_TAG = (1 << 3) | 2;
+const PART_TAG = (4 << 3) | 2;
 const UPSERT_TAG = (3 << 3) | 2;
 
 /** The resource as a field of an update, by the very resource: made once for all sidecars that get it. */
@@ -14,12 +15,20 @@ const fields = new WeakMap<Resource, Uint8Array>();
  */
 export function encodeResponse(response: SubscribeResponse): Buffer {
   const { message } = response;
-  if (message?.$case !== 'update') return asBuffer(SubscribeResponse.encode(response).finish());
   // Fields may come in any order: all others first, then the resources.
-  const others = Update.encode({ ...message.value, upserts: [] }).finish();
-  const upserts = message.value.upserts.map(fieldOf);
+  if (message?.$case === 'update') {
+    return withResources(UPDATE_TAG, Update.encode({ ...message.value, upserts: [] }).finish(), message.value.upserts);
+  }
+  if (message?.$case === 'updatePart') {
+    return withResources(PART_TAG, UpdatePart.encode({ upserts: [] }).finish(), message.value.upserts);
+  }
+  return asBuffer(SubscribeResponse.encode(response).finish());
+}
+
+function withResources(tag: number, others: Uint8Array, resources: readonly Resource[]): Buffer {
+  const upserts = resources.map(fieldOf);
   const length = upserts.reduce((sum, { byteLength }) => sum + byteLength, others.byteLength);
-  const head = new BinaryWriter().uint32(UPDATE_TAG).uint32(length).finish();
+  const head = new BinaryWriter().uint32(tag).uint32(length).finish();
   return Buffer.concat([head, others, ...upserts], head.byteLength + length);
 }
 

@@ -61,7 +61,7 @@ export function createPolicyDistribution(mesh: Mesh): PolicyDistribution {
       const known = wireResources.get(resource);
       if (known !== undefined) return known;
       const { key, version, document } = resource;
-      const encoded = { key, version, document: Buffer.from(document) };
+      const encoded = { key, version, document: Buffer.from(document), inChunks: false };
       wireResources.set(resource, encoded);
       return encoded;
     },

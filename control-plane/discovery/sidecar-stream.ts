@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import type { Mesh } from '#policy/workload-policy.ts';
-import { MAX_UPDATE_BYTES } from '#proto/discovery-limits.ts';
+import { MAX_HELD_DOCUMENTS, MAX_UPDATE_BYTES, UPDATE_PART_BYTES } from '#proto/discovery-limits.ts';
 import type { Hello, SubscribeRequest, SubscribeResponse, Update } from '#proto/gen/lateral/v1/discovery.ts';
 import type { EventLog } from '../event-log.ts';
 import type { CertifiedCaller } from '../grpc/caller-proofs.ts';
@@ -12,11 +12,9 @@ import type { SidecarRegistry, SidecarStatus } from './sidecar-registry.ts';
 import { keptVitals, type SidecarVitals } from './sidecar-vitals.ts';
 import { type Answer, Subscription } from './subscription.ts';
 import type { Place } from './subscription-places.ts';
+import { bytesOf, updateMessages } from './update-messages.ts';
 import type { Turn, UpdateTurns } from './update-turns.ts';
 import type { WorkloadDirectory } from './workload-directory.ts';
-
-/** Room for keys and versions in an update, beside the documents. */
-const ENVELOPE_BYTES_A_RESOURCE = 512;
 
 /** An update that is not answered after this long, and the time its bytes take at a slow link's pace, ends its stream. */
 export const ANSWER_LIMIT_MS = 30_000;
@@ -66,6 +64,8 @@ export class SidecarStream {
   #stopResolving: (() => void) | undefined;
   #stopFollowing: (() => void) | undefined;
   #status: SidecarStatus | undefined;
+  /** Versions of documents that the sidecar holds, since they came before an update that did not; undefined: it takes no parts. */
+  #held: ReadonlySet<string> | undefined;
   #isClosed = false;
   #vitals: SidecarVitals | undefined;
   /** By the wall clock, to be shown. */
@@ -159,6 +159,7 @@ export class SidecarStream {
       );
     }
     this.#stopResolving = () => {};
+    if (hello.takesParts) this.#held = new Set(hello.heldDocuments.slice(0, MAX_HELD_DOCUMENTS));
     if (workloads === undefined) {
       this.#place.share();
       this.#subscribe(hello, claimed);
@@ -270,7 +271,7 @@ export class SidecarStream {
   }
 
   #send(update: Update): void {
-    const bytes = update.upserts.reduce((sum, { document }) => sum + document.length + ENVELOPE_BYTES_A_RESOURCE, 0);
+    const bytes = update.upserts.reduce((sum, resource) => sum + bytesOf(resource), 0);
     if (bytes > MAX_UPDATE_BYTES) {
       throw new CallRefusal(
         status.RESOURCE_EXHAUSTED,
@@ -279,9 +280,21 @@ export class SidecarStream {
     }
     this.#context.metrics.updates.sent++;
     const turn = this.#turn;
-    turn?.carry(bytes);
     this.#answerDueMs = this.#context.monotonicNow() + ANSWER_LIMIT_MS + bytes / SLOWEST_BYTES_A_MS;
-    this.#outlet.write({ message: { $case: 'update', value: update } }, () => turn?.end());
+    if (this.#held === undefined) {
+      turn?.carry(bytes);
+      this.#outlet.write({ message: { $case: 'update', value: update } }, () => turn?.end());
+      return;
+    }
+    turn?.carry(Math.min(bytes, UPDATE_PART_BYTES));
+    this.#sendNext(updateMessages(update, this.#held), turn);
+  }
+
+  /** One message after the other, each made when the one ahead of it has left: of a long update no more is in memory. */
+  #sendNext(messages: Iterator<NonNullable<SubscribeResponse['message']>, void>, turn: Turn | undefined): void {
+    const next = messages.next();
+    if (this.#isClosed || next.done === true) turn?.end();
+    else this.#outlet.write({ message: next.value }, () => this.#sendNext(messages, turn));
   }
 
   #show(): void {

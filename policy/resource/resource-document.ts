@@ -4,7 +4,7 @@ import { canonicalJson } from './canonical-json.ts';
 import { DRY_RUN } from './dry-run.ts';
 
 /** Hex digits of a version: 128 bits of SHA-256. */
-const VERSION_LENGTH = 32;
+export const VERSION_LENGTH = 32;
 
 /** KIND/NAMESPACE/NAME. AuthorizationPolicies of both groups are of one kind. */
 export function resourceKey(kind: string, namespace: string, name: string): string {

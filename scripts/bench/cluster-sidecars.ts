@@ -70,6 +70,8 @@ function connect(index: number): Promise<void> {
           knownResources,
           sidecarVersion: `bench-${randomBytes(2).toString('hex')}`,
           controlPlaneKinds: Object.keys(CONTROL_PLANE_KINDS),
+          takesParts: false,
+          heldDocuments: [],
         },
       },
     });

@@ -172,6 +172,8 @@ export class RenewingSidecar {
           knownResources: known.map(([key, version]) => ({ key, version })),
           sidecarVersion: `bench-${randomBytes(2).toString('hex')}`,
           controlPlaneKinds: Object.keys(CONTROL_PLANE_KINDS),
+          takesParts: false,
+          heldDocuments: [],
         },
       },
     });

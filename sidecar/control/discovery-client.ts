@@ -17,6 +17,7 @@ import { DiscoverySession, type SessionEnd, type UpdateAnswer } from './discover
 import { openSuccessor } from './open-successor.ts';
 import { SIDECAR_VERSION } from './sidecar-version.ts';
 import type { StateDirectory } from './state-directory.ts';
+import { UpdateAssembly } from './update-assembly.ts';
 import { wait } from './wait.ts';
 
 /** With a stored snapshot, a start waits this long for the control plane's word on it, and then goes on with it. */
@@ -72,6 +73,7 @@ export class DiscoveryClient implements PolicySource {
   #inForce: Snapshot | undefined;
   /** False: what is in force cannot be built upon; the next Hello asks for everything. */
   #canResume = true;
+  readonly #assembly = new UpdateAssembly();
   #session: { readonly stream: DiscoverySession; readonly credentials: Credentials } | undefined;
   /** Ready to take the place of the one in use. */
   #successor: Connection | undefined;
@@ -164,9 +166,11 @@ export class DiscoveryClient implements PolicySource {
       const successor = this.#takeSuccessor();
       const connection = successor ?? this.#openConnection();
       opened = connection;
+      this.#assembly.begin();
       const stream = new DiscoverySession({
         client: connection.client,
         hello: this.#hello(successor !== undefined),
+        assembly: this.#assembly,
         onUpdate: (update) => this.#take(update),
         onTapOrder: (order) => this.#options.onTapOrder(connection.client, order),
         onAlive: () => {
@@ -249,6 +253,8 @@ export class DiscoveryClient implements PolicySource {
       knownResources: isListed ? known.resources.map(({ key, version }) => ({ key, version })) : [],
       sidecarVersion: SIDECAR_VERSION,
       controlPlaneKinds: Object.keys(CONTROL_PLANE_KINDS),
+      takesParts: true,
+      heldDocuments: [...this.#assembly.held],
     };
   }
 

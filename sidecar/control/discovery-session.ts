@@ -10,6 +10,7 @@ import {
   type Vitals,
 } from '#proto/gen/lateral/v1/discovery.ts';
 import { callFailure } from './control-endpoint.ts';
+import { type UpdateAssembly, UpdateFault } from './update-assembly.ts';
 
 /** What the sidecar answers to an update. */
 export type UpdateAnswer =
@@ -28,6 +29,8 @@ export interface SessionEnd {
 export interface DiscoverySessionOptions {
   readonly client: Client;
   readonly hello: Hello;
+  /** Where the parts of updates come together. */
+  readonly assembly: UpdateAssembly;
   /** Called for one update at a time. */
   readonly onUpdate: (update: Update) => Promise<UpdateAnswer>;
   /** An operator wants to look on. */
@@ -107,15 +110,29 @@ export class DiscoverySession {
     this.#lastHeardMs = this.#options.monotonicNow();
     this.#options.onAlive();
     if (message?.$case === 'tapOrder') this.#options.onTapOrder(message.value);
-    if (message?.$case !== 'update') return;
-    const update = message.value;
-    // The protocol has one update in flight; were there more, they would wait for each other here.
-    this.#applying = this.#applying.then(() => this.#answer(update));
+    try {
+      const update = this.#assembled(message);
+      if (update === undefined) return;
+      // The protocol has one update in flight; were there more, they would wait for each other here.
+      this.#applying = this.#applying.then(() => this.#answer(update));
+    } catch (error) {
+      if (!(error instanceof UpdateFault)) throw error;
+      this.#options.assembly.answered(); // of what came nothing is believed
+      this.end(error.message);
+    }
+  }
+
+  #assembled(message: SubscribeResponse['message']): Update | undefined {
+    const { assembly } = this.#options;
+    if (message?.$case === 'documentChunk') assembly.addChunk(message.value);
+    if (message?.$case === 'updatePart') assembly.addPart(message.value);
+    return message?.$case === 'update' ? assembly.complete(message.value) : undefined;
   }
 
   async #answer(update: Update): Promise<void> {
     const { version } = update;
     const answer = await this.#options.onUpdate(update);
+    this.#options.assembly.answered();
     if (answer.kind === 'ack') this.#write({ $case: 'ack', value: { version } });
     else {
       const { inForceVersion, reasons } = answer;

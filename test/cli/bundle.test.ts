@@ -30,7 +30,13 @@ t.test(
       await readFile(join(copy, 'build/lateral/current.json'), 'utf8'),
     );
     const programs = await readdir(join(copy, 'build/lateral', directory));
-    for (const name of ['main.mjs', 'traffic-worker.mjs', 'validator-worker.mjs', 'judge-worker.mjs', 'document-worker.mjs'])
+    for (const name of [
+      'main.mjs',
+      'traffic-worker.mjs',
+      'validator-worker.mjs',
+      'judge-worker.mjs',
+      'document-worker.mjs',
+    ])
       t.ok(programs.includes(name), name);
     const bundled = join(copy, 'build/lateral', directory, 'main.mjs');
     const bundle = await readFile(bundled, 'utf8');

@@ -91,7 +91,15 @@ class RawSubscription {
     const { version: knownVersion = '' } = known;
     this.say({
       $case: 'hello',
-      value: { workload, knownVersion, knownResources: [], sidecarVersion: '', controlPlaneKinds: [] },
+      value: {
+        workload,
+        knownVersion,
+        knownResources: [],
+        sidecarVersion: '',
+        controlPlaneKinds: [],
+        takesParts: false,
+        heldDocuments: [],
+      },
     });
   }
 

@@ -2,7 +2,12 @@ import t from 'tap';
 import { encodeResponse } from '#control-plane/discovery/encode-response.ts';
 import { SubscribeResponse, type Update } from '#proto/gen/lateral/v1/discovery.ts';
 
-const resource = (key: string, text: string) => ({ key, version: `version of ${key}`, document: Buffer.from(text) });
+const resource = (key: string, text: string) => ({
+  key,
+  version: `version of ${key}`,
+  document: Buffer.from(text),
+  inChunks: false,
+});
 const shared = resource('MeshService/shop/orders', 'x'.repeat(300));
 
 const responses: { readonly [name: string]: SubscribeResponse } = {
@@ -10,6 +15,18 @@ const responses: { readonly [name: string]: SubscribeResponse } = {
   'an update that shares a resource with another': update({ previousVersion: 'v0', upserts: [shared] }),
   'a removal': update({ previousVersion: 'v1', removedKeys: ['AuthorizationPolicy/shop/a', 'é'] }),
   'an update without changes': update({}),
+  'a part of an update': {
+    message: {
+      $case: 'updatePart',
+      value: { upserts: [shared, { ...resource('APISchema/shop/long', ''), inChunks: true }] },
+    },
+  },
+  'a chunk': {
+    message: {
+      $case: 'documentChunk',
+      value: { version: 'v', documentBytes: 300_000, offset: 131_072, data: Buffer.from('data') },
+    },
+  },
   'a heartbeat': { message: { $case: 'heartbeat', value: { sequence: 7 } } },
   'a tap order': { message: { $case: 'tapOrder', value: { tapId: 'tap', query: 'status=403' } } },
 };

@@ -48,6 +48,8 @@ function setUp() {
       knownResources: [],
       sidecarVersion: '',
       controlPlaneKinds: [],
+      takesParts: false,
+      heldDocuments: [],
     };
     const waiting: Update[] = [];
     const outlet = {

@@ -78,7 +78,15 @@ function streams(workloads?: WorkloadDirectory) {
     const workload = { name, namespace: 'shop', serviceAccount: 'orders', labels: {}, ports: [] };
     say({
       $case: 'hello',
-      value: { workload, knownVersion: '', knownResources: known, sidecarVersion: '', controlPlaneKinds: [] },
+      value: {
+        workload,
+        knownVersion: '',
+        knownResources: known,
+        sidecarVersion: '',
+        controlPlaneKinds: [],
+        takesParts: false,
+        heldDocuments: [],
+      },
     });
     return {
       stream,

@@ -7,6 +7,7 @@ import { issueControlPlaneCertificate } from '#control-plane/authority/control-p
 import { DiscoveryService, type Vitals } from '#proto/gen/lateral/v1/discovery.ts';
 import { openControlConnection } from '#sidecar/control/control-endpoint.ts';
 import { DiscoverySession } from '#sidecar/control/discovery-session.ts';
+import { UpdateAssembly } from '#sidecar/control/update-assembly.ts';
 import { MESH } from '../../control-plane/control-plane-fixture.ts';
 
 const VITALS: Vitals = {
@@ -41,7 +42,16 @@ t.test('a control plane that is silent for three intervals is taken as gone', as
   let isAlive = false;
   const session = new DiscoverySession({
     client,
-    hello: { workload: undefined, knownVersion: '', knownResources: [], sidecarVersion: '', controlPlaneKinds: [] },
+    hello: {
+      workload: undefined,
+      knownVersion: '',
+      knownResources: [],
+      sidecarVersion: '',
+      controlPlaneKinds: [],
+      takesParts: false,
+      heldDocuments: [],
+    },
+    assembly: new UpdateAssembly(),
     onUpdate: async () => ({ kind: 'ack' }),
     onTapOrder: () => {},
     onAlive: () => {

@@ -28,10 +28,13 @@ export interface SubscribeRequest {
 
 /** What the control plane sends. */
 export interface SubscribeResponse {
-  message: { $case: "update"; value: Update } | { $case: "heartbeat"; value: Heartbeat } | {
-    $case: "tapOrder";
-    value: TapOrder;
-  } | undefined;
+  message:
+    | { $case: "update"; value: Update }
+    | { $case: "heartbeat"; value: Heartbeat }
+    | { $case: "tapOrder"; value: TapOrder }
+    | { $case: "updatePart"; value: UpdatePart }
+    | { $case: "documentChunk"; value: DocumentChunk }
+    | undefined;
 }
 
 /**
@@ -66,6 +69,13 @@ export interface Hello {
    * one that does not know them would refuse every update.
    */
   controlPlaneKinds: string[];
+  /** The sidecar takes updates in parts and long documents in chunks; false: each update comes whole. */
+  takesParts: boolean;
+  /**
+   * Versions of documents that came whole in chunks, while the update that needs them did not
+   * come any more: they are not sent again. Bounded by MAX_HELD_DOCUMENTS.
+   */
+  heldDocuments: string[];
 }
 
 export interface Workload {
@@ -99,6 +109,29 @@ export interface Update {
   removedKeys: string[];
 }
 
+/**
+ * Resources of the update that follows, where they are too many for one message. An update
+ * that does not come any more takes its parts with it.
+ */
+export interface UpdatePart {
+  /** The number of the field in Update: the bytes of a resource are made once for all. */
+  upserts: Resource[];
+}
+
+/**
+ * A piece of a long document that a resource of the update to come names by its version.
+ * Pieces of one document come in their order, with none of another in between.
+ */
+export interface DocumentChunk {
+  /** Hash of the whole document, by which the sidecar judges what has come. */
+  version: string;
+  /** Of the whole document. */
+  documentBytes: number;
+  /** Where in the document the data begins. */
+  offset: number;
+  data: Buffer;
+}
+
 export interface Resource {
   /** KIND/NAMESPACE/NAME */
   key: string;
@@ -106,6 +139,8 @@ export interface Resource {
   version: string;
   /** The resource as one JSON document in UTF-8, schema documents inlined. */
   document: Buffer;
+  /** The document came in chunks, before the update: the field above is empty. */
+  inChunks: boolean;
 }
 
 /** The update is in force. */
@@ -278,6 +313,12 @@ export const SubscribeResponse: MessageFns<SubscribeResponse> = {
       case "tapOrder":
         TapOrder.encode(message.message.value, writer.uint32(26).fork()).join();
         break;
+      case "updatePart":
+        UpdatePart.encode(message.message.value, writer.uint32(34).fork()).join();
+        break;
+      case "documentChunk":
+        DocumentChunk.encode(message.message.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -317,6 +358,22 @@ export const SubscribeResponse: MessageFns<SubscribeResponse> = {
             }
 
             message.message = { $case: "tapOrder", value: TapOrder.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = { $case: "updatePart", value: UpdatePart.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "documentChunk", value: DocumentChunk.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -390,7 +447,15 @@ export const TapOrder: MessageFns<TapOrder> = {
 };
 
 function createBaseHello(): Hello {
-  return { workload: undefined, knownVersion: "", knownResources: [], sidecarVersion: "", controlPlaneKinds: [] };
+  return {
+    workload: undefined,
+    knownVersion: "",
+    knownResources: [],
+    sidecarVersion: "",
+    controlPlaneKinds: [],
+    takesParts: false,
+    heldDocuments: [],
+  };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -409,6 +474,12 @@ export const Hello: MessageFns<Hello> = {
     }
     for (const v of message.controlPlaneKinds) {
       writer.uint32(42).string(v!);
+    }
+    if (message.takesParts !== false) {
+      writer.uint32(48).bool(message.takesParts);
+    }
+    for (const v of message.heldDocuments) {
+      writer.uint32(58).string(v!);
     }
     return writer;
   },
@@ -464,6 +535,22 @@ export const Hello: MessageFns<Hello> = {
             }
 
             message.controlPlaneKinds.push(reader.string());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.takesParts = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.heldDocuments.push(reader.string());
             continue;
           }
         }
@@ -779,8 +866,133 @@ export const Update: MessageFns<Update> = {
   },
 };
 
+function createBaseUpdatePart(): UpdatePart {
+  return { upserts: [] };
+}
+
+export const UpdatePart: MessageFns<UpdatePart> = {
+  encode(message: UpdatePart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.upserts) {
+      Resource.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdatePart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdatePart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.upserts.push(Resource.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDocumentChunk(): DocumentChunk {
+  return { version: "", documentBytes: 0, offset: 0, data: Buffer.alloc(0) };
+}
+
+export const DocumentChunk: MessageFns<DocumentChunk> = {
+  encode(message: DocumentChunk, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== "") {
+      writer.uint32(10).string(message.version);
+    }
+    if (message.documentBytes !== 0) {
+      writer.uint32(16).uint32(message.documentBytes);
+    }
+    if (message.offset !== 0) {
+      writer.uint32(24).uint32(message.offset);
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(34).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DocumentChunk {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDocumentChunk();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.documentBytes = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.offset = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseResource(): Resource {
-  return { key: "", version: "", document: Buffer.alloc(0) };
+  return { key: "", version: "", document: Buffer.alloc(0), inChunks: false };
 }
 
 export const Resource: MessageFns<Resource> = {
@@ -793,6 +1005,9 @@ export const Resource: MessageFns<Resource> = {
     }
     if (message.document.length !== 0) {
       writer.uint32(26).bytes(message.document);
+    }
+    if (message.inChunks !== false) {
+      writer.uint32(32).bool(message.inChunks);
     }
     return writer;
   },
@@ -832,6 +1047,14 @@ export const Resource: MessageFns<Resource> = {
             }
 
             message.document = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.inChunks = reader.bool();
             continue;
           }
         }
