@@ -61,7 +61,7 @@ export async function build() {
         main: 'cli/main.ts',
         'traffic-worker': 'sidecar/workers/traffic-worker.ts',
         'document-worker': 'control-plane/documents/document-worker.ts',
-        'folder-worker': 'control-plane/source/folder-worker.ts',
+        'folder-worker': 'files/folder-worker.ts',
         'judge-worker': 'control-plane/webhook/judge-worker.ts',
         'validator-worker': 'sidecar/policy/validator-worker.ts',
         'judging-worker': 'sidecar/policy/judging-worker.ts',

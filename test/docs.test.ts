@@ -75,7 +75,7 @@ t.test('every link of a page leads somewhere', async (t) => {
 });
 
 t.test('every limit that ARCHITECTURE.md names is in the code, with that value', async (t) => {
-  const sources = ['sidecar', 'policy', 'control-plane', 'proto'].flatMap((folder) =>
+  const sources = ['sidecar', 'policy', 'control-plane', 'files', 'proto'].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.ts'))
       .map((name) => readFileSync(join(root, folder, name), 'utf8')),

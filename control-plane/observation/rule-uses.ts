@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
+import { runInSlices } from '#files/run-in-slices.ts';
 import { ruleKeys } from '#policy/authorization/rule-keys.ts';
 import type { ResourceDocument } from '#policy/resource-set.ts';
 import { readDocuments } from '#policy/snapshot/read-documents.ts';
@@ -7,7 +8,6 @@ import { setBounded } from '#policy/trust/set-bounded.ts';
 import type { Mesh } from '#policy/workload-policy.ts';
 import type { RuleCount } from '#proto/gen/lateral/v1/observation.ts';
 import type { TrustSurvey } from '../authority/trust-survey.ts';
-import { runInSlices } from '../source/run-in-slices.ts';
 import { NOT_SHARED, type RuleUse } from './rule-use.ts';
 import type { RuleUseStore, StoredRules, WriteOccasion } from './rule-use-store.ts';
 

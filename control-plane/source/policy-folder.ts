@@ -1,4 +1,6 @@
 import { stat } from 'node:fs/promises';
+import { FolderReader } from '#files/folder-reader.ts';
+import type { Reading } from '#files/read-folder.ts';
 import { watchPath } from '#files/watch-path.ts';
 import { formatProblem, type Problem } from '#policy/problem.ts';
 import { snapshotOf } from '#policy/resource/resource-document.ts';
@@ -7,9 +9,7 @@ import type { Mesh } from '#policy/workload-policy.ts';
 import type { PolicyDistribution } from '../discovery/policy-distribution.ts';
 import type { EventLog } from '../event-log.ts';
 import type { ControlPlaneMetrics } from '../status/metrics.ts';
-import { FolderReader } from './folder-reader.ts';
 import { readLastGood, writeLastGood } from './last-good.ts';
-import type { Reading } from './read-folder.ts';
 import type { SourceStatus } from './source-status.ts';
 
 /** When the folder is read again after the start, whatever the watch says. */

@@ -1,9 +1,9 @@
+import { runInSlices } from '#files/run-in-slices.ts';
 import type { JsonObject } from '../injection/json-object.ts';
 import { objectAt, textAt } from '../injection/json-object.ts';
 import type { ClusterView } from '../kubernetes/resources/cluster-view.ts';
 import { judgementOf, judgeObject, shownName } from '../kubernetes/resources/judge-object.ts';
 import { isTooDeep } from '../kubernetes/resources/object-document.ts';
-import { runInSlices } from '../source/run-in-slices.ts';
 import { JudgeInWorker, TooLargeToJudge } from './judge-in-worker.ts';
 import { ReviewQueue, WORKER_BUDGET } from './review-queue.ts';
 import type { Judgement } from './validate-review.ts';

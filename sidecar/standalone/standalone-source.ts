@@ -1,8 +1,6 @@
-import { readPolicyFolder } from '#files/read-policy-folder.ts';
+import { FolderReader } from '#files/folder-reader.ts';
 import { watchPath } from '#files/watch-path.ts';
-import { loadResources } from '#policy/load-resources.ts';
 import { formatProblem } from '#policy/problem.ts';
-import { contentProblems } from '#policy/resource/content-problems.ts';
 import { selectSnapshot } from '#policy/snapshot/select-snapshot.ts';
 import type { Mesh, Workload } from '#policy/workload-policy.ts';
 import { type ApplySnapshot, type PolicySource, SnapshotRefused } from '../policy/policy-source.ts';
@@ -14,6 +12,7 @@ export class StandaloneSource implements PolicySource {
   readonly #mesh: Mesh;
   readonly #onProblem: (message: string) => void;
   readonly #onRefused: (reasons: readonly string[]) => void;
+  readonly #reader: FolderReader;
   #endWatch: (() => void) | undefined;
   #isReading = false;
   #isStale = false;
@@ -28,6 +27,7 @@ export class StandaloneSource implements PolicySource {
   ) {
     this.#onRefused = onRefused;
     this.#path = path;
+    this.#reader = new FolderReader(path, mesh);
     this.#workload = workload;
     this.#mesh = mesh;
     this.#onProblem = onProblem;
@@ -47,6 +47,7 @@ export class StandaloneSource implements PolicySource {
 
   close(): void {
     this.#endWatch?.();
+    void this.#reader.close();
   }
 
   async #follow(apply: ApplySnapshot): Promise<void> {
@@ -64,15 +65,13 @@ export class StandaloneSource implements PolicySource {
   }
 
   async #readInto(apply: ApplySnapshot): Promise<void> {
-    const folder = await readPolicyFolder(this.#path);
-    const set = loadResources(folder.files, folder.readDocument, this.#mesh);
-    const problems = [...folder.problems, ...set.problems, ...(await contentProblems(set.sourced))];
+    const { resources, problems } = await this.#reader.read();
     const errors = problems.filter((problem) => problem.severity === 'error').map(formatProblem);
     if (errors.length > 0) {
       this.#onRefused(errors);
       throw new SnapshotRefused(errors);
     }
     for (const warning of problems) this.#onProblem(formatProblem(warning));
-    await apply(selectSnapshot(set.resources, this.#workload, this.#mesh));
+    await apply(selectSnapshot(resources, this.#workload, this.#mesh));
   }
 }

@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
-import { runInSlices } from '../../source/run-in-slices.ts';
+import { runInSlices } from '#files/run-in-slices.ts';
 
 /** Kubernetes takes 1 MiB of a ConfigMap, its metadata included. */
 export const MAX_PART_BYTES = 900 * 1024;

@@ -1,8 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import { runInSlices } from '#files/run-in-slices.ts';
 import type { RuleUse } from '../../observation/rule-use.ts';
 import type { RuleUseStore, StoredRules } from '../../observation/rule-use-store.ts';
 import { MAX_ABSENCE_MS } from '../../observation/rule-uses.ts';
-import { runInSlices } from '../../source/run-in-slices.ts';
 import { isUnavailable } from '../client/api-error.ts';
 import type { KubernetesClient } from '../client/kubernetes-client.ts';
 import { KubernetesConfigMap } from './config-map.ts';

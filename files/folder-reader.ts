@@ -4,8 +4,12 @@ import { Worker } from 'node:worker_threads';
 import type { Mesh } from '#policy/workload-policy.ts';
 import { type Reading, readFolder } from './read-folder.ts';
 
-/** A folder with more bytes, descriptions of APIs included, is read by another thread: a megabyte of YAML takes a second. */
+/** A folder with more bytes, descriptions of APIs included, is read by another thread, */
 export const MAX_BYTES_READ_HERE = 1024 * 1024;
+/** and one with a file of more: files are read one after the other, each in one step, and a megabyte of YAML takes a second. */
+export const MAX_FILE_BYTES_READ_HERE = 8 * 1024;
+/** The thread that has read nothing for so long is ended. */
+const IDLE_MS = 30_000;
 /** A reading that takes longer is given up, and the last good set stays. */
 export const READING_TIMEOUT_MS = 120_000;
 /** Heap of the thread: a document of 32 MiB as values, twice. */
@@ -22,6 +26,7 @@ export interface FolderQuestion {
 export class FolderReader {
   readonly #question: FolderQuestion;
   #worker: Worker | undefined;
+  #idle: NodeJS.Timeout | undefined;
 
   constructor(directory: string, mesh: Mesh) {
     this.#question = { directory, mesh };
@@ -34,9 +39,12 @@ export class FolderReader {
       await this.close();
       return readFolder(directory, mesh);
     }
+    clearTimeout(this.#idle);
     this.#worker ??= startWorker();
     try {
-      return await ask(this.#worker, this.#question);
+      const reading = await ask(this.#worker, this.#question);
+      this.#idle = setTimeout(() => void this.close(), IDLE_MS).unref();
+      return reading;
     } catch (error) {
       await this.close();
       throw error;
@@ -44,6 +52,7 @@ export class FolderReader {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#idle);
     const worker = this.#worker;
     this.#worker = undefined;
     await worker?.terminate();
@@ -82,8 +91,9 @@ async function isLarge(directory: string): Promise<boolean> {
   let bytes = 0;
   for (const entry of entries) {
     if (entry.isDirectory()) continue;
-    bytes += (await stat(join(entry.parentPath, entry.name)).catch(() => undefined))?.size ?? 0;
-    if (bytes > MAX_BYTES_READ_HERE) return true;
+    const size = (await stat(join(entry.parentPath, entry.name)).catch(() => undefined))?.size ?? 0;
+    bytes += size;
+    if (size > MAX_FILE_BYTES_READ_HERE || bytes > MAX_BYTES_READ_HERE) return true;
   }
   return false;
 }

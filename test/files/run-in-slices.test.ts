@@ -1,5 +1,5 @@
 import t from 'tap';
-import { runInSlices, SLICE_MS } from '#control-plane/source/run-in-slices.ts';
+import { runInSlices, SLICE_MS } from '#files/run-in-slices.ts';
 
 t.test('others have their turns while steps are taken, and the result is theirs', async (t) => {
   const STEPS = 100;

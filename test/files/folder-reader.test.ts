@@ -2,8 +2,8 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import t from 'tap';
-import { FolderReader } from '#control-plane/source/folder-reader.ts';
-import { githubDescription } from '../../support/github-description.ts';
+import { FolderReader } from '#files/folder-reader.ts';
+import { githubDescription } from '../support/github-description.ts';
 
 const MESH = { trustDomain: 'cluster.local', rootNamespace: 'lateral-system' };
 const RESOURCES = `apiVersion: lateral.dev/v1alpha1
