@@ -14,6 +14,12 @@ import type { ReadResponse } from './read-responses.ts';
 /** Sources of one document together, in characters; operations beyond are refused as not compiled. */
 export const MAX_GENERATED_CHARACTERS = 64 * 1024 * 1024;
 
+/** Characters of one unit: some 8 ms to become functions, which whoever waits then must bear. The longest of GitHub's has 90,000. */
+const MAX_UNIT_CHARACTERS = 200_000;
+
+/** Values in the schemas of one unit, each of which makes some 200 characters: of more no code is generated, which would take seconds. */
+const MAX_GENERATED_NODES = 1_000;
+
 /** A compiled document, and the same problems with their positions. */
 export interface CheckedDocument extends CompiledDocument {
   readonly documentProblems: readonly DocumentProblem[];
@@ -179,9 +185,12 @@ class Compilation {
     const roots = new Set(exported.map(([, name]) => name));
     const schemas = exported.map(([key, name]): [string, ConvertedSchema] => [key, closure.get(name) ?? false]);
     for (const [name, schema] of closure) if (!roots.has(name)) this.#link(name, schema, view);
-    const index = this.#add(paths[0] ?? [], () =>
+    const own = schemas.map(([, schema]) => schema);
+    const source = this.#source(paths[0] ?? [], own, () =>
       this.#compiler.compileLinked(Object.fromEntries(schemas), this.#linkOf),
     );
+    if (source === undefined) return this.#wholeUnit('evaluated', Object.fromEntries(exported), closure, view);
+    const index = this.units.push(source) - 1;
     // A parameter's schema may be referred to as any other.
     for (const [name, schema] of closure) if (this.#indexes.has(name)) this.#link(name, schema, view);
     return index;
@@ -215,9 +224,12 @@ class Compilation {
     closure: ReadonlyMap<string, ConvertedSchema>,
     view: SchemaConverter,
   ): number {
-    if (kind === 'evaluated') return this.units.push(view.schemaUnit(exported, closure)) - 1;
     const [first = ''] = Object.values(exported);
-    return this.#add(view.pathOf(first), () => this.#compiler.compileWhole(exported, closure));
+    const source =
+      kind === 'evaluated'
+        ? undefined
+        : this.#source(view.pathOf(first), [...closure.values()], () => this.#compiler.compileWhole(exported, closure));
+    return this.units.push(source ?? view.schemaUnit(exported, closure)) - 1;
   }
 
   /** Compiles the unit of one schema, once; one that cannot be compiled is a fault to all that reach it. */
@@ -225,10 +237,15 @@ class Compilation {
     if (!this.#compiled.has(name)) {
       const index = this.#linkOf(name);
       const source = attempt(() =>
-        this.#source(view.pathOf(name), () => this.#compiler.compileLinked({ [MAIN_EXPORT]: schema }, this.#linkOf)),
+        this.#source(view.pathOf(name), [schema], () =>
+          this.#compiler.compileLinked({ [MAIN_EXPORT]: schema }, this.#linkOf),
+        ),
       );
-      if (typeof source === 'string') this.units[index] = source;
-      this.#compiled.set(name, source instanceof SchemaFault ? source : undefined);
+      if (source instanceof SchemaFault) this.#compiled.set(name, source);
+      else {
+        this.units[index] = source ?? view.schemaUnit({ [MAIN_EXPORT]: name }, view.closure(view.pathOf(name)));
+        this.#compiled.set(name, undefined);
+      }
     }
     const fault = this.#compiled.get(name);
     if (fault !== undefined) throw fault;
@@ -241,11 +258,9 @@ class Compilation {
     return index;
   };
 
-  #add(path: Path, compile: () => string): number {
-    return this.units.push(this.#source(path, compile)) - 1;
-  }
-
-  #source(path: Path, compile: () => string): string {
+  /** The code of schemas; undefined: too long to become a function while requests wait, so that they are evaluated as they stand. */
+  #source(path: Path, schemas: readonly ConvertedSchema[], compile: () => string): string | undefined {
+    if (schemas.reduce((sum, schema) => sum + nodesOf(schema), 0) > MAX_GENERATED_NODES) return undefined;
     let source: string;
     try {
       source = compile();
@@ -253,6 +268,7 @@ class Compilation {
       const message = error instanceof Error ? error.message : String(error);
       throw new SchemaFault(path, `the schema cannot be compiled: ${message.slice(0, MAX_MESSAGE_LENGTH)}`);
     }
+    if (source.length > MAX_UNIT_CHARACTERS) return undefined;
     this.#characters += source.length;
     if (this.#characters > MAX_GENERATED_CHARACTERS) {
       throw new SchemaFault(path, `the validators of the document exceed ${MAX_GENERATED_CHARACTERS} characters`);
@@ -263,6 +279,11 @@ class Compilation {
 
 /** Ajv quotes schemas in full. */
 const MAX_MESSAGE_LENGTH = 400;
+
+function nodesOf(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 1;
+  return Object.values(value).reduce((sum: number, one) => sum + nodesOf(one), 1);
+}
 
 function isOnlyReference(value: unknown): boolean {
   return typeof value === 'object' && value !== null && '$ref' in value && Object.keys(value).length === 1;

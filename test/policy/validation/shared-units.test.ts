@@ -63,6 +63,51 @@ t.test('a schema that cannot be compiled makes all unavailable that reach it, an
   t.equal(codeOf(validation, 'POST /d', { body: '{}' }), 'allowed');
 });
 
+t.test(
+  'a schema whose code would take long to become a function is evaluated as it stands, and those that refer to it call it',
+  async (t) => {
+    const fields = Array.from(
+      { length: 60 },
+      (_, index) => `f${index}: {type: string, maxLength: 5, pattern: "^[a-z]+$"}`,
+    );
+    const groups = Array.from(
+      { length: 60 },
+      (_, index) => `g${index}: {type: object, properties: {${fields.join()}}}`,
+    );
+    const long = `{type: object, properties: {${groups.join()}, line: {$ref: "#/components/schemas/Line"}}}`;
+    const paths = [
+      posting('/inline', long),
+      posting('/linked', '{type: array, items: {$ref: "#/components/schemas/Long"}}'),
+      posting('/rest', `{allOf: [{$ref: "#/components/schemas/Long"}], unevaluatedProperties: false}`),
+      `  /query:\n    get: {parameters: [{name: q, in: query, content: {application/json: {schema: ${long}}}}]}\n`,
+    ];
+    const components = `components:
+  schemas:
+    Long: ${long}
+    Line: {type: object, properties: {count: {type: integer}, outer: {$ref: "#/components/schemas/Long"}}}
+`;
+    const document = openApi('3.1.0', paths.join('')) + components;
+    const { units } = compileDocument(document);
+    const lengths = units.flatMap((unit) => (typeof unit === 'string' ? [unit.length] : []));
+    t.ok(Math.max(...lengths) < 200_000, String(lengths));
+    const { validation, problems } = await validationOf(document);
+    t.same(problems, []);
+    const good = { g59: { f59: 'abcde' }, line: { count: 1, outer: { g0: { f0: 'a' } } } };
+    const bad = [{ g59: { f59: 'abcdef' } }, { line: { count: 'x' } }, { line: { outer: { g0: { f0: 'A' } } } }];
+    const verdict = (path: string, body: unknown) =>
+      codeOf(validation, `POST ${path}`, { body: Buffer.from(JSON.stringify(body)) });
+    for (const path of ['/inline', '/linked', '/rest']) {
+      const sent = (value: unknown) => (path === '/linked' ? [value] : value);
+      t.equal(verdict(path, sent(good)), 'allowed', path);
+      for (const value of bad) t.equal(verdict(path, sent(value)), 'invalid_body', path);
+    }
+    t.equal(verdict('/rest', { ...good, other: 1 }), 'invalid_body');
+    const query = (value: unknown) => codeOf(validation, `GET /query?q=${encodeURIComponent(JSON.stringify(value))}`);
+    t.equal(query(good), 'allowed');
+    for (const value of bad) t.equal(query(value), 'invalid_parameter');
+  },
+);
+
 t.test('properties named like keywords are properties', async (t) => {
   const schema =
     '{properties: {$ref: {type: string}, enum: {$ref: "#/components/schemas/A"}}, dependentRequired: {$ref: [title]}, const: {$ref: x, title: y, enum: 1}}';
@@ -95,14 +140,17 @@ t.test('making validators counts as work where a body can be judged beside, and 
 });
 
 t.test('making validators uses up nothing of a judgement that is the only one', async (t) => {
-  const listOf = (prefix: string, schema: string) =>
-    Array.from({ length: 100 }, (_, index) => `${prefix}${index}: ${schema}`).join(', ');
-  const field = `{type: object, properties: {${listOf('g', '{type: string}')}}}`;
-  const schema = `{type: object, properties: {${listOf('f', field)}}}`;
+  const fields = Array.from({ length: 150 }, (_, index) => `g${index}: {type: string, maxLength: 9}`).join(', ');
+  const schemas = Array.from({ length: 60 }, (_, index) => `    S${index}: {type: object, properties: {${fields}}}\n`);
+  const all = schemas.map((_, index) => `f${index}: {$ref: "#/components/schemas/S${index}"}`).join(', ');
+  const schema = `{type: object, properties: {${all}}}`;
   const parameters = `[{name: q, in: query, content: {application/json: {schema: ${schema}}}}]`;
-  const document = openApi('3.1.0', `${posting('/a', schema)}    parameters: ${parameters}\n`);
-  for (const unit of compileDocument(document).units) t.ok(typeof unit === 'string' && unit.length > MAX_WORK_HERE / 4);
+  const components = `components:\n  schemas:\n${schemas.join('')}`;
+  const document = `${openApi('3.1.0', `${posting('/a', schema)}    parameters: ${parameters}\n`)}${components}`;
+  const characters = compileDocument(document).units.map((unit) => (typeof unit === 'string' ? unit.length : 0));
+  t.ok(characters.reduce((sum, length) => sum + length, 0) > 2 * MAX_WORK_HERE, 'far more than is judged here');
   const { validation, problems } = await validationOf(document);
   t.same(problems, []);
-  t.equal(codeOf(validation, 'POST /a?q=%7B%7D', { body: '{}' }), 'allowed');
+  const value = JSON.stringify(Object.fromEntries(schemas.map((_, index) => [`f${index}`, { g0: 'x' }])));
+  t.equal(codeOf(validation, `POST /a?q=${encodeURIComponent(value)}`, { body: value }), 'allowed');
 });
