@@ -2,6 +2,7 @@ import { apiValidationPolicyKind } from '../../policy/resource/kinds/api-validat
 import { compileValidation } from '../../policy/validation/compile-validation.ts';
 import { generateValidators } from '../../policy/validation/generate-validators.ts';
 import type { RequestParts, RequestValidation } from '../../policy/workload-policy.ts';
+import { median, ordersApi, ordersOf } from './orders.ts';
 
 /**
  * `node scripts/bench/validation.ts`: what it costs to hold a request against its description, by the size of its body and the number of
@@ -13,18 +14,6 @@ const BATCHES = 25;
 const BATCH_MS = 20;
 /** What issue and contract allow, in microseconds. */
 const LIMITS_US: { readonly [bytes: number]: number } = { 1000: 15, 64000: 700 };
-
-const ITEM = {
-  type: 'object',
-  required: ['sku', 'quantity'],
-  additionalProperties: false,
-  properties: {
-    sku: { type: 'string', pattern: '^[a-z0-9-]{1,40}$' },
-    quantity: { type: 'integer', minimum: 1, maximum: 1000 },
-    price: { type: 'number', minimum: 0 },
-    note: { type: 'string', maxLength: 200 },
-  },
-};
 
 interface Sample {
   readonly operations: number;
@@ -52,7 +41,7 @@ for (const { operations, bytes, microseconds } of samples) {
 async function samplesOf(operations: number): Promise<readonly Sample[]> {
   const validation = await validationOf(operations);
   return BODIES.map((bytes) => {
-    const body = bodyOf(bytes);
+    const body = ordersOf(bytes);
     const path = `/orders-${operations - 1}/7`;
     const headers = ['host', 'orders.shop', 'content-type', 'application/json', 'accept', '*/*'];
     const hasBody = bytes > 0;
@@ -70,19 +59,7 @@ async function samplesOf(operations: number): Promise<readonly Sample[]> {
 }
 
 async function validationOf(operations: number): Promise<RequestValidation> {
-  const schema = { type: 'object', required: ['items'], properties: { items: { type: 'array', items: ITEM } } };
-  const parameters = [
-    { name: 'id', in: 'path', required: true, schema: { type: 'integer' } },
-    { name: 'page', in: 'query', schema: { type: 'integer', minimum: 1 } },
-  ];
-  const requestBody = { required: true, content: { 'application/json': { schema } } };
-  const paths = Object.fromEntries(
-    Array.from({ length: operations }, (_, index) => [
-      `/orders-${index}/{id}`,
-      { parameters, get: {}, post: { requestBody } },
-    ]),
-  );
-  const document = { openapi: '3.1.0', info: { title: 'bench', version: '1' }, paths };
+  const document = ordersApi(operations);
   const resource = { apiVersion: 'lateral.dev/v1alpha1', namespace: 'shop', name: 'bench' };
   const spec = apiValidationPolicyKind.spec.read({ schemaRefs: ['bench'], mode: 'Enforce' }, [], {
     fail() {},
@@ -98,19 +75,6 @@ async function validationOf(operations: number): Promise<RequestValidation> {
   return validation;
 }
 
-function bodyOf(bytes: number): Buffer {
-  const items = [];
-  for (let length = 0; length < bytes - 20; length += JSON.stringify(items.at(-1)).length + 1) {
-    items.push({
-      sku: `sku-${items.length}`,
-      quantity: 1 + (items.length % 900),
-      price: 12.5,
-      note: 'as ordered by mail',
-    });
-  }
-  return Buffer.from(JSON.stringify({ items }));
-}
-
 /** Microseconds a request. */
 function run({ validation, request, body }: Sample, milliseconds: number): number {
   const begun = performance.now();
@@ -121,8 +85,4 @@ function run({ validation, request, body }: Sample, milliseconds: number): numbe
     count += 1;
   } while (performance.now() - begun < milliseconds);
   return ((performance.now() - begun) / count) * 1000;
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((left, right) => left - right)[values.length >> 1] ?? Number.NaN;
 }
