@@ -124,8 +124,8 @@ export class MessageGate implements IncomingBody, BodyConsumer {
     this.#judged = undefined;
   }
 
-  /** Whole messages of a chunk pass in one piece; what is left of it is held. */
-  #take(chunk: Buffer): void {
+  /** Whole messages of a chunk pass in one piece; what is left of it is held. `isKept`: it is not only lent. */
+  #take(chunk: Buffer, isKept = false): void {
     let at = this.#heldBytes === 0 ? 0 : this.#fill(chunk);
     let from = at;
     const begun = performance.now();
@@ -152,7 +152,7 @@ export class MessageGate implements IncomingBody, BodyConsumer {
     }
     if (this.#isOver) return;
     if (this.#waiting !== undefined) {
-      if (from < chunk.length) this.#keep(chunk.subarray(from), this.#waiting);
+      if (from < chunk.length) this.#keep(chunk.subarray(from), this.#waiting, isKept);
       return;
     }
     const to = this.#isOpen ? chunk.length : at;
@@ -269,28 +269,44 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   }
 
   #goOn(): void {
-    const waiting = this.#waiting ?? [];
     const judged = this.#judged;
-    this.#waiting = undefined;
     this.#judged = undefined;
     releaseBytes(judged?.length ?? 0);
-    if (judged !== undefined) this.#pass(judged);
-    while (waiting.length > 0 && !this.#isOver) {
-      const chunk = waiting.shift() as Buffer;
-      releaseBytes(chunk.length);
-      if (this.#waiting !== undefined) this.#keep(chunk, this.#waiting);
-      else if (this.#isOpen) this.#pass(chunk);
-      else this.#take(chunk);
+    const waiting = this.#endWait();
+    try {
+      if (judged !== undefined) this.#pass(judged);
+      while (waiting.length > 0 && this.#waiting === undefined && !this.#isOver) {
+        const chunk = waiting.shift() as Buffer;
+        releaseBytes(chunk.length);
+        if (this.#isOpen) this.#pass(chunk);
+        else this.#take(chunk, true);
+      }
+    } catch (error) {
+      releaseBytes(sizeOf(waiting)); // of a call that ends with this message
+      throw error;
     }
-    releaseBytes(sizeOf(waiting)); // of a call that ended meanwhile
-    if (this.#waiting !== undefined || this.#isOver) return;
-    if (this.#trailers !== undefined) this.#finish(this.#trailers);
-    else if (!this.#isPaused) this.#source.resume();
+    if (this.#isOver) {
+      releaseBytes(sizeOf(waiting)); // of a call that ended meanwhile
+    } else if (this.#waiting !== undefined) {
+      waiting.unshift(...this.#waiting); // what is left of the last chunk
+      this.#waiting = waiting;
+    } else if (this.#trailers !== undefined) {
+      this.#finish(this.#trailers);
+    } else if (!this.#isPaused) {
+      this.#source.resume();
+    }
+  }
+
+  /** What came meanwhile; its memory is still counted. */
+  #endWait(): Buffer[] {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    return waiting;
   }
 
   /** The source is paused: what is still under way comes to at most its window. */
-  #keep(chunk: Buffer, waiting: Buffer[]): void {
-    if (reserveBytes(chunk.length)) waiting.push(Buffer.from(chunk));
+  #keep(chunk: Buffer, waiting: Buffer[], isKept = false): void {
+    if (reserveBytes(chunk.length)) waiting.push(isKept ? chunk : Buffer.from(chunk));
     else this.#fail(noMemory());
   }
 

@@ -29,7 +29,13 @@ class Source implements IncomingBody {
   isPaused = false;
   isCancelled = false;
   consumer: BodyConsumer | undefined;
+  /** False: it goes on when it is paused, as what is under way does then. */
+  readonly #heedsPause: boolean;
   #resumed: (() => void) | undefined;
+
+  constructor(heedsPause = true) {
+    this.#heedsPause = heedsPause;
+  }
 
   start(consumer: BodyConsumer): void {
     this.consumer = consumer;
@@ -50,7 +56,8 @@ class Source implements IncomingBody {
   }
 
   async write(chunk: Buffer): Promise<void> {
-    if (this.isPaused && !this.isCancelled) await new Promise<void>((resolve) => (this.#resumed = resolve));
+    if (this.#heedsPause && this.isPaused && !this.isCancelled)
+      await new Promise<void>((resolve) => (this.#resumed = resolve));
     if (this.isCancelled) return;
     const lent = Buffer.from(chunk);
     this.consumer?.onChunk(lent);
@@ -59,8 +66,8 @@ class Source implements IncomingBody {
 }
 
 /** What comes out of a gate into which chunks go: the bytes, and what ended it. */
-async function through(chunks: readonly Buffer[], { mode = 'Enforce', isStream = true } = {}) {
-  const source = new Source();
+async function through(chunks: readonly Buffer[], { mode = 'Enforce', isStream = true, heedsPause = true } = {}) {
+  const source = new Source(heedsPause);
   const found: string[] = [];
   const exchange = {
     policy: { defaults: { mode } },
@@ -193,6 +200,14 @@ t.test('a message that is not whole at the end, none, and two where there is one
   t.match(await through([one, one], { isStream: false }), { code: 'malformed_body', bytes: one });
   t.match(await through([one], { isStream: false }), { code: undefined, bytes: one });
   t.match(await through([]), { code: undefined });
+  t.equal(heldBytes(), 0);
+});
+
+t.test('what came behind a bad message while another was judged holds no memory', async (t) => {
+  const zipped = frame(gzipSync(order({})), 1);
+  const one = frame(order({}));
+  const out = await through([zipped, frame(order({}), 2), one, one], { heedsPause: false });
+  t.match(out, { code: 'malformed_body', bytes: zipped });
   t.equal(heldBytes(), 0);
 });
 
