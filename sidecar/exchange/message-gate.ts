@@ -209,17 +209,22 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   }
 
   #withoutMemory(bytes: Buffer): void {
-    const refusal = noMemory();
-    if (this.#isEnforced) throw refusal;
-    this.#exchange.audit({ code: 'overloaded', reason: `not judged: ${refusal.reason}`, facts: {} });
-    this.#isOpen = true;
+    this.#judgeNoMore(noMemory());
     this.#passHeld();
     this.#pass(bytes);
   }
 
   #tooSlow(): void {
     const reason = `a message did not come within bufferedBodyTimeoutMs ${BUFFERED_BODY_TIMEOUT_MS}`;
-    throw new Refusal(this.#sender === 'caller' ? 'request_timeout' : 'upstream_timeout', reason);
+    this.#judgeNoMore(new Refusal(this.#sender === 'caller' ? 'request_timeout' : 'upstream_timeout', reason));
+    this.#passHeld();
+  }
+
+  /** What cannot be judged was not found valid; where nothing is enforced it passes, and all that follows it. */
+  #judgeNoMore(refusal: Refusal): void {
+    if (this.#isEnforced) throw refusal;
+    this.#exchange.audit({ code: refusal.code, reason: `not judged: ${refusal.reason}`, facts: {} });
+    this.#isOpen = true;
   }
 
   /** The length that a prefix says, when a message of it may come at all. */
@@ -250,22 +255,26 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   }
 
   /** Keeps what comes until a message was judged, or it is this one's turn again. */
-  #await(until: Promise<void>, message?: Buffer): void {
+  #await(until: Promise<void>, message: Buffer = EMPTY): void {
     const { waitingFor } = this.#exchange;
-    this.#waiting = [];
-    this.#source.pause();
     until.then(
       () => {
         if (this.#isOver) return;
         if (this.#exchange.waitingFor === 'judgement') this.#exchange.waitFor(waitingFor);
+        if (this.#waiting === undefined) return; // nobody waited for it: there was no memory
         this.#openIfFound();
         this.#guarded(() => this.#goOn());
       },
       (error: unknown) => this.#fail(error),
     );
-    if (message === undefined) return;
-    if (!reserveBytes(message.length)) throw noMemory();
-    this.#judged = Buffer.from(message);
+    if (!reserveBytes(message.length)) {
+      this.#judgeNoMore(noMemory());
+      this.#pass(message);
+      return;
+    }
+    this.#judged = message.length === 0 ? undefined : Buffer.from(message);
+    this.#waiting = [];
+    this.#source.pause();
   }
 
   #goOn(): void {
@@ -307,7 +316,17 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   /** The source is paused: what is still under way comes to at most its window. */
   #keep(chunk: Buffer, waiting: Buffer[], isKept = false): void {
     if (reserveBytes(chunk.length)) waiting.push(isKept ? chunk : Buffer.from(chunk));
-    else this.#fail(noMemory());
+    else this.#guarded(() => this.#passUnkept(chunk));
+  }
+
+  /** There is no memory to wait for the judgement with. */
+  #passUnkept(chunk: Buffer): void {
+    this.#judgeNoMore(noMemory());
+    const kept = [...(this.#judged === undefined ? [] : [this.#judged]), ...this.#endWait()];
+    this.#judged = undefined;
+    releaseBytes(sizeOf(kept));
+    for (const bytes of [...kept, chunk]) this.#pass(bytes);
+    if (!this.#isPaused) this.#source.resume();
   }
 
   #finish(trailers: FlatHeaders): void {

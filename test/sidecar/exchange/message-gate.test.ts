@@ -229,6 +229,26 @@ t.test('without memory a message is refused, or passes and is recorded', async (
   t.equal(heldBytes(), MAX_BUFFERED_BYTES);
 });
 
+t.test('without memory to wait for a judgement with all passes where nothing is enforced, in order', async (t) => {
+  const one = frame(order({}));
+  const zipped = frame(gzipSync(order({ id: 'x'.repeat(99) })), 1);
+  const chunks = [Buffer.concat([one, zipped, one]), zipped, one, zipped];
+  for (const left of [0, zipped.length, zipped.length + one.length, 2 * zipped.length + one.length]) {
+    reserveBytes(MAX_BUFFERED_BYTES - left);
+    for (const heedsPause of [true, false]) {
+      const enforced = await through(chunks, { heedsPause });
+      const audited = await through(chunks, { heedsPause, mode: 'Audit' });
+      if (left < 2 * zipped.length || !heedsPause) {
+        t.match(enforced, { code: 'overloaded' });
+        t.match(audited, { code: undefined, found: ['overloaded'] });
+      }
+      t.ok(audited.bytes.equals(Buffer.concat(chunks)), `all passes, ${left} bytes left`);
+    }
+    t.equal(heldBytes(), MAX_BUFFERED_BYTES - left);
+    releaseBytes(MAX_BUFFERED_BYTES - left);
+  }
+});
+
 t.test('ten thousand messages in one read hold nobody up', async (t) => {
   const many = Buffer.concat(Array(10_000).fill(frame(order({ items: [{ sku: 'ABC-1', quantity: 1 }] }))));
   await through([many.subarray(0, many.length / 10)]); // warm
