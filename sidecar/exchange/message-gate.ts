@@ -66,11 +66,14 @@ export class MessageGate implements IncomingBody, BodyConsumer {
 
   pause(): void {
     this.#isPaused = true;
+    // an app that reads no further makes its caller wait; a caller that does keeps the memory of others
+    if (this.#sender === 'caller') this.#stopTimer();
     this.#source.pause();
   }
 
   resume(): void {
     this.#isPaused = false;
+    if (this.#heldBytes > 0) this.#startTimer();
     if (this.#waiting === undefined) this.#source.resume();
   }
 
@@ -188,11 +191,20 @@ export class MessageGate implements IncomingBody, BodyConsumer {
     bytes.copy(this.#held, this.#heldBytes);
     this.#heldBytes += bytes.length;
     this.#exchange.progressedAt = performance.now();
-    this.#timer ??= setTimeout(() => this.#guarded(() => this.#tooSlow()), BUFFERED_BODY_TIMEOUT_MS).unref();
+    if (!this.#isPaused || this.#sender === 'upstream') this.#startTimer();
     if (this.#wanted > 0 || this.#heldBytes < PREFIX_BYTES) return;
     const length = this.#lengthAt(this.#held, 0);
     if (this.#isOpen) this.#passHeld();
     else this.#wanted = PREFIX_BYTES + length;
+  }
+
+  #startTimer(): void {
+    this.#timer ??= setTimeout(() => this.#guarded(() => this.#tooSlow()), BUFFERED_BODY_TIMEOUT_MS).unref();
+  }
+
+  #stopTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   /** Memory is taken as a message comes, not as it says it will: who says much and sends little keeps none from others. */
@@ -359,8 +371,7 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   }
 
   #forget(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#stopTimer();
     releaseBytes(this.#held.length);
     this.#held = EMPTY;
     this.#heldBytes = 0;

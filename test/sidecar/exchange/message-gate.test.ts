@@ -1,4 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { mock } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
@@ -8,7 +9,13 @@ import { planMessages } from '#policy/validation/judge/message-plan.ts';
 import { compileDescriptorSet } from '#policy/validation/protobuf/compile-descriptor-set.ts';
 import { runtimeContent } from '#policy/validation/runtime-operation.ts';
 import type { Exchange } from '#sidecar/exchange/exchange.ts';
-import { heldBytes, MAX_BUFFERED_BYTES, releaseBytes, reserveBytes } from '#sidecar/exchange/hold-body.ts';
+import {
+  BUFFERED_BODY_TIMEOUT_MS,
+  heldBytes,
+  MAX_BUFFERED_BYTES,
+  releaseBytes,
+  reserveBytes,
+} from '#sidecar/exchange/hold-body.ts';
 import { MessageGate } from '#sidecar/exchange/message-gate.ts';
 import type { BodyConsumer, IncomingBody } from '#sidecar/http/message.ts';
 import { SHOP_PROTO_WITHOUT_RULES, shopProto } from '../../support/shop-proto.ts';
@@ -65,8 +72,8 @@ class Source implements IncomingBody {
   }
 }
 
-/** What comes out of a gate into which chunks go: the bytes, and what ended it. */
-async function through(chunks: readonly Buffer[], { mode = 'Enforce', isStream = true, heedsPause = true } = {}) {
+/** A gate whose messages go to `passed`. */
+function open({ mode = 'Enforce', isStream = true, heedsPause = true } = {}) {
   const source = new Source(heedsPause);
   const found: string[] = [];
   const exchange = {
@@ -101,6 +108,12 @@ async function through(chunks: readonly Buffer[], { mode = 'Enforce', isStream =
       onError: resolve,
     });
   });
+  return { source, exchange, gate, passed, found, ended };
+}
+
+/** What comes out of a gate into which chunks go: the bytes, and what ended it. */
+async function through(chunks: readonly Buffer[], options: Parameters<typeof open>[0] = {}) {
+  const { source, passed, found, ended } = open(options);
   for (const chunk of chunks) await source.write(chunk);
   if (!source.isCancelled) source.consumer?.onEnd([]);
   const error = await ended;
@@ -200,6 +213,44 @@ t.test('a message that is not whole at the end, none, and two where there is one
   t.match(await through([one, one], { isStream: false }), { code: 'malformed_body', bytes: one });
   t.match(await through([one], { isStream: false }), { code: undefined, bytes: one });
   t.match(await through([]), { code: undefined });
+  t.equal(heldBytes(), 0);
+});
+
+t.test('a message comes in time, or the call ends; where nothing is enforced it passes all the same', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.teardown(() => mock.timers.reset());
+  const part = frame(order({})).subarray(0, 6);
+  const enforced = open();
+  await enforced.source.write(part);
+  mock.timers.tick(BUFFERED_BODY_TIMEOUT_MS);
+  t.match(await enforced.ended, { code: 'request_timeout' });
+  const audited = open({ mode: 'Audit' });
+  await audited.source.write(part);
+  mock.timers.tick(BUFFERED_BODY_TIMEOUT_MS);
+  t.strictSame(audited.passed, [part]);
+  t.strictSame([audited.found, audited.source.isCancelled], [['request_timeout'], false]);
+  t.equal(heldBytes(), 0);
+});
+
+t.test('an app that reads no further is not its caller being slow', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.teardown(() => mock.timers.reset());
+  const message = frame(order({}));
+  const { source, gate, exchange, passed, ended } = open();
+  await source.write(message.subarray(0, 6));
+  gate.pause();
+  mock.timers.tick(10 * BUFFERED_BODY_TIMEOUT_MS);
+  t.equal(exchange.givenUp, undefined);
+  gate.resume();
+  await source.write(message.subarray(6, 7));
+  mock.timers.tick(BUFFERED_BODY_TIMEOUT_MS - 1);
+  await source.write(message.subarray(7));
+  t.strictSame(Buffer.concat(passed), message);
+  await source.write(message.subarray(0, 6));
+  gate.pause();
+  gate.resume();
+  mock.timers.tick(BUFFERED_BODY_TIMEOUT_MS);
+  t.match(await ended, { code: 'request_timeout' }, 'it has as long again');
   t.equal(heldBytes(), 0);
 });
 
