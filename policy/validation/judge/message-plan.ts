@@ -20,12 +20,15 @@ export interface PlannedMessages {
   found(fault: BodyFault | undefined): readonly Finding[];
 }
 
-/** True: messages of protobuf are announced. Source: gRPC over HTTP/2, Content-Type. */
+/**
+ * True: messages of protobuf are announced, to every reader: grpc-go takes what follows a semicolon for the name of a codec (`application/grpc;json`),
+ * and of two header fields the last. Source: gRPC over HTTP/2, Content-Type.
+ */
 export function isProtobufCall(headers: FlatHeaders): boolean {
   return PROTOBUF_CALL.test(headerValue(headers, 'content-type') ?? '');
 }
 
-const PROTOBUF_CALL = /^application\/grpc(?:\+proto)?[ \t]*(?:;|$)/i;
+const PROTOBUF_CALL = /^application\/grpc(?:\+proto)?[ \t]*(?:;[ \t]*(?:(?:proto|[^\s,;=]+=[^\s,;]*)[ \t]*)?)*$/i;
 
 /** How the messages of one direction of a call are read and judged. */
 export function planMessages(planned: PlannedMessages): MessagePlan {
