@@ -5,6 +5,7 @@ import type { BodyPlan, Finding } from '#policy/workload-policy.ts';
 import { bodyJudge, sharedBytes } from '../policy/judge-beside.ts';
 import type { Exchange } from './exchange.ts';
 import { MAX_BUFFERED_BYTES, releaseBytes, reserveBytes } from './hold-body.ts';
+import { asRefusal } from './refuse.ts';
 
 /** Longer bodies are judged by another thread: about 3 ms of judging here. */
 const MAX_BYTES_JUDGED_HERE = 256 * 1024;
@@ -44,9 +45,13 @@ async function judgeCoded(exchange: Exchange, body: Buffer, coding: ContentCodin
 }
 
 /** What nobody had the means to judge was not found valid. */
-function refuseUnjudged(exchange: Exchange, reason: string, { isEnforced }: BodyPlan): void {
-  if (isEnforced && exchange.policy.defaults.mode === 'Enforce') throw new Refusal('overloaded', reason);
+function refuseUnjudged(exchange: Exchange, reason: string, plan: BodyPlan): void {
+  if (isEnforced(exchange, plan)) throw new Refusal('overloaded', reason);
   exchange.audit({ code: 'overloaded', reason, facts: {} });
+}
+
+function isEnforced(exchange: Exchange, plan: BodyPlan): boolean {
+  return plan.isEnforced && exchange.policy.defaults.mode === 'Enforce';
 }
 
 function judgeDecoded(exchange: Exchange, bytes: Buffer, plan: BodyPlan): Promise<void> | undefined {
@@ -63,12 +68,14 @@ function judgeHere(bytes: Buffer, plan: BodyPlan): readonly Finding[] | undefine
 
 async function judgeBeside(exchange: Exchange, bytes: Buffer, plan: BodyPlan): Promise<void> {
   exchange.waitFor('judgement');
-  try {
-    settle(exchange, plan.found(await bodyJudge.judge(sharedBytes(bytes), plan.task)));
-  } catch (error) {
-    if (!(error instanceof Refusal) || error.code !== 'overloaded' || plan.isEnforced) throw error;
-    exchange.audit({ code: error.code, reason: error.message, facts: error.facts });
-  }
+  const judging = bodyJudge.judge(sharedBytes(bytes), plan.task);
+  const findings = await judging.then(plan.found, (error: unknown) => {
+    if (isEnforced(exchange, plan)) throw error;
+    const { code, reason, facts } = asRefusal(error);
+    exchange.audit({ code, reason, facts });
+    return [];
+  });
+  settle(exchange, findings);
   if (exchange.givenUp !== undefined) throw exchange.givenUp;
 }
 

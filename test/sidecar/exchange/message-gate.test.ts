@@ -73,7 +73,7 @@ class Source implements IncomingBody {
 }
 
 /** A gate whose messages go to `passed`. */
-function open({ mode = 'Enforce', isStream = true, heedsPause = true } = {}) {
+function open({ mode = 'Enforce', isStream = true, heedsPause = true, of = document } = {}) {
   const source = new Source(heedsPause);
   const found: string[] = [];
   const exchange = {
@@ -91,7 +91,7 @@ function open({ mode = 'Enforce', isStream = true, heedsPause = true } = {}) {
     },
   };
   const plan = planMessages({
-    ...{ document, content, isStream, isEnforced: true, headers: ['grpc-encoding', 'gzip'] },
+    ...{ document: of, content, isStream, isEnforced: true, headers: ['grpc-encoding', 'gzip'] },
     settings: { maxBodyBytes: MAX_BYTES, unknownProperties: 'Deny' } as never,
     tooLarge: () => ({ effect: 'refuse', code: 'body_too_large', reason: '', facts: {} }),
     found: (fault) =>
@@ -278,6 +278,16 @@ t.test('without memory a message is refused, or passes and is recorded', async (
   t.match(await through(inPieces(one, [6])), { code: 'overloaded' });
   t.match(await through(inPieces(one, [6]), { mode: 'Audit' }), { code: undefined, bytes: one, found: ['overloaded'] });
   t.equal(heldBytes(), MAX_BUFFERED_BYTES);
+});
+
+t.test('what the judging thread fails at passes where nothing is enforced', async (t) => {
+  const large = frame(order({ id: 'x'.repeat(300_000) }));
+  const of = { ...document, units: [] };
+  t.match(await through([large, large], { of }), { code: 'internal_error' });
+  const audited = await through([large, large], { of, mode: 'Audit' });
+  t.match(audited, { code: undefined, found: ['internal_error'] });
+  t.ok(audited.bytes.equals(Buffer.concat([large, large])));
+  t.equal(heldBytes(), 0);
 });
 
 t.test('without memory to wait for a judgement with all passes where nothing is enforced, in order', async (t) => {
