@@ -13,6 +13,7 @@ import {
   reserveBytes,
 } from './hold-body.ts';
 import { judgeWhole, settle } from './judge-body.ts';
+import type { WaitingFor } from './passage.ts';
 
 const EMPTY = Buffer.alloc(0);
 /** Of the buffer that holds a part of a message at first. */
@@ -141,14 +142,15 @@ export class MessageGate implements IncomingBody, BodyConsumer {
       }
       const framed = chunk.subarray(at, end);
       // undone by other threads, which read it later than the chunk is good for
+      const { waitingFor } = this.#exchange;
       const judging = this.#judge(framed[0] === COMPRESSED ? Buffer.from(framed) : framed);
       if (judging !== undefined) {
         this.#pass(chunk.subarray(from, at));
-        this.#await(judging, framed);
+        this.#await(judging, waitingFor, framed);
         from = end;
       } else if (end < chunk.length && performance.now() - begun > MAX_TURN_MS) {
         this.#pass(chunk.subarray(from, end));
-        this.#await(othersTurn());
+        this.#await(othersTurn(), waitingFor);
         from = end;
       }
       at = end;
@@ -175,10 +177,11 @@ export class MessageGate implements IncomingBody, BodyConsumer {
     if (end > at) this.#hold(chunk.subarray(at, end));
     if (this.#isOpen || this.#heldBytes < this.#wanted) return end;
     const message = this.#held.subarray(0, this.#heldBytes);
+    const { waitingFor } = this.#exchange;
     const judging = this.#judge(message);
     this.#forget();
     if (judging === undefined) this.#pass(message);
-    else this.#await(judging, message);
+    else this.#await(judging, waitingFor, message);
     return end;
   }
 
@@ -266,9 +269,8 @@ export class MessageGate implements IncomingBody, BodyConsumer {
     return framed[0] === COMPRESSED && coded !== undefined ? coded : plain;
   }
 
-  /** Keeps what comes until a message was judged, or it is this one's turn again. */
-  #await(until: Promise<void>, message: Buffer = EMPTY): void {
-    const { waitingFor } = this.#exchange;
+  /** Keeps what comes until a message was judged, or it is this one's turn again. `waitingFor`: whom the call waits for then, as before. */
+  #await(until: Promise<void>, waitingFor: WaitingFor, message: Buffer = EMPTY): void {
     until.then(
       () => {
         if (this.#isOver) return;

@@ -81,7 +81,9 @@ function open({ mode = 'Enforce', isStream = true, heedsPause = true, of = docum
     waitingFor: 'caller-body',
     wouldRefuse: undefined as unknown,
     givenUp: undefined as Refusal | undefined,
-    waitFor() {},
+    waitFor(whom: string) {
+      this.waitingFor = whom;
+    },
     audit(finding: { code: string }) {
       found.push(finding.code);
       this.wouldRefuse = finding;
@@ -252,6 +254,18 @@ t.test('an app that reads no further is not its caller being slow', async (t) =>
   mock.timers.tick(BUFFERED_BODY_TIMEOUT_MS);
   t.match(await ended, { code: 'request_timeout' }, 'it has as long again');
   t.equal(heldBytes(), 0);
+});
+
+t.test('when a message was judged elsewhere the call waits for whom it waited before', async (t) => {
+  for (const message of [frame(gzipSync(order({})), 1), frame(order({ id: 'x'.repeat(300_000) }))]) {
+    const { source, exchange, passed } = open();
+    exchange.waitFor('upstream-head');
+    for (const piece of inPieces(message, [message.length - 4, 4])) await source.write(piece);
+    t.equal(exchange.waitingFor, 'judgement');
+    await source.write(frame(order({})));
+    t.equal(passed.length, 2);
+    t.equal(exchange.waitingFor, 'upstream-head');
+  }
 });
 
 t.test('what came behind a bad message while another was judged holds no memory', async (t) => {
