@@ -2,6 +2,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import type { Path } from '@bufbuild/protobuf/reflect';
 import { createValidator, type Validator, type Violation } from '@bufbuild/protovalidate';
 import type { RefusalDetail } from '../../error/refusal.ts';
+import { MAX_POINTER_LENGTH, shortened } from '../schema/validation-details.ts';
 import { countMaking, spendWork } from '../schema/work-budget.ts';
 import type { MessagesUnit } from './message-model.ts';
 import { readDescriptorSet } from './read-descriptor-set.ts';
@@ -49,9 +50,9 @@ function detailOf({ field, rule, ruleId, message }: Violation): RefusalDetail {
   };
 }
 
-/** JSON Pointer of a path of names, indices and keys. */
+/** JSON Pointer of a path of names, indices and keys, which come from the caller. */
 function pointerOf(path: Path): string {
-  return path
+  const pointer = path
     .map((step) => {
       switch (step.kind) {
         case 'list_sub':
@@ -63,6 +64,7 @@ function pointerOf(path: Path): string {
       }
     })
     .join('');
+  return shortened(pointer, MAX_POINTER_LENGTH);
 }
 
 function escaped(key: string): string {

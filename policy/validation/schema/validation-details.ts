@@ -11,7 +11,7 @@ export const MAX_DETAILS = 20;
 /** Characters of a name out of the request in a message. */
 const MAX_NAME_LENGTH = 64;
 /** Characters of a pointer: property names come from the request. */
-const MAX_POINTER_LENGTH = 256;
+export const MAX_POINTER_LENGTH = 256;
 
 /**
  * Undefined when the value is valid; else what is wrong. `pointer` stands in front of the pointers within
@@ -61,7 +61,7 @@ export function pointerTo(name: string): string {
   return `/${shortened(name, MAX_NAME_LENGTH).replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
 
-function shortened(text: string, maxLength: number): string {
+export function shortened(text: string, maxLength: number): string {
   return text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
 }
 

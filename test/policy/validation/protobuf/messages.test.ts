@@ -52,6 +52,18 @@ t.test('rules name the field and the rule', (t) => {
   t.end();
 });
 
+t.test('the place that a rule names is told shortened: keys of maps come from the caller', async (t) => {
+  const { set, encode } = await shopProto(`syntax = "proto3";
+package shop.v1;
+import "buf/validate/validate.proto";
+message Order { map<string, string> labels = 1 [(buf.validate.field).map.values.string.min_len = 2]; }
+service Orders { rpc Place(Order) returns (Order); }`);
+  const judge = await judgeOf(set, '/shop.v1.Orders/Place');
+  const told = judge(encode('Order', { labels: { ['k'.repeat(500_000)]: '' } })).join();
+  t.match(told, /^invalid_body \/labels\/k+… string.min_len$/);
+  t.ok(told.length < 320);
+});
+
 t.test('what is not as the type says on the wire is named by its place', (t) => {
   const item = (write: (writer: BinaryWriter) => BinaryWriter) =>
     Buffer.concat([
