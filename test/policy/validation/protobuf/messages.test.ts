@@ -3,8 +3,9 @@ import t from 'tap';
 import { DocumentValidators } from '#policy/validation/instantiate-validators.ts';
 import { compileDescriptorSet } from '#policy/validation/protobuf/compile-descriptor-set.ts';
 import { loadRules } from '#policy/validation/protobuf/judge-message.ts';
-import { MAX_MESSAGE_DEPTH } from '#policy/validation/protobuf/walk-message.ts';
-import { renewWork } from '#policy/validation/schema/work-budget.ts';
+import type { MessagesUnit } from '#policy/validation/protobuf/message-model.ts';
+import { MAX_MESSAGE_DEPTH, MessageWalker } from '#policy/validation/protobuf/walk-message.ts';
+import { MAX_VALIDATION_WORK, MAX_WORK_HERE, renewWork, WorkExceeded } from '#policy/validation/schema/work-budget.ts';
 import { buildDescriptorSet } from '../../../support/descriptor-sets.ts';
 import { shopProto } from '../../../support/shop-proto.ts';
 
@@ -148,6 +149,39 @@ service Things { rpc Put(Thing) returns (Thing); }
   t.strictSame(put(bytes(...name, 0x2a, 8, 1, 2, 3, 4, 5, 6, 7, 8)), []);
   t.strictSame(put(bytes(...name, 0x2d, 1, 2, 3, 4)), [], 'not packed');
   t.strictSame(put(bytes(...name, 0x2a, 5, 1, 2, 3, 4, 5)), ['malformed_body /numbers/0 length']);
+});
+
+t.test('many small fields are more work than one long text: they are judged where nobody waits', async (t) => {
+  const { set, encode } = await shopProto(`syntax = "proto2";
+package shop.v1;
+enum Kind { KIND_UNSPECIFIED = 0; KIND_PLAIN = 1; }
+message Order { optional string id = 1; repeated int32 numbers = 2; repeated Kind kinds = 3; repeated Order within = 4; optional group G = 5 {} }
+service Orders { rpc Place(Order) returns (Order); }`);
+  const compiled = compileDescriptorSet(set);
+  const walker = new MessageWalker((compiled.units[0] as MessagesUnit).types);
+  const type = compiled.operations[0]?.grpc?.request.messageType ?? -1;
+  const fits = (bytes: Buffer, maxWork: number) => {
+    renewWork(maxWork);
+    try {
+      return walker.walk(bytes, type, true).faults.every(({ kind }) => kind === 'unknown');
+    } catch (error) {
+      if (error instanceof WorkExceeded) return false;
+      throw error;
+    }
+  };
+  const packed = new BinaryWriter().tag(3, WireType.LengthDelimited).bytes(new Uint8Array(256 * 1024 - 8));
+  const small = {
+    numbers: Buffer.alloc(256 * 1024, Buffer.from([0x10, 1])),
+    messages: Buffer.alloc(256 * 1024, Buffer.from([0x22, 0])),
+    groups: Buffer.alloc(256 * 1024, Buffer.from([0x2b, 0x2c])),
+    unknown: Buffer.alloc(256 * 1024, Buffer.from([0x70, 0])),
+    'packed enums': Buffer.from(packed.finish()),
+  };
+  for (const [name, bytes] of Object.entries(small)) {
+    t.notOk(fits(bytes, MAX_WORK_HERE), name);
+    t.ok(fits(bytes, MAX_VALIDATION_WORK), `${name}: another thread has the time`);
+  }
+  t.ok(fits(encode('Order', { id: 'x'.repeat(256 * 1024) }), MAX_WORK_HERE), 'one text');
 });
 
 t.test('a descriptor set that cannot be used says why', async (t) => {
