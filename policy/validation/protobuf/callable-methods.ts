@@ -33,9 +33,9 @@ export class CallableMethods {
     return this.#withheld.has(path);
   }
 
-  /** True: it is not held against any description. */
+  /** True: it is not held against any description. What has more segments is of another service: its name ends at the last slash. */
   isExempt(path: string): boolean {
-    return this.#exempt.some((prefix) => path.startsWith(prefix));
+    return this.#exempt.some((prefix) => path.startsWith(prefix) && path.lastIndexOf('/') === prefix.length - 1);
   }
 
   /** What is listed and matches no method. */

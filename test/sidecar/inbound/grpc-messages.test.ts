@@ -238,6 +238,10 @@ t.test('Audit lets all pass and records the first finding', async (t) => {
 t.test('health and reflection are exempt by choice', async (t) => {
   const { client } = await start(t, ENFORCE.replace('grpc: {', 'grpc: {exempt: [Health], '));
   t.ok(Buffer.isBuffer(await unary(client, Buffer.alloc(0), '/grpc.health.v1.Health/Check')));
+  t.match(await unary(client, Buffer.alloc(0), '/grpc.health.v1.Health/Check/shop.v1.Orders/Place'), {
+    code: status.UNIMPLEMENTED,
+    details: 'undocumented_path',
+  });
   t.match(await unary(client, Buffer.alloc(0), '/grpc.reflection.v1.ServerReflection/Info'), {
     code: status.UNIMPLEMENTED,
   });
