@@ -1,6 +1,6 @@
 import { formatPath } from '../../schema/document-context.ts';
 import type { Path } from '../../schema/schema.ts';
-import type { ApiContent, ApiOperation, ApiResponse, CompiledDocument, DocumentProblem, Unit } from '../api-model.ts';
+import type { ApiContent, ApiOperation, ApiResponse, CompiledDocument, Unit } from '../api-model.ts';
 import { MAIN_EXPORT } from '../instantiate-validators.ts';
 import { type ConvertedSchema, type Direction, SchemaConverter } from '../schema/convert-schema.ts';
 import { DeclaredNames } from '../schema/declared-names.ts';
@@ -10,6 +10,7 @@ import { type ReadDocument, type ReadOperation, readOpenApi } from './read-opena
 import type { ReadParameter } from './read-parameters.ts';
 import type { ReadContent } from './read-request-body.ts';
 import type { ReadResponse } from './read-responses.ts';
+import { titleOf } from './unavailable-operation.ts';
 
 /** Sources of one document together, in characters; operations beyond are refused as not compiled. */
 export const MAX_GENERATED_CHARACTERS = 64 * 1024 * 1024;
@@ -19,11 +20,6 @@ const MAX_UNIT_CHARACTERS = 200_000;
 
 /** Values in the schemas of one unit, each of which makes some 200 characters: of more no code is generated, which would take seconds. */
 const MAX_GENERATED_NODES = 1_000;
-
-/** A compiled document, and the same problems with their positions. */
-export interface CheckedDocument extends CompiledDocument {
-  readonly documentProblems: readonly DocumentProblem[];
-}
 
 export interface CompileOptions {
   /** Default false: nothing of responses is compiled. */
@@ -36,12 +32,12 @@ export interface CompileOptions {
  * Compiles an OpenAPI document: its operations as plain data, and the source of their validators. An operation
  * whose schema cannot be compiled says so in `unavailable`; errors of the document as a whole are in `errors`.
  */
-export function compileDocument(source: string, options: CompileOptions = {}): CheckedDocument {
+export function compileDocument(source: string, options: CompileOptions = {}): CompiledDocument {
   const document = readOpenApi(source);
   const errors = document.problems.filter(({ severity }) => severity === 'error');
   if (errors.length > 0) {
     const lines = errors.map(({ line, column, code, message }) => `${line}:${column}: ${code} ${message}`);
-    return { operations: [], units: [], problems: [], errors: lines, documentProblems: document.problems };
+    return { operations: [], units: [], problems: [], errors: lines };
   }
   const compilation = new Compilation(document, options);
   const operations = document.operations.map((operation) => compilation.operation(operation));
@@ -51,15 +47,7 @@ export function compileDocument(source: string, options: CompileOptions = {}): C
     units,
     problems: faults.map(({ operation, fault }) => `${operation}: ${formatPath(fault.path)}: ${fault.message}`),
     errors: [],
-    documentProblems: [
-      ...document.problems,
-      ...faults.map(({ operation, fault }) => warning(document, operation, fault)),
-    ],
   };
-}
-
-function warning({ text }: ReadDocument, operation: string, fault: SchemaFault): DocumentProblem {
-  return text.problem('warning', fault.path, 'schema_unavailable', `${operation} is refused: ${fault.message}`);
 }
 
 class Compilation {
@@ -94,7 +82,7 @@ class Compilation {
 
   operation(read: ReadOperation): ApiOperation {
     const { method, template, operationId, webhook, isDeprecated, parameters, body } = read;
-    const title = webhook === undefined ? `${method} ${template}` : `webhook ${webhook}`;
+    const title = titleOf(read);
     const base = { method, template, operationId, webhook, isDeprecated };
     const unusable = { ...base, parameters: [], parametersUnit: undefined, body: undefined, responses: undefined };
     if (read.fault !== undefined) return { ...unusable, unavailable: this.#refused(title, read.fault) };

@@ -97,6 +97,10 @@ export class SchemaConverter {
   readonly #converted = new Map<string, ConvertedSchema | SchemaFault>();
   readonly #direction: Direction;
   readonly #notices = new Map<string, Notice>();
+  /** Schemas that can be checked, with all that they refer to. */
+  readonly #sound = new Set<string>();
+  /** Schemas that cannot, or refer to such. */
+  readonly #faulty = new Map<string, SchemaFault>();
   /** Of the schema that is being converted. */
   #assertsFormats = true;
 
@@ -150,6 +154,56 @@ export class SchemaConverter {
       open = isDynamic ? this.#dynamicTargets(entered).filter((name) => !found.has(name)) : [];
     }
     return found;
+  }
+
+  /**
+   * Why the schema at a path, or one that it refers to, cannot be checked; undefined: it can. However many schemas are asked about, those
+   * that are known by then are not walked again.
+   */
+  faultOf(path: Path): SchemaFault | undefined {
+    const start = this.nameOf(path);
+    if (this.#sound.has(start)) return undefined;
+    const known = this.#faulty.get(start);
+    if (known !== undefined) return known;
+    try {
+      const found = this.#soundClosure(path, start);
+      for (const name of found) this.#sound.add(name);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof SchemaFault)) throw error;
+      return error;
+    }
+  }
+
+  /** Names of the schemas that are sound as this one is; none where what a `$dynamicRef` leads to depends on where it is come from. */
+  #soundClosure(path: Path, start: string): Iterable<string> {
+    const referredBy = new Map<string, string | undefined>([[start, undefined]]);
+    const open = [start];
+    for (let name = open.pop(); name !== undefined; name = open.pop()) {
+      for (const reference of this.#referencesFrom(name, referredBy)) {
+        if (this.#sound.has(reference) || referredBy.has(reference)) continue;
+        referredBy.set(reference, name);
+        open.push(reference);
+      }
+      if (this.#dynamic.has(name)) {
+        this.closure(path);
+        return [];
+      }
+    }
+    return referredBy.keys();
+  }
+
+  /** What a schema refers to. Throws the fault of the schema, which is then that of all on the way to it. */
+  #referencesFrom(name: string, referredBy: ReadonlyMap<string, string | undefined>): readonly string[] {
+    const known = this.#faulty.get(name);
+    try {
+      if (known !== undefined) throw known;
+      return this.#convert(name).references;
+    } catch (error) {
+      for (let at: string | undefined = name; at !== undefined && error instanceof SchemaFault; at = referredBy.get(at))
+        this.#faulty.set(at, error);
+      throw error;
+    }
   }
 
   #dynamicTargets(resources: ReadonlySet<string>): readonly string[] {
@@ -327,8 +381,7 @@ export class SchemaConverter {
       if (!(error instanceof PatternNotEnforceable)) {
         throw new SchemaFault(path, `pattern ${JSON.stringify(pattern)} cannot be compiled: ${reason(error)}`);
       }
-      const message = `${error.message}; texts that it is asked of are refused unless request.unenforceable is Report`;
-      this.#notices.set(JSON.stringify(path), { path, code: 'pattern_not_enforceable', message });
+      this.#notices.set(JSON.stringify(path), { path, code: 'pattern_not_enforceable', message: error.message });
     }
   }
 

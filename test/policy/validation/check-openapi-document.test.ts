@@ -1,7 +1,9 @@
 import t from 'tap';
 import { MAX_SCHEMA_DOCUMENT_BYTES } from '#policy/resource/kinds/api-schema.ts';
 import { checkOpenApiDocument } from '#policy/validation/openapi/check-openapi-document.ts';
-import { openApi } from './validation-of.ts';
+import { readDocumentText } from '#policy/validation/openapi/openapi-text.ts';
+import { githubDescription } from '../../support/github-description.ts';
+import { codeOf, openApi, responseFindings, validationOf } from './validation-of.ts';
 
 function shown(text: string): readonly string[] {
   return checkOpenApiDocument(text).map(
@@ -150,4 +152,114 @@ t.test('refuses a document beyond its bounds unread', async (t) => {
     .join('')}`;
   t.match(shown(bomb), [/error yaml_bomb/]);
   t.match(shown(`openapi: 3.1.0\npaths: ${'['.repeat(500)}${']'.repeat(500)}`), [/error yaml_too_deep/]);
+});
+
+const RESPONSES = (version: string, schema: string) =>
+  openApi(
+    version,
+    `  /a:
+    post:
+      requestBody: {content: {application/json: {schema: {type: object}}}}
+      responses:
+        "200": {headers: {X-Rate: {schema: ${schema}}}}
+        "404": &error
+          content:
+            application/json: {schema: {$ref: "#/components/schemas/Fault"}}
+        4XX: *error
+        "299": {description: fine, content: {text/event-stream: {schema: {type: object}}}}
+        2xx: {description: no range}
+  /b:
+    get: {responses: {default: *error}}
+components: {schemas: {Fault: {properties: {at: {$ref: "#/components/schemas/Place"}}}, Place: {type: strin}}}
+`,
+  );
+
+for (const version of ['3.0.3', '3.1.0']) {
+  t.test(
+    `${version}: faults of responses are told, each once, and the requests are not refused for them`,
+    async (t) => {
+      const text = RESPONSES(version, '{maxLength: -1}');
+      const asked = 'cannot be checked; refused where responses are enforced:';
+      const found = shown(text);
+      t.equal(found.length, 4);
+      t.match(found, [
+        `8:56 warning schema_unavailable POST /a 200 ${asked} maxLength must be a whole number from 0`,
+        /^13:\d+ warning schema_unavailable POST \/a 299 with text\/event-stream cannot .*cannot be held against a schema/,
+        /^14:\d+ warning schema_unavailable POST \/a 2xx cannot be checked; .*2xx is not a status/,
+        new RegExp(`^17:.* POST /a 404 with application/json and 2 more responses ${asked} type "strin" is not one`),
+      ]);
+      const { validation, problems } = await validationOf(text, { response: { body: 'Enforce', headers: 'Enforce' } });
+      t.equal(problems.length, 6, 'the sidecar finds the same');
+      t.equal(codeOf(validation, 'POST /a', { body: '{}' }), 'allowed');
+      const answer = (line: string, status: number, headers = ['content-type', 'application/json']) =>
+        responseFindings(validation, line, { status, headers, body: '{}' }).map(
+          ({ effect, code }) => `${effect} ${code}`,
+        );
+      for (const status of [200, 404, 410])
+        t.same(answer('POST /a', status), ['refuse schema_unavailable'], `${status}`);
+      t.same(answer('POST /a', 299, ['content-type', 'text/event-stream']), ['refuse schema_unavailable']);
+      t.same(answer('GET /b', 500), ['refuse schema_unavailable']);
+    },
+  );
+}
+
+t.test('lists what is not enforced of responses alone as that', async (t) => {
+  const found = shown(`${openApi(
+    '3.1.0',
+    `  /a:
+    put:
+      requestBody: {content: {application/json: {schema: {pattern: "(?=b)"}}}}
+      responses:
+        "200": {headers: {X-Id: {schema: {pattern: "a(?!b)"}}}, content: {application/json: {schema: {format: hue}}}}
+`,
+  )}webhooks:
+  paid:
+    post:
+      requestBody: {content: {application/json: {schema: {format: hue, maxLength: -1}}}}
+      responses: {"200": {content: {application/json: {schema: {properties: {id: {writeOnly: true, minLength: x}}}}}}}
+`);
+  t.match(found, [
+    /^6:\d+ warning pattern_not_enforceable .*; texts that it is asked of are refused unless/,
+    /^8:\d+ warning pattern_not_enforceable .*; responses with texts that it is asked of do not fit$/,
+    /^12:\d+ warning format_not_enforced format "hue"/,
+    /^12:\d+ warning schema_unavailable webhook paid with application\/json is refused: maxLength/,
+    /^13:\d+ warning schema_unavailable webhook paid 200 with application\/json cannot be checked; .*minLength/,
+  ]);
+  t.equal(found.length, 5);
+});
+
+t.test('however many responses lead to a schema, it is walked once', async (t) => {
+  const chain = Array.from(
+    { length: 3_000 },
+    (_, index) => `    S${index}: {properties: {next: {$ref: "#/components/schemas/S${index + 1}"}}}\n`,
+  );
+  const paths = Array.from(
+    { length: 2_000 },
+    (_, index) =>
+      `  /p${index}: {get: {responses: {default: {content: {application/json: {schema: {allOf: [{$ref: "#/components/schemas/S0"}]}}}}}}}\n`,
+  );
+  for (const [last, problems] of [
+    ['{type: string}', 0],
+    ['{type: strin}', 1],
+  ] as const) {
+    const text = `${openApi('3.1.0', paths.join(''))}components:\n  schemas:\n${chain.join('')}    S3000: ${last}\n`;
+    const document = readDocumentText(text);
+    const startedAt = performance.now();
+    t.equal(checkOpenApiDocument(text, document).length, problems);
+    // Walked for each of them, 6,000,000 steps take seconds.
+    t.ok(performance.now() - startedAt < 1_000);
+  }
+});
+
+t.test('the description of GitHub is checked with its responses in bounded time', async (t) => {
+  const text = await githubDescription();
+  const startedAt = performance.now();
+  const found = shown(text);
+  t.ok(performance.now() - startedAt < 5_000);
+  t.match(found, [
+    /^56952:27 .* GET \/repos\/\{owner\}\/\{repo\}\/contents\/\{path\} 200 with application\/vnd.github.object cannot be checked/,
+    /format "repo.nwo"/,
+    /format "timestamp"/,
+  ]);
+  t.equal(found.length, 3);
 });
