@@ -10,6 +10,7 @@ import type {
   RequestValidation,
 } from '../workload-policy.ts';
 import type { BodyFault } from './body-fault.ts';
+import { codingOf } from './decode/undo-coding.ts';
 import type { TellsDetailsTo } from './field-details.ts';
 import { type ChosenContent, chooseContent } from './judge/choose-content.ts';
 import { judgeBody } from './judge/judge-body.ts';
@@ -161,6 +162,11 @@ export class RequestValidator implements RequestValidation {
       return { finding: this.#finding(operation, 'unsupported_media_type', reason), plan: undefined };
     }
     const isStream = method.grpc?.isClientStreaming === true;
+    // of the whole body gRPC knows none: its messages are coded one by one, by grpc-encoding
+    if (codingOf(headerValue(headers, 'content-encoding') ?? '') !== 'identity') {
+      const reason = 'gRPC has no content-encoding';
+      return { finding: this.#finding(operation, 'unsupported_media_type', reason), plan: undefined };
+    }
     if (!request.hasBody) {
       if (isStream) return { plan: undefined };
       return { finding: this.#finding(operation, 'missing_body', 'the method takes a message'), plan: undefined };

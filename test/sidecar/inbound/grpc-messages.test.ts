@@ -235,6 +235,20 @@ t.test('Audit lets all pass and records the first finding', async (t) => {
   t.equal(heldBytes(), 0);
 });
 
+t.test('a body that is coded as a whole does not pass unseen', async (t) => {
+  const { client, seen } = await start(t, ENFORCE);
+  const coded = new Metadata();
+  coded.set('content-encoding', 'br');
+  t.match(await unary(client, order(), undefined, coded), {
+    code: status.INVALID_ARGUMENT,
+    details: 'unsupported_media_type',
+  });
+  const plain = new Metadata();
+  plain.set('content-encoding', 'identity');
+  t.ok(Buffer.isBuffer(await unary(client, order(), undefined, plain)));
+  t.strictSame(seen, ['place']);
+});
+
 t.test('health and reflection are exempt by choice', async (t) => {
   const { client } = await start(t, ENFORCE.replace('grpc: {', 'grpc: {exempt: [Health], '));
   t.ok(Buffer.isBuffer(await unary(client, Buffer.alloc(0), '/grpc.health.v1.Health/Check')));
