@@ -60,6 +60,24 @@ export interface PartShape {
 export interface MultipartShape {
   /** By name. */
   readonly parts: { readonly [name: string]: PartShape };
+  /** Properties that are written as parameters of a query are, but not percent-encoded. */
+  readonly styled: readonly ApiParameter[];
+}
+
+/** How the fields of application/x-www-form-urlencoded become an object. */
+export interface FormShape {
+  /** One field a property, several for a list. */
+  readonly plain: ObjectShape;
+  /** Properties of another style, or of JSON. */
+  readonly styled: readonly ApiParameter[];
+}
+
+/** Header fields that the parts of a property are held against. */
+export interface PartHeaders {
+  readonly property: string;
+  readonly headers: readonly ApiParameter[];
+  /** Index of the unit that holds a validator `p0`, `p1`, … for each. */
+  readonly unit: number | undefined;
 }
 
 /** One entry of a request body's `content`. */
@@ -77,8 +95,10 @@ export interface ApiContent {
   readonly multipart?: MultipartShape | undefined;
   /** Where the names of properties are that its schema declares; undefined: they are not asked for. */
   readonly names?: { readonly unit: number; readonly node: number } | undefined;
+  /** Absent: no headers of parts are declared. */
+  readonly partHeaders?: readonly PartHeaders[] | undefined;
   /** Of a form's fields. */
-  readonly form: ObjectShape | undefined;
+  readonly form: FormShape | undefined;
   /** Why bodies of this type cannot be checked; what cannot be checked is refused. */
   readonly unavailable: string | undefined;
 }

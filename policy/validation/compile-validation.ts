@@ -4,14 +4,7 @@ import type { ApiValidationPolicySpec } from '../resource/kinds/api-validation-p
 import { finish } from '../steps/finish.ts';
 import type { Steps, TakeSteps } from '../steps/take-in-slices.ts';
 import type { RequestValidation } from '../workload-policy.ts';
-import type {
-  ApiOperation,
-  ApiParameter,
-  ApiResponse,
-  CompiledDocument,
-  GrpcMethod,
-  ParameterLocation,
-} from './api-model.ts';
+import type { ApiOperation, ApiResponse, CompiledDocument, GrpcMethod, ParameterLocation } from './api-model.ts';
 import { fieldDetailsTo } from './field-details.ts';
 import type { GenerateValidators } from './generate-validators.ts';
 import { DocumentValidators } from './instantiate-validators.ts';
@@ -32,9 +25,9 @@ import { Router } from './router.ts';
 import {
   type OperationSettings,
   type RuntimeOperation,
-  type RuntimeParameter,
   type RuntimeResponse,
   runtimeContent,
+  runtimeParameters,
 } from './runtime-operation.ts';
 
 export interface ValidationInput {
@@ -305,24 +298,4 @@ function runtimeResponse(response: ApiResponse, units: DocumentValidators): Runt
     headers: runtimeParameters(response.headers, response.headersUnit, units, []),
     contents: response.contents.map((content) => runtimeContent(content, units)),
   };
-}
-
-/** `names`: those of the path's template, in its order. */
-function runtimeParameters(
-  parameters: readonly ApiParameter[],
-  unitIndex: number | undefined,
-  units: DocumentValidators,
-  names: readonly string[],
-): readonly RuntimeParameter[] {
-  return parameters.map((parameter, index) => {
-    const runtime = {
-      parameter,
-      key: parameter.in === 'header' ? parameter.name.toLowerCase() : parameter.name,
-      position: parameter.in === 'path' ? names.indexOf(parameter.name) : -1,
-      validator: units.validator(unitIndex ?? -1, `p${index}`),
-      alternatives: [],
-    };
-    const alternatives = parameter.alternatives.map((shape) => ({ ...runtime, parameter: { ...parameter, shape } }));
-    return { ...runtime, alternatives };
-  });
 }

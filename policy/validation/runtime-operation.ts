@@ -1,6 +1,7 @@
 import type { HeaderField, ResponseValidation } from '../workload-policy.ts';
 import type { ApiContent, ApiOperation, ApiParameter, ApiResponse, CompiledDocument } from './api-model.ts';
 import type { JsonLimits } from './decode/scan-json.ts';
+import { FieldOwners } from './decode/styled-values.ts';
 import { type DocumentValidators, MAIN_EXPORT, type Validator } from './instantiate-validators.ts';
 import type { MessageJudge } from './protobuf/judge-message.ts';
 import type { NamesUnit } from './schema/declared-names.ts';
@@ -44,6 +45,10 @@ export interface RuntimeContent {
   readonly validator: Validator | undefined;
   /** Undefined: the policy does not ask for unknown properties. */
   readonly names: { readonly unit: NamesUnit; readonly node: number } | undefined;
+  /** Header fields that the parts of properties are held against, by property. */
+  readonly partHeaders?: ReadonlyMap<string, readonly RuntimeParameter[]> | undefined;
+  /** Finds the properties that fields and parts are of; undefined: each has its own name. */
+  readonly owners?: FieldOwners | undefined;
   /** Of protobuf. */
   readonly messages?: MessageJudge | undefined;
 }
@@ -80,9 +85,35 @@ export function runtimeContent(content: ApiContent, validators: DocumentValidato
   if (content.format === 'protobuf') {
     return { content, names: undefined, validator: undefined, messages: validators.messages(content.unit ?? -1) };
   }
+  const styled = content.form?.styled ?? content.multipart?.styled ?? [];
+  const partHeaders = content.partHeaders?.map(({ property, headers, unit }) => {
+    return [property, runtimeParameters(headers, unit, validators)] as const;
+  });
   return {
     content,
+    owners: styled.length === 0 ? undefined : new FieldOwners(styled),
+    partHeaders: partHeaders && new Map(partHeaders),
     names: names && { unit: validators.names(names.unit), node: names.node },
     validator: content.unit === undefined ? undefined : validators.validator(content.unit, MAIN_EXPORT),
   };
+}
+
+/** Parameters with their validators. `names`: those of the path's template, in its order. */
+export function runtimeParameters(
+  parameters: readonly ApiParameter[],
+  unit: number | undefined,
+  validators: DocumentValidators,
+  names: readonly string[] = [],
+): readonly RuntimeParameter[] {
+  return parameters.map((parameter, index) => {
+    const runtime = {
+      parameter,
+      key: parameter.in === 'header' ? parameter.name.toLowerCase() : parameter.name,
+      position: parameter.in === 'path' ? names.indexOf(parameter.name) : -1,
+      validator: validators.validator(unit ?? -1, `p${index}`),
+      alternatives: [],
+    };
+    const alternatives = parameter.alternatives.map((shape) => ({ ...runtime, parameter: { ...parameter, shape } }));
+    return { ...runtime, alternatives };
+  });
 }

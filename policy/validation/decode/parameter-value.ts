@@ -66,7 +66,10 @@ export function objectValue(
   return Object.fromEntries(entries);
 }
 
-const DELIMITERS: { readonly [style: string]: RegExp } = {
+/** By style: what stands between the items of a list. */
+export type Delimiters = { readonly [style: string]: RegExp };
+
+const DELIMITERS: Delimiters = {
   simple: /,/,
   form: /,/,
   spaceDelimited: /%20|\+/,
@@ -82,9 +85,10 @@ export function delimitedCandidates(
   raw: string,
   parameter: ApiParameter,
   decode: Decode,
+  delimiters: Delimiters = DELIMITERS,
 ): Candidates | { readonly problem: string } {
   const { shape, style, explode } = parameter;
-  const parts = partsOf(raw, parameter);
+  const parts = partsOf(raw, parameter, delimiters);
   if (parts === undefined) return { problem: `is not of style ${style}` };
   if (shape.kind === 'primitive') {
     const text = decode(parts[0] ?? '');
@@ -100,11 +104,11 @@ export function delimitedCandidates(
 }
 
 /** The raw parts of a text, without what its style adds; undefined: it is not of that style. */
-function partsOf(raw: string, parameter: ApiParameter): readonly string[] | undefined {
+function partsOf(raw: string, parameter: ApiParameter, delimiters: Delimiters): readonly string[] | undefined {
   const { style, shape, explode } = parameter;
   const isWhole = shape.kind === 'primitive';
   if (style === 'matrix') return matrixParts(raw, parameter);
-  if (style !== 'label') return isWhole ? [raw] : raw.split(DELIMITERS[style] ?? /,/);
+  if (style !== 'label') return isWhole ? [raw] : raw.split(delimiters[style] ?? /,/);
   if (!raw.startsWith('.')) return undefined;
   return isWhole ? [raw.slice(1)] : raw.slice(1).split(explode ? '.' : ',');
 }
@@ -158,6 +162,18 @@ export function add(fields: Map<string, string[]>, name: string, text: string): 
   const texts = fields.get(name);
   if (texts === undefined) fields.set(name, [text]);
   else texts.push(text);
+}
+
+/** Each property is a field of its own. */
+export function isSpread({ style, explode, shape }: ApiParameter): boolean {
+  return shape.kind === 'object' && (style === 'deepObject' || (style === 'form' && explode));
+}
+
+/** `b` of `a[b]`, a field of the deepObject `a`; undefined: it is none, has no name, or is of more than one level. */
+export function deepProperty(field: string, name: string): string | undefined {
+  if (!field.startsWith(`${name}[`) || !field.endsWith(']')) return undefined;
+  const property = field.slice(name.length + 1, -1);
+  return property === '' || property.includes('[') || property.includes(']') ? undefined : property;
 }
 
 /** True for an exploded object with additionalProperties: it takes all names that other parameters leave. */

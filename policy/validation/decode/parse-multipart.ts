@@ -4,6 +4,8 @@ export interface Part {
   /** Undefined: the part does not say. */
   readonly contentType: string | undefined;
   readonly isFile: boolean;
+  /** Its header fields, names in lower case. */
+  readonly headers: ReadonlyMap<string, string>;
   /** A view of the body: nothing is copied. */
   readonly bytes: Buffer;
 }
@@ -71,7 +73,7 @@ function readPart(bytes: Buffer): Part | string {
   const encoding = fields.get('content-transfer-encoding')?.toLowerCase() ?? 'binary';
   if (!['7bit', '8bit', 'binary'].includes(encoding)) return 'has a part with a content-transfer-encoding';
   const contentType = fields.get('content-type');
-  return { ...disposition, contentType, bytes: bytes.subarray(headerEnd + HEADER_END.length) };
+  return { ...disposition, contentType, headers: fields, bytes: bytes.subarray(headerEnd + HEADER_END.length) };
 }
 
 function readDisposition(value: string): Pick<Part, 'name' | 'isFile'> | string {

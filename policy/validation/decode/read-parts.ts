@@ -1,9 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import type { MultipartShape, PartShape } from '../api-model.ts';
 import { isJsonType, parseMediaType, rangeFit } from './media-type.ts';
-import { primitiveCandidates } from './parameter-value.ts';
+import { add, primitiveCandidates } from './parameter-value.ts';
 import { type Part, parseMultipart } from './parse-multipart.ts';
 import { type JsonLimits, scanJson } from './scan-json.ts';
+import { FieldOwners, type TextRules, takeStyled } from './styled-values.ts';
 
 /** What is wrong with a part. */
 export interface PartFault {
@@ -12,30 +13,68 @@ export interface PartFault {
   readonly message: string;
 }
 
-export type ReadParts = { readonly value: unknown } | { readonly fault: PartFault };
+/** A part of a property. */
+export interface PlacedPart {
+  readonly property: string;
+  /** Of how many of the property it follows. */
+  readonly index: number;
+  readonly isList: boolean;
+  readonly headers: ReadonlyMap<string, string>;
+}
+
+export type ReadParts =
+  | { readonly value: unknown; readonly parts: readonly PlacedPart[] }
+  | { readonly fault: PartFault };
 
 /** What stands for a file: its bytes are not held against anything. */
 const OPAQUE = '';
 
-/** The object that the parts of a body amount to. */
-export function readParts(body: Buffer, boundary: string, shape: MultipartShape, json: JsonLimits): ReadParts {
+/** OpenAPI 3.1 §4.8.15.1: nothing is percent-encoded in the parts of a form, delimiters are themselves. */
+const IN_PARTS: Omit<TextRules, 'json'> = {
+  decode: (text) => text,
+  delimiters: { form: /,/, spaceDelimited: / /, pipeDelimited: /\|/ },
+};
+
+/** The object that the parts of a body amount to. `owners`: of the parts that are written by a style. */
+export function readParts(
+  body: Buffer,
+  boundary: string,
+  shape: MultipartShape,
+  json: JsonLimits,
+  owners: FieldOwners = NO_OWNERS,
+): ReadParts {
   const parts = parseMultipart(body, boundary);
   if (typeof parts === 'string') return { fault: { name: undefined, message: parts } };
   const values = new Map<string, unknown>();
+  const styled = new Map<string, string[]>();
+  const counts = new Map<string, number>();
+  const placed: PlacedPart[] = [];
   for (const part of parts) {
-    const { name } = part;
+    const { name, headers } = part;
+    const owner = owners.of(name)?.styled;
     // What is not declared is text: the schema's additionalProperties decides about it.
     const declared = Object.hasOwn(shape.parts, name) ? shape.parts[name] : undefined;
-    const read = readPart(part, declared ?? UNDECLARED, json);
+    const read = readPart(part, owner === undefined ? (declared ?? UNDECLARED) : STYLED, json);
     if ('fault' in read) return { fault: { name, message: read.fault } };
-    const known = values.get(name);
-    if (declared?.isList === true) values.set(name, [...(Array.isArray(known) ? known : []), read.value]);
-    else if (known === undefined) values.set(name, read.value);
+    const property = owner?.name ?? name;
+    const index = counts.get(property) ?? 0;
+    counts.set(property, index + 1);
+    placed.push({ property, index, isList: owner === undefined && declared?.isList === true, headers });
+    if (owner !== undefined) add(styled, name, String(read.value));
+    else if (declared?.isList === true) {
+      const known = values.get(name);
+      if (Array.isArray(known)) known.push(read.value);
+      else values.set(name, [read.value]);
+    } else if (!values.has(name)) values.set(name, read.value);
     else return { fault: { name, message: 'is given more than once' } };
   }
-  return { value: Object.fromEntries(values) };
+  const taken = takeStyled(owners, styled, { ...IN_PARTS, json });
+  if ('problem' in taken) return { fault: { name: taken.name, message: taken.problem } };
+  return { value: Object.fromEntries([...values, ...taken.values]), parts: placed };
 }
 
+const NO_OWNERS = new FieldOwners([]);
+const STYLED: PartShape = { kind: 'text', isList: false, contentTypes: undefined, types: ['string'] };
 const UNDECLARED: PartShape = { kind: 'opaque', isList: false, contentTypes: undefined, types: [] };
 
 function readPart(

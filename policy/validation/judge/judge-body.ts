@@ -1,33 +1,38 @@
 import { isUtf8 } from 'node:buffer';
-import type { MultipartShape, ObjectShape, PrimitiveShape } from '../api-model.ts';
+import type { RefusalDetail } from '../../error/refusal.ts';
+import type { FormShape, MultipartShape, PrimitiveShape } from '../api-model.ts';
 import type { BodyFault } from '../body-fault.ts';
 import { add, decodeAll, objectValue, primitiveCandidates } from '../decode/parameter-value.ts';
-import { MAX_FORM_FIELDS, parseForm } from '../decode/parse-form.ts';
-import { readParts } from '../decode/read-parts.ts';
+import { decodeFormText, MAX_FORM_FIELDS, parseForm } from '../decode/parse-form.ts';
+import { type PlacedPart, readParts } from '../decode/read-parts.ts';
 import { scanJson } from '../decode/scan-json.ts';
+import { type FieldOwners, takeStyled } from '../decode/styled-values.ts';
 import type { MessageJudge } from '../protobuf/judge-message.ts';
-import type { OperationSettings, RuntimeContent } from '../runtime-operation.ts';
+import type { OperationSettings, RuntimeContent, RuntimeParameter } from '../runtime-operation.ts';
 import { unknownProperties } from '../schema/declared-names.ts';
 import { beginJudgement, takeReports } from '../schema/judgement.ts';
 import { MAX_DETAILS, pointerTo, validate } from '../schema/validation-details.ts';
 import { WorkExceeded } from '../schema/work-budget.ts';
+import { judgeHeaders } from './judge-parameters.ts';
 
 /** Holds a whole body, not empty, against an entry of `content`; undefined: it is valid. */
 export function judgeBody(
   body: Buffer,
-  { content, validator, names, messages }: RuntimeContent,
+  runtime: RuntimeContent,
   settings: OperationSettings,
   boundary?: string,
 ): BodyFault | undefined {
+  const { content, validator, names, messages } = runtime;
   if (messages !== undefined) return judgeMessage(body, messages, content.messageType ?? -1, settings);
-  if (content.multipart !== undefined) return judgeParts(body, boundary ?? '', content.multipart, validator, settings);
+  if (content.multipart !== undefined) return judgeParts(body, boundary ?? '', content.multipart, runtime, settings);
   if (!isUtf8(body)) return malformed('encoding', `is not UTF-8 at byte ${invalidByte(body) + 1}`);
   if (content.text !== undefined) return judgeText(body.toString('utf8'), content.text, validator, settings);
   // RFC 8259 §8.1: a byte order mark must not be there; parsers differ on it.
   if (body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf)
     return malformed('encoding', 'begins with a byte order mark');
   const text = body.toString('utf8');
-  const read = content.form === undefined ? readJson(text, settings) : readForm(text, content.form);
+  const read =
+    content.form === undefined ? readJson(text, settings) : readForm(text, content.form, runtime.owners, settings);
   if ('fault' in read) return read.fault;
   beginJudgement(settings.unenforceable);
   const details = validator === undefined ? undefined : validate(validator, read.value, 'body', '');
@@ -59,15 +64,44 @@ function judgeParts(
   body: Buffer,
   boundary: string,
   shape: MultipartShape,
-  validator: RuntimeContent['validator'],
+  { validator, partHeaders, owners }: RuntimeContent,
   settings: OperationSettings,
 ): BodyFault | undefined {
-  const read = readParts(body, boundary, shape, settings.json);
+  const read = readParts(body, boundary, shape, settings.json, owners);
   if ('fault' in read) {
     const { name, message } = read.fault;
     return malformed('multipart', message, name === undefined ? '' : pointerTo(name));
   }
-  return judgeValues([read.value], validator, settings);
+  beginJudgement(settings.unenforceable);
+  const wrong = partHeaders === undefined ? [] : judgePartHeaders(read.parts, partHeaders, settings);
+  if (wrong.length > 0) return { code: 'invalid_body', details: wrong };
+  const reports = takeReports();
+  const fault = judgeValues([read.value], validator, settings);
+  if (reports.length === 0 || (fault !== undefined && fault.isReport !== true)) return fault;
+  return {
+    code: 'invalid_body',
+    details: [...reports, ...(fault?.details ?? [])].slice(0, MAX_DETAILS),
+    isReport: true,
+  };
+}
+
+/** What is wrong with the header fields of parts, at the places of the parts. */
+function judgePartHeaders(
+  parts: readonly PlacedPart[],
+  declared: ReadonlyMap<string, readonly RuntimeParameter[]>,
+  settings: OperationSettings,
+): readonly RefusalDetail[] {
+  const found: RefusalDetail[] = [];
+  for (const { property, index, isList, headers } of parts) {
+    const parameters = declared.get(property);
+    if (parameters === undefined) continue;
+    const pointer = isList ? `${pointerTo(property)}/${index}` : pointerTo(property);
+    for (const detail of judgeHeaders(parameters, [...headers].flat(), settings)) {
+      found.push({ ...detail, in: 'body', pointer, message: `header ${detail.pointer.slice(1)} ${detail.message}` });
+    }
+    if (found.length >= MAX_DETAILS) break;
+  }
+  return found.slice(0, MAX_DETAILS);
 }
 
 function judgeText(
@@ -106,7 +140,12 @@ function readJson(text: string, settings: OperationSettings): Read {
   return { fault: malformed('json', `${fault.reason} at ${position(text, fault.offset)}`) };
 }
 
-function readForm(text: string, shape: ObjectShape): Read {
+function readForm(
+  text: string,
+  { plain }: FormShape,
+  owners: FieldOwners | undefined,
+  settings: OperationSettings,
+): Read {
   const parsed = parseForm(text);
   if (parsed === undefined) return { fault: malformed('form', `has more than ${MAX_FORM_FIELDS} fields`) };
   const raw = new Map<string, string[]>();
@@ -114,15 +153,18 @@ function readForm(text: string, shape: ObjectShape): Read {
     if (field.name === undefined) return { fault: malformed('form', 'a name has a broken percent-encoding') };
     add(raw, field.name, field.raw ?? '');
   }
+  const styled = owners && takeStyled(owners, raw, { decode: decodeFormText, json: settings.json });
+  if (styled !== undefined && 'problem' in styled)
+    return { fault: malformed('form', styled.problem, pointerTo(styled.name)) };
   const fields = new Map<string, readonly string[]>();
   for (const [name, texts] of raw) {
     const decoded = decodeAll(texts);
     if (decoded === undefined) return { fault: malformed('form', 'has a broken percent-encoding', pointerTo(name)) };
     fields.set(name, decoded);
   }
-  const value = objectValue(fields, shape);
+  const value = objectValue(fields, plain);
   if (typeof value === 'string') return { fault: malformed('form', 'is given more than once', pointerTo(value)) };
-  return { value };
+  return { value: styled === undefined ? value : Object.fromEntries([...Object.entries(value), ...styled.values]) };
 }
 
 function malformed(keyword: string, message: string, pointer = ''): BodyFault {

@@ -8,6 +8,7 @@ import {
   type Candidates,
   type Decode,
   decodeAll,
+  deepProperty,
   delimitedCandidates,
   objectValue,
   takesOpenNames,
@@ -178,9 +179,8 @@ function judgeQueryParameter(
   const { parameter } = runtime;
   const { shape, style, explode, name } = parameter;
   if (shape.kind === 'object' && style === 'deepObject') {
-    const prefix = `${name}[`;
-    const names = [...open].filter((candidate) => candidate.startsWith(prefix) && candidate.endsWith(']'));
-    return judgeFields(runtime, fields, names, (full) => full.slice(prefix.length, -1), open);
+    const names = [...open].filter((candidate) => deepProperty(candidate, name) !== undefined);
+    return judgeFields(runtime, fields, names, (full) => deepProperty(full, name) ?? full, open);
   }
   if (shape.kind === 'object' && style === 'form' && explode) {
     const names = Object.keys(shape.properties).filter((property) => open.has(property));

@@ -114,9 +114,15 @@ function* responseFaults(operation: ReadOperation, converter: SchemaConverter): 
 }
 
 function* contentFaults(title: string, content: ReadContent, converter: SchemaConverter): Iterable<Fault> {
-  const { mediaRange, schema, fault } = content;
-  const found = fault ?? (schema === undefined ? undefined : converter.faultOf(schema.path));
-  yield* faultIn(`${title} with ${mediaRange}`, found);
+  const of = `${title} with ${content.mediaRange}`;
+  if (content.fault !== undefined || content.schema === undefined) {
+    yield* faultIn(of, content.fault);
+    return;
+  }
+  yield* faultIn(of, converter.faultOf(content.schema.path));
+  for (const { headers } of content.partHeaders ?? []) {
+    for (const { schema } of headers) yield* faultIn(of, converter.faultOf(schema.path));
+  }
 }
 
 function* faultIn(title: string, fault: SchemaFault | undefined): Iterable<Fault> {

@@ -1,6 +1,6 @@
 import { formatPath } from '../../schema/document-context.ts';
 import type { Path } from '../../schema/schema.ts';
-import type { ApiContent, ApiOperation, ApiResponse, CompiledDocument, Unit } from '../api-model.ts';
+import type { ApiContent, ApiOperation, ApiResponse, CompiledDocument, PartHeaders, Unit } from '../api-model.ts';
 import { MAIN_EXPORT } from '../instantiate-validators.ts';
 import { type ConvertedSchema, type Direction, SchemaConverter } from '../schema/convert-schema.ts';
 import { DeclaredNames } from '../schema/declared-names.ts';
@@ -8,7 +8,7 @@ import { SchemaCompiler } from '../schema/schema-compiler.ts';
 import { type Located, SchemaFault } from '../schema/schema-references.ts';
 import { type ReadDocument, type ReadOperation, readOpenApi } from './read-openapi.ts';
 import type { ReadParameter } from './read-parameters.ts';
-import type { ReadContent } from './read-request-body.ts';
+import type { ReadContent, ReadPartHeaders } from './read-request-body.ts';
 import type { ReadResponse } from './read-responses.ts';
 import { titleOf } from './unavailable-operation.ts';
 
@@ -126,7 +126,8 @@ class Compilation {
     const unit = schema === undefined ? undefined : this.#bodyUnit(schema, direction);
     const names =
       schema === undefined || direction === 'response' || format !== 'json' ? undefined : this.#namesOf(schema);
-    const fault = read.fault ?? [unit, names].find((made) => made instanceof SchemaFault);
+    const partHeaders = read.partHeaders && attempt(() => this.#partHeaders(read.partHeaders ?? [], direction));
+    const fault = read.fault ?? [unit, names, partHeaders].find((made) => made instanceof SchemaFault);
     const content = { mediaRange, format, form, multipart, text };
     if (fault !== undefined) {
       return { ...content, unit: undefined, unavailable: this.#refused(`${title} with ${mediaRange}`, fault) };
@@ -135,8 +136,17 @@ class Compilation {
       ...content,
       unit: unit instanceof SchemaFault ? undefined : unit,
       names: names instanceof SchemaFault ? undefined : names,
+      ...(Array.isArray(partHeaders) ? { partHeaders } : {}),
       unavailable: undefined,
     };
+  }
+
+  #partHeaders(parts: readonly ReadPartHeaders[], direction: Direction): PartHeaders[] {
+    return parts.map(({ property, headers }) => ({
+      property,
+      headers: headers.map(({ parameter }) => parameter),
+      unit: this.#parametersUnit(headers, direction),
+    }));
   }
 
   #namesOf(schema: Located): ApiContent['names'] | SchemaFault {

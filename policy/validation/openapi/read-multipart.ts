@@ -1,53 +1,70 @@
 import { isRecord } from '../../schema/schema.ts';
-import type { MultipartShape, PartShape } from '../api-model.ts';
+import type { ApiParameter, MultipartShape, PartShape } from '../api-model.ts';
 import { isJsonType } from '../decode/media-type.ts';
 import { type Located, type References, SchemaFault } from '../schema/schema-references.ts';
 import { isFreeSchema } from './free-schema.ts';
+import { readEncodings, refuseShared, refuseUnknown, styledProperty } from './read-encoding.ts';
+import { readHeaders } from './read-parameters.ts';
+import type { ReadPartHeaders } from './read-request-body.ts';
 import { textShape } from './text-shape.ts';
+
+/** How multipart/form-data is read, and what the headers of its parts must be. */
+export interface ReadMultipart {
+  readonly multipart: MultipartShape;
+  readonly partHeaders: readonly ReadPartHeaders[];
+}
 
 /**
  * How the parts of multipart/form-data become the values of an object: by the schemas of its properties and the `encoding` object.
- * Throws SchemaFault. Source: OpenAPI 3.0 §4.7.14.4, 3.1 §4.8.14.4 (default content types).
+ * Throws SchemaFault. Source: OpenAPI 3.0 §4.7.14.4, 3.1 §4.8.14.4 (default content types), §4.8.15 (styles, headers).
  */
-export function multipartShape(schema: Located, encoding: Located, references: References): MultipartShape {
+export function readMultipart(schema: Located, encoding: Located, references: References): ReadMultipart {
   const { value, path } = references.follow(schema);
   const isObject = isRecord(value) && (value.type === undefined || value.type === 'object');
   if (!isObject || ['allOf', 'anyOf', 'oneOf', '$ref'].some((keyword) => keyword in value)) {
     throw new SchemaFault(path, 'a schema of multipart/form-data must be an object with properties of its own');
   }
-  const { properties } = value;
-  const encodings = isRecord(encoding.value) ? encoding.value : {};
-  const parts = Object.entries(isRecord(properties) ? properties : {}).map(([name, property]): [string, PartShape] => {
-    const at = { value: encodings[name], path: [...encoding.path, name] };
-    return [name, partShape({ value: property, path: [...path, 'properties', name] }, at, references)];
+  const properties = isRecord(value.properties) ? value.properties : {};
+  const encodings = readEncodings(encoding);
+  refuseUnknown(encodings, (name) => Object.hasOwn(properties, name));
+  const parts: [string, PartShape][] = [];
+  const styled: ApiParameter[] = [];
+  for (const [name, value] of Object.entries(properties)) {
+    const property = { value, path: [...path, 'properties', name] };
+    const one = encodings.get(name);
+    if (one?.isStyled === true && isStyledIn(references)) styled.push(styledProperty(name, property, one, references));
+    else parts.push([name, partShape(property, one?.contentTypes, references)]);
+  }
+  refuseShared(
+    styled,
+    parts.map(([name]) => name),
+    schema,
+  );
+  const partHeaders = [...encodings].flatMap(([property, { located }]) => {
+    const at = { value: located.value.headers, path: [...located.path, 'headers'] };
+    const headers = readHeaders(at, references);
+    return headers.length === 0 ? [] : [{ property, headers }];
   });
-  return { parts: Object.fromEntries(parts) };
+  return { multipart: { parts: Object.fromEntries(parts), styled }, partHeaders };
 }
 
-function partShape(schema: Located, encoding: Located, references: References): PartShape {
+/** OpenAPI 3.0 §4.7.15.1: `style`, `explode` and `allowReserved` are ignored but for application/x-www-form-urlencoded. */
+function isStyledIn(references: References): boolean {
+  const version = references.valueAt(['openapi']);
+  return typeof version === 'string' && !version.startsWith('3.0.');
+}
+
+function partShape(schema: Located, contentTypes: readonly string[] | undefined, references: References): PartShape {
   const whole = references.follow(schema);
   const isList = isRecord(whole.value) && whole.value.type === 'array';
   const items = isList && isRecord(whole.value) ? whole.value.items : undefined;
   const one = isList ? references.follow({ value: items ?? {}, path: [...whole.path, 'items'] }) : whole;
-  const contentTypes = declaredTypes(encoding);
   const kind = kindOf(one, contentTypes, references);
   const shared = { isList, contentTypes };
   if (kind !== 'text') return { ...shared, kind, types: [] };
   const shape = textShape(one, references);
   if (shape.kind === 'primitive') return { ...shared, kind, types: shape.types };
   throw new SchemaFault(one.path, 'a list or object in a part of text/plain');
-}
-
-function declaredTypes({ value, path }: Located): readonly string[] | undefined {
-  if (value === undefined) return undefined;
-  if (!isRecord(value)) throw new SchemaFault(path, 'expected an encoding object');
-  const { contentType, headers, style, explode } = value;
-  if (headers !== undefined)
-    throw new SchemaFault([...path, 'headers'], 'headers of parts are not judged in this version');
-  if (style !== undefined || explode !== undefined) {
-    throw new SchemaFault(path, 'encoding.style of multipart parts is not implemented in this version');
-  }
-  return typeof contentType === 'string' ? contentType.split(',').map((type) => type.trim().toLowerCase()) : undefined;
 }
 
 /** OpenAPI 3.1 §4.8.14.3: a string of other content than text, or of no type at all. */

@@ -9,6 +9,7 @@ import { type DocumentText, readDocumentText } from './openapi-text.ts';
 import {
   type DeclaredParameter,
   declaredParameters,
+  isIgnored,
   mergeParameters,
   type ReadParameter,
   readParameter,
@@ -181,7 +182,8 @@ class Reader {
     }
     const responses = readResponses({ value: value.responses, path: [...path, 'responses'] }, this.references);
     try {
-      const parameters = declared.flatMap((parameter) => readParameter(parameter, this.references) ?? []);
+      const heeded = declared.filter((parameter) => !isIgnored(parameter));
+      const parameters = heeded.map((parameter) => readParameter(parameter, this.references));
       refuseTwoOpenObjects(parameters, path);
       const body =
         value.requestBody === undefined

@@ -59,12 +59,16 @@ export function mergeParameters(
   return [...ofPath.filter((parameter) => !own.has(parameterKey(parameter.in, parameter.name))), ...ofOperation];
 }
 
-/** Reads a parameter; undefined: OpenAPI says to ignore it. Throws SchemaFault for what cannot be checked. */
-export function readParameter(declared: DeclaredParameter, references: References): ReadParameter | undefined {
+/** OpenAPI says to ignore it. */
+export function isIgnored(declared: DeclaredParameter): boolean {
+  return declared.in === 'header' && IGNORED_HEADERS.has(declared.name.toLowerCase());
+}
+
+/** Reads a parameter. Throws SchemaFault for what cannot be checked. */
+export function readParameter(declared: DeclaredParameter, references: References): ReadParameter {
   const { name, in: place, located } = declared;
   const { value, path } = located;
   if (!isRecord(value)) throw new SchemaFault(path, 'expected a parameter');
-  if (place === 'header' && IGNORED_HEADERS.has(name.toLowerCase())) return undefined;
   const base = {
     name,
     in: place,
@@ -94,12 +98,27 @@ export function readParameter(declared: DeclaredParameter, references: Reference
   return { parameter: { ...base, style, explode, shape, alternatives }, schema };
 }
 
+/** OpenAPI 3.1 §4.8.15.1, §4.8.17: a header named Content-Type is ignored, of a response and of a part: `content` and `contentType` say it. */
+const SAID_ELSEWHERE: ReadonlySet<string> = new Set(['content-type']);
+
+/** Reads the `headers` of a response or of an encoding. Throws SchemaFault for what cannot be checked. */
+export function readHeaders({ value, path }: Located, references: References): readonly ReadParameter[] {
+  if (value === undefined) return [];
+  if (!isRecord(value)) throw new SchemaFault(path, 'expected a mapping of names to headers');
+  return Object.entries(value).flatMap(([name, header]) => {
+    if (SAID_ELSEWHERE.has(name.toLowerCase())) return [];
+    const located = references.follow({ value: header, path: [...path, name] });
+    return [readParameter({ name, in: 'header', located }, references)];
+  });
+}
+
 function parameterKey(place: ParameterLocation, name: string): string {
   // RFC 9110 §5.1: header names are without case.
   return `${place} ${place === 'header' ? name.toLowerCase() : name}`;
 }
 
-function readStyle(style: unknown, place: ParameterLocation, { path }: Located): ParameterStyle {
+/** The style that is said, or the standard one. Throws SchemaFault for one that the place does not have. */
+export function readStyle(style: unknown, place: ParameterLocation, { path }: Located): ParameterStyle {
   const [standard, ...others] = STYLES[place];
   if (style === undefined && standard !== undefined) return standard;
   const found = [standard, ...others].find((candidate) => candidate === style);
@@ -111,7 +130,7 @@ function readStyle(style: unknown, place: ParameterLocation, { path }: Located):
 }
 
 /** What a combination lacks, or undefined. Source: OpenAPI 3.1 §4.8.12.6, table of style examples. */
-function unsupported(
+export function unsupported(
   style: ParameterStyle,
   explode: boolean,
   shape: TextShape,

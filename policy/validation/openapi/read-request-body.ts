@@ -1,21 +1,31 @@
-import { isRecord, type Path } from '../../schema/schema.ts';
-import type { ApiContent, MultipartShape, ObjectShape, PrimitiveShape } from '../api-model.ts';
+import { isRecord } from '../../schema/schema.ts';
+import type { ApiContent, FormShape, MultipartShape, PrimitiveShape } from '../api-model.ts';
 import { isJsonType } from '../decode/media-type.ts';
 import { type Located, type References, SchemaFault } from '../schema/schema-references.ts';
 import { isFreeSchema } from './free-schema.ts';
-import { multipartShape } from './read-multipart.ts';
+import { readForm } from './read-encoding.ts';
+import { readMultipart } from './read-multipart.ts';
+import type { ReadParameter } from './read-parameters.ts';
 import { textShape } from './text-shape.ts';
 
 /** An entry of `content`, and the place of its schema where the body is held against one. */
 export interface ReadContent {
   readonly mediaRange: string;
   readonly format: ApiContent['format'];
-  readonly form: ObjectShape | undefined;
+  readonly form: FormShape | undefined;
   readonly multipart?: MultipartShape | undefined;
+  /** Declared header fields of the parts of multipart/form-data. */
+  readonly partHeaders?: readonly ReadPartHeaders[] | undefined;
   readonly text?: PrimitiveShape | undefined;
   readonly schema: Located | undefined;
   /** Why bodies of this type cannot be checked. */
   readonly fault: SchemaFault | undefined;
+}
+
+/** Header fields that the parts of a property are held against. */
+export interface ReadPartHeaders {
+  readonly property: string;
+  readonly headers: readonly ReadParameter[];
 }
 
 export interface ReadBody {
@@ -54,14 +64,9 @@ function readContent(type: string, media: Located, references: References): Read
     if (!isRecord(value)) throw new SchemaFault(path, 'expected a media type object');
     if (value.schema === undefined) return { ...content, format: format === 'json' ? format : 'opaque' };
     const schema = { value: value.schema, path: [...path, 'schema'] };
-    if (format === 'form') {
-      checkEncoding({ value: value.encoding, path: [...path, 'encoding'] });
-      return { ...content, form: formShape(schema, references), schema };
-    }
-    if (format === 'multipart') {
-      const encoding = { value: value.encoding, path: [...path, 'encoding'] };
-      return { ...content, multipart: multipartShape(schema, encoding, references), schema };
-    }
+    const encoding = { value: value.encoding, path: [...path, 'encoding'] };
+    if (format === 'form') return { ...content, form: readForm(schema, encoding, references), schema };
+    if (format === 'multipart') return { ...content, ...readMultipart(schema, encoding, references), schema };
     if (format === 'json' || mediaRange.includes('*')) {
       const isOpen = format === 'opaque' && isFreeSchema(schema, references);
       return isOpen ? content : { ...content, format: 'json', schema };
@@ -86,26 +91,4 @@ function formatOf(mediaRange: string): ApiContent['format'] {
 
 function isJsonRange(range: string): boolean {
   return isJsonType(range) || range.endsWith('*+json');
-}
-
-function formShape(schema: Located, references: References): ObjectShape {
-  const shape = textShape(schema, references);
-  if (shape.kind !== 'object') throw new SchemaFault(schema.path, `a schema of ${FORM_TYPE} must be of type object`);
-  if (shape.additional !== undefined) return shape;
-  // Undeclared fields are judged as well: the schema's additionalProperties decides about them.
-  return { ...shape, additional: { kind: 'primitive', types: ['string'] } };
-}
-
-function checkEncoding({ value, path }: Located): void {
-  if (!isRecord(value)) return;
-  for (const [name, encoding] of Object.entries(value)) {
-    const at: Path = [...path, name];
-    if (!isRecord(encoding)) throw new SchemaFault(at, 'expected an encoding object');
-    const { contentType, style, explode } = encoding;
-    if (contentType !== undefined && contentType !== 'text/plain')
-      throw new SchemaFault(at, 'encoding.contentType is not implemented in this version');
-    if (style !== undefined && style !== 'form')
-      throw new SchemaFault(at, `encoding.style ${String(style)} is not implemented in this version`);
-    if (explode === false) throw new SchemaFault(at, 'encoding.explode: false is not implemented in this version');
-  }
 }

@@ -1,6 +1,6 @@
 import { isRecord } from '../../schema/schema.ts';
 import { type Located, type References, SchemaFault } from '../schema/schema-references.ts';
-import { type ReadParameter, readParameter } from './read-parameters.ts';
+import { type ReadParameter, readHeaders } from './read-parameters.ts';
 import { type ReadContent, readContents } from './read-request-body.ts';
 
 /** A response as declared; its schemas are not looked at yet. */
@@ -16,9 +16,6 @@ export interface ReadResponse {
 
 /** Source: OpenAPI 3.1 §4.8.16: a status, a range by an upper case X, or default. */
 const STATUS = /^(?:[1-5]\d\d|[1-5]XX|default)$/;
-
-/** OpenAPI 3.1 §4.8.17: a response header named Content-Type is ignored: `content` says it. */
-const IGNORED_HEADERS: ReadonlySet<string> = new Set(['content-type']);
 
 /** Reads the `responses` of an operation. What is wrong with one of them is its `fault`: requests are judged all the same. */
 export function readResponses({ value, path }: Located, references: References): readonly ReadResponse[] {
@@ -41,15 +38,4 @@ function readResponse(status: string, start: Located, references: References): R
     if (!(error instanceof SchemaFault)) throw error;
     return { status, headers: [], contents: [], fault: error };
   }
-}
-
-function readHeaders({ value, path }: Located, references: References): readonly ReadParameter[] {
-  if (value === undefined) return [];
-  if (!isRecord(value)) throw new SchemaFault(path, 'expected a mapping of names to headers');
-  return Object.entries(value).flatMap(([name, header]) => {
-    if (IGNORED_HEADERS.has(name.toLowerCase())) return [];
-    const located = references.follow({ value: header, path: [...path, name] });
-    const read = readParameter({ name, in: 'header', located }, references);
-    return read === undefined ? [] : [read];
-  });
 }

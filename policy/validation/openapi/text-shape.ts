@@ -41,6 +41,50 @@ export function textShapes(schema: Located, references: References): readonly [T
   return [first, ...more];
 }
 
+/** An object as text, and the properties that are written otherwise than the rest. */
+export interface ParsedObject {
+  readonly shape: ObjectShape;
+  /** By name, in the order of the schema. */
+  readonly apart: ReadonlyMap<string, Located>;
+}
+
+/** The same of an object, but for the properties that are set apart; undefined: it is none. */
+export function objectShapeWithout(
+  schema: Located,
+  references: References,
+  isApart: (name: string, property: Located) => boolean,
+): ParsedObject | undefined {
+  const apart = new Map<string, Located>();
+  const shapes = new Map<string, TextShape>();
+  for (const form of gather(schema, references, 0)) {
+    const properties = new Map<string, Located>();
+    for (const [name, property] of form.properties) {
+      if (!isApart(name, property)) properties.set(name, property);
+      else if (apart.has(name) && apart.get(name)?.value !== property.value)
+        throw new SchemaFault(property.path, `alternatives of the property ${name} in text`);
+      else apart.set(name, property);
+    }
+    const rest = { ...form, types: form.types ?? inferred(form), properties };
+    for (const shape of shapesOf(rest, schema.path, references)) shapes.set(JSON.stringify(shape), shape);
+  }
+  const [shape, ...more] = shapes.values();
+  if (more.length > 0) throw new SchemaFault(schema.path, 'alternatives of lists or objects in text');
+  return shape?.kind === 'object' ? { shape, apart } : undefined;
+}
+
+/** Every value that a schema allows is an object, as far as its types say. */
+export function isObjectSchema(schema: Located, references: References): boolean {
+  return gather(schema, references, 0).every((form) => {
+    const types = form.types ?? inferred(form);
+    return types.size === 1 && types.has('object');
+  });
+}
+
+/** Some value that a schema allows is a list, as far as its types say. */
+export function allowsList(schema: Located, references: References): boolean {
+  return gather(schema, references, 0).some((form) => (form.types ?? inferred(form)).has('array'));
+}
+
 function shapesOf(form: Form, path: Path, references: References): readonly TextShape[] {
   const types = form.types ?? inferred(form);
   const shapes: TextShape[] = [];
@@ -70,7 +114,7 @@ function objectShape(form: Form, path: Path, references: References): ObjectShap
 }
 
 /** Within arrays and objects a text must have one type: trying all combinations would not end. */
-function single(shape: TextShape, path: Path): PrimitiveShape {
+export function single(shape: TextShape, path: Path): PrimitiveShape {
   if (shape.kind !== 'primitive')
     throw new SchemaFault(path, `an ${shape.kind} within a list or object cannot be read from text`);
   if (shape.types.length > 1)

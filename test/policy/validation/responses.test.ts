@@ -170,3 +170,14 @@ t.test('an override changes one operation', async (t) => {
     'the mode is of the operation',
   );
 });
+
+t.test('of the headers of a response only Content-Type is said elsewhere', async (t) => {
+  const limit = '{schema: {type: string, maxLength: 1}}';
+  const text = openApi(
+    '3.1.0',
+    `  /a: {get: {responses: {"200": {headers: {Accept: ${limit}, Authorization: ${limit}, Content-Type: ${limit}}}}}}\n`,
+  );
+  const { validation } = await validationOf(text, { response: { headers: 'Enforce' } });
+  const judge = (name: string) => responseFindings(validation, 'GET /a', { headers: [name, 'ab'] }).length;
+  t.same(['accept', 'Authorization', 'content-type'].map(judge), [1, 1, 0]);
+});
