@@ -1,6 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { LRUCache } from 'lru-cache';
 import type { DocumentFacts } from '#policy/resource/document-facts.ts';
 import {
   type DocumentField,
@@ -12,8 +11,6 @@ import {
 export const MAX_CHARACTERS_READ_HERE = 8 * 1024;
 /** A document that takes longer is given up: its APISchema is not in force, and says so. */
 export const DOCUMENT_TIMEOUT_MS = 60_000;
-/** APISchemas whose documents are kept as they were read; of more than that the ones judged longest ago are read again. */
-const MAX_KEPT_DOCUMENTS = 1_000;
 /** Heap of the thread: a document of 32 MiB as values, twice. */
 const MAX_HEAP_MB = 1024;
 /** Beside this file, and beside this file's bundle (scripts/build.mjs). */
@@ -33,8 +30,12 @@ export type DocumentReading =
 
 /** Where long documents are read. */
 export interface LongDocuments {
-  /** `owner`: NAMESPACE/NAME of the APISchema; of each the last document is kept. */
+  /** `owner`: whose it is; of each the last document is kept, until it is forgotten. */
   read(owner: string, field: DocumentField, parts: readonly DocumentPart[]): DocumentReading;
+  /** The same of a document that was read already; pending where it was not: nothing is begun. */
+  known(owner: string, field: DocumentField, parts: readonly DocumentPart[]): DocumentReading;
+  /** The owner is gone. */
+  forget(owner: string): void;
 }
 
 export interface DocumentReaderOptions {
@@ -60,7 +61,8 @@ const PENDING: DocumentReading = { kind: 'pending' };
  */
 export class DocumentReader implements LongDocuments {
   readonly #options: DocumentReaderOptions;
-  readonly #entries = new LRUCache<string, Entry>({ max: MAX_KEPT_DOCUMENTS });
+  /** As many as there are owners. */
+  readonly #entries = new Map<string, Entry>();
   readonly #waiting = new Set<string>();
   #worker: Worker | undefined;
   #reading: Promise<void> | undefined;
@@ -71,8 +73,8 @@ export class DocumentReader implements LongDocuments {
   }
 
   read(owner: string, field: DocumentField, parts: readonly DocumentPart[]): DocumentReading {
-    const known = this.#entries.get(owner);
-    if (known !== undefined && known.field === field && areSame(known.parts, parts)) return known.reading;
+    const known = this.#known(owner, field, parts);
+    if (known !== undefined) return known;
     const length = parts.reduce((sum, { text }) => sum + text.length, 0);
     if (length > MAX_SCHEMA_DOCUMENT_BYTES * 2) {
       return { kind: 'failed', reason: tooLong(length) };
@@ -85,6 +87,20 @@ export class DocumentReader implements LongDocuments {
       this.#reading = undefined;
     });
     return PENDING;
+  }
+
+  known(owner: string, field: DocumentField, parts: readonly DocumentPart[]): DocumentReading {
+    return this.#known(owner, field, parts) ?? PENDING;
+  }
+
+  forget(owner: string): void {
+    this.#entries.delete(owner);
+    this.#waiting.delete(owner);
+  }
+
+  #known(owner: string, field: DocumentField, parts: readonly DocumentPart[]): DocumentReading | undefined {
+    const entry = this.#entries.get(owner);
+    return entry?.field === field && areSame(entry.parts, parts) ? entry.reading : undefined;
   }
 
   /** Resolves when nothing is pending. */

@@ -32,7 +32,7 @@ import {
 import { contextOf, problemAt, type SourcedResource } from '#policy/resource/sourced-resource.ts';
 import { isRecord, type Path, type ReadContext } from '#policy/schema/schema.ts';
 import { finish } from '#policy/steps/finish.ts';
-import { type DocumentPart, MAX_CHARACTERS_READ_HERE } from '../../documents/document-reader.ts';
+import { type DocumentPart, type LongDocuments, MAX_CHARACTERS_READ_HERE } from '../../documents/document-reader.ts';
 import { joinedDocument } from '../../documents/joined-document.ts';
 import { metadataOf } from '../api-object.ts';
 import type { ClusterView, ConfigMapText, HostClaim } from './cluster-view.ts';
@@ -57,7 +57,10 @@ export function judgeObject(object: unknown, view: ClusterView, place?: ObjectPl
 
 /** The same in steps, for whoever has others waiting; of one view only one at a time, since what is remembered of it is changed. */
 export function* judgementOf(object: unknown, view: ClusterView, place?: ObjectPlace): Generator<void, Judgement> {
-  const { problems, sourced } = judge(object, view, place);
+  // What was read for the cluster is known; for a review nothing is read that may never be.
+  const { longDocuments } = view;
+  const documents = longDocuments && { read: longDocuments.known.bind(longDocuments) };
+  const { problems, sourced } = judge(object, view, place, documents);
   yield;
   const isPending = ({ code }: Problem) => code === MISSING_CONFIG_MAP || code === 'unknown_reference';
   const errors = problems.filter((one) => one.severity === 'error' && !isPending(one));
@@ -79,6 +82,9 @@ export interface JudgedObject {
   readonly sourced: SourcedResource | undefined;
 }
 
+/** Where long documents are had. */
+export type DocumentsAsked = Pick<LongDocuments, 'read'>;
+
 /** Where an object was read from, for the positions of its problems. */
 export type ObjectPlace = Pick<SourcedResource, 'file' | 'document' | 'prefix'>;
 
@@ -86,7 +92,12 @@ export type ObjectPlace = Pick<SourcedResource, 'file' | 'document' | 'prefix'>;
  * All that is wrong with an object as the cluster is now, without the doubts about whole sets. Without a place positions
  * are those in the object as it is printed.
  */
-export function judge(object: unknown, view: ClusterView, given?: ObjectPlace): JudgedObject {
+export function judge(
+  object: unknown,
+  view: ClusterView,
+  given?: ObjectPlace,
+  documents: DocumentsAsked | undefined = view.longDocuments,
+): JudgedObject {
   const file = given?.file ?? shownName(object);
   const fault = (code: string, message: string): JudgedObject => ({
     problems: [{ file, line: 1, column: 1, severity: 'error', code, message }],
@@ -98,7 +109,7 @@ export function judge(object: unknown, view: ClusterView, given?: ObjectPlace): 
   const problems: Problem[] = [];
   const missing: string[] = [];
   const context = contextOf(place, problems);
-  const named = new DocumentsOfCluster(object, view, missing);
+  const named = new DocumentsOfCluster(shownName(object), view, missing, documents);
   const any = readResource(object, view.mesh, context, named);
   for (const reason of missing) {
     const path = ['spec', documentFieldOf(object.spec), 'configMapRefs'];
@@ -122,12 +133,14 @@ export function shownName(object: unknown): string {
 class DocumentsOfCluster implements NamedDocuments {
   /** Of the document that was taken last, where another thread has read it. */
   facts: DocumentFacts | undefined;
-  readonly #object: { readonly [name: string]: unknown };
+  readonly #owner: string;
+  readonly #documents: DocumentsAsked | undefined;
   readonly #view: ClusterView;
   readonly #missing: string[];
 
-  constructor(object: { readonly [name: string]: unknown }, view: ClusterView, missing: string[]) {
-    this.#object = object;
+  constructor(owner: string, view: ClusterView, missing: string[], documents: DocumentsAsked | undefined) {
+    this.#owner = owner;
+    this.#documents = documents;
     this.#view = view;
     this.#missing = missing;
   }
@@ -153,11 +166,10 @@ class DocumentsOfCluster implements NamedDocuments {
     context: ReadContext,
     encoding: DocumentEncoding,
   ): HeldDocument | undefined {
-    const { longDocuments } = this.#view;
     const length = parts.reduce((sum, { text }) => sum + text.length, 0);
-    if (longDocuments === undefined || length <= MAX_CHARACTERS_READ_HERE) return joinedDocument(parts, encoding);
+    if (this.#documents === undefined || length <= MAX_CHARACTERS_READ_HERE) return joinedDocument(parts, encoding);
     const field = encoding === 'base64' ? 'protoDescriptorSet' : 'openapi';
-    const reading = longDocuments.read(shownName(this.#object), field, parts);
+    const reading = this.#documents.read(this.#owner, field, parts);
     if (reading.kind === 'pending') return undefined;
     if (reading.kind === 'failed') {
       context.fail(path, 'invalid_value', reading.reason);

@@ -10,7 +10,7 @@ import { isRecord } from '#policy/schema/schema.ts';
 import { compareAge, recordsOf, textOf } from '../api-object.ts';
 import type { ClusterView, HostClaim } from './cluster-view.ts';
 import { documentFault } from './document-fault.ts';
-import { type JudgedObject, judge, shownName } from './judge-object.ts';
+import { type DocumentsAsked, type JudgedObject, judge, shownName } from './judge-object.ts';
 import type { MeshObject } from './mesh-objects.ts';
 import { refuseEverything } from './refuse-everything.ts';
 
@@ -80,7 +80,7 @@ export class MeshResources {
 
   /** Judges what has changed; true when anything in force, or found, came out another. */
   refresh(view: ClusterView): boolean {
-    const hasRemoved = this.#takeChanges();
+    const hasRemoved = this.#takeChanges(view);
     if (this.#dirty.size === 0) return hasRemoved;
     const dirty = [...this.#dirty].flatMap((key) => this.#entries.get(key) ?? []);
     this.#dirty.clear();
@@ -140,12 +140,16 @@ export class MeshResources {
   }
 
   /** True when an object is gone: nothing need be judged for that, and yet less is in force. */
-  #takeChanges(): boolean {
+  #takeChanges(view: ClusterView): boolean {
     let hasRemoved = false;
     for (const [key, object] of this.#changes) {
       const known = this.#entries.get(key);
-      if (object === undefined) hasRemoved = this.#entries.delete(key) || hasRemoved;
-      else this.#entries.set(key, { problems: undefined, inForce: undefined, good: undefined, ...known, object });
+      if (object === undefined) {
+        hasRemoved = this.#entries.delete(key) || hasRemoved;
+        if (known !== undefined) forgetDocuments(known.object, view);
+      }
+      if (object !== undefined)
+        this.#entries.set(key, { problems: undefined, inForce: undefined, good: undefined, ...known, object });
       // Our own writes of its status come back as changes, which are none to anybody.
       if (object !== undefined && !isSpecChanged(known?.object, object)) continue;
       const kind = object?.kind ?? known?.object.kind ?? '';
@@ -195,7 +199,9 @@ export class MeshResources {
     const found = [...new Set([...problems, ...errors])];
     if (errors.some(({ code }) => DISPLACED.has(code)))
       return { object, problems: found, good: undefined, inForce: undefined };
-    const before = good ?? readLastGood(object, view);
+    const lastGood = good ?? readLastGood(object, view);
+    if (lastGood === 'pending') this.#pending.add(object.key);
+    const before = lastGood === 'pending' ? undefined : lastGood;
     const standIn =
       before === undefined ? refuseEverything(object, this.#nameOf(object)) : this.#renamed(object, before);
     const isReadable = standIn !== undefined && documentFault(standIn, view.mesh) === undefined;
@@ -228,9 +234,13 @@ export class MeshResources {
 }
 
 /** Should ever an object make the judge fail, it is that object which is broken, and the others are judged all the same. */
-function judgeSafely(document: MeshObject['document'], view: ClusterView): JudgedObject {
+function judgeSafely(
+  document: MeshObject['document'],
+  view: ClusterView,
+  documents: DocumentsAsked | undefined = view.longDocuments,
+): JudgedObject {
   try {
-    return judge(document, view);
+    return judge(document, view, undefined, documents);
   } catch (error) {
     const message = `it cannot be judged: ${String(error)}`;
     const place = { file: shownName(document), line: 1, column: 1 };
@@ -239,7 +249,10 @@ function judgeSafely(document: MeshObject['document'], view: ClusterView): Judge
 }
 
 /** The form that a leader left in the status, so that a control plane that starts anew goes on with it; if it is good still. */
-function readLastGood({ group, document, status }: MeshObject, view: ClusterView): SourcedResource | undefined {
+function readLastGood(
+  { group, document, status }: MeshObject,
+  view: ClusterView,
+): SourcedResource | 'pending' | undefined {
   const lastGoodSpec = textOf(status.lastGoodSpec);
   if (group !== 'lateral.dev' || lastGoodSpec === '') return undefined;
   let spec: unknown;
@@ -248,8 +261,24 @@ function readLastGood({ group, document, status }: MeshObject, view: ClusterView
   } catch {
     return undefined; // not of our writing
   }
-  const { problems, sourced } = judgeSafely({ ...document, spec }, view);
-  return problems.some(({ severity }) => severity === 'error') ? undefined : sourced;
+  const { longDocuments } = view;
+  const documents: DocumentsAsked | undefined = longDocuments && {
+    read: (owner, ...document) => longDocuments.read(ofLastGood(owner), ...document),
+  };
+  const { problems, sourced } = judgeSafely({ ...document, spec }, view, documents);
+  if (problems.some(({ severity }) => severity === 'error')) return undefined;
+  return sourced ?? 'pending';
+}
+
+/** Beside the document of the object as it is now. */
+function ofLastGood(owner: string): string {
+  return `${owner} as it was`;
+}
+
+function forgetDocuments({ document }: MeshObject, { longDocuments }: ClusterView): void {
+  const owner = shownName(document);
+  longDocuments?.forget(owner);
+  longDocuments?.forget(ofLastGood(owner));
 }
 
 /** `NAME.GROUP`; of a NAME too long for that its beginning and a hash. */

@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import t, { type Test } from 'tap';
 import { DocumentReader, type DocumentReaderOptions } from '#control-plane/documents/document-reader.ts';
+import { judgeObject } from '#control-plane/kubernetes/resources/judge-object.ts';
 import { MAX_SCHEMA_DOCUMENT_BYTES } from '#policy/resource/kinds/api-schema.ts';
 import { documentTextOf, travellingDescriptorSet, travellingDocument } from '#policy/validation/travelling-document.ts';
 import { githubDescription } from '../../support/github-description.ts';
@@ -156,3 +157,34 @@ function manyPaths(count: number): string {
   const paths = Array.from({ length: count }, (_, index) => `  /p${index}: {get: {responses: {}}}`);
   return `openapi: 3.1.0\ninfo: {title: t, version: '1'}\npaths:\n${paths.join('\n')}\n`;
 }
+
+t.test('a review reads nothing: it knows what was read for the cluster; what is gone is forgotten', async (t) => {
+  const { reader, cluster, settle } = clusterWith(t, {});
+  const spec = { openapi: { inline: DOCUMENT.replace('3.1.0', '9.9.9') } };
+  const metadata = { name: 'orders', namespace: 'shop' };
+  const object = { apiVersion: 'lateral.dev/v1alpha1', kind: 'APISchema', metadata, spec };
+  t.same(judgeObject(object, cluster.state), { errors: [], warnings: [] }, 'nothing is known of it');
+  await reader.settled();
+  const parts = [{ text: spec.openapi.inline }];
+  const known = () => reader.known('APISchema/shop/orders', 'openapi', parts).kind;
+  t.equal(known(), 'pending', 'and nothing was read for it');
+  const key = cluster.resource('APISchema', 'orders', spec);
+  await settle();
+  t.equal(known(), 'read');
+  t.match(judgeObject(object, cluster.state).errors, [{ message: /9\.9\.9/ }]);
+  cluster.state.resourceChanged(key, undefined);
+  cluster.state.refresh();
+  t.equal(known(), 'pending');
+});
+
+t.test('a start with a broken document goes on with the long one that was good last', async (t) => {
+  const { cluster, settle } = clusterWith(t, {});
+  const lastGoodSpec = JSON.stringify({ openapi: { inline: DOCUMENT } });
+  const broken = { openapi: { inline: DOCUMENT.replace('3.1.0', '9.9.9') } };
+  const key = cluster.resource('APISchema', 'orders', broken, { status: { lastGoodSpec } });
+  await settle();
+  await settle();
+  const { problems, inForce } = cluster.state.resources.get(key) ?? {};
+  t.match(problems, [{ message: /9\.9\.9/ }]);
+  t.match(JSON.parse(inForce?.document ?? '{}').spec, { openapi: { inline: travellingDocument(DOCUMENT) } });
+});
