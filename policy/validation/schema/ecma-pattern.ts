@@ -1,3 +1,5 @@
+import { ALL_CODES, type CodeRanges, complement, linearityOf, type PatternToken, union } from './linear-pattern.ts';
+
 /**
  * Reads a regular expression of ECMA-262 (which JSON Schema prescribes) and writes it in RE2's syntax, with the
  * meaning it has in ECMA-262: `\s`, `.` and escapes differ. Groups become non-capturing; only whether the pattern
@@ -7,9 +9,12 @@ export interface TranslatedPattern {
   readonly re2: string;
   /**
    * True when a backtracking engine too needs only linear time: one sequence of single characters, anchored
-   * at its start, with at most one repetition of variable length and a short rest behind it.
+   * at its start, with at most one repetition of variable length and a short rest behind it; or a pattern whose every choice is made by the
+   * characters that come next (`linearityOf`).
    */
   readonly isSimple: boolean;
+  /** Units of work that a character costs such an engine, in about that order. */
+  readonly weight: number;
 }
 
 /** Longest pattern. */
@@ -45,7 +50,39 @@ const CATEGORIES: { readonly [name: string]: string } = {
 };
 
 /** A character, or a set of them as RE2 writes it within brackets. */
-type Atom = { readonly kind: 'character'; readonly code: number } | { readonly kind: 'set'; readonly re2: string };
+type Atom =
+  | { readonly kind: 'character'; readonly code: number }
+  | { readonly kind: 'set'; readonly re2: string; readonly ranges: CodeRanges; readonly isExact: boolean };
+
+const LINE_ENDS: CodeRanges = [
+  [0x0a, 0x0a],
+  [0x0d, 0x0d],
+  [0x2028, 0x2029],
+];
+const DIGITS: CodeRanges = [[0x30, 0x39]];
+const WORD: CodeRanges = [
+  [0x30, 0x39],
+  [0x41, 0x5a],
+  [0x5f, 0x5f],
+  [0x61, 0x7a],
+];
+/** ECMA-262 §22.2.2.9: WhiteSpace and LineTerminator. */
+const SPACES: CodeRanges = [
+  ...([
+    [0x09, 0x0d],
+    [0x20, 0x20],
+    [0xa0, 0xa0],
+    [0x1680, 0x1680],
+    [0x2000, 0x200a],
+    [0x2028, 0x2029],
+  ] as const),
+  ...([
+    [0x202f, 0x202f],
+    [0x205f, 0x205f],
+    [0x3000, 0x3000],
+    [0xfeff, 0xfeff],
+  ] as const),
+];
 
 /** Throws an Error that says what RE2 cannot take. */
 export function translatePattern(pattern: string): TranslatedPattern {
@@ -60,6 +97,8 @@ class Translator {
   #variableCount = 0;
   /** Characters since the variable repetition (or since the start, where there is none). */
   #rest = 0;
+  #hasEnd = false;
+  readonly #tokens: PatternToken[] = [];
 
   constructor(text: string) {
     this.#text = text;
@@ -71,8 +110,10 @@ class Translator {
     const isAnchored = this.#text.startsWith('^');
     const isShort = this.#rest <= MAX_SIMPLE_REST;
     const isBounded = isAnchored ? this.#variableCount === 0 || isShort : this.#variableCount === 0 && isShort;
-    const isSimple = this.#isSequence && this.#variableCount <= 1 && isBounded;
-    return { re2, isSimple };
+    const isSequence = this.#isSequence && this.#variableCount <= 1 && isBounded;
+    if (isSequence && (isAnchored || !this.#hasEnd)) return { re2, isSimple: true, weight: 1 };
+    const { isLinear, weight } = linearityOf(this.#tokens);
+    return { re2, isSimple: isLinear, weight };
   }
 
   #next(): string {
@@ -80,31 +121,43 @@ class Translator {
     switch (first) {
       case '^':
         if (this.#at > 0) this.#isSequence = false;
+        this.#tokens.push({ kind: 'assertion', at: 'start' });
         return this.#literally(1);
       case '$':
         if (this.#at < this.#text.length - 1) this.#isSequence = false;
+        this.#hasEnd = true;
+        this.#tokens.push({ kind: 'assertion', at: 'end' });
         return this.#literally(1);
       case '|':
       case ')':
         this.#isSequence = false;
+        this.#tokens.push({ kind: first === ')' ? 'close' : 'or' });
         return this.#literally(1) + (first === ')' ? this.#quantifier() : '');
       case '(':
         this.#isSequence = false;
+        this.#tokens.push({ kind: 'open' });
         return this.#group();
       case '.':
         this.#at += 1;
+        this.#tokens.push({ kind: 'set', ranges: complement(LINE_ENDS) });
         return ANY + this.#quantifier();
       case '[':
         return this.#class() + this.#quantifier();
       case '\\':
         if (/^\\[bB]/.test(this.#text.slice(this.#at, this.#at + 2))) {
           this.#isSequence = false;
+          this.#tokens.push({ kind: 'assertion', at: 'word' });
           return this.#literally(2);
         }
-        return shown(this.#escape(false)) + this.#quantifier();
+        return this.#single(this.#escape(false));
       default:
-        return shown(this.#character()) + this.#quantifier();
+        return this.#single(this.#character());
     }
+  }
+
+  #single(atom: Atom): string {
+    this.#tokens.push({ kind: 'set', ranges: rangesOf(atom) });
+    return shown(atom) + this.#quantifier();
   }
 
   #literally(length: number): string {
@@ -131,6 +184,7 @@ class Translator {
     }
     this.#at += match[0].length;
     const [whole, least, comma, most] = match;
+    this.#tokens.push(quantifier(whole, least, comma, most));
     if (least !== undefined && (comma === undefined || most === least)) {
       this.#rest += Number(least);
     } else {
@@ -145,21 +199,33 @@ class Translator {
     const isNegated = this.#text.charAt(this.#at) === '^';
     if (isNegated) this.#at += 1;
     let re2 = '';
+    const sets: CodeRanges[] = [];
+    let isExact = true;
+    const take = (atom: Atom) => {
+      sets.push(rangesOf(atom));
+      isExact &&= atom.kind === 'character' || atom.isExact;
+    };
     while (this.#text.charAt(this.#at) !== ']') {
       if (this.#at >= this.#text.length) throw new Error('has a [ without ]');
       const low = this.#classAtom();
       const isRange = this.#text.charAt(this.#at) === '-' && this.#text.charAt(this.#at + 1) !== ']';
+      take(low);
       if (!isRange) {
         re2 += inside(low);
         continue;
       }
       this.#at += 1;
       const high = this.#classAtom();
+      take(high);
       const isPlain = low.kind === 'character' && high.kind === 'character';
+      sets.push(isPlain ? [[low.code, high.code]] : [[0x2d, 0x2d]]);
       // `[\w-.]`: with a set at one end the hyphen is a hyphen (ECMA-262 Annex B.1.2).
       re2 += isPlain ? `${inside(low)}-${inside(high)}` : `${inside(low)}\\x{2d}${inside(high)}`;
     }
     this.#at += 1;
+    const ranges = union(sets);
+    // What is not in a set of which only the outline is known may be anything.
+    this.#tokens.push({ kind: 'set', ranges: isNegated ? (isExact ? complement(ranges) : ALL_CODES) : ranges });
     if (re2 === '') return isNegated ? '[\\x{0}-\\x{10ffff}]' : '[^\\x{0}-\\x{10ffff}]';
     return `[${isNegated ? '^' : ''}${re2}]`;
   }
@@ -179,17 +245,20 @@ class Translator {
     this.#at += 2;
     switch (letter) {
       case 'd':
+        return set('\\d', DIGITS);
       case 'D':
+        return set('\\D', complement(DIGITS));
       case 'w':
+        return set('\\w', WORD);
       case 'W':
-        return { kind: 'set', re2: `\\${letter}` };
+        return set('\\W', complement(WORD));
       case 's':
-        return { kind: 'set', re2: SPACE };
+        return set(SPACE, SPACES);
       case 'S':
-        return { kind: 'set', re2: NOT_SPACE };
+        return set(NOT_SPACE, complement(SPACES));
       case 'p':
       case 'P':
-        return { kind: 'set', re2: this.#property(letter) };
+        return { kind: 'set', re2: this.#property(letter), ranges: ALL_CODES, isExact: false };
       case 'n':
         return character(0x0a);
       case 'r':
@@ -258,6 +327,32 @@ class Translator {
     this.#at += 1;
     return letter.charCodeAt(0) % 32;
   }
+}
+
+function quantifier(
+  whole: string,
+  least: string | undefined,
+  comma: string | undefined,
+  most: string | undefined,
+): PatternToken {
+  if (least === undefined) {
+    const isOptional = whole.startsWith('?');
+    return {
+      kind: 'quantifier',
+      least: whole.startsWith('+') ? 1 : 0,
+      most: isOptional ? 1 : Number.POSITIVE_INFINITY,
+    };
+  }
+  const bound = comma === undefined ? least : most;
+  return { kind: 'quantifier', least: Number(least), most: bound ? Number(bound) : Number.POSITIVE_INFINITY };
+}
+
+function set(re2: string, ranges: CodeRanges): Atom {
+  return { kind: 'set', re2, ranges, isExact: true };
+}
+
+function rangesOf(atom: Atom): CodeRanges {
+  return atom.kind === 'character' ? [[atom.code, atom.code]] : atom.ranges;
 }
 
 function character(code: number): Atom {

@@ -63,9 +63,9 @@ function compiledOrNot(source: string): Pattern {
 }
 
 function linearPattern(source: string, native: RegExp | undefined): Pattern {
-  const { re2, isSimple } = translatePattern(source);
+  const { re2, isSimple, weight } = translatePattern(source);
   // RE2 in JavaScript is a hundred times slower than the engine's own matcher on `^[a-z]{1,63}$` and its like.
-  if (isSimple && native !== undefined) return simplePattern(source, native);
+  if (isSimple && native !== undefined) return simplePattern(source, native, weight);
   const program = RE2JS.compile(re2);
   const size = program.programSize();
   if (size > MAX_PATTERN_PROGRAM)
@@ -89,10 +89,10 @@ function parseNative(source: string): RegExp | undefined {
   }
 }
 
-function simplePattern(source: string, native: RegExp): Pattern {
+function simplePattern(source: string, native: RegExp, weight: number): Pattern {
   return {
     test(text) {
-      spendWork(text.length);
+      spendWork(text.length * weight);
       return native.test(text);
     },
     toString: () => source,

@@ -1,3 +1,5 @@
+import fc from 'fast-check';
+import { RE2JS } from 're2js';
 import t from 'tap';
 import { translatePattern } from '#policy/validation/schema/ecma-pattern.ts';
 import { compilePattern } from '#policy/validation/schema/pattern.ts';
@@ -7,7 +9,7 @@ import { codeOf, findings, openApi, validationOf } from './validation-of.ts';
 t.beforeEach(() => renewWork());
 
 t.test('means what ECMA-262 means', async (t) => {
-  // `(?:…)` around a pattern makes it go through RE2, so that both engines are held against V8's own.
+  // RE2 and what is chosen are held against V8's own engine.
   const patterns = [
     ...[
       '^[A-Z]{3}-\\d{4}$',
@@ -80,13 +82,19 @@ t.test('means what ECMA-262 means', async (t) => {
   for (const pattern of patterns) {
     const native = new RegExp(pattern, 'u');
     const direct = compilePattern(pattern);
-    const grouped = compilePattern(`(?:${pattern})`);
+    const re2 = RE2JS.compile(translatePattern(pattern).re2);
     for (const text of texts) {
       if (direct.test(text) !== native.test(text)) disagreements.push(`${pattern} on ${JSON.stringify(text)}`);
-      if (grouped.test(text) !== native.test(text)) disagreements.push(`(?:${pattern}) on ${JSON.stringify(text)}`);
+      if (re2.test(text) !== native.test(text)) disagreements.push(`${pattern} by RE2 on ${JSON.stringify(text)}`);
     }
   }
   t.same(disagreements, []);
+});
+
+t.test('finds what ends a text with characters beyond the basic plane, which V8 does not', async (t) => {
+  for (const pattern of ['[^a]$', '\\W$', '(?:x|[^a])$', '[^a]b?$']) {
+    t.equal(compilePattern(pattern).test('😀'), true, pattern);
+  }
 });
 
 t.test('takes the laxer syntax without the u flag too', async (t) => {
@@ -161,11 +169,145 @@ t.test('takes and reports it where the policy says so, whatever stands around th
   }
 });
 
-t.test('only sequences with one repetition go to the backtracking engine', async (t) => {
-  const simple = ['^[a-z]{1,63}$', '^\\d{6}$', '^.{0,5000}$', '^[a-f0-9]{128}$', '^ord-[0-9]+-x$', 'abc'];
-  const other = ['[a-z]+$', '^[a-z]+-[a-z]+$', '^(a+)+$', '^a|b$', '^a*a{100}b$', '^a?a?$'];
+t.test('what is decided by the characters that come next goes to the backtracking engine, nothing else', async (t) => {
+  const simple = [
+    ...['^[a-z]{1,63}$', '^\\d{6}$', '^.{0,5000}$', '^[a-f0-9]{128}$', '^ord-[0-9]+-x$', 'abc', '^[a-z]+-[a-z]+$'],
+    ...['^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(?:\\.\\d+)?(?:Z|[+-]\\d\\d:\\d\\d)$', '^[a-z0-9]+(?:-[a-z0-9]+)*$'],
+    ...[
+      '^(GET|PUT|POST|PATCH|DELETE)$',
+      '^https?://[^/\\s]+(/|$)',
+      '^(?:0|[1-9]\\d*)(?:\\.\\d+)?$',
+      '^(http|https)://',
+    ],
+    ...[
+      '^#(?:[0-9a-f]{3}){1}$',
+      '^(?:\\d{1,3}\\.){3}\\d{1,3}$',
+      '^(?:a|ab)*$',
+      '^a|b',
+      '^a$|^b+$',
+      'a|b',
+      '^(?<y>\\d{4})?$',
+      '^(a{2,3}b){2,5}c$',
+    ],
+    ...[
+      '^(?:[^"]|"")*$',
+      '^[\\w.-]+@[\\w-]+\\.\\p{L}+$',
+      '^\\s*\\S*$',
+      '^[^\\n]*\\n$',
+      '^$|^[A-Z]{2}$',
+      '^x{2000}$|^y$',
+    ],
+  ];
+  const other = [
+    ...[
+      '[a-z]+$',
+      '^(a+)+$',
+      '^a*a{100}b$',
+      '^a?a?$',
+      '^(a*)*$',
+      '^(?:a|a)*$',
+      'a{3}$',
+      '^a|b$',
+      '^(a?){20}$',
+      '^(?:a?|b?)$',
+    ],
+    ...[
+      '^(?:a|ab)(?:c|bcd)*d$',
+      '^[^@]+@[^@]+\\.[^@]+$',
+      '^(?:\\p{L}+|\\d+)*$',
+      '^.*x.*$',
+      '^(?:a{1,3}){2}$',
+      '(?:a|b)*c',
+      '^(?:a|^b*)*',
+    ],
+    ...['^(?:[^\\p{L}]+|[a-z]+)*$', `^${'(?:'.repeat(30)}a${')'.repeat(30)}$`, `^(?:${'ab|'.repeat(300)}b)$`],
+  ];
   for (const pattern of simple) t.equal(translatePattern(pattern).isSimple, true, pattern);
   for (const pattern of other) t.equal(translatePattern(pattern).isSimple, false, pattern);
+});
+
+const PATTERNS = Number(process.env.LATERAL_PROPERTY_RUNS ?? 600);
+
+/** Patterns over few characters, nested and repeated: most of them are ambiguous. */
+function patterns(): fc.Arbitrary<string> {
+  const { pattern } = fc.letrec<{ branch: string; part: string; pattern: string }>((tie) => ({
+    part: fc
+      .tuple(
+        fc.oneof(
+          { depthSize: 'small', withCrossShrink: true },
+          fc.constantFrom(
+            'a',
+            'b',
+            '-',
+            '[ab]',
+            '[^a]',
+            '\\w',
+            '\\W',
+            '[a-c-]',
+            '.',
+            '\\b',
+            '$',
+            '\\p{L}',
+            '[^\\p{L}]',
+            '😀',
+          ),
+          fc.array(tie('branch'), { minLength: 1, maxLength: 3 }).map((all) => `(?:${all.join('|')})`),
+        ),
+        fc.constantFrom('', '', '', '', '*', '+', '?', '{2}', '{1,3}', '{2,}', '*?', '+?'),
+      )
+      .map(([one, quantifier]) => (['\\b', '$'].includes(one) ? one : one + quantifier)),
+    branch: fc.array(tie('part'), { maxLength: 4 }).map((parts) => parts.join('')),
+    pattern: fc
+      .tuple(fc.constantFrom('^', '^', '^', ''), tie('branch'), fc.constantFrom('$', '$', ''))
+      .map((parts) => parts.join('')),
+  }));
+  return pattern;
+}
+
+/** The time, in ms, of the slowest text for its length that repeats up to three characters; the search ends where one is slow. */
+function slowest(pattern: RegExp, limitMs: number): number {
+  const letters = ['a', 'b', '-', '😀'];
+  const pairs = letters.flatMap((one) => letters.map((two) => one + two));
+  const pumps = [...letters, ...pairs, ...pairs.flatMap((two) => [`${two}a`, `${two}-`])];
+  let worst = 0;
+  // What is exponential shows with 24 characters, what is quadratic with 20,000.
+  for (const length of [24, 400, 20_000]) {
+    for (const pump of pumps) {
+      for (const end of ['', '!']) {
+        const text = pump.repeat(length / pump.length) + end;
+        const startedAt = performance.now();
+        pattern.test(text);
+        worst = Math.max(worst, performance.now() - startedAt);
+        if (worst > limitMs) return worst;
+      }
+    }
+  }
+  return worst;
+}
+
+t.test('patterns of the backtracking engine judge as RE2 does, and no text takes them long', async (t) => {
+  // What must be found, so that the test can fail.
+  for (const bad of ['^(a*)*$', '^(?:a|a)*$', '^(?:a|ab)*b*a*$', '^\\w*\\w*$']) {
+    t.ok(slowest(new RegExp(bad, 'u'), 20) > 20, bad);
+  }
+  let seen = 0;
+  const words = fc.string({ unit: fc.constantFrom('a', 'b', 'c', '-', '!', '😀', '\n', 'é'), maxLength: 12 });
+  fc.assert(
+    fc.property(patterns(), fc.array(words, { minLength: 20, maxLength: 20 }), (pattern, texts) => {
+      const { re2, isSimple } = translatePattern(pattern);
+      if (!isSimple) return;
+      seen++;
+      const native = new RegExp(pattern, 'u');
+      const other = RE2JS.compile(re2);
+      for (const text of texts) {
+        if (native.test(text) !== other.test(text)) throw new Error(`${pattern} on ${JSON.stringify(text)}`);
+      }
+      const tookMs = slowest(native, 20);
+      if (tookMs > 20 && slowest(native, 20) > 20) throw new Error(`${pattern} takes ${tookMs} ms`);
+    }),
+    { numRuns: PATTERNS, seed: 20_264 },
+  );
+  t.ok(seen > PATTERNS / 5, `${seen} patterns`);
 });
 
 t.test('stays fast on texts made to make backtracking explode', async (t) => {
@@ -180,6 +322,6 @@ t.test('stays fast on texts made to make backtracking explode', async (t) => {
 });
 
 t.test('gives up rather than stand still: a wide pattern on a long text', async (t) => {
-  const wide = compilePattern('^(?:\\p{L}{1,1000})$');
+  const wide = compilePattern('^(?:\\p{L}{1,500}){2}$');
   t.throws(() => wide.test('é'.repeat(1_000_000)), WorkExceeded);
 });
