@@ -1,29 +1,57 @@
 export interface MediaType {
   /** Lower case, without parameters: `application/json`. */
   readonly essence: string;
-  /** Lower case, without quotes; undefined: none. */
+  /** Lower case, unquoted; undefined: none. */
   readonly charset: string | undefined;
 }
 
-const MEDIA_TYPE = /^([!#$%&'*+.^_`|~\w-]+\/[!#$%&'*+.^_`|~\w-]+)[ \t]*(?:;(.*))?$/;
-const CHARSET = /^[ \t]*charset=(?:"([^"\\]*)"|([^\s";]*))[ \t]*$/i;
+const TYPE = /^[!#$%&'*+.^_`|~\w-]+\/[!#$%&'*+.^_`|~\w-]+(?=[ \t]*(?:;|$))/;
+/** RFC 9110 §5.6.6. One may be empty: `application/json;`. */
+const PARAMETER = /[ \t]*;[ \t]*(?:([!#$%&'*+.^_`|~\w-]+)=(?:([!#$%&'*+.^_`|~\w-]+)|"((?:[^"\\]|\\.)*)"))?[ \t]*/y;
+/** Parameters that say how a body is read. */
+const READ_BY: ReadonlySet<string> = new Set(['charset', 'boundary']);
 
-/** A Content-Type as RFC 9110 §8.3.1 writes it; undefined: it is not one (or there are two). */
+/** A Content-Type as RFC 9110 §8.3.1 writes it; undefined: it is not one, or one that programs read in two ways. */
 export function parseMediaType(value: string): MediaType | undefined {
-  const match = MEDIA_TYPE.exec(value.trim());
-  const essence = match?.[1];
-  if (match === null || essence === undefined || essence.includes('*')) return undefined;
-  const parameters = match[2] ?? '';
-  // A comma outside of a quoted parameter would be a second Content-Type, joined to the first.
-  if (parameters.replace(/"[^"]*"/g, '').includes(',')) return undefined;
-  let charset: string | undefined;
-  for (const parameter of parameters.split(';')) {
-    const found = CHARSET.exec(parameter);
-    if (found === null) continue;
-    if (charset !== undefined) return undefined;
-    charset = (found[1] ?? found[2] ?? '').toLowerCase();
+  const trimmed = withoutSpace(value);
+  const essence = TYPE.exec(trimmed)?.[0];
+  if (essence === undefined || essence.includes('*')) return undefined;
+  const parameters = parametersOf(trimmed, essence.length);
+  if (parameters === undefined) return undefined;
+  return { essence: essence.toLowerCase(), charset: parameters.get('charset')?.toLowerCase() };
+}
+
+/** The boundary that a Content-Type names, as RFC 2046 §5.1.1 has it; undefined: none, two, or one that cannot be. */
+export function boundaryOf(contentType: string): string | undefined {
+  const trimmed = withoutSpace(contentType);
+  const boundary = parametersOf(trimmed, TYPE.exec(trimmed)?.[0].length ?? 0)?.get('boundary');
+  return boundary !== undefined && BOUNDARY.test(boundary) ? boundary : undefined;
+}
+
+/** Without the space that it must not end with: mailers take it away. */
+const BOUNDARY = /^[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]$/;
+
+/**
+ * Those that say how a body is read, names in lower case, unquoted. Undefined where some programs would see another one: `charset =x`, one that
+ * is given twice, one in parts or in a charset of its own (`boundary*=`, `boundary*0=`, RFC 2231).
+ */
+function parametersOf(value: string, from: number): ReadonlyMap<string, string> | undefined {
+  const found = new Map<string, string>();
+  PARAMETER.lastIndex = from;
+  while (PARAMETER.lastIndex < value.length) {
+    const [, name = '', token, quoted] = PARAMETER.exec(value) ?? [];
+    if (PARAMETER.lastIndex === 0) return undefined;
+    const [key = ''] = name.toLowerCase().split('*', 1);
+    if (!READ_BY.has(key)) continue;
+    if (found.has(key) || key.length < name.length) return undefined;
+    found.set(key, token ?? quoted?.replace(/\\(.)/g, '$1') ?? '');
   }
-  return { essence: essence.toLowerCase(), charset };
+  return found;
+}
+
+/** The optional whitespace around a field's value, and nothing else, is none of it (RFC 9110 §5.5). */
+function withoutSpace(value: string): string {
+  return value.replace(/^[ \t]+|[ \t]+$/g, '');
 }
 
 /** True for `application/json` and every `+json` type (RFC 6839 §3.1). */

@@ -15,18 +15,8 @@ export const MAX_PARTS = 1_000;
 /** Bytes of the header section of one part. */
 const MAX_PART_HEADER_BYTES = 8_192;
 
-/** RFC 2046 §5.1.1, without the space that mailers must not end it with anyway. */
-const BOUNDARY = /(?:^|;)[ \t]*boundary=(?:"([0-9A-Za-z'()+_,./:=? -]{1,70})"|([0-9A-Za-z'+_.-]{1,70}))[ \t]*(?=;|$)/gi;
 const CRLF = '\r\n';
 const HEADER_END = Buffer.from('\r\n\r\n');
-
-/** The boundary that a Content-Type names; undefined: none, two, or one that cannot be. */
-export function boundaryOf(contentType: string): string | undefined {
-  const semicolon = contentType.indexOf(';');
-  const found = semicolon < 0 ? [] : [...contentType.slice(semicolon).matchAll(BOUNDARY)];
-  const [only] = found;
-  return found.length === 1 ? (only?.[1] ?? only?.[2]) : undefined;
-}
 
 /**
  * The parts of a whole body; a string: why it is none. Strict, where programs differ on what is lenient: lines end with CRLF, nothing

@@ -1,6 +1,5 @@
-import { type FlatHeaders, headerValue } from '../../http/flat-headers.ts';
-import { isJsonType, type MediaType, parseMediaType, rangeFit } from '../decode/media-type.ts';
-import { boundaryOf } from '../decode/parse-multipart.ts';
+import { type FlatHeaders, headerValue, headerValues } from '../../http/flat-headers.ts';
+import { boundaryOf, isJsonType, type MediaType, parseMediaType, rangeFit } from '../decode/media-type.ts';
 import { type ContentCoding, codingOf } from '../decode/undo-coding.ts';
 import type { RuntimeContent } from '../runtime-operation.ts';
 
@@ -17,7 +16,9 @@ export interface ChosenContent {
  * the body can be held against.
  */
 export function chooseContent(contents: readonly RuntimeContent[], headers: FlatHeaders): ChosenContent | string {
-  const value = headerValue(headers, 'content-type');
+  const value = headerValues(headers, 'content-type');
+  // Joined they could be one: `a/b; x="` and `c/d; y="`.
+  if (typeof value === 'object') return `the body has two content-types; declared: ${declaredIn(contents)}`;
   if (value === undefined) return `the body has no content-type; declared: ${declaredIn(contents)}`;
   const type = parseMediaType(value);
   if (type === undefined) return `the content-type ${shown(value)} cannot be read; declared: ${declaredIn(contents)}`;

@@ -108,6 +108,34 @@ t.test('content types: case, parameters, wildcards, the most specific first', as
   t.equal(codeOf(validation, 'POST /b', { body: '{}', headers: two }), 'unsupported_media_type', 'two types');
 });
 
+t.test('what programs read two types or two charsets in is refused', async (t) => {
+  const validation = await validationFor('application/json: {schema: {type: object}}');
+  const judge = (...types: readonly string[]) =>
+    codeOf(validation, 'POST /b', { body: '{}', headers: types.flatMap((type) => ['content-type', type]) });
+  for (const parameters of ['; charset="\\u\\tf-8"', ';', ' ; a="x;charset=utf-7"; charset=utf-8', ';a=b;'])
+    t.equal(judge(`application/json${parameters}`), 'allowed', parameters);
+  for (const parameters of [
+    ...[
+      '; charset =utf-7',
+      '; charset= utf-7',
+      '; charset="utf\\-7"',
+      "; charset*=us-ascii''utf-7",
+      '; charset*0=utf-7',
+    ],
+    ...[
+      '; charset="utf-7;"',
+      '; charset=utf-8; Charset=utf-7',
+      '; charset',
+      '; a="b',
+      '; charset=utf-8 x',
+      ' charset=utf-8',
+    ],
+  ])
+    t.equal(judge(`application/json${parameters}`), 'unsupported_media_type', parameters);
+  t.equal(judge('application/json; x="', 'application/xml; y="'), 'unsupported_media_type', 'two that join to one');
+  t.equal(judge('application/json', 'application/json'), 'unsupported_media_type', 'one twice');
+});
+
 t.test('a wildcard with a schema takes JSON, and refuses what cannot be held against it', async (t) => {
   const validation = await validationFor('"*/*": {schema: {type: object}}');
   t.equal(codeOf(validation, 'POST /b', { body: '{}' }), 'allowed');

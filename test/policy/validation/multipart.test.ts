@@ -1,7 +1,8 @@
 import http from 'node:http';
 import fc from 'fast-check';
 import t from 'tap';
-import { boundaryOf, parseMultipart } from '#policy/validation/decode/parse-multipart.ts';
+import { boundaryOf } from '#policy/validation/decode/media-type.ts';
+import { parseMultipart } from '#policy/validation/decode/parse-multipart.ts';
 import { listen, portOf } from '../../support/free-ports.ts';
 import { runCommand } from '../../support/run-command.ts';
 import { codeOf, findings, openApi, validationOf } from './validation-of.ts';
@@ -116,6 +117,9 @@ t.test('what two programs could read in two ways is malformed', async (t) => {
     ),
     [...[undefined, undefined, 'a b']],
   );
+  for (const others of [';boundary*=x', '; boundary*0=x', '; boundary =x', ';boundary="x"', '; Boundary=x'])
+    t.equal(boundaryOf(`multipart/form-data; boundary=a${others}`), undefined, others);
+  t.equal(boundaryOf('multipart/form-data; x="; boundary=b"; boundary="\\a"; charset=utf-8'), 'a');
 });
 
 t.test('any bytes have an outcome, in time that grows with them alone', async (t) => {
