@@ -19,8 +19,8 @@ const CRLF = '\r\n';
 const HEADER_END = Buffer.from('\r\n\r\n');
 
 /**
- * The parts of a whole body; a string: why it is none. Strict, where programs differ on what is lenient: lines end with CRLF, nothing
- * stands before the first boundary or behind the last, each part has one name, in quotes, without backslashes or `filename*`.
+ * The parts of a whole body; a string: why it is none. Strict, where programs differ on what is lenient: lines end with CRLF, also those of
+ * boundaries in what looks like content, nothing stands before the first boundary or behind the last, each part has one name, in quotes, without backslashes or `filename*`.
  * Source: RFC 7578, RFC 2046 §5.1.
  */
 export function parseMultipart(body: Buffer, boundary: string): readonly Part[] | string {
@@ -39,12 +39,25 @@ export function parseMultipart(body: Buffer, boundary: string): readonly Part[] 
     if (parts.length === MAX_PARTS) return `has more than ${MAX_PARTS} parts`;
     const end = body.indexOf(next, at);
     if (end < 0) return 'ends within a part';
+    if (hasLooseBoundary(body, first, at, end)) return 'has its boundary in a line that no CRLF begins';
     const part = readPart(body.subarray(at, end));
     if (typeof part === 'string') return part;
     parts.push(part);
     at = end + next.length;
   }
 }
+
+/** A boundary behind CR or LF alone: of two programs one would see another part there. */
+function hasLooseBoundary(body: Buffer, boundary: Buffer, from: number, to: number): boolean {
+  for (let at = body.indexOf(boundary, from); at >= 0 && at < to; at = body.indexOf(boundary, at + 1)) {
+    const before = body[at - 1];
+    if (before === LF || before === CR) return true;
+  }
+  return false;
+}
+
+const LF = 0x0a;
+const CR = 0x0d;
 
 /** From the CRLF behind the boundary to the one before the next. */
 function readPart(bytes: Buffer): Part | string {

@@ -85,6 +85,8 @@ t.test('what two programs could read in two ways is malformed', async (t) => {
     ['an epilogue', `--B\r\n${part}\r\n--B--\r\nmore`, /behind its last boundary/],
     ['no end', `--B\r\n${part}\r\n`, /ends within a part/],
     ['LF alone', `--B\n${part.replaceAll('\r', '')}\n--B--`, /boundary that its line/],
+    ['a boundary behind LF alone', `--B\r\n${part}\n--B\n${part}\r\n--B--`, /no CRLF begins/],
+    ['an end behind CR alone', `--B\r\n${part}\r--B--\r\r\n--B--`, /no CRLF begins/],
     ['a longer boundary', `--B\r\n${part}\r\n--Bx\r\n${part}\r\n--B--`, /boundary that its line/],
     ['no headers', '--B\r\n\r\n7\r\n--B--', /no form-data|without an end|header line/],
     [
