@@ -193,6 +193,21 @@ t.test('a policy is in force as soon as the ConfigMap of its schema is there', a
   t.strictSame(Object.keys(cluster.inForce()), ['APISchema/shop/orders', 'APIValidationPolicy/shop/orders']);
 });
 
+t.test('the status of an APISchema tells of a response that cannot be checked', async (t) => {
+  const cluster = new TestCluster();
+  const inline = {
+    openapi: '3.1.0',
+    info: { title: 'x', version: '1' },
+    paths: { '/a': { get: { responses: { 200: { headers: { 'x-a': { schema: { maxLength: -1 } } } } } } } },
+  };
+  const key = cluster.resource('APISchema', 'orders', { openapi: { inline } });
+  t.strictSame(Object.keys(cluster.inForce()), ['APISchema/shop/orders'], 'it is in force: requests are judged');
+  t.match(
+    accepted(cluster, key),
+    /schema_unavailable .*GET \/a 200 cannot be checked; refused where responses are enforced/,
+  );
+});
+
 t.test('of sidecars that refused a resource the status has the names, and nothing that they said', async (t) => {
   const cluster = new TestCluster();
   const key = cluster.resource('AuthorizationPolicy', 'a', { rules: [{}] });

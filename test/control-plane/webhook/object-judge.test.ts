@@ -92,6 +92,11 @@ const OBJECTS = [
   resource('MeshDefaults', 'more', {}, 'lateral-system'),
   resource('APISchema', 'parts', { openapi: { configMapRefs: [{ name: 'api', key: 'a' }] } }),
   resource('APISchema', 'gone', { openapi: { configMapRefs: [{ name: 'gone', key: 'a' }] } }),
+  resource('APISchema', 'answers', {
+    openapi: {
+      inline: OPENAPI.replace('"description":"x"', '"content":{"text/event-stream":{"schema":{"type":"object"}}}'),
+    },
+  }),
   resource('APIValidationPolicy', 'check', {
     schemaRefs: ['api', 'none'],
     overrides: [{ operationId: 'lost', mode: 'Audit' }],
@@ -115,6 +120,7 @@ t.test('the worker says of each object what the main thread says', async (t) => 
     'no_workload',
     'duplicate_host',
     'missing_config_map',
+    'schema_unavailable',
   ];
   for (const code of [...wanted, 'unknown_reference', 'duplicate_resource']) t.ok(codes.has(code), code);
 });
