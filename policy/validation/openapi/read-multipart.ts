@@ -32,8 +32,10 @@ export function readMultipart(schema: Located, encoding: Located, references: Re
   for (const [name, value] of Object.entries(properties)) {
     const property = { value, path: [...path, 'properties', name] };
     const one = encodings.get(name);
-    if (one?.isStyled === true && isStyledIn(references)) styled.push(styledProperty(name, property, one, references));
-    else parts.push([name, partShape(property, one?.contentTypes, references)]);
+    if (one?.isStyled === true && isStyledIn(references)) {
+      refuseBytes(name, property, references);
+      styled.push(styledProperty(name, property, one, references));
+    } else parts.push([name, partShape(property, one?.contentTypes, references)]);
   }
   refuseShared(
     styled,
@@ -46,6 +48,13 @@ export function readMultipart(schema: Located, encoding: Located, references: Re
     return headers.length === 0 ? [] : [{ property, headers }];
   });
   return { multipart: { parts: Object.fromEntries(parts), styled }, partHeaders };
+}
+
+/** A style writes text: what it makes of a file is not defined. */
+function refuseBytes(name: string, property: Located, references: References): void {
+  const { value, path } = references.follow(property);
+  if (isRecord(value) && Object.keys(value).length > 0 && isBytes(value) && isFreeSchema(property, references))
+    throw new SchemaFault(path, `property ${name}: how a style writes binary content is not defined`);
 }
 
 /** OpenAPI 3.0 §4.7.15.1: `style`, `explode` and `allowReserved` are ignored but for application/x-www-form-urlencoded. */

@@ -160,6 +160,37 @@ t.test('what the specification leaves open is refused where it stands', async (t
   }
 });
 
+t.test('the properties of a form stand wherever its schema says', async (t) => {
+  const text = `${openApi(
+    '3.1.0',
+    `  /a:
+    post:
+      requestBody:
+        content:
+          ${FORM}:
+            schema: {allOf: [{$ref: "#/components/schemas/Base"}, {properties: {list: ${WORDS}, n: {type: integer}}}]}
+            encoding: {list: {explode: false}, at: {style: deepObject}}
+`,
+  )}components: {schemas: {Base: {type: object, required: [at], properties: {at: {$ref: "#/components/schemas/At"}}}, At: ${RGB}}}\n`;
+  const { validation, problems } = await validationOf(text);
+  t.same(problems, []);
+  const judge = (body: string) => findings(validation, 'POST /a', { headers: ['content-type', FORM], body })[0]?.code;
+  t.equal(judge('list=a,b&n=1&at[R]=1'), undefined);
+  t.equal(judge('list=a,b&n=1'), 'invalid_body');
+  t.equal(judge('n=x&at[R]=1'), 'invalid_body');
+  t.equal(judge('at[R]=x'), 'invalid_body');
+});
+
+t.test('how a style writes a file is not defined', async (t) => {
+  const text = (schema: string) => bodyOf('3.1.0', 'multipart/form-data', `file: ${schema}`, 'file: {style: form}');
+  for (const schema of ['{type: string, format: binary}', '{contentMediaType: image/png}']) {
+    t.match(checkOpenApiDocument(text(schema)), [
+      { line: 9, message: /how a style writes binary content is not defined/ },
+    ]);
+  }
+  t.same(checkOpenApiDocument(text('{type: string}')), []);
+});
+
 /** RFC 6570 §3.2.8 and the styles that OpenAPI adds, written from the specification alone: undecoded pairs of a form. */
 function pairsOf(name: string, style: string, explode: boolean, value: unknown): readonly string[] {
   const text = (one: unknown) =>
