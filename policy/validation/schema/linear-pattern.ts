@@ -216,11 +216,17 @@ function isDecided(node: Node, follow: CodeRanges): boolean {
 
 /** The single sets that a way begins with, and what can come behind them. */
 function wayOf(node: Node, follow: CodeRanges): readonly CodeRanges[] {
-  const parts = node.kind === 'sequence' ? node.parts : [node];
+  // Assertions take no character.
+  const parts = flat(node).filter(({ kind }) => kind !== 'assertion');
   const end = parts.findIndex(({ kind }) => kind !== 'set');
   const fixed = parts.slice(0, end < 0 ? undefined : end).map(({ first }) => first);
   const rest = sequence(end < 0 ? [] : parts.slice(end));
   return [...fixed, rest.isEmptiable ? union([rest.first, follow]) : rest.first];
+}
+
+/** The parts of sequences within sequences. */
+function flat(node: Node): readonly Node[] {
+  return node.kind === 'sequence' ? node.parts.flatMap(flat) : [node];
 }
 
 function differ(way: readonly CodeRanges[], other: readonly CodeRanges[]): boolean {

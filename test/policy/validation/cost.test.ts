@@ -26,7 +26,7 @@ t.test('a body of hostile content takes a bounded time, whatever the schema', as
   const cases: readonly (readonly [name: string, schema: string, body: string])[] = [
     ['nested quantifiers', '{pattern: "^(a+)+$"}', `"${'a'.repeat(1_000_000)}!"`],
     ['two quantifiers', '{pattern: "[a-z]+[a-z0-9]+$"}', `"${'a'.repeat(1_000_000)}!"`],
-    ['a wide pattern', '{pattern: "^(?:\\\\p{L}{1,1000})$"}', `"${'é'.repeat(500_000)}"`],
+    ['a wide pattern', '{pattern: "^(?:\\\\p{L}{1,500}){2}$"}', `"${'é'.repeat(500_000)}"`],
     ['an email', '{format: email}', `"${'a'.repeat(1_000_000)}"`],
     ['a hostname', '{format: hostname}', `"${'a-'.repeat(500_000)}"`],
     ['a URI', '{format: uri}', `"http://${'a'.repeat(1_000_000)}"`],
@@ -89,7 +89,7 @@ t.test('nothing of a document is made into functions before a value comes to it'
   const paths = Array.from(
     { length: 400 },
     (_, index) =>
-      `  /p${index}:\n    post: {requestBody: {content: {application/json: {schema: {type: object, properties: {a${index}: {type: string, pattern: "^(a|b){1,20}$"}}}}}}}\n`,
+      `  /p${index}:\n    post: {requestBody: {content: {application/json: {schema: {type: object, properties: {a${index}: {type: string, pattern: "^(a+)+b$"}}}}}}}\n`,
   );
   const { units } = compileDocument(openApi('3.1.0', paths.join('')));
   t.equal(units.length, 400);

@@ -183,6 +183,7 @@ t.test('what is decided by the characters that come next goes to the backtrackin
       '^#(?:[0-9a-f]{3}){1}$',
       '^(?:\\d{1,3}\\.){3}\\d{1,3}$',
       '^(?:a|ab)*$',
+      '^ssh-|^(?:sk)-',
       '^a|b',
       '^a$|^b+$',
       'a|b',
