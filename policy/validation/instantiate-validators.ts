@@ -5,13 +5,14 @@ import type { Unit } from './api-model.ts';
 import { MessageJudge } from './protobuf/judge-message.ts';
 import { choiceError } from './schema/choice-error.ts';
 import type { NamesUnit } from './schema/declared-names.ts';
+import { memberOf } from './schema/enum-values.ts';
 import { SchemaEvaluator, type SchemaUnit } from './schema/evaluate-schema.ts';
 import { formats } from './schema/formats.ts';
 import { joinErrors } from './schema/join-errors.ts';
 import { isMultipleOf } from './schema/multiple-of.ts';
 import { patternWhenUsed } from './schema/pattern.ts';
 import { hasUniqueItems } from './schema/unique-items.ts';
-import { countCall, countItem, countMaking } from './schema/work-budget.ts';
+import { countItem, countMaking, spendWork } from './schema/work-budget.ts';
 
 /** Tells whether a value is valid; after false, `errors` says why. */
 export interface Validator {
@@ -26,12 +27,13 @@ type Instance = ReadonlyMap<string, Validator>;
 const MODULES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['ajv/dist/runtime/equal', { default: equal.default }],
   ['ajv/dist/runtime/ucs2length', { default: ucs2length.default }],
+  ['lateral/enum-values', { memberOf }],
   ['lateral/formats', { formats }],
   ['lateral/join-errors', { joinErrors }],
   ['lateral/multiple-of', { isMultipleOf }],
   ['lateral/pattern', { compilePattern: patternWhenUsed }],
   ['lateral/unique-items', { hasUniqueItems }],
-  ['lateral/work-budget', { countCall, countItem }],
+  ['lateral/work-budget', { countItem, spendWork }],
 ]);
 
 /** Where the generated code of a unit exports the one schema that others link to, or a body is held against. */

@@ -1,4 +1,5 @@
 import { MAX_JSON_DEPTH } from '../../resource/kinds/api-validation-policy.ts';
+import { isWorkUsedUp, takeWork } from '../schema/work-budget.ts';
 
 export interface JsonLimits {
   /** Deepest nesting; 1 is an array of plain values. At most MAX_JSON_DEPTH. */
@@ -49,7 +50,7 @@ export function scanJson(text: string, limits: JsonLimits): JsonFault | undefine
       const end = endOfString(text, at);
       if (end < 0) return stringFault(text, -end - 1);
       if (limits.denyDuplicateKeys && isDuplicate(text, at + 1, end - 1, depth)) {
-        return fault(at, 'duplicate key');
+        return fault(at, isWorkUsedUp() ? 'more keys than can be checked' : 'duplicate key');
       }
       at = skipSpace(text, end);
       if (text.charCodeAt(at) !== COLON) return unexpected(text, at, '":"');
@@ -209,7 +210,11 @@ function hasExponent(text: string, start: number, end: number): boolean {
   return false;
 }
 
-/** True when the object at this depth already has the key; else the key is remembered. */
+/** Each key of an object costs so much beyond the first ones: whoever reads it makes a table of them. */
+const KEY_WORK = 60;
+const UNCOUNTED_KEYS = 1_000;
+
+/** True when the object at this depth already has the key, or more of them than there is work for; else the key is remembered. */
 function isDuplicate(text: string, start: number, end: number, depth: number): boolean {
   const count = keyCounts[depth] ?? 0;
   const base = depth * KEYS_IN_PLACE;
@@ -228,6 +233,7 @@ function isDuplicate(text: string, start: number, end: number, depth: number): b
   const raw = text.slice(start, end);
   const key: unknown = hasEscape(text, start, end) ? JSON.parse(`"${raw}"`) : raw;
   const size = keys.size;
+  if (size > UNCOUNTED_KEYS && !takeWork(KEY_WORK)) return true;
   keys.add(String(key));
   return keys.size === size;
 }

@@ -12,8 +12,15 @@ export type ConvertedSchema = { readonly [keyword: string]: unknown } | boolean;
 
 /** Deeper schemas are refused: generating code recurses. */
 export const MAX_SCHEMA_DEPTH = 100;
-/** Keyword by which a schema that others refer to counts the work of validating (see work-budget.ts). */
+/** Keyword by which a schema counts what holding a value against it costs at most, what it refers to aside (see work-budget.ts). */
 export const WORK_KEYWORD = 'x-lateral-work';
+
+/** What one call of a schema by another costs, in units of work. */
+const CALL_WORK = 40;
+/** What trying an alternative costs: mostly the error that it keeps. */
+const BRANCH_WORK = 10;
+/** A value is one byte at least, and a comma: those of a body that is judged at once are over in some milliseconds. */
+const MAX_UNCOUNTED_WORK = 8;
 
 /** Keyword by which a schema counts the items it is tried on although others failed (`contains`). */
 export const ITEM_WORK_KEYWORD = 'x-lateral-item-work';
@@ -257,7 +264,7 @@ export class SchemaConverter {
     this.#assertsFormats = this.#references.dialectAt(path) !== PLAIN_DIALECT;
     try {
       const schema = this.#schema(this.#references.valueAt(path), path, 0, references);
-      const counted = typeof schema === 'boolean' ? schema : { ...schema, [WORK_KEYWORD]: true };
+      const counted = typeof schema === 'boolean' ? schema : counting(schema);
       this.#converted.set(name, counted);
       this.#referencesOf.set(name, references);
       if (mentions(counted, ['$dynamicRef'])) this.#dynamic.add(name);
@@ -490,6 +497,67 @@ export class SchemaConverter {
     if (required.length > 0) converted.required = required;
     else delete converted.required;
   }
+}
+
+/** Schemas that others refer to, or that are held against so many values as a body has, count their work; of cheap ones the values' length is bound enough. */
+function counting(schema: ConvertedSchema): ConvertedSchema {
+  return isRecord(schema) ? { ...withinCounting(schema), [WORK_KEYWORD]: CALL_WORK + ownWork(schema) } : schema;
+}
+
+/** Keywords with a schema of items or properties, or several. */
+const OF_CHILDREN: ReadonlySet<string> = new Set([
+  ...['items', 'prefixItems', 'additionalItems', 'contains', 'unevaluatedItems'],
+  ...['additionalProperties', 'propertyNames', 'unevaluatedProperties'],
+]);
+const OF_NAMED_CHILDREN: ReadonlySet<string> = new Set(['properties', 'patternProperties']);
+const IN_PLACE: ReadonlySet<string> = new Set(['allOf', 'anyOf', 'oneOf', 'not', 'if', 'then', 'else']);
+const NAMED_IN_PLACE: ReadonlySet<string> = new Set(['dependentSchemas', 'dependencies']);
+
+function withinCounting(schema: { readonly [keyword: string]: unknown }): { readonly [keyword: string]: unknown } {
+  const entries = Object.entries(schema).map(([keyword, value]): [string, unknown] => {
+    if (OF_CHILDREN.has(keyword)) return [keyword, eachSchema(value, countingChild)];
+    if (OF_NAMED_CHILDREN.has(keyword)) return [keyword, eachNamed(value, countingChild)];
+    if (IN_PLACE.has(keyword)) return [keyword, eachSchema(value, withinCounting)];
+    return [keyword, NAMED_IN_PLACE.has(keyword) ? eachNamed(value, withinCounting) : value];
+  });
+  return Object.fromEntries(entries);
+}
+
+function countingChild(schema: { readonly [keyword: string]: unknown }): unknown {
+  const work = ownWork(schema);
+  return work > MAX_UNCOUNTED_WORK ? { ...withinCounting(schema), [WORK_KEYWORD]: work } : withinCounting(schema);
+}
+
+function eachSchema(value: unknown, change: (schema: { readonly [keyword: string]: unknown }) => unknown): unknown {
+  if (Array.isArray(value)) return value.map((item: unknown) => eachSchema(item, change));
+  return isRecord(value) ? change(value) : value;
+}
+
+function eachNamed(value: unknown, change: (schema: { readonly [keyword: string]: unknown }) => unknown): unknown {
+  if (!isRecord(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, schema]) => [name, isRecord(schema) ? change(schema) : schema]),
+  );
+}
+
+/** In units of work, what a value takes that has nothing of what the schema looks for: absent properties are looked for too. */
+function ownWork(schema: unknown): number {
+  if (!isRecord(schema)) return 0;
+  const { required, properties, dependentRequired, dependencies, dependentSchemas } = schema;
+  let work = 1 + listOf(required).length;
+  for (const named of [properties, dependentRequired, dependencies, dependentSchemas]) {
+    if (isRecord(named)) work += Object.keys(named).length;
+  }
+  for (const [keyword, value] of Object.entries(schema)) {
+    if (IN_PLACE.has(keyword)) for (const branch of branchesOf(value)) work += BRANCH_WORK + ownWork(branch);
+    if (NAMED_IN_PLACE.has(keyword) && isRecord(value))
+      for (const branch of Object.values(value)) work += ownWork(branch);
+  }
+  return work;
+}
+
+function branchesOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [value];
 }
 
 /** No value is valid (see schema-compiler.ts). */

@@ -2,11 +2,12 @@ import ucs2length from 'ajv/dist/runtime/ucs2length.js';
 import { isRecord } from '../../schema/schema.ts';
 import { CHOICE_KEYWORD, choiceError } from './choice-error.ts';
 import type { ConvertedSchema } from './convert-schema.ts';
+import { memberOf } from './enum-values.ts';
 import { formats } from './formats.ts';
 import { isMultipleOf } from './multiple-of.ts';
 import { type Pattern, patternWhenUsed } from './pattern.ts';
 import { hasUniqueItems } from './unique-items.ts';
-import { countCall, countItem, spendWork } from './work-budget.ts';
+import { countItem, spendWork } from './work-budget.ts';
 
 /** Schemas that are evaluated as they stand, where generated code is known to judge them wrongly. Plain data. */
 export interface SchemaUnit {
@@ -28,6 +29,8 @@ export interface SchemaError {
   readonly message: string;
   readonly params: { readonly [name: string]: unknown };
 }
+
+const NO_REASON = (): SchemaError => ({ instancePath: '', keyword: 'schema', message: 'is not valid', params: {} });
 
 /** Where `$dynamicRef` points to: what is in force is known only when it is met. */
 interface DynamicReference {
@@ -59,11 +62,17 @@ interface Evaluated {
 
 type Schema = { readonly [keyword: string]: unknown };
 
+/** What holding a value against a schema costs at least, what a property of it does, and what a reference adds. */
+const SCHEMA_WORK = 20;
+const PROPERTY_WORK = 10;
+const CALL_WORK = 20;
+
 /** Evaluates values by the rules of JSON Schema 2020-12, annotations and dynamic scope included. */
 export class SchemaEvaluator {
   readonly #unit: SchemaUnit;
   readonly #patterns = new Map<string, Pattern>();
-  #error: SchemaError | undefined;
+  /** Written down where the value as a whole is invalid: alternatives fail by the thousand. */
+  #failure = NO_REASON;
 
   constructor(unit: SchemaUnit) {
     this.#unit = unit;
@@ -71,9 +80,9 @@ export class SchemaEvaluator {
 
   /** Undefined: the value is valid against the schema of this name. */
   judge(name: string, value: unknown): SchemaError | undefined {
-    this.#error = undefined;
+    this.#failure = NO_REASON;
     if (this.#byName(name, value, undefined, undefined, undefined)) return undefined;
-    return this.#error ?? { instancePath: '', keyword: 'schema', message: 'is not valid', params: {} };
+    return this.#failure();
   }
 
   #byName(
@@ -83,7 +92,7 @@ export class SchemaEvaluator {
     scope: Scope | undefined,
     evaluated: Evaluated | undefined,
   ): boolean {
-    countCall();
+    spendWork(CALL_WORK);
     const schema = this.#unit.schemas.get(name);
     if (schema === undefined) throw new Error(`no schema ${name}`);
     const resource = this.#unit.resources.get(name) ?? '';
@@ -100,7 +109,7 @@ export class SchemaEvaluator {
   ): boolean {
     if (schema === true) return true;
     if (!isRecord(schema)) return this.#fail(place, 'false schema', 'boolean schema is false');
-    spendWork(1);
+    spendWork(SCHEMA_WORK);
     const needsOwn = 'unevaluatedProperties' in schema || 'unevaluatedItems' in schema;
     const seen = needsOwn || evaluated !== undefined ? newEvaluated() : undefined;
     const isValid =
@@ -276,6 +285,7 @@ export class SchemaEvaluator {
     scope: Scope,
     seen: Evaluated | undefined,
   ): boolean {
+    spendWork(PROPERTY_WORK);
     const place = { step: name, outer };
     let isDeclared = false;
     if (isRecord(properties) && Object.hasOwn(properties, name)) {
@@ -336,7 +346,7 @@ export class SchemaEvaluator {
 
   /** The last failure is that of the outermost schema: what failed within alternatives is none of its own. */
   #fail(place: Place | undefined, keyword: string, message: string, params: SchemaError['params'] = {}): false {
-    this.#error = { instancePath: pointer(place), keyword, message, params };
+    this.#failure = () => ({ instancePath: pointer(place), keyword, message, params });
     return false;
   }
 }
@@ -356,7 +366,7 @@ function assertionFault(schema: Schema, value: unknown): Fault | undefined {
   if (schema.writeOnly === true) return { keyword: 'writeOnly', message: 'must not be in a response: it is writeOnly' };
   if ('const' in schema && !isEqual(schema.const, value))
     return { keyword: 'const', message: 'must be equal to constant' };
-  if (Array.isArray(values) && !values.some((one: unknown) => isEqual(one, value))) {
+  if (Array.isArray(values) && !isMember(values, value)) {
     return { keyword: 'enum', message: 'must be equal to one of the allowed values' };
   }
   const bound = boundFault(schema, value);
@@ -470,6 +480,15 @@ function isEqual(left: unknown, right: unknown): boolean {
   const names = Object.keys(left);
   if (names.length !== Object.keys(right).length) return false;
   return names.every((name) => Object.hasOwn(right, name) && isEqual(left[name], right[name]));
+}
+
+/** By the list of an `enum`. */
+const members = new WeakMap<readonly unknown[], (value: unknown) => boolean>();
+
+function isMember(values: readonly unknown[], value: unknown): boolean {
+  const known = members.get(values) ?? memberOf(values);
+  members.set(values, known);
+  return known(value);
 }
 
 function isDynamicReference(value: unknown): value is DynamicReference {

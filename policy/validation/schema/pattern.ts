@@ -13,6 +13,9 @@ export interface Pattern {
 /** Largest RE2 program: matching costs up to its size a character. */
 export const MAX_PATTERN_PROGRAM = 4_000;
 
+/** What asking costs, however short the text is. */
+const ASKING_WORK = 5;
+
 /** A pattern of ECMA-262 that cannot be matched in linear time; also thrown where a text comes to it. */
 export class PatternNotEnforceable extends Error {
   constructor(source: string, reason: string) {
@@ -72,7 +75,7 @@ function linearPattern(source: string, native: RegExp | undefined): Pattern {
     throw new Error(`compiles to ${size} instructions, the limit is ${MAX_PATTERN_PROGRAM}`);
   return {
     test(text) {
-      spendWork(text.length * size);
+      spendWork(ASKING_WORK + (text.length + 1) * size);
       return program.test(text);
     },
     toString: () => source,
@@ -92,7 +95,7 @@ function parseNative(source: string): RegExp | undefined {
 function simplePattern(source: string, native: RegExp, weight: number): Pattern {
   return {
     test(text) {
-      spendWork(text.length * weight);
+      spendWork(ASKING_WORK + text.length * weight);
       return native.test(text);
     },
     toString: () => source,

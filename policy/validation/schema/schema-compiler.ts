@@ -14,7 +14,7 @@ import { isMultipleOf } from './multiple-of.ts';
 import type { OpenApiVersion } from './openapi-version.ts';
 import { patternWhenUsed } from './pattern.ts';
 import { hasUniqueItems } from './unique-items.ts';
-import { countCall, countItem } from './work-budget.ts';
+import { countItem, spendWork } from './work-budget.ts';
 
 /** After so many schemas the compiler begins anew: Ajv keeps all it ever saw. */
 const SCHEMAS_A_COMPILER = 200;
@@ -191,6 +191,18 @@ function addKeywords(ajv: AjvCore.default): void {
       context.pass(_`${check}(${context.data})`);
     },
   });
+  // Ajv's own compares with each entry: 5,000 of them and as many texts took a second.
+  ajv.removeKeyword('enum');
+  ajv.addKeyword({
+    keyword: 'enum',
+    schemaType: 'array',
+    error: { message: 'must be equal to one of the allowed values' },
+    code(context) {
+      const code = _`require("lateral/enum-values").memberOf(${stringify(context.schema)})`;
+      const check = context.gen.scopeValue('func', { ref: {}, key: code.toString(), code });
+      context.pass(_`${check}(${context.data})`);
+    },
+  });
   // Ajv's own divides doubles: 0.3 is no multiple of 0.1 to it, and 1e308 one of 0.123456789.
   ajv.removeKeyword('multipleOf');
   ajv.addKeyword({
@@ -216,11 +228,11 @@ function addKeywords(ajv: AjvCore.default): void {
   });
   ajv.addKeyword({
     keyword: WORK_KEYWORD,
-    schemaType: 'boolean',
+    schemaType: 'number',
     ...first,
-    code({ gen }) {
-      const count = gen.scopeValue('func', { ref: countCall, code: _`require("lateral/work-budget").countCall` });
-      gen.code(_`${count}()`);
+    code({ gen, schema }) {
+      const spend = gen.scopeValue('func', { ref: spendWork, code: _`require("lateral/work-budget").spendWork` });
+      gen.code(_`${spend}(${Number(schema)})`);
     },
   });
   ajv.addKeyword({

@@ -50,17 +50,15 @@ export function isWorkUsedUp(): boolean {
   return remaining < 0;
 }
 
+/** Also called by generated validators, ahead of what it is spent for. */
 export function spendWork(units: number): void {
-  remaining -= units;
-  if (remaining < 0) throw new WorkExceeded(limit);
+  if (!takeWork(units)) throw new WorkExceeded(limit);
 }
 
-/** What one call of a schema by another costs, in the units above. */
-const CALL_WORK = 40;
-
-/** Called by generated validators wherever one schema refers to another. */
-export function countCall(): void {
-  spendWork(CALL_WORK);
+/** The same without a throw; false: it is used up. */
+export function takeWork(units: number): boolean {
+  remaining -= units;
+  return remaining >= 0;
 }
 
 /** What trying an item of `contains` costs: mostly memory, for its error is kept. */

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { DocumentValidators, MAIN_EXPORT } from '#policy/validation/instantiate-validators.ts';
 import { compileDocument } from '#policy/validation/openapi/compile-document.ts';
+import { MAX_WORK_HERE } from '#policy/validation/schema/work-budget.ts';
 import { codeOf, findings, openApi, validationOf } from './validation-of.ts';
 
 const body = (schema: string) => `  /b:\n    post: {requestBody: {content: {application/json: {schema: ${schema}}}}}\n`;
@@ -45,6 +46,74 @@ t.test('a body of hostile content takes a bounded time, whatever the schema', as
       `${name}, ${buffer.length} bytes: ${elapsedMs.toFixed(1)} ms, ${codeOf(validation, 'POST /b', { body: buffer })}`,
     );
     t.ok(elapsedMs < 2_000, `${name} took ${elapsedMs} ms`);
+  }
+});
+
+/** As long as a body may be that is judged where requests are served. */
+const MAX_BYTES = 256 * 1024;
+
+function filled(item: string): string {
+  return `[${Array(Math.floor(MAX_BYTES / (item.length + 1)) - 1)
+    .fill(item)
+    .join()}]`;
+}
+
+t.test('what takes long is found out while requests wait, and left to another thread', async (t) => {
+  const many = (count: number, item: (index: number) => string) =>
+    Array.from({ length: count }, (_, index) => item(index)).join(', ');
+  const names = Array.from({ length: 25_000 }, (_, index) => `"${index.toString(36)}":1`).join();
+  const cases: readonly (readonly [name: string, schema: string, body: string])[] = [
+    ['an enum of texts', `{items: {enum: [${many(5_000, (index) => `"s${index}"`)}]}}`, filled('"s4999"')],
+    ['an enum of objects', `{items: {enum: [${many(2_000, (index) => `{a: ${index}}`)}]}}`, filled('{"a":1999}')],
+    [
+      'patterns of empty texts',
+      `{items: {allOf: [${many(100, (index) => `{pattern: "^(x${index})?"}`)}]}}`,
+      filled('""'),
+    ],
+    [
+      'RE2 of empty texts',
+      `{items: {allOf: [${many(50, (index) => `{pattern: "(a|aa${index})*b?$"}`)}]}}`,
+      filled('""'),
+    ],
+    [
+      'alternatives in place',
+      `{items: {oneOf: [${many(200, (index) => `{type: object, required: [a${index}]}`)}]}}`,
+      filled('{"a199":1}'),
+    ],
+    [
+      'more alternatives',
+      `{items: {not: {anyOf: [${many(300, (index) => `{type: object, required: [a${index}]}`)}]}}}`,
+      filled('{}'),
+    ],
+    ['dependencies', `{items: {dependentRequired: {${many(1_000, (index) => `q${index}: [a]`)}}}}`, filled('{}')],
+    ['divisors', '{items: {multipleOf: 1.0e-300}}', filled('1e300')],
+    [
+      'many names',
+      `{allOf: [${many(50, (index) => `{properties: {p${index}: true}}`)}], unevaluatedProperties: {}}`,
+      `{${names}}`,
+    ],
+  ];
+  for (const [name, schema, text] of cases) {
+    const { validation, problems } = await validationOf(openApi('3.1.0', body(schema)));
+    t.same(problems, []);
+    const bytes = Buffer.from(text);
+    t.ok(bytes.length <= MAX_BYTES);
+    const headers = ['content-type', 'application/json'];
+    const plan = validation.judgeHead({
+      method: 'POST',
+      path: '/b',
+      query: '',
+      headers,
+      hasBody: true,
+      contentLength: bytes.length,
+    }).body;
+    const times = Array.from({ length: 4 }, () => {
+      const before = process.threadCpuUsage().user;
+      plan?.judgeWithin(bytes, MAX_WORK_HERE);
+      return (process.threadCpuUsage().user - before) / 1000;
+    });
+    t.comment(`${name}: ${times.join(', ')} ms`);
+    t.ok(Math.min(...times) < 25, `${name} takes ${times} ms`);
   }
 });
 
