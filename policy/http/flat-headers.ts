@@ -34,3 +34,19 @@ export function headerValues(headers: FlatHeaders, lowerName: string): string | 
   }
   return found;
 }
+
+/**
+ * A field's value, or a member of a list in it, without the optional whitespace around it (RFC 9110 §5.6.3): spaces and tabs alone, for apps take a
+ * no-break space to be of the value. Linear, where a pattern would look at each run of spaces from each of them.
+ */
+export function withoutSpace(value: string): string {
+  let start = 0;
+  let end = value.length;
+  while (start < end && isSpace(value.charCodeAt(start))) start += 1;
+  while (end > start && isSpace(value.charCodeAt(end - 1))) end -= 1;
+  return end - start === value.length ? value : value.slice(start, end);
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}

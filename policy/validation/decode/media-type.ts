@@ -1,3 +1,5 @@
+import { withoutSpace } from '../../http/flat-headers.ts';
+
 export interface MediaType {
   /** Lower case, without parameters: `application/json`. */
   readonly essence: string;
@@ -47,11 +49,6 @@ function parametersOf(value: string, from: number): ReadonlyMap<string, string> 
     found.set(key, token ?? quoted?.replace(/\\(.)/g, '$1') ?? '');
   }
   return found;
-}
-
-/** The optional whitespace around a field's value, and nothing else, is none of it (RFC 9110 §5.5). */
-function withoutSpace(value: string): string {
-  return value.replace(/^[ \t]+|[ \t]+$/g, '');
 }
 
 /** True for `application/json` and every `+json` type (RFC 6839 §3.1). */

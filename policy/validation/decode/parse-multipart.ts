@@ -1,3 +1,5 @@
+import { withoutSpace } from '../../http/flat-headers.ts';
+
 /** One part of a multipart/form-data body. */
 export interface Part {
   readonly name: string;
@@ -66,10 +68,10 @@ function readPart(bytes: Buffer): Part | string {
   if (headerEnd > MAX_PART_HEADER_BYTES) return `has a part with more than ${MAX_PART_HEADER_BYTES} bytes of headers`;
   const fields = new Map<string, string>();
   for (const line of bytes.toString('utf8', CRLF.length, headerEnd).split(CRLF)) {
-    const [, name, value] = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*([^\r\n\0]*?)[ \t]*$/.exec(line) ?? [];
+    const [, name, value] = /^([!#$%&'*+.^_`|~\w-]+):([^\r\n\0]*)$/.exec(line) ?? [];
     if (name === undefined || value === undefined) return 'has a part with a header line that is none';
     if (fields.has(name.toLowerCase())) return `has a part with two ${name.toLowerCase()}`;
-    fields.set(name.toLowerCase(), value);
+    fields.set(name.toLowerCase(), withoutSpace(value));
   }
   const disposition = readDisposition(fields.get('content-disposition') ?? '');
   if (typeof disposition === 'string') return disposition;

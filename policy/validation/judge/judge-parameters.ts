@@ -1,5 +1,5 @@
 import type { RefusalDetail } from '../../error/refusal.ts';
-import type { FlatHeaders } from '../../http/flat-headers.ts';
+import { type FlatHeaders, withoutSpace } from '../../http/flat-headers.ts';
 import type { ApiParameter } from '../api-model.ts';
 import {
   add,
@@ -99,7 +99,7 @@ function judgeShapedText(
   if (raw === '' && more.length === 0 && parameter.allowsEmptyValue) return VALID;
   const text = texts.join();
   // Optional whitespace around the commas of a list is none of its items (RFC 9110 §5.6.1).
-  const list = isList ? text.replace(/[ \t]*,[ \t]*/g, ',') : text;
+  const list = isList ? text.split(',').map(withoutSpace).join() : text;
   return judgeCandidates(runtime, candidatesOf(list, parameter, decode, operation));
 }
 
@@ -229,7 +229,7 @@ function headerTexts(
     const name = (headers[index] ?? '').toLowerCase();
     for (const { key } of declared) {
       if (key !== name) continue;
-      add(texts, name, (headers[index + 1] ?? '').trim());
+      add(texts, name, withoutSpace(headers[index + 1] ?? ''));
       break;
     }
   }
@@ -243,7 +243,7 @@ function cookieTexts(headers: FlatHeaders): ReadonlyMap<string, readonly string[
     if ((headers[index] ?? '').toLowerCase() !== 'cookie') continue;
     for (const pair of (headers[index + 1] ?? '').split(';')) {
       const equals = pair.indexOf('=');
-      if (equals > 0) add(texts, pair.slice(0, equals).trim(), unquoted(pair.slice(equals + 1).trim()));
+      if (equals > 0) add(texts, withoutSpace(pair.slice(0, equals)), unquoted(withoutSpace(pair.slice(equals + 1))));
     }
   }
   return texts;

@@ -258,3 +258,10 @@ t.test('at most 20 details, 2000 fields', async (t) => {
     { code: 'invalid_parameter', reason: 'query: has more than 2000 fields' },
   ]);
 });
+
+t.test('only spaces and tabs around a field are none of it', async (t) => {
+  const declared = '{name: x-a, in: header, schema: {enum: [a]}}, {name: c, in: cookie, schema: {enum: [a]}}';
+  t.equal(await judge(declared, '/q', { headers: ['x-a', '\t a ', 'cookie', 'b=1; \tc\t= a '] }), 'allowed');
+  t.match(await judge(declared, '/q', { headers: ['x-a', 'a\xa0'] }), 'invalid_parameter header /x-a enum');
+  t.match(await judge(declared, '/q', { headers: ['cookie', 'c=a\xa0'] }), 'invalid_parameter cookie /c enum');
+});
