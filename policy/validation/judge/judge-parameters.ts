@@ -19,6 +19,9 @@ import { decodePercent } from '../path-template.ts';
 import type { OperationSettings, RuntimeOperation, RuntimeParameter } from '../runtime-operation.ts';
 import { pointerTo, validate } from '../schema/validation-details.ts';
 
+/** Of a property of an object in style `deepObject`. */
+const ONE_LEVEL = /^[^[\]]+$/;
+
 /** What is wrong with the parameters of a request. */
 export interface ParameterFaults {
   readonly invalid: readonly RefusalDetail[];
@@ -213,6 +216,10 @@ function judgeFields(
     open.delete(name);
     const texts = decodeAll(fields.get(name) ?? []);
     if (texts === undefined) return refusal(parameter, 'encoding', BROKEN.problem);
+    // `a[b][c]` and `a[]`: what programs make of them differs, and is not what stands here.
+    if (parameter.style === 'deepObject' && !ONE_LEVEL.test(property(name))) {
+      return refusal(parameter, 'encoding', 'has a name that is not of one level');
+    }
     decoded.set(property(name), texts);
   }
   const value = objectValue(decoded, shape);
