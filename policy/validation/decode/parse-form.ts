@@ -44,3 +44,14 @@ export function decodeFormText(text: string): string | undefined {
     return undefined;
   }
 }
+
+/**
+ * The declared name that some programs (PHP, Express, Rails) take a field for a part of, by brackets that others take as they are:
+ * `password[$ne]` makes an object of `password`. Undefined: there is none.
+ */
+export function shadowedBy(name: string, declared: { readonly [name: string]: unknown }): string | undefined {
+  const bracket = name.indexOf('[');
+  if (bracket < 1 || Object.hasOwn(declared, name)) return undefined;
+  const base = name.slice(0, bracket);
+  return Object.hasOwn(declared, base) ? base : undefined;
+}

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { MultipartShape, PartShape } from '../api-model.ts';
 import { isJsonType, parseMediaType, rangeFit } from './media-type.ts';
 import { add, primitiveCandidates } from './parameter-value.ts';
+import { shadowedBy } from './parse-form.ts';
 import { type Part, parseMultipart } from './parse-multipart.ts';
 import { type JsonLimits, scanJson } from './scan-json.ts';
 import { FieldOwners, type TextRules, takeStyled } from './styled-values.ts';
@@ -25,6 +26,9 @@ export interface PlacedPart {
 export type ReadParts =
   | { readonly value: unknown; readonly parts: readonly PlacedPart[] }
   | { readonly fault: PartFault };
+
+/** What is wrong with `a[b]` where `a` is declared. */
+export const BRACKETED = 'is given with brackets behind its name, which are not declared';
 
 /** What stands for a file: its bytes are not held against anything. */
 const OPAQUE = '';
@@ -52,6 +56,8 @@ export function readParts(
   for (const part of parts) {
     const { name, headers } = part;
     const owner = owners.of(name)?.styled;
+    const shadowed = owner === undefined ? (owners.shadowedBy(name) ?? shadowedBy(name, shape.parts)) : undefined;
+    if (shadowed !== undefined) return { fault: { name: shadowed, message: BRACKETED } };
     // What is not declared is text: the schema's additionalProperties decides about it.
     const declared = Object.hasOwn(shape.parts, name) ? shape.parts[name] : undefined;
     const read = readPart(part, owner === undefined ? (declared ?? UNDECLARED) : STYLED, json);

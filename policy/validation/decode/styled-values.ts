@@ -54,6 +54,13 @@ export class FieldOwners {
     if (deep === undefined) return this.#exact.get(field);
     return { styled: deep, property: deepProperty(field, deep.name) };
   }
+
+  /** The styled property that some programs take a field for a part of, by brackets that mean nothing here. */
+  shadowedBy(field: string): string | undefined {
+    const bracket = field.indexOf('[');
+    const base = field.slice(0, bracket);
+    return bracket > 0 && this.of(field) === undefined && this.#exact.has(base) ? base : undefined;
+  }
 }
 
 /**

@@ -3,8 +3,8 @@ import type { RefusalDetail } from '../../error/refusal.ts';
 import type { FormShape, MultipartShape, PrimitiveShape } from '../api-model.ts';
 import type { BodyFault } from '../body-fault.ts';
 import { add, decodeAll, objectValue, primitiveCandidates } from '../decode/parameter-value.ts';
-import { decodeFormText, MAX_FORM_FIELDS, parseForm } from '../decode/parse-form.ts';
-import { type PlacedPart, readParts } from '../decode/read-parts.ts';
+import { decodeFormText, MAX_FORM_FIELDS, parseForm, shadowedBy } from '../decode/parse-form.ts';
+import { BRACKETED, type PlacedPart, readParts } from '../decode/read-parts.ts';
 import { scanJson } from '../decode/scan-json.ts';
 import { type FieldOwners, takeStyled } from '../decode/styled-values.ts';
 import type { MessageJudge } from '../protobuf/judge-message.ts';
@@ -151,6 +151,11 @@ function readForm(
   const raw = new Map<string, string[]>();
   for (const field of parsed) {
     if (field.name === undefined) return { fault: malformed('form', 'a name has a broken percent-encoding') };
+    const isStyled = owners?.of(field.name) !== undefined;
+    const shadowed = isStyled
+      ? undefined
+      : (owners?.shadowedBy(field.name) ?? shadowedBy(field.name, plain.properties));
+    if (shadowed !== undefined) return { fault: malformed('form', BRACKETED, pointerTo(shadowed)) };
     add(raw, field.name, field.raw ?? '');
   }
   const styled = owners && takeStyled(owners, raw, { decode: decodeFormText, json: settings.json });

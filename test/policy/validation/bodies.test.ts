@@ -206,6 +206,26 @@ t.test('a form is an object whose fields have the types of its properties', asyn
   }
 });
 
+t.test('a field in brackets is no way round the declared one that programs make it a part of', async (t) => {
+  const schema =
+    '{type: object, properties: {password: {type: string}, "tags[]": {type: array, items: {type: string}}, tags: {type: string}}}';
+  const form = 'application/x-www-form-urlencoded';
+  const validation = await validationFor(`${form}: {schema: ${schema}}, multipart/form-data: {schema: ${schema}}`);
+  const judge = (field: string) => {
+    const part = `--B\r\nContent-Disposition: form-data; name="${field}"\r\n\r\nx\r\n--B--`;
+    const inParts = codeOf(validation, 'POST /b', {
+      body: part,
+      headers: ['content-type', 'multipart/form-data; boundary=B'],
+    });
+    const body = `${encodeURIComponent(field)}=x`;
+    return [codeOf(validation, 'POST /b', { body, headers: ['content-type', form] }), inParts];
+  };
+  for (const field of ['password', 'other', 'other[a]', 'tags[]', '[a]'])
+    t.same(judge(field), ['allowed', 'allowed'], field);
+  for (const field of ['password[$ne]', 'password[]', 'password[', 'password[a][b]', 'tags[a]'])
+    t.same(judge(field), ['malformed_body', 'malformed_body'], field);
+});
+
 /** Schema, a body that is valid, one that is not. */
 type SchemaCase = readonly [schema: string, valid: string, invalid: string];
 
