@@ -20,6 +20,15 @@ export interface DeclaredParameter {
 /** OpenAPI 3.1 §4.8.12.2: "the parameter definition SHALL be ignored" for these headers. */
 const IGNORED_HEADERS = new Set(['accept', 'content-type', 'authorization']);
 
+/**
+ * Those of the hop to the sidecar, and those that it writes anew: a caller's own never reaches the app, whatever it says. (The sidecar takes them
+ * out before it asks: one that is required would always be missing.)
+ */
+const HEADERS_OF_THE_HOP = new Set([
+  ...['traceparent', 'tracestate', 'x-forwarded-client-cert', 'expect'],
+  ...['connection', 'keep-alive', 'proxy-connection', 'te', 'transfer-encoding', 'upgrade'],
+]);
+
 const LOCATIONS: readonly ParameterLocation[] = ['path', 'query', 'header', 'cookie'];
 const STYLES: { readonly [K in ParameterLocation]: readonly ParameterStyle[] } = {
   path: ['simple', 'label', 'matrix'],
@@ -59,9 +68,10 @@ export function mergeParameters(
   return [...ofPath.filter((parameter) => !own.has(parameterKey(parameter.in, parameter.name))), ...ofOperation];
 }
 
-/** OpenAPI says to ignore it. */
-export function isIgnored(declared: DeclaredParameter): boolean {
-  return declared.in === 'header' && IGNORED_HEADERS.has(declared.name.toLowerCase());
+/** OpenAPI says to ignore it in a request, or it never reaches the app. */
+export function isIgnored({ in: place, name }: DeclaredParameter): boolean {
+  const lower = name.toLowerCase();
+  return place === 'header' && (IGNORED_HEADERS.has(lower) || HEADERS_OF_THE_HOP.has(lower));
 }
 
 /** Reads a parameter. Throws SchemaFault for what cannot be checked. */

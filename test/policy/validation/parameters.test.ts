@@ -268,3 +268,9 @@ t.test('only spaces and tabs around a field are none of it', async (t) => {
   t.match(await judge(declared, '/q', { headers: ['x-a', 'a\xa0'] }), 'invalid_parameter header /x-a enum');
   t.match(await judge(declared, '/q', { headers: ['cookie', 'c=a\xa0'] }), 'invalid_parameter cookie /c enum');
 });
+
+t.test('headers that the sidecar takes out or writes anew are not asked for', async (t) => {
+  for (const name of ['traceparent', 'TraceState', 'x-forwarded-client-cert', 'expect', 'connection', 'te'])
+    t.equal(await judge(`{name: ${name}, in: header, required: true, schema: {type: integer}}`, '/q'), 'allowed', name);
+  t.match(await judge('{name: x-request-id, in: header, required: true}', '/q'), 'unavailable');
+});
