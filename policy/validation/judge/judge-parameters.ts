@@ -182,7 +182,7 @@ function judgeQueryParameter(
   const { parameter } = runtime;
   const { shape, style, explode, name } = parameter;
   if (shape.kind === 'object' && style === 'deepObject') {
-    const names = [...open].filter((candidate) => deepProperty(candidate, name) !== undefined);
+    const names = [...open].filter((candidate) => candidate.startsWith(`${name}[`));
     return judgeFields(runtime, fields, names, (full) => deepProperty(full, name) ?? full, open);
   }
   if (shape.kind === 'object' && style === 'form' && explode) {

@@ -271,7 +271,7 @@ export class SchemaEvaluator {
       if (propertyNames !== undefined && !this.#schema(propertyNames, name, place, scope, undefined)) return false;
       if (!this.#property(schema, name, value[name], place, scope, seen)) return false;
     }
-    for (const [name, dependent] of isRecord(dependentSchemas) ? Object.entries(dependentSchemas) : []) {
+    for (const [name, dependent] of isRecord(dependentSchemas) ? namedIn(dependentSchemas) : []) {
       if (Object.hasOwn(value, name) && !this.#schema(dependent, value, place, scope, seen)) return false;
     }
     return true;
@@ -421,13 +421,24 @@ function counted(schema: Schema, what: string, unit: string, count: number): Fau
   return { keyword: `min${what}`, message: `must NOT have fewer than ${least} ${unit}` };
 }
 
+const entries = new WeakMap<Schema, readonly (readonly [string, unknown])[]>();
+
+/** What a keyword says of names, each of which is looked for in the value. */
+function namedIn(named: Schema): readonly (readonly [string, unknown])[] {
+  const known = entries.get(named) ?? Object.entries(named);
+  entries.set(named, known);
+  spendWork(known.length * PROPERTY_WORK);
+  return known;
+}
+
 function namesFault({ required, dependentRequired }: Schema, value: Schema): Fault | undefined {
+  if (Array.isArray(required)) spendWork(required.length * PROPERTY_WORK);
   for (const name of Array.isArray(required) ? required : []) {
     if (!Object.hasOwn(value, String(name))) {
       return { keyword: 'required', message: `must have required property '${String(name)}'` };
     }
   }
-  for (const [name, others] of isRecord(dependentRequired) ? Object.entries(dependentRequired) : []) {
+  for (const [name, others] of isRecord(dependentRequired) ? namedIn(dependentRequired) : []) {
     if (!Object.hasOwn(value, name) || !Array.isArray(others)) continue;
     const missing: unknown = others.find((other) => !Object.hasOwn(value, String(other)));
     if (missing === undefined) continue;

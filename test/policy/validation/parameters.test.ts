@@ -151,7 +151,7 @@ t.test('objects in every supported style', async (t) => {
       '/q?n[c]=1&n[a]=1',
       'invalid_parameter query /n additionalProperties',
     ],
-    [`{name: n, in: query, style: deepObject, ${open}}`, '/q?n[a]=1&n[b][c]=2', 'unknown_parameter query /n[b][c]'],
+    [`{name: n, in: query, style: deepObject, ${open}}`, '/q?n[a]=1&n[b][c]=2', 'invalid_parameter query /n encoding'],
     [`{name: n, in: query, style: deepObject, ${schema}}`, '/q?n[a]=1&n[a]=2', 'invalid_parameter query /n encoding'],
     [`{name: n, in: query, style: deepObject, ${schema}}`, '/q?n[a]=1&n[a][]=2', 'invalid_parameter query /n encoding'],
     [`{name: n, in: query, style: deepObject, ${schema}}`, '/q?n[a][b]=2', 'invalid_parameter query /n encoding'],
