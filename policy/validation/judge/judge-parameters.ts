@@ -234,13 +234,17 @@ function headerTexts(
   const texts = new Map<string, string[]>();
   for (let index = 0; index < headers.length; index += 2) {
     const name = (headers[index] ?? '').toLowerCase();
-    for (const { key } of declared) {
-      if (key !== name) continue;
-      add(texts, name, withoutSpace(headers[index + 1] ?? ''));
-      break;
-    }
+    const key = declared.some((runtime) => runtime.key === name) ? name : dashedKey(declared, name);
+    if (key !== undefined) add(texts, key, withoutSpace(headers[index + 1] ?? ''));
   }
   return texts;
+}
+
+/** The declared field that apps behind CGI and its heirs take one with `_` in its name for: `x_role` is X-Role to them. */
+function dashedKey(declared: readonly RuntimeParameter[], name: string): string | undefined {
+  if (!name.includes('_')) return undefined;
+  const dashed = name.replaceAll('_', '-');
+  return declared.find(({ key }) => key.replaceAll('_', '-') === dashed)?.key;
 }
 
 /** RFC 6265 §5.4; over HTTP/2 cookies may come in several fields (RFC 9113 §8.2.3). */

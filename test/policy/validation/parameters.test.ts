@@ -274,3 +274,14 @@ t.test('headers that the sidecar takes out or writes anew are not asked for', as
     t.equal(await judge(`{name: ${name}, in: header, required: true, schema: {type: integer}}`, '/q'), 'allowed', name);
   t.match(await judge('{name: x-request-id, in: header, required: true}', '/q'), 'unavailable');
 });
+
+t.test('a field with _ for - is the declared one, as apps behind CGI read it', async (t) => {
+  const declared =
+    '{name: X-Role, in: header, schema: {enum: [user]}}, {name: x_a, in: header, schema: {type: integer}}';
+  t.equal(await judge(declared, '/q', { headers: ['x-role', 'user', 'x_other', '1', 'x_a', '1'] }), 'allowed');
+  t.equal(await judge(declared, '/q', { headers: ['X_Role', 'admin'] }), 'invalid_parameter header /X-Role enum');
+  t.equal(
+    await judge(declared, '/q', { headers: ['x-role', 'user', 'x_role', 'admin'] }),
+    'invalid_parameter header /X-Role duplicate',
+  );
+});
