@@ -10,6 +10,8 @@ export const MAX_BUFFERED_BYTES = shareOf(64 * 1024 * 1024);
 /** A body that is held in memory has come by then: a sender that dribbles must not keep memory from others. */
 export const BUFFERED_BODY_TIMEOUT_MS = 60_000;
 
+const NOTHING = Buffer.alloc(0);
+
 let reservedBytes = 0;
 
 /** Whose body is held. */
@@ -33,7 +35,7 @@ export function heldBytes(): number {
 
 /**
  * Waits for the body, up to `maxBytes` of it, and gives it to `use`; the memory is accounted for until that is done. Refuses:
- * overloaded, request_timeout, upstream_timeout.
+ * overloaded, request_timeout, upstream_timeout; with `mayRefuse` false `use` gets the body in these cases as well, to be passed on.
  */
 export async function holdBody<T>(
   exchange: Exchange,
@@ -41,9 +43,11 @@ export async function holdBody<T>(
   maxBytes: number,
   sender: BodySender,
   use: (held: BufferedBody) => T | Promise<T>,
+  mayRefuse = true,
 ): Promise<T> {
   const reservation = Math.min(body.declaredLength ?? maxBytes, maxBytes);
   if (!reserveBytes(reservation)) {
+    if (!mayRefuse) return use({ isWhole: false, why: 'no-room', size: 0, body, read: () => NOTHING });
     throw new Refusal('overloaded', `bodies in memory exceed maxBufferedBytes ${MAX_BUFFERED_BYTES}`);
   }
   const waitingFor = sender === 'caller' ? 'caller-body' : 'upstream-body';
@@ -51,8 +55,10 @@ export async function holdBody<T>(
     exchange.waitFor(waitingFor);
     const startedAt = performance.now();
     const buffering = bufferBody(body, maxBytes, () => {
-      if (performance.now() - startedAt > BUFFERED_BODY_TIMEOUT_MS) buffering.fail(tooSlow(sender));
-      else exchange.waitFor(waitingFor);
+      exchange.waitFor(waitingFor);
+      if (performance.now() - startedAt <= BUFFERED_BODY_TIMEOUT_MS) return;
+      if (mayRefuse) buffering.fail(tooSlow(sender));
+      else buffering.letGo();
     });
     exchange.onGivenUp = (refusal) => buffering.fail(refusal);
     const held = await buffering.result;

@@ -2,6 +2,7 @@ import { Refusal } from '#policy/error/refusal.ts';
 import { type ContentCoding, notCoded, undoCoding } from '#policy/validation/decode/undo-coding.ts';
 import { MAX_WORK_HERE } from '#policy/validation/schema/work-budget.ts';
 import type { BodyPlan, Finding } from '#policy/workload-policy.ts';
+import type { BufferedBody } from '../http/buffered-body.ts';
 import { bodyJudge, sharedBytes } from '../policy/judge-beside.ts';
 import type { Exchange } from './exchange.ts';
 import { MAX_BUFFERED_BYTES, releaseBytes, reserveBytes } from './hold-body.ts';
@@ -38,20 +39,35 @@ async function judgeCoded(exchange: Exchange, body: Buffer, coding: ContentCodin
     if (undone.kind === 'whole') await judgeDecoded(exchange, undone.bytes, plan);
     else if (undone.kind === 'longer') settle(exchange, [plan.tooLarge(plan.maxBytes + 1)]);
     else if (undone.kind === 'malformed') settle(exchange, plan.found(notCoded(undone.reason)));
-    else refuseUnjudged(exchange, `bodies in memory exceed maxBufferedBytes ${MAX_BUFFERED_BYTES}`, plan);
+    else refuseUnjudged(exchange, NO_ROOM, plan);
   } finally {
     releaseBytes(taken);
   }
 }
 
-/** What nobody had the means to judge was not found valid. */
-function refuseUnjudged(exchange: Exchange, reason: string, plan: BodyPlan): void {
-  if (isEnforced(exchange, plan)) throw new Refusal('overloaded', reason);
-  exchange.audit({ code: 'overloaded', reason, facts: {} });
+/** True where a request or response is refused for what is found of its body, or for want of means to judge it. */
+export function mayRefuse({ policy }: Exchange, { isEnforced }: BodyPlan): boolean {
+  return isEnforced && policy.defaults.mode === 'Enforce';
 }
 
-function isEnforced(exchange: Exchange, plan: BodyPlan): boolean {
-  return plan.isEnforced && exchange.policy.defaults.mode === 'Enforce';
+/** Records, or refuses, that a body did not come as a whole. */
+export function settleUnread(
+  exchange: Exchange,
+  held: BufferedBody & { readonly isWhole: false },
+  plan: BodyPlan,
+): void {
+  if (held.why === 'longer') settle(exchange, [plan.tooLarge(held.size)]);
+  else if (held.why === 'no-room') refuseUnjudged(exchange, NO_ROOM, plan);
+  else
+    exchange.audit({ code: 'request_timeout', reason: 'the body was not judged: it took too long to come', facts: {} });
+}
+
+const NO_ROOM = `bodies in memory exceed maxBufferedBytes ${MAX_BUFFERED_BYTES}`;
+
+/** What nobody had the means to judge was not found valid. */
+function refuseUnjudged(exchange: Exchange, reason: string, plan: BodyPlan): void {
+  if (mayRefuse(exchange, plan)) throw new Refusal('overloaded', reason);
+  exchange.audit({ code: 'overloaded', reason, facts: {} });
 }
 
 function judgeDecoded(exchange: Exchange, bytes: Buffer, plan: BodyPlan): Promise<void> | undefined {
@@ -70,7 +86,7 @@ async function judgeBeside(exchange: Exchange, bytes: Buffer, plan: BodyPlan): P
   exchange.waitFor('judgement');
   const judging = bodyJudge.judge(sharedBytes(bytes), plan.task);
   const findings = await judging.then(plan.found, (error: unknown) => {
-    if (isEnforced(exchange, plan)) throw error;
+    if (mayRefuse(exchange, plan)) throw error;
     const { code, reason, facts } = asRefusal(error);
     exchange.audit({ code, reason, facts });
     return [];

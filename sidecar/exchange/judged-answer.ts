@@ -5,7 +5,7 @@ import type { BodyConsumer, IncomingBody, UpstreamResponse } from '../http/messa
 import { Answer } from './answer.ts';
 import type { Exchange } from './exchange.ts';
 import { holdBody, releaseBytes, reserveBytes } from './hold-body.ts';
-import { judgeWhole, settle } from './judge-body.ts';
+import { judgeWhole, mayRefuse, settle, settleUnread } from './judge-body.ts';
 import { MessageGate } from './message-gate.ts';
 import { WholeBody } from './whole-body.ts';
 
@@ -54,7 +54,7 @@ class JudgedAnswer implements Answering {
     if (messages !== undefined)
       return passOn(exchange, response, new MessageGate(exchange, body, messages, 'upstream'));
     if (plan === undefined) return passOn(exchange, response, body);
-    return plan.isEnforced ? passHeld(exchange, response, plan) : passWatched(exchange, response, plan);
+    return mayRefuse(exchange, plan) ? passHeld(exchange, response, plan) : passWatched(exchange, response, plan);
   }
 }
 
@@ -87,8 +87,8 @@ async function passHeld(exchange: Exchange, response: UpstreamResponse, plan: Bo
   try {
     await holdBody(exchange, body, plan.maxBytes, 'upstream', async (held) => {
       if (!held.isWhole) {
-        settle(exchange, [plan.tooLarge(held.size)]);
-        return passOn(exchange, response, held.body); // the mesh as a whole is in Audit
+        settleUnread(exchange, held, plan);
+        return passOn(exchange, response, held.body);
       }
       isWhole = true;
       await judgeWhole(exchange, held.bytes, plan);

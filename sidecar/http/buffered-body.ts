@@ -11,16 +11,19 @@ export type BufferedBody =
   | { readonly isWhole: true; readonly bytes: Buffer; readonly trailers: FlatHeaders }
   | {
       readonly isWhole: false;
+      /** `longer`: than `maxBytes`. `slow`: it was let go. `no-room`: nothing of it was read. */
+      readonly why: 'longer' | 'slow' | 'no-room';
       readonly size: number;
       readonly body: IncomingBody;
       /** What came so far; it stays in `body`. */
       read(): Buffer;
     };
 
-/** A body being read into memory; `fail` ends the wait. */
+/** A body being read into memory; `fail` ends the wait, `letGo` the reading. */
 export interface Buffering {
   readonly result: Promise<BufferedBody>;
   fail(error: Error): void;
+  letGo(): void;
 }
 
 /** Reads a body into memory, at most `maxBytes` of it plus one chunk; rejects when it breaks off. */
@@ -28,7 +31,7 @@ export function bufferBody(body: IncomingBody, maxBytes: number, onProgress: () 
   const { promise, resolve, reject } = Promise.withResolvers<BufferedBody>();
   const collector = new Collector(body, maxBytes, onProgress, resolve, reject);
   body.start(collector);
-  return { result: promise, fail: reject };
+  return { result: promise, fail: reject, letGo: () => collector.overflow('slow') };
 }
 
 class Collector implements BodyConsumer, IncomingBody {
@@ -70,14 +73,23 @@ class Collector implements BodyConsumer, IncomingBody {
       this.#consumer.onChunk(chunk);
       return;
     }
-    this.#onProgress();
+    if (!this.#isOverflown) this.#onProgress();
     if (this.#place === undefined) this.#chunks.push(Buffer.from(chunk));
     else chunk.copy(this.#place, this.#size);
     this.#size += chunk.length;
-    if (this.#isOverflown || this.#size <= this.#maxBytes) return;
+    if (this.#size > this.#maxBytes) this.overflow('longer');
+  }
+
+  /** What came so far and the rest are its reader's to take on. */
+  overflow(why: 'longer' | 'slow'): void {
+    if (this.#isOverflown) return;
     this.#isOverflown = true;
     this.#source.pause();
-    this.#resolve({ isWhole: false, size: this.#size, body: this, read: () => Buffer.concat(this.#chunks) });
+    this.#resolve({ isWhole: false, why, size: this.#size, body: this, read: () => Buffer.concat(this.#taken()) });
+  }
+
+  #taken(): readonly Buffer[] {
+    return this.#place === undefined ? this.#chunks : [this.#place.subarray(0, this.#size)];
   }
 
   onEnd(trailers: readonly string[]): void {
@@ -117,7 +129,7 @@ class Collector implements BodyConsumer, IncomingBody {
 
   start(consumer: BodyConsumer): void {
     this.#consumer = consumer;
-    const chunks = this.#chunks;
+    const chunks = this.#taken();
     this.#chunks = [];
     for (const chunk of chunks) consumer.onChunk(chunk);
     if (this.#outcome instanceof Error) consumer.onError(this.#outcome);

@@ -1,9 +1,10 @@
 import type { BodyPlan, HeaderField } from '#policy/workload-policy.ts';
 import { isValidated, narrowed, type Permitted, type Validated } from '../exchange/exchange.ts';
 import { holdBody } from '../exchange/hold-body.ts';
-import { judgeWhole, settle } from '../exchange/judge-body.ts';
+import { judgeWhole, mayRefuse, settle, settleUnread } from '../exchange/judge-body.ts';
 import { MessageGate } from '../exchange/message-gate.ts';
 import { WholeBody } from '../exchange/whole-body.ts';
+import type { BufferedBody } from '../http/buffered-body.ts';
 import type { IncomingBody } from '../http/message.ts';
 
 /**
@@ -67,13 +68,12 @@ async function judgeBody(exchange: Permitted, body: IncomingBody, plan: BodyPlan
     settle(exchange, [plan.tooLarge(declared)]);
     return body; // Audit: passed on unread
   }
-  return holdBody(exchange, body, plan.maxBytes, 'caller', (held) => {
-    if (!held.isWhole) {
-      settle(exchange, [plan.tooLarge(held.size)]);
-      return held.body;
-    }
-    return judgeHeld(exchange, held.bytes, plan);
-  });
+  const use = (held: BufferedBody) => {
+    if (held.isWhole) return judgeHeld(exchange, held.bytes, plan);
+    settleUnread(exchange, held, plan);
+    return held.body;
+  };
+  return holdBody(exchange, body, plan.maxBytes, 'caller', use, mayRefuse(exchange, plan));
 }
 
 function judgeHeld(exchange: Permitted, bytes: Buffer, plan: BodyPlan): Buffer | Promise<Buffer> {
