@@ -67,7 +67,12 @@ export function judgeHeaders(
   settings: OperationSettings,
 ): readonly RefusalDetail[] {
   const given = headerTexts(declared, headers);
-  return declared.flatMap((runtime) => judgeText(runtime, given.get(runtime.key) ?? [], asIs, { settings }));
+  return declared.flatMap((runtime) => {
+    const texts = given.get(runtime.key) ?? [];
+    // RFC 6265 §3: each cookie has a field of its own, and they are not joined.
+    const apart = runtime.key === 'set-cookie' && texts.length > 1 ? texts.map((text) => [text]) : [texts];
+    return apart.flatMap((some) => judgeText(runtime, some, asIs, { settings }));
+  });
 }
 
 /** By each of its shapes, until one fits; what is told is what is wrong with the first. */

@@ -181,3 +181,14 @@ t.test('of the headers of a response only Content-Type is said elsewhere', async
   const judge = (name: string) => responseFindings(validation, 'GET /a', { headers: [name, 'ab'] }).length;
   t.same(['accept', 'Authorization', 'content-type'].map(judge), [1, 1, 0]);
 });
+
+t.test('each Set-Cookie is held against its declaration by itself', async (t) => {
+  const headers = '{Set-Cookie: {schema: {type: string, pattern: "^[a-z]+="}}, X-A: {schema: {type: string}}}';
+  const paths = `  /a:\n    get: {responses: {"200": {description: a, headers: ${headers}}}}\n`;
+  const { validation } = await validationOf(openApi('3.1.0', paths), { response: { headers: 'Enforce' } });
+  const judge = (...headers: readonly string[]) =>
+    responseFindings(validation, 'GET /a', { headers }).map(({ reason }) => reason);
+  t.same(judge('set-cookie', 'a=1; expires=Mon, 1', 'Set-Cookie', 'b=2'), []);
+  t.match(judge('set-cookie', 'a=1', 'set-cookie', '2'), [/Set-Cookie: must match pattern/]);
+  t.match(judge('x-a', '1', 'x-a', '2'), [/X-A: is given more than once/]);
+});
