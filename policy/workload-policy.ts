@@ -256,6 +256,8 @@ export interface ResponseJudgement {
 
 /** Validation of the responses of one operation. */
 export interface ResponseValidation {
+  /** Something of a response is refused where it does not fit: nothing of it is told before. */
+  readonly isEnforced: boolean;
   judgeHead(response: ResponseParts): ResponseJudgement;
 }
 

@@ -31,6 +31,10 @@ export class ResponseValidator implements ResponseValidation {
     this.#rules = rules;
   }
 
+  get isEnforced(): boolean {
+    return Object.values(this.#rules.settings.response).some((mode) => this.#isEnforced(mode));
+  }
+
   judgeHead(parts: ResponseParts): ResponseJudgement {
     const { settings } = this.#rules;
     const response = this.#responseOf(parts.status);

@@ -92,6 +92,9 @@ class ForwardedRequest implements OutgoingRequest {
   }
 
   onInformation(head: ResponseHead): void {
+    const { responses, policy } = this.#exchange;
+    // Early hints (103) and their like tell of a response that is yet to be judged.
+    if (head.status > 100 && responses?.isEnforced === true && policy.defaults.mode === 'Enforce') return;
     this.#exchange.server.inform({ ...head, headers: endToEndHeaders(head.headers, FRAMING) });
   }
 

@@ -37,7 +37,7 @@ export class GrpcResponses implements ResponseValidation {
     }
     const { document, content, settings, isStream } = this.#method;
     const messages = planMessages({
-      ...{ document, content, settings, headers, isStream, isEnforced: this.#isEnforced },
+      ...{ document, content, settings, headers, isStream, isEnforced: this.isEnforced },
       tooLarge: (bytes) => {
         const message = `message of ${bytes} bytes exceeds limits.bodyBytes ${settings.maxBodyBytes}`;
         return this.#invalid([{ in: 'response', pointer: '', keyword: 'limit', message }]);
@@ -48,14 +48,14 @@ export class GrpcResponses implements ResponseValidation {
     return { findings: [], body: undefined, messages };
   }
 
-  get #isEnforced(): boolean {
+  get isEnforced(): boolean {
     const { settings } = this.#method;
     return settings.response.body === 'Enforce' && settings.isEnforced;
   }
 
   #invalid(details: readonly RefusalDetail[]): Finding {
     return {
-      effect: this.#isEnforced ? 'refuse' : 'audit',
+      effect: this.isEnforced ? 'refuse' : 'audit',
       code: 'invalid_response',
       reason: describeDetails(details),
       facts: { policy: this.#method.policy, details },

@@ -41,6 +41,8 @@ spec:
 
 interface Wanted {
   readonly status?: number;
+  /** Told ahead, with 103. */
+  readonly hint?: string;
   readonly headers?: { readonly [name: string]: string };
   readonly chunks?: readonly string[];
   /** The connection ends where the response should go on. */
@@ -50,6 +52,7 @@ interface Wanted {
 async function start(t: Parameters<typeof startApp>[0], mode: string) {
   const app = await startApp(t, async (request, response) => {
     const wanted: Wanted = JSON.parse(decodeURIComponent(new URL(request.url ?? '', 'http://a').search.slice(3)));
+    if (wanted.hint !== undefined) response.writeEarlyHints({ link: wanted.hint });
     response.writeHead(wanted.status ?? 200, { 'content-type': 'application/json', etag: '"1"', ...wanted.headers });
     for (const chunk of wanted.chunks ?? []) {
       response.write(chunk === 'LONG' ? LONG : chunk);
@@ -81,7 +84,10 @@ t.test('Enforce: nothing of a response that does not fit reaches the caller', as
   );
   const refused: readonly (readonly [Wanted, RegExp])[] = [
     [{ chunks: ['{"id":', '"secret"}'] }, /^response \/id: must be integer$/],
-    [{ status: 500, chunks: ['secret'] }, /the status 500 is not declared; declared: 200, 404/],
+    [
+      { status: 500, hint: '</secret>; rel=preload', chunks: ['secret'] },
+      /the status 500 is not declared; declared: 200, 404/,
+    ],
     [{ headers: { 'content-type': 'text/html' }, chunks: ['secret'] }, /content type text\/html is not declared/],
     [{ chunks: ['LONG'] }, /exceeds limits.bodyBytes 100000/],
     [{ headers: { 'content-length': String(LONG.length) }, chunks: ['LONG'] }, /body of 200018 bytes exceeds/],
@@ -124,6 +130,8 @@ t.test('Audit: a response passes as it comes, and what does not fit is recorded'
     const lines = await sidecar.log(count);
     t.match(lines.at(-1), { status: wanted.status ?? 200, ...line });
   }
+  t.match(await get({ hint: '</a>; rel=preload', chunks: ['{"id":1}'] }), /^HTTP\/1\.1 103 .*<\/a>.*\{"id":1\}/s);
+  count += 1;
   await get({ chunks: ['{"id":'], isBroken: true });
   const lines = await sidecar.log(count + 1);
   t.match(lines.at(-1), { code: 'upstream_unavailable' });
