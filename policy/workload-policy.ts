@@ -278,6 +278,19 @@ export interface BodyPlan {
   /** What another thread needs to judge the body; its verdict becomes findings by `found`. */
   readonly task: BodyTask;
   found(fault: BodyFault | undefined): readonly Finding[];
+  /** Of a form whose files stream; absent: the body is held whole. */
+  readonly form?: FormPlan | undefined;
+}
+
+/** How a form is read whose files go on as they come: what is judged is the form without what they hold. */
+export interface FormPlan {
+  readonly boundary: string;
+  /** `limits.fileBytes`, of all files together. */
+  readonly maxFileBytes: number;
+  /** By the name of a part: what it holds is not looked at. */
+  isFile(name: string): boolean;
+  tooLarge(fileBytes: number): Finding;
+  malformed(reason: string): readonly Finding[];
 }
 
 /** How the messages of one direction of a gRPC call are to be judged, each by itself. */

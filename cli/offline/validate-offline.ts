@@ -9,12 +9,14 @@ import { normalizePath } from '#policy/path/normalize-path.ts';
 import { wireText } from '#policy/path/wire-text.ts';
 import type { AnyResource } from '#policy/resource/read-resource.ts';
 import { indexResources } from '#policy/snapshot/select-snapshot.ts';
+import { FormStream } from '#policy/validation/decode/form-stream.ts';
 import { notCoded, type Undone, undoCoding } from '#policy/validation/decode/undo-coding.ts';
 import { generateValidators } from '#policy/validation/generate-validators.ts';
 import { COMPRESSED, endFault, PREFIX_BYTES, prefixFault } from '#policy/validation/protobuf/message-frames.ts';
 import type {
   BodyPlan,
   Finding,
+  FormPlan,
   Mesh,
   MessagePlan,
   RequestValidation,
@@ -198,7 +200,18 @@ async function judgeBody(plan: BodyPlan | undefined, body: Buffer): Promise<read
     if (undone.kind === 'longer') return [plan.tooLarge(plan.maxBytes + 1)];
     return undone.kind === 'whole' ? plan.judge(undone.bytes) : plan.found(notCoded(reasonOf(undone)));
   }
-  return body.length > plan.maxBytes ? [plan.tooLarge(body.length)] : plan.judge(body);
+  const form = plan.form === undefined ? body : formIn(body, plan.form);
+  if (!Buffer.isBuffer(form)) return form;
+  return form.length > plan.maxBytes ? [plan.tooLarge(form.length)] : plan.judge(form);
+}
+
+/** A form without what its files hold, which streams; or what is wrong with it. */
+function formIn(body: Buffer, plan: FormPlan): Buffer | readonly Finding[] {
+  const stream = new FormStream(plan.boundary, plan.isFile);
+  stream.take(body);
+  const fault = stream.finish();
+  if (fault !== undefined) return plan.malformed(fault);
+  return stream.fileBytes > plan.maxFileBytes ? [plan.tooLarge(stream.fileBytes)] : stream.form;
 }
 
 function reasonOf(undone: Undone): string {

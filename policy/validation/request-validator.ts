@@ -4,16 +4,18 @@ import { headerValue } from '../http/flat-headers.ts';
 import type {
   BodyPlan,
   Finding,
+  FormPlan,
   HeadJudgement,
   MessagePlan,
   RequestParts,
   RequestValidation,
 } from '../workload-policy.ts';
+import type { MultipartShape } from './api-model.ts';
 import type { BodyFault } from './body-fault.ts';
 import { codingOf } from './decode/undo-coding.ts';
 import type { TellsDetailsTo } from './field-details.ts';
 import { type ChosenContent, chooseContent } from './judge/choose-content.ts';
-import { judgeBody } from './judge/judge-body.ts';
+import { judgeBody, malformedForm } from './judge/judge-body.ts';
 import { judgeParameters } from './judge/judge-parameters.ts';
 import { isProtobufCall, planMessages } from './judge/message-plan.ts';
 import type { CallableMethods } from './protobuf/callable-methods.ts';
@@ -183,8 +185,10 @@ export class RequestValidator implements RequestValidation {
   #body(operation: RuntimeOperation, request: RequestParts): PlannedBody {
     const { settings } = operation;
     const { body } = operation.operation;
-    const { maxBodyBytes } = settings;
-    if (request.contentLength !== undefined && request.contentLength > maxBodyBytes) {
+    const { maxBodyBytes, maxFileBytes } = settings;
+    const takesFiles = maxFileBytes > 0 && operation.contents.some(({ content }) => content.multipart !== undefined);
+    const most = maxBodyBytes + (takesFiles ? maxFileBytes : 0);
+    if (request.contentLength !== undefined && request.contentLength > most) {
       return { finding: this.#tooLarge(operation, request.contentLength), plan: undefined };
     }
     if (settings.body === 'Skip') return { plan: undefined };
@@ -200,8 +204,11 @@ export class RequestValidator implements RequestValidation {
     if (content.unavailable !== undefined) {
       return { finding: this.#finding(operation, 'schema_unavailable', content.unavailable), plan: undefined };
     }
-    if (content.format === 'opaque') return { plan: undefined };
-    return { plan: this.#plan(operation, chosen) };
+    const plan = content.format === 'opaque' ? undefined : this.#plan(operation, chosen);
+    if (plan?.form === undefined && request.contentLength !== undefined && request.contentLength > maxBodyBytes) {
+      return { finding: this.#tooLarge(operation, request.contentLength), plan: undefined };
+    }
+    return { plan };
   }
 
   #plan(operation: RuntimeOperation, chosen: ChosenContent): BodyPlan {
@@ -219,6 +226,25 @@ export class RequestValidator implements RequestValidation {
       isEnforced: settings.isEnforced,
       task: { document, content: content.content, settings, boundary },
       found: (fault) => this.#found(operation, fault),
+      form: this.#form(operation, chosen),
+    };
+  }
+
+  /** Of a form that may have files which stream. */
+  #form(operation: RuntimeOperation, { content, coding, boundary }: ChosenContent): FormPlan | undefined {
+    const { maxFileBytes } = operation.settings;
+    const { multipart } = content.content;
+    if (maxFileBytes === 0 || multipart === undefined || boundary === undefined || coding !== undefined)
+      return undefined;
+    return {
+      boundary,
+      maxFileBytes,
+      isFile: (name) => isFilePart(multipart, name),
+      tooLarge: (bytes) => {
+        const reason = `files of ${bytes} bytes exceed limits.fileBytes ${maxFileBytes}`;
+        return this.#finding(operation, 'body_too_large', reason, { limit: `${maxFileBytes} bytes` });
+      },
+      malformed: (reason) => this.#found(operation, malformedForm(reason)),
     };
   }
 
@@ -281,8 +307,10 @@ function telling(judged: HeadJudgement): HeadJudgement {
 }
 
 function tellingPlan(plan: BodyPlan): BodyPlan {
+  const { form } = plan;
   return {
     ...plan,
+    form: form && { ...form, malformed: (reason) => told(form.malformed(reason)) },
     judge: (bytes) => told(plan.judge(bytes)),
     judgeWithin: (bytes, maxWork) => {
       const found = plan.judgeWithin(bytes, maxWork);
@@ -310,6 +338,11 @@ function eventOf({ method, headers }: RequestParts, { events }: PathOperations):
 /** RFC 9110 §9.3.2: HEAD is GET without content in the answer. */
 function headByGet(method: string, { byMethod }: PathOperations): RuntimeOperation | undefined {
   return method === 'HEAD' ? byMethod.get('GET') : undefined;
+}
+
+/** What is not declared counts as part of the form: a file is declared as one. */
+function isFilePart({ parts }: MultipartShape, name: string): boolean {
+  return Object.hasOwn(parts, name) && parts[name]?.kind === 'opaque';
 }
 
 function unknownParameter(name: string) {

@@ -20,6 +20,8 @@ export interface OperationSettings {
   /** Of texts that a pattern is asked of which cannot be enforced. */
   readonly unenforceable: Unenforceable;
   readonly maxBodyBytes: number;
+  /** Of files that stream; 0: none does. */
+  readonly maxFileBytes: number;
   readonly json: JsonLimits;
   readonly response: {
     readonly body: ResponseMode;

@@ -45,6 +45,7 @@ const SETTINGS: OperationSettings = {
   unknownProperties: 'Allow',
   unenforceable: 'Deny',
   maxBodyBytes: 1024 * 1024,
+  maxFileBytes: 0,
   json: { maxDepth: 64, denyDuplicateKeys: true, denyInexactIntegers: false },
   response: { body: 'Off', headers: 'Off', undeclaredStatus: 'Off' },
 };

@@ -1,5 +1,6 @@
 import type { BodyPlan, HeaderField } from '#policy/workload-policy.ts';
 import { isValidated, narrowed, type Permitted, type Validated } from '../exchange/exchange.ts';
+import { FormGate } from '../exchange/form-gate.ts';
 import { holdBody } from '../exchange/hold-body.ts';
 import { judgeWhole, mayRefuse, settle, settleUnread } from '../exchange/judge-body.ts';
 import { MessageGate } from '../exchange/message-gate.ts';
@@ -39,6 +40,11 @@ export function validate(exchange: Permitted): Validated | Promise<Validated> {
   if (body === null) {
     settle(exchange, judgement.body.judge(EMPTY));
     return sending(exchange, null);
+  }
+  const { form } = judgement.body;
+  if (form !== undefined) {
+    const source = Buffer.isBuffer(body) ? new WholeBody(body, []) : body;
+    return sending(exchange, new FormGate(exchange, source, judgement.body, form));
   }
   if (Buffer.isBuffer(body)) {
     const judging = judgeHeld(exchange, body, judgement.body);

@@ -21,6 +21,9 @@ export const MAX_BODY_BYTES = 64 * 1024 * 1024;
 /** Largest `limits.jsonDepth`: what lies behind (JSON.parse, validators) recurses. */
 export const MAX_JSON_DEPTH = 512;
 
+/** Largest `limits.fileBytes`: files are not held. */
+const MAX_FILE_BYTES = 1024 ** 4;
+
 const DEFAULT_BODY_BYTES = 1024 * 1024;
 const DEFAULT_JSON_DEPTH = 64;
 
@@ -53,6 +56,12 @@ const bodyBytes = byteQuantity({
   minimum: 0,
   maximum: MAX_BODY_BYTES,
   description: 'Longest body, and longest message of a gRPC call; more is 413.',
+});
+const fileBytes = byteQuantity({
+  minimum: 0,
+  maximum: MAX_FILE_BYTES,
+  description:
+    'Of multipart/form-data: files of so many bytes together go on to the app as they come, beside bodyBytes for the rest of the form, whose end goes on when it was judged; a refusal then ends the request before the form is whole. 0: a form is held back whole, files included, within bodyBytes.',
 });
 const jsonDepth = integer({
   minimum: 1,
@@ -98,6 +107,7 @@ const mode = choice(['Audit', 'Enforce'], { description: 'Audit: judged and reco
 
 const limits = object({
   bodyBytes: defaulted(bodyBytes, DEFAULT_BODY_BYTES),
+  fileBytes: defaulted(fileBytes, 0),
   jsonDepth: defaulted(jsonDepth, DEFAULT_JSON_DEPTH),
   duplicateKeys: defaulted(duplicateKeys, 'Deny'),
   inexactIntegers: defaulted(inexactIntegers, 'Allow'),
@@ -128,6 +138,7 @@ const overrideFields = object({
   limits: optional(
     object({
       bodyBytes: optional(bodyBytes),
+      fileBytes: optional(fileBytes),
       jsonDepth: optional(jsonDepth),
       duplicateKeys: optional(duplicateKeys),
       inexactIntegers: optional(inexactIntegers),

@@ -15,7 +15,7 @@ export interface Part {
 /** More parts are refused. */
 export const MAX_PARTS = 1_000;
 /** Bytes of the header section of one part. */
-const MAX_PART_HEADER_BYTES = 8_192;
+export const MAX_PART_HEADER_BYTES = 8_192;
 
 const CRLF = '\r\n';
 const HEADER_END = Buffer.from('\r\n\r\n');
@@ -41,7 +41,7 @@ export function parseMultipart(body: Buffer, boundary: string): readonly Part[] 
     if (parts.length === MAX_PARTS) return `has more than ${MAX_PARTS} parts`;
     const end = body.indexOf(next, at);
     if (end < 0) return 'ends within a part';
-    if (hasLooseBoundary(body, first, at, end)) return 'has its boundary in a line that no CRLF begins';
+    if (hasLooseBoundary(body, first, at, end, LF)) return 'has its boundary in a line that no CRLF begins';
     const part = readPart(body.subarray(at, end));
     if (typeof part === 'string') return part;
     parts.push(part);
@@ -49,11 +49,11 @@ export function parseMultipart(body: Buffer, boundary: string): readonly Part[] 
   }
 }
 
-/** A boundary behind CR or LF alone: of two programs one would see another part there. */
-function hasLooseBoundary(body: Buffer, boundary: Buffer, from: number, to: number): boolean {
+/** A boundary behind CR or LF alone: of two programs one would see another part there. `before`: the byte ahead of `from`. */
+export function hasLooseBoundary(body: Buffer, boundary: Buffer, from: number, to: number, before: number): boolean {
   for (let at = body.indexOf(boundary, from); at >= 0 && at < to; at = body.indexOf(boundary, at + 1)) {
-    const before = body[at - 1];
-    if (before === LF || before === CR) return true;
+    const ahead = at === from ? before : body[at - 1];
+    if (ahead === LF || ahead === CR) return true;
   }
   return false;
 }
@@ -66,8 +66,14 @@ function readPart(bytes: Buffer): Part | string {
   const headerEnd = bytes.indexOf(HEADER_END);
   if (headerEnd < 0) return 'has a part without an end of its headers';
   if (headerEnd > MAX_PART_HEADER_BYTES) return `has a part with more than ${MAX_PART_HEADER_BYTES} bytes of headers`;
+  const head = readPartHead(bytes.subarray(0, headerEnd));
+  return typeof head === 'string' ? head : { ...head, bytes: bytes.subarray(headerEnd + HEADER_END.length) };
+}
+
+/** What the header section of a part says, from the CRLF behind the boundary on; a string: why that is none. */
+export function readPartHead(bytes: Buffer): Omit<Part, 'bytes'> | string {
   const fields = new Map<string, string>();
-  for (const line of bytes.toString('utf8', CRLF.length, headerEnd).split(CRLF)) {
+  for (const line of bytes.toString('utf8', CRLF.length).split(CRLF)) {
     const [, name, value] = /^([!#$%&'*+.^_`|~\w-]+):([^\r\n\0]*)$/.exec(line) ?? [];
     if (name === undefined || value === undefined) return 'has a part with a header line that is none';
     if (fields.has(name.toLowerCase())) return `has a part with two ${name.toLowerCase()}`;
@@ -77,8 +83,7 @@ function readPart(bytes: Buffer): Part | string {
   if (typeof disposition === 'string') return disposition;
   const encoding = fields.get('content-transfer-encoding')?.toLowerCase() ?? 'binary';
   if (!['7bit', '8bit', 'binary'].includes(encoding)) return 'has a part with a content-transfer-encoding';
-  const contentType = fields.get('content-type');
-  return { ...disposition, contentType, headers: fields, bytes: bytes.subarray(headerEnd + HEADER_END.length) };
+  return { ...disposition, contentType: fields.get('content-type'), headers: fields };
 }
 
 function readDisposition(value: string): Pick<Part, 'name' | 'isFile'> | string {

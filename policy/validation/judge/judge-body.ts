@@ -45,6 +45,11 @@ export function judgeBody(
   return unknown.length === 0 ? report : { code: 'unknown_property', details: unknown };
 }
 
+/** A body that is no form. */
+export function malformedForm(reason: string): BodyFault {
+  return malformed('multipart', reason);
+}
+
 function judgeMessage(
   body: Buffer,
   messages: MessageJudge,

@@ -52,6 +52,7 @@ export function settingsOf(spec: ApiValidationPolicySpec, operation: NamedOperat
     unknownProperties: request.unknownProperties,
     unenforceable: request.unenforceable,
     maxBodyBytes: limits.bodyBytes,
+    maxFileBytes: limits.fileBytes,
     json: {
       maxDepth: limits.jsonDepth,
       denyDuplicateKeys: limits.duplicateKeys === 'Deny',

@@ -34,7 +34,7 @@ t.test('an APIValidationPolicy has the defaults of the contract', async (t) => {
         undocumented: 'Deny',
       },
       response: { body: 'Off', undeclaredStatus: 'Off', headers: 'Off' },
-      limits: { bodyBytes: 1048576, jsonDepth: 64, duplicateKeys: 'Deny', inexactIntegers: 'Allow' },
+      limits: { bodyBytes: 1048576, fileBytes: 0, jsonDepth: 64, duplicateKeys: 'Deny', inexactIntegers: 'Allow' },
       webhooks: [],
       grpc: { methods: undefined, exempt: [] },
       fieldDetails: { principals: [], namespaces: [] },
