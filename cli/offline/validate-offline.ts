@@ -211,7 +211,7 @@ function formIn(body: Buffer, plan: FormPlan): Buffer | readonly Finding[] {
   stream.take(body);
   const fault = stream.finish();
   if (fault !== undefined) return plan.malformed(fault);
-  return stream.fileBytes > plan.maxFileBytes ? [plan.tooLarge(stream.fileBytes)] : stream.form;
+  return stream.fileBytes > plan.maxFileBytes ? [plan.tooLarge(stream.fileBytes)] : Buffer.concat(stream.form.blocks());
 }
 
 function reasonOf(undone: Undone): string {

@@ -2,10 +2,11 @@ import { Refusal } from '#policy/error/refusal.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import { FormStream } from '#policy/validation/decode/form-stream.ts';
 import type { BodyPlan, FormPlan } from '#policy/workload-policy.ts';
+import { joinBytes } from '../http/join-bytes.ts';
 import type { BodyConsumer, IncomingBody } from '../http/message.ts';
 import type { Exchange } from './exchange.ts';
 import { MAX_BUFFERED_BYTES, releaseBytes, reserveBytes } from './hold-body.ts';
-import { judgeWhole, settle } from './judge-body.ts';
+import { judgeWhole, mayRefuse, settle } from './judge-body.ts';
 
 /**
  * A form whose files stream: what they hold goes on as it comes, all else too but the boundary that ends the form, which goes on when the form
@@ -95,10 +96,10 @@ export class FormGate implements IncomingBody, BodyConsumer {
     const passable = stream.take(chunk);
     const { fault } = stream;
     if (fault !== undefined) settle(this.#exchange, this.#formPlan.malformed(fault));
-    else if (stream.formBytes > this.#plan.maxBytes) settle(this.#exchange, [this.#plan.tooLarge(stream.formBytes)]);
+    else if (stream.form.size > this.#plan.maxBytes) settle(this.#exchange, [this.#plan.tooLarge(stream.form.size)]);
     else if (stream.fileBytes > this.#formPlan.maxFileBytes) {
       settle(this.#exchange, [this.#formPlan.tooLarge(stream.fileBytes)]);
-    } else if (!this.#reserve(stream.formBytes + stream.held.length)) this.#withoutMemory();
+    } else if (!this.#reserve(stream.form.size + stream.held.length)) this.#withoutMemory();
     this.#openIfFound();
     if (!this.#isEnforced) this.#consumer?.onChunk(chunk);
     else if (passable.length > 0) this.#consumer?.onChunk(passable);
@@ -127,7 +128,7 @@ export class FormGate implements IncomingBody, BodyConsumer {
       return;
     }
     const { waitingFor } = this.#exchange;
-    const judging = judgeWhole(this.#exchange, this.#stream.form, this.#plan);
+    const judging = this.#judgeForm();
     if (judging === undefined) {
       this.#finish(trailers);
       return;
@@ -140,6 +141,12 @@ export class FormGate implements IncomingBody, BodyConsumer {
       },
       (error: unknown) => this.#fail(error),
     );
+  }
+
+  #judgeForm(): Promise<void> | undefined {
+    const form = joinBytes(this.#stream.form);
+    if (Buffer.isBuffer(form)) return judgeWhole(this.#exchange, form, this.#plan);
+    return form.then((joined) => judgeWhole(this.#exchange, joined, this.#plan));
   }
 
   #finish(trailers: FlatHeaders): void {
@@ -164,6 +171,6 @@ export class FormGate implements IncomingBody, BodyConsumer {
   }
 
   get #isEnforced(): boolean {
-    return this.#plan.isEnforced && this.#exchange.policy.defaults.mode === 'Enforce';
+    return mayRefuse(this.#exchange, this.#plan);
   }
 }

@@ -1,6 +1,8 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
+import { HeldBytes } from '#policy/http/held-bytes.ts';
 import type { BodyPlan, ResponseJudgement, ResponseValidation } from '#policy/workload-policy.ts';
+import { joinBytes } from '../http/join-bytes.ts';
 import type { BodyConsumer, IncomingBody, UpstreamResponse } from '../http/message.ts';
 import { Answer } from './answer.ts';
 import type { Exchange } from './exchange.ts';
@@ -111,7 +113,7 @@ async function passWatched(exchange: Exchange, response: UpstreamResponse, plan:
   const watched = new WatchedBody(response.body, plan.maxBytes);
   try {
     await passOn(exchange, response, watched);
-    const bytes = watched.whole();
+    const bytes = await watched.whole();
     if (bytes !== undefined) await judgeWhole(exchange, bytes, plan);
     else if (watched.size > plan.maxBytes) settle(exchange, [plan.tooLarge(watched.size)]);
     else
@@ -137,7 +139,7 @@ class WatchedBody implements IncomingBody, BodyConsumer {
   readonly #source: IncomingBody;
   readonly #maxBytes: number;
   #consumer: BodyConsumer | undefined;
-  #chunks: Buffer[] | undefined = [];
+  #held: HeldBytes | undefined = new HeldBytes();
   #reserved = 0;
   #isOver = false;
 
@@ -149,13 +151,13 @@ class WatchedBody implements IncomingBody, BodyConsumer {
   }
 
   /** Undefined: it did not come to its end, was too long, or there was no memory to keep it. */
-  whole(): Buffer | undefined {
-    return this.#isOver && this.#chunks !== undefined ? Buffer.concat(this.#chunks) : undefined;
+  whole(): Buffer | Promise<Buffer> | undefined {
+    return this.#isOver && this.#held !== undefined ? joinBytes(this.#held) : undefined;
   }
 
   /** The memory is no longer needed. */
   release(): void {
-    this.#chunks = undefined;
+    this.#held = undefined;
     releaseBytes(this.#reserved);
     this.#reserved = 0;
   }
@@ -167,8 +169,8 @@ class WatchedBody implements IncomingBody, BodyConsumer {
 
   onChunk(chunk: Buffer): void {
     this.size += chunk.length;
-    if (this.#chunks !== undefined) {
-      if (this.#hasRoom()) this.#chunks.push(Buffer.from(chunk));
+    if (this.#held !== undefined) {
+      if (this.#hasRoom()) this.#held.push(chunk);
       else this.release();
     }
     this.#consumer?.onChunk(chunk);

@@ -12,7 +12,7 @@ import {
   releaseBytes,
   reserveBytes,
 } from './hold-body.ts';
-import { judgeWhole, settle } from './judge-body.ts';
+import { judgeWhole, mayRefuse, settle } from './judge-body.ts';
 import type { WaitingFor } from './passage.ts';
 
 const EMPTY = Buffer.alloc(0);
@@ -363,7 +363,7 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   }
 
   get #isEnforced(): boolean {
-    return this.#plan.plain.isEnforced && this.#exchange.policy.defaults.mode === 'Enforce';
+    return mayRefuse(this.#exchange, this.#plan.plain);
   }
 
   #passHeld(): void {

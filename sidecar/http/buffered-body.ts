@@ -1,10 +1,7 @@
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
+import { HeldBytes } from '#policy/http/held-bytes.ts';
+import { JOINED_AT_ONCE_BYTES, joinBytes } from './join-bytes.ts';
 import type { BodyConsumer, IncomingBody } from './message.ts';
-
-/** Longer bodies are joined some at a time, in memory that other threads can read. */
-export const JOINED_AT_ONCE_BYTES = 256 * 1024;
-/** How much of such a body is joined in one turn of the event loop: about a millisecond. */
-const JOINED_A_TURN_BYTES = 2 * 1024 * 1024;
 
 /** Collects a body up to `maxBytes`. `isWhole` false: there is more; what came so far and the rest are in `body`. */
 export type BufferedBody =
@@ -42,7 +39,7 @@ class Collector implements BodyConsumer, IncomingBody {
   readonly #onProgress: () => void;
   readonly #resolve: (result: BufferedBody) => void;
   readonly #reject: (error: Error) => void;
-  #chunks: Buffer[] = [];
+  #held = new HeldBytes();
   /** Where a long body of known length comes to stand; pages of it that were not written to take no memory. */
   readonly #place: Buffer | undefined;
   #size = 0;
@@ -74,7 +71,7 @@ class Collector implements BodyConsumer, IncomingBody {
       return;
     }
     if (!this.#isOverflown) this.#onProgress();
-    if (this.#place === undefined) this.#chunks.push(Buffer.from(chunk));
+    if (this.#place === undefined) this.#held.push(chunk);
     else chunk.copy(this.#place, this.#size);
     this.#size += chunk.length;
     if (this.#size > this.#maxBytes) this.overflow('longer');
@@ -89,36 +86,18 @@ class Collector implements BodyConsumer, IncomingBody {
   }
 
   #taken(): readonly Buffer[] {
-    return this.#place === undefined ? this.#chunks : [this.#place.subarray(0, this.#size)];
+    return this.#place === undefined ? this.#held.blocks() : [this.#place.subarray(0, this.#size)];
   }
 
   onEnd(trailers: readonly string[]): void {
     if (this.#consumer !== undefined) this.#consumer.onEnd(trailers);
     else if (this.#isOverflown) this.#outcome = trailers;
     else if (this.#place !== undefined) this.#resolve({ isWhole: true, bytes: this.#place, trailers });
-    else if (this.#size > JOINED_AT_ONCE_BYTES) this.#joinShared(trailers);
     else {
-      const [only] = this.#chunks;
-      const bytes = this.#chunks.length === 1 && only !== undefined ? only : Buffer.concat(this.#chunks);
-      this.#resolve({ isWhole: true, bytes, trailers });
+      const bytes = joinBytes(this.#held);
+      if (Buffer.isBuffer(bytes)) this.#resolve({ isWhole: true, bytes, trailers });
+      else bytes.then((joined) => this.#resolve({ isWhole: true, bytes: joined, trailers }), this.#reject);
     }
-  }
-
-  /** Copies some of it a turn, so that nobody waits for the whole. */
-  #joinShared(trailers: FlatHeaders): void {
-    const bytes = Buffer.from(new SharedArrayBuffer(this.#size));
-    const chunks = this.#chunks;
-    this.#chunks = [];
-    let index = 0;
-    let at = 0;
-    const join = () => {
-      for (const end = at + JOINED_A_TURN_BYTES; at < end && index < chunks.length; index++) {
-        at += chunks[index]?.copy(bytes, at) ?? 0;
-      }
-      if (index < chunks.length) setImmediate(join);
-      else this.#resolve({ isWhole: true, bytes, trailers });
-    };
-    join();
   }
 
   onError(error: Error): void {
@@ -130,7 +109,7 @@ class Collector implements BodyConsumer, IncomingBody {
   start(consumer: BodyConsumer): void {
     this.#consumer = consumer;
     const chunks = this.#taken();
-    this.#chunks = [];
+    this.#held = new HeldBytes();
     for (const chunk of chunks) consumer.onChunk(chunk);
     if (this.#outcome instanceof Error) consumer.onError(this.#outcome);
     else if (this.#outcome !== undefined) consumer.onEnd(this.#outcome);
@@ -146,7 +125,7 @@ class Collector implements BodyConsumer, IncomingBody {
   }
 
   cancel(): void {
-    this.#chunks = [];
+    this.#held = new HeldBytes();
     this.#source.cancel();
   }
 }

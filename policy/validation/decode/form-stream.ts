@@ -1,3 +1,4 @@
+import { HeldBytes } from '../../http/held-bytes.ts';
 import { hasLooseBoundary, MAX_PART_HEADER_BYTES, MAX_PARTS, readPartHead } from './parse-multipart.ts';
 
 const CRLF = '\r\n';
@@ -25,12 +26,11 @@ export class FormStream {
   fault: string | undefined;
   /** Bytes that files hold. */
   fileBytes = 0;
-  /** Of `form`. */
-  formBytes = 0;
+  /** The form without what its files hold. */
+  readonly form = new HeldBytes();
   readonly #first: Buffer;
   readonly #next: Buffer;
   readonly #isFile: (name: string) => boolean;
-  readonly #form: Buffer[] = [];
   /** What may not go on yet. */
   #held = EMPTY;
   /** Of these, how many were read. */
@@ -45,11 +45,6 @@ export class FormStream {
     this.#first = Buffer.from(`--${boundary}`);
     this.#next = Buffer.from(`${CRLF}--${boundary}`);
     this.#isFile = isFile;
-  }
-
-  /** The form without what its files hold. */
-  get form(): Buffer {
-    return Buffer.concat(this.#form, this.formBytes);
   }
 
   /** What may not go on before the form was judged. */
@@ -110,7 +105,7 @@ export class FormStream {
     const come = Math.min(length, data.length);
     if (data.compare(this.#first, 0, come, 0, come) !== 0) this.fault = 'does not begin with its boundary';
     if (this.fault !== undefined || come < length) return false;
-    this.#keep(this.#first);
+    this.form.push(this.#first);
     this.#pass(length);
     return true;
   }
@@ -119,7 +114,7 @@ export class FormStream {
     if (data.length - this.#read < CRLF.length) return false;
     const two = data.toString('latin1', this.#read, this.#read + CRLF.length);
     if (two === '--') {
-      this.#keep(Buffer.from('--'));
+      this.form.push(Buffer.from('--'));
       this.#read += two.length;
       this.#boundaryBytes += two.length;
       this.#state = 'end';
@@ -150,7 +145,7 @@ export class FormStream {
       this.fault = head;
       return false;
     }
-    this.#keep(Buffer.concat([bytes, HEADER_END]));
+    this.form.push(data.subarray(this.#read, end + HEADER_END.length));
     this.#read = end + HEADER_END.length;
     this.#before = LF;
     this.#state = this.#isFile(head.name) ? 'file' : 'field';
@@ -167,11 +162,11 @@ export class FormStream {
     }
     const content = data.subarray(this.#read, end);
     if (isFile) this.fileBytes += content.length;
-    else if (content.length > 0) this.#keep(Buffer.from(content));
+    else if (content.length > 0) this.form.push(content);
     this.#before = content.at(-1) ?? this.#before;
     this.#read = end;
     if (found < 0) return false;
-    this.#keep(this.#next);
+    this.form.push(this.#next);
     this.#pass(this.#next.length);
     return true;
   }
@@ -180,10 +175,5 @@ export class FormStream {
     this.#read += boundaryBytes;
     this.#boundaryBytes = boundaryBytes;
     this.#state = 'boundary';
-  }
-
-  #keep(bytes: Buffer): void {
-    this.#form.push(bytes);
-    this.formBytes += bytes.length;
   }
 }
