@@ -1,76 +1,129 @@
-import { Worker } from 'node:worker_threads';
 import { Refusal } from '#policy/error/refusal.ts';
-import type { CompiledDocument, Unit } from '#policy/validation/api-model.ts';
 import type { BodyFault } from '#policy/validation/body-fault.ts';
 import type { BodyTask } from '#policy/validation/judge/body-task.ts';
-import { hasRules } from '#policy/validation/protobuf/judge-message.ts';
-import { isVerdict, type ToJudge } from './judge-messages.ts';
+import type { Verdict } from './judge-messages.ts';
+import { type AskedBody, JudgingThread } from './judging-thread.ts';
+import { epochNow } from './under-way.ts';
 
 /** Bodies that wait for the judging thread, or are judged by it; more are `overloaded`. What they hold is bounded by MAX_BUFFERED_BYTES. */
 export const MAX_JUDGED_BESIDE = 4_096;
-/** Longest time for one body, from when it is asked for; then it is refused, and the thread begun anew. */
+/** Longest time the thread is at one body; then that is refused, and the thread begun anew. */
 export const JUDGE_TIMEOUT_MS = 10_000;
+/** Longest wait for the thread to begin with a body; then it is `overloaded`. */
+export const JUDGE_WAIT_MS = 10_000;
 /** The thread ends when it had nothing to do for so long: its memory is free again, and with it the units of old versions. */
 export const JUDGE_IDLE_MS = 30_000;
 /** The same where it holds rules of protobuf, which take some 0.3 s to make: a service that is called each minute shall not wait for them each time. */
 export const RULES_IDLE_MS = 600_000;
-/** Heap of the thread. */
-const WORKER_LIMITS = { maxOldGenerationSizeMb: 512, maxYoungGenerationSizeMb: 32, stackSizeMb: 4 };
-/** Beside this file, and beside this file's bundle (scripts/build.mjs). */
-const WORKER_PROGRAM = import.meta.url.endsWith('.ts') ? './judging-worker.ts' : './judging-worker.mjs';
-/** Sources handed over at once, in characters: what is sent is copied on this thread. */
-const SENT_CHARACTERS = 1024 * 1024;
 
-interface Asked {
+interface Bounds {
+  readonly timeoutMs: number;
+  readonly waitMs: number;
+  readonly idleMs: number;
+}
+
+interface Waiting extends AskedBody {
+  timer: NodeJS.Timeout | undefined;
   resolve(fault: BodyFault | undefined): void;
   reject(error: Error): void;
 }
 
 /** Judges bodies in a thread of their own, begun with the first. One for all exchanges of a thread. */
 export class BodyJudge {
-  readonly #timeoutMs: number;
-  readonly #idleMs: number;
-  #bench: Bench | undefined;
+  readonly #bounds: Bounds;
+  /** By id, in the order in which they were asked. */
+  readonly #waiting = new Map<number, Waiting>();
+  #last = 0;
+  #thread: JudgingThread | undefined;
   #idle: NodeJS.Timeout | undefined;
 
-  constructor(timeoutMs = JUDGE_TIMEOUT_MS, idleMs = JUDGE_IDLE_MS) {
-    this.#timeoutMs = timeoutMs;
-    this.#idleMs = idleMs;
+  constructor(bounds: Partial<Bounds> = {}) {
+    this.#bounds = { timeoutMs: JUDGE_TIMEOUT_MS, waitMs: JUDGE_WAIT_MS, idleMs: JUDGE_IDLE_MS, ...bounds };
   }
 
   /**
    * What is wrong with a body; undefined: it is valid. The bytes are the thread's to read until then. A body that takes too long
    * is not found valid. Refuses: overloaded.
    */
-  async judge(body: SharedArrayBuffer, task: BodyTask): Promise<BodyFault | undefined> {
-    this.#bench ??= new Bench();
-    const bench = this.#bench;
-    if (bench.asked.size >= MAX_JUDGED_BESIDE) {
-      throw new Refusal('overloaded', `bodies that wait to be judged exceed maxJudgedBeside ${MAX_JUDGED_BESIDE}`);
+  judge(body: SharedArrayBuffer, task: BodyTask): Promise<BodyFault | undefined> {
+    if (this.#waiting.size >= MAX_JUDGED_BESIDE) {
+      const reason = `bodies that wait to be judged exceed maxJudgedBeside ${MAX_JUDGED_BESIDE}`;
+      return Promise.reject(new Refusal('overloaded', reason));
     }
     clearTimeout(this.#idle);
     const { promise, resolve, reject } = Promise.withResolvers<BodyFault | undefined>();
-    const deadline = setTimeout(() => {
-      resolve(tooSlow(this.#timeoutMs));
-      this.#end(bench, new Error('another body took too long'));
-    }, this.#timeoutMs);
-    bench.onEnd = (reason) => this.#end(bench, reason);
-    bench.ask(body, task, { resolve, reject });
-    try {
-      return await promise;
-    } finally {
-      clearTimeout(deadline);
-      if (this.#bench === bench && bench.asked.size === 0) {
-        const idleMs = bench.holdsRules ? RULES_IDLE_MS : this.#idleMs;
-        this.#idle = setTimeout(() => this.#end(bench, new Error('idle')), idleMs).unref();
-      }
+    this.#last += 1;
+    const until = epochNow() + this.#bounds.waitMs;
+    const waiting: Waiting = { id: this.#last, body, task, until, resolve, reject, timer: undefined };
+    this.#waiting.set(waiting.id, waiting);
+    this.#thread ??= this.#begin();
+    this.#thread.ask(waiting);
+    this.#watch(waiting, waiting.until);
+    return promise;
+  }
+
+  #begin(): JudgingThread {
+    return new JudgingThread(
+      (verdict) => this.#onVerdict(verdict),
+      (reason) => this.#onEnd(reason),
+    );
+  }
+
+  /** Looks at it again when it may have taken too long, or waited too long. */
+  #watch(waiting: Waiting, until: number): void {
+    const ms = Math.min(this.#bounds.timeoutMs, until - epochNow());
+    waiting.timer = setTimeout(() => this.#lookAt(waiting), Math.max(1, ms));
+  }
+
+  #lookAt(waiting: Waiting): void {
+    const { timeoutMs, waitMs } = this.#bounds;
+    const ms = this.#thread?.underWay.msOf(waiting.id);
+    if (ms === undefined) {
+      if (epochNow() < waiting.until) this.#watch(waiting, waiting.until);
+      else this.#settle(waiting)?.reject(new Refusal('overloaded', `it waited longer than ${waitMs} ms to be judged`));
+    } else if (ms < timeoutMs) this.#watch(waiting, epochNow() + timeoutMs - ms);
+    else {
+      this.#settle(waiting)?.resolve(tooSlow(timeoutMs));
+      this.#renew();
     }
   }
 
-  /** What was asked of the thread is refused: nobody found it valid. */
-  #end(bench: Bench, reason: Error): void {
-    if (this.#bench === bench) this.#bench = undefined;
-    bench.end(reason);
+  #onVerdict({ id, fault, error }: Verdict): void {
+    const waiting = this.#settle(this.#waiting.get(id));
+    if (error === undefined) waiting?.resolve(fault);
+    else waiting?.reject(new Error(error));
+  }
+
+  /** What it was at is refused: nobody found it valid. With none under way another thread would fare no better. */
+  #onEnd(reason: Error): void {
+    const culprit = this.#waiting.get(this.#thread?.underWay.id ?? 0);
+    const refused = culprit === undefined ? [...this.#waiting.values()] : [culprit];
+    const refusal = new Refusal('overloaded', `the thread that judges large bodies ended: ${reason.message}`);
+    for (const waiting of refused) this.#settle(waiting)?.reject(refusal);
+    this.#renew();
+  }
+
+  /** Those that waited behind another are no worse for it. */
+  #renew(): void {
+    this.#thread?.end();
+    this.#thread = undefined;
+    clearTimeout(this.#idle);
+    if (this.#waiting.size === 0) return;
+    this.#thread = this.#begin();
+    for (const waiting of this.#waiting.values()) this.#thread.ask(waiting);
+  }
+
+  #settle(waiting: Waiting | undefined): Waiting | undefined {
+    if (waiting === undefined) return undefined;
+    clearTimeout(waiting.timer);
+    this.#waiting.delete(waiting.id);
+    if (this.#waiting.size === 0) this.#rest();
+    return waiting;
+  }
+
+  #rest(): void {
+    const idleMs = this.#thread?.holdsRules === true ? RULES_IDLE_MS : this.#bounds.idleMs;
+    this.#idle = setTimeout(() => this.#renew(), idleMs).unref();
   }
 }
 
@@ -89,74 +142,4 @@ export function sharedBytes(bytes: Buffer): SharedArrayBuffer {
 function tooSlow(timeoutMs: number): BodyFault {
   const message = `the value takes longer than ${timeoutMs} ms to check`;
   return { code: 'invalid_body', details: [{ in: 'body', pointer: '', keyword: 'work', message }] };
-}
-
-/** One thread, and what was asked of it. */
-class Bench {
-  readonly asked = new Map<number, Asked>();
-  onEnd: ((reason: Error) => void) | undefined;
-  readonly #worker = new Worker(new URL(WORKER_PROGRAM, import.meta.url), { resourceLimits: WORKER_LIMITS });
-  /** Some document has rules of protobuf. */
-  holdsRules = false;
-  /** Numbers by which the thread knows the documents it has. */
-  readonly #documents = new Map<CompiledDocument, Promise<number>>();
-  #last = 0;
-
-  constructor() {
-    const worker = this.#worker;
-    worker.on('message', (message: unknown) => {
-      if (!isVerdict(message)) return;
-      const asked = this.asked.get(message.id);
-      this.asked.delete(message.id);
-      if (message.error === undefined) asked?.resolve(message.fault);
-      else asked?.reject(new Error(message.error));
-    });
-    worker.on('error', (error: unknown) => this.onEnd?.(error instanceof Error ? error : new Error(String(error))));
-    worker.on('exit', (code) => this.onEnd?.(new Error(`the judging thread ended, code ${code}`)));
-    worker.unref(); // after `on`, which counts it again: a sidecar that is told to end does not wait for it
-  }
-
-  ask(body: SharedArrayBuffer, { document, content, settings, boundary }: BodyTask, asked: Asked): void {
-    const id = ++this.#last;
-    this.asked.set(id, asked);
-    const known = this.#documents.get(document) ?? this.#send(document);
-    this.#documents.set(document, known);
-    known.then(
-      (number) => this.#post({ kind: 'judge', id, document: number, body, content, settings, boundary }),
-      (error) => asked.reject(error),
-    );
-  }
-
-  end(reason: Error): void {
-    this.onEnd = undefined;
-    const refusal = new Refusal('overloaded', `the thread that judges large bodies ended: ${reason.message}`);
-    for (const { reject } of this.asked.values()) reject(refusal);
-    this.asked.clear();
-    this.#worker.terminate().catch(() => undefined);
-  }
-
-  /** Hands the units over some at a time, so that no request waits for the copying. */
-  async #send(document: CompiledDocument): Promise<number> {
-    const number = this.#documents.size;
-    this.holdsRules ||= document.units.some(hasRules);
-    let units: Unit[] = [];
-    let characters = 0;
-    for (const unit of document.units) {
-      units.push(unit);
-      characters += typeof unit === 'string' ? unit.length : SENT_CHARACTERS;
-      if (characters < SENT_CHARACTERS) continue;
-      this.#post({ kind: 'units', document: number, units });
-      await new Promise((resolve) => {
-        setImmediate(resolve);
-      });
-      units = [];
-      characters = 0;
-    }
-    this.#post({ kind: 'units', document: number, units });
-    return number;
-  }
-
-  #post(message: ToJudge): void {
-    this.#worker.postMessage(message);
-  }
 }

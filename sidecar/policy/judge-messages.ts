@@ -14,6 +14,8 @@ export type ToJudge =
       readonly content: ApiContent;
       readonly settings: OperationSettings;
       readonly boundary: string | undefined;
+      /** Nobody waits for the verdict then: ms since the epoch. */
+      readonly until: number;
     };
 
 /** What it says of a body; `error`: it could not judge. */

@@ -42,7 +42,7 @@ t.test('another thread finds what is found here, and other work goes on meanwhil
 
 t.test('what takes longer than its time is refused, and the next body is judged all the same', async (t) => {
   const plan = await planFor(LIST);
-  const judge = new BodyJudge(1);
+  const judge = new BodyJudge({ timeoutMs: 1 });
   const slow = await judge.judge(sharedBytes(listOf(300_000, { n: 1 })), plan.task);
   t.match(plan.found(slow), [{ code: 'invalid_body', reason: 'body: the value takes longer than 1 ms to check' }]);
   const [first, second] = await Promise.all([
@@ -51,6 +51,31 @@ t.test('what takes longer than its time is refused, and the next body is judged 
   ]);
   t.equal(first?.code, 'invalid_body');
   t.equal(second, undefined);
+});
+
+t.test('a body that waits for others is not found invalid for it, but overloaded', async (t) => {
+  const plan = await planFor(LIST);
+  const judge = new BodyJudge({ waitMs: 1_000 });
+  const bytes = sharedBytes(listOf(150_000, { n: 1 }));
+  const outcomes = await Promise.allSettled(Array.from({ length: 150 }, () => judge.judge(bytes, plan.task)));
+  const refused = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+  t.ok(refused.length > 0, 'there were too many');
+  for (const reason of refused) t.match(reason, { code: 'overloaded', message: /waited longer than 1000 ms/ });
+  const judged = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  t.same(new Set(judged), new Set([undefined]));
+  t.equal(await judge.judge(sharedBytes(listOf(1, { n: 1 })), plan.task), undefined, 'the next one is judged');
+});
+
+t.test('bodies that waited behind one that takes too long are judged all the same', async (t) => {
+  const plan = await planFor(LIST);
+  const judge = new BodyJudge({ timeoutMs: 100 });
+  const slow = sharedBytes(listOf(3_000_000, { n: 1 }));
+  const quick = sharedBytes(listOf(1, { n: 1 }));
+  const wrong = sharedBytes(listOf(1, { n: 'x' }));
+  t.equal(await judge.judge(quick, plan.task), undefined);
+  const [first, ...others] = await Promise.all([slow, quick, wrong].map((bytes) => judge.judge(bytes, plan.task)));
+  t.match(first, { details: [{ keyword: 'work' }] });
+  t.match(others, [undefined, { code: 'invalid_body', details: [{ pointer: '/1/n' }] }]);
 });
 
 t.test('no more bodies than its bound wait for it', async (t) => {
@@ -68,7 +93,7 @@ t.test('no more bodies than its bound wait for it', async (t) => {
 
 t.test('the thread ends when it has nothing to do, and is begun again', async (t) => {
   const plan = await planFor(LIST);
-  const judge = new BodyJudge(undefined, 1);
+  const judge = new BodyJudge({ idleMs: 1 });
   const bytes = sharedBytes(listOf(1, { n: 1 }));
   t.equal(await judge.judge(bytes, plan.task), undefined);
   await new Promise((resolve) => setTimeout(resolve, 50));
