@@ -32,7 +32,9 @@ export function judgeBody(
     return malformed('encoding', 'begins with a byte order mark');
   const text = body.toString('utf8');
   const read =
-    content.form === undefined ? readJson(text, settings) : readForm(text, content.form, runtime.owners, settings);
+    content.form === undefined
+      ? readJson(text, settings, body)
+      : readForm(text, content.form, runtime.owners, settings);
   if ('fault' in read) return read.fault;
   beginJudgement(settings.unenforceable);
   const details = validator === undefined ? undefined : validate(validator, read.value, 'body', '');
@@ -139,8 +141,8 @@ function judgeValues(
 
 type Read = { readonly value: unknown } | { readonly fault: BodyFault };
 
-function readJson(text: string, settings: OperationSettings): Read {
-  const fault = scanJson(text, settings.json);
+function readJson(text: string, settings: OperationSettings, bytes: Buffer): Read {
+  const fault = scanJson(text, settings.json, bytes);
   if (fault === undefined) return { value: JSON.parse(text) };
   return { fault: malformed('json', `${fault.reason} at ${position(text, fault.offset)}`) };
 }
