@@ -1,6 +1,6 @@
 import type { MessagesUnit } from './protobuf/message-model.ts';
+import type { SchemaUnit } from './schema/converted-schema.ts';
 import type { NamesUnit } from './schema/declared-names.ts';
-import type { SchemaUnit } from './schema/evaluate-schema.ts';
 
 /** Plain data that a document amounts to: made in a worker, sent to the thread that judges requests. */
 export type ParameterLocation = 'path' | 'query' | 'header' | 'cookie';

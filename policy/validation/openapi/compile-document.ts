@@ -2,13 +2,15 @@ import { formatPath } from '../../schema/document-context.ts';
 import type { Path } from '../../schema/schema.ts';
 import type { ApiContent, ApiOperation, ApiResponse, CompiledDocument, PartHeaders, Unit } from '../api-model.ts';
 import { MAIN_EXPORT } from '../instantiate-validators.ts';
-import { type ConvertedSchema, type Direction, SchemaConverter } from '../schema/convert-schema.ts';
+import { type Direction, SchemaConverter } from '../schema/convert-schema.ts';
+import type { ConvertedSchema } from '../schema/converted-schema.ts';
 import { DeclaredNames } from '../schema/declared-names.ts';
 import { SchemaCompiler } from '../schema/schema-compiler.ts';
 import { type Located, SchemaFault } from '../schema/schema-references.ts';
+import type { ReadPartHeaders } from './read-multipart.ts';
 import { type ReadDocument, type ReadOperation, readOpenApi } from './read-openapi.ts';
 import type { ReadParameter } from './read-parameters.ts';
-import type { ReadContent, ReadPartHeaders } from './read-request-body.ts';
+import type { ReadContent } from './read-request-body.ts';
 import type { ReadResponse } from './read-responses.ts';
 import { titleOf } from './unavailable-operation.ts';
 

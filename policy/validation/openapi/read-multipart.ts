@@ -4,9 +4,14 @@ import { isJsonType } from '../decode/media-type.ts';
 import { type Located, type References, SchemaFault } from '../schema/schema-references.ts';
 import { isFreeSchema } from './free-schema.ts';
 import { readEncodings, refuseShared, refuseUnknown, styledProperty } from './read-encoding.ts';
-import { readHeaders } from './read-parameters.ts';
-import type { ReadPartHeaders } from './read-request-body.ts';
+import { type ReadParameter, readHeaders } from './read-parameters.ts';
 import { textShape } from './text-shape.ts';
+
+/** Header fields that the parts of a property are held against. */
+export interface ReadPartHeaders {
+  readonly property: string;
+  readonly headers: readonly ReadParameter[];
+}
 
 /** How multipart/form-data is read, and what the headers of its parts must be. */
 export interface ReadMultipart {

@@ -4,8 +4,7 @@ import { isJsonType } from '../decode/media-type.ts';
 import { type Located, type References, SchemaFault } from '../schema/schema-references.ts';
 import { isFreeSchema } from './free-schema.ts';
 import { readForm } from './read-encoding.ts';
-import { readMultipart } from './read-multipart.ts';
-import type { ReadParameter } from './read-parameters.ts';
+import { type ReadPartHeaders, readMultipart } from './read-multipart.ts';
 import { textShape } from './text-shape.ts';
 
 /** An entry of `content`, and the place of its schema where the body is held against one. */
@@ -20,12 +19,6 @@ export interface ReadContent {
   readonly schema: Located | undefined;
   /** Why bodies of this type cannot be checked. */
   readonly fault: SchemaFault | undefined;
-}
-
-/** Header fields that the parts of a property are held against. */
-export interface ReadPartHeaders {
-  readonly property: string;
-  readonly headers: readonly ReadParameter[];
 }
 
 export interface ReadBody {

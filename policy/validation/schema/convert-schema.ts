@@ -1,14 +1,11 @@
 import { isRecord, type Path } from '../../schema/schema.ts';
 import { CHOICE_KEYWORD } from './choice-error.ts';
-import type { SchemaUnit } from './evaluate-schema.ts';
+import type { ConvertedSchema, SchemaUnit } from './converted-schema.ts';
 import { KNOWN_FORMATS } from './format-names.ts';
 import { keywordComplaint } from './keyword-values.ts';
 import { DIALECTS, type OpenApiVersion } from './openapi-version.ts';
 import { compilePattern, PatternNotEnforceable } from './pattern.ts';
 import { type References, SchemaFault } from './schema-references.ts';
-
-/** A schema as Ajv gets it: only keywords that assert something, `$ref`s replaced by names of other converted ones. */
-export type ConvertedSchema = { readonly [keyword: string]: unknown } | boolean;
 
 /** Deeper schemas are refused: generating code recurses. */
 export const MAX_SCHEMA_DEPTH = 100;

@@ -1,26 +1,13 @@
 import ucs2length from 'ajv/dist/runtime/ucs2length.js';
 import { isRecord } from '../../schema/schema.ts';
 import { CHOICE_KEYWORD, choiceError } from './choice-error.ts';
-import type { ConvertedSchema } from './convert-schema.ts';
+import type { SchemaUnit } from './converted-schema.ts';
 import { memberOf } from './enum-values.ts';
 import { formats } from './formats.ts';
 import { isMultipleOf } from './multiple-of.ts';
 import { type Pattern, patternWhenUsed } from './pattern.ts';
 import { hasUniqueItems } from './unique-items.ts';
 import { countItem, spendWork } from './work-budget.ts';
-
-/** Schemas that are evaluated as they stand, where generated code is known to judge them wrongly. Plain data. */
-export interface SchemaUnit {
-  readonly kind: 'schema';
-  /** Names of exported validators to names of schemas. */
-  readonly exported: { readonly [name: string]: string };
-  /** By name; `$ref` holds the name of another, `$dynamicRef` `{ name, anchor }`. */
-  readonly schemas: ReadonlyMap<string, ConvertedSchema>;
-  /** The schema resource (the nearest `$id`) that a schema is of, by name. */
-  readonly resources: ReadonlyMap<string, string>;
-  /** Names of schemas by `$dynamicAnchor`, by resource. */
-  readonly dynamicAnchors: ReadonlyMap<string, ReadonlyMap<string, string>>;
-}
 
 /** The first thing that was found wrong, in the form that generated validators give. */
 export interface SchemaError {
