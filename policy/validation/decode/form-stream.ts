@@ -36,6 +36,8 @@ export class FormStream {
   /** Of these, how many were read. */
   #read = 0;
   #state: State = 'start';
+  /** Of the last boundary, as far as it was read. */
+  #boundaryBytes = 0;
   #parts = 0;
   /** The last byte of the part before what is to be read. */
   #before = LF;
@@ -78,9 +80,6 @@ export class FormStream {
   get #isHeld(): boolean {
     return this.#state === 'boundary' || this.#state === 'end';
   }
-
-  /** Of the last boundary, as far as it was read. */
-  #boundaryBytes = 0;
 
   /** Reads the next piece; false: more has to come. */
   #step(data: Buffer): boolean {

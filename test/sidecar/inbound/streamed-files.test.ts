@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
+import http2 from 'node:http2';
+import { text } from 'node:stream/consumers';
 import t, { type Test } from 'tap';
 import { heldBytes } from '#sidecar/exchange/hold-body.ts';
 import { eventually } from '../../control-plane/control-plane-fixture.ts';
@@ -42,7 +45,7 @@ spec: {mode: MODE, schemaRefs: [api], limits: {bodyBytes: 4Ki, fileBytes: 8Mi}}
 
 const PHOTO =
   '--B\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n';
-const title = (text: string) => `--B\r\nContent-Disposition: form-data; name="title"\r\n\r\n${text}\r\n`;
+const title = (value: string) => `--B\r\nContent-Disposition: form-data; name="title"\r\n\r\n${value}\r\n`;
 const PIECE = Buffer.alloc(512 * 1024, 'p');
 
 /** An app that tells what came of each request. */
@@ -87,7 +90,28 @@ async function startForms(t: Test, mode: string) {
       isAsSent: answer.includes(createHash('sha256').update(form).digest('hex')),
     };
   }
-  return { requests, send, sidecar };
+  /** The same over HTTP/2, of a length that nobody told. */
+  async function sendOverHttp2(before: string, pieces: number, after: string) {
+    const socket = await sidecar.connectTls('client', { ALPNProtocols: ['h2'] });
+    const session = http2.connect('https://server', { createConnection: () => socket });
+    const request = session.request({
+      ...{ ':method': 'POST', ':path': '/photos', 'content-type': 'multipart/form-data; boundary=B' },
+    });
+    const answered = once(request, 'response');
+    const form = Buffer.concat([
+      Buffer.from(before),
+      ...Array.from({ length: pieces }, () => PIECE),
+      Buffer.from(after),
+    ]);
+    request.on('error', () => {}); // a refusal may end it before all was sent
+    request.end(form);
+    const [headers] = await answered;
+    const answer = await text(request);
+    session.destroy();
+    const isAsSent = answer.includes(createHash('sha256').update(form).digest('hex'));
+    return { status: Number(headers[':status']), isAsSent };
+  }
+  return { requests, send, sendOverHttp2, sidecar };
 }
 
 t.test('Enforce: what files hold reaches the app as it comes, the end of the form when it was judged', async (t) => {
@@ -120,6 +144,21 @@ t.test('Enforce: what files hold reaches the app as it comes, the end of the for
   t.match(lines[2], { code: 'invalid_body', reason: /^body \/title: must NOT have more than 10 characters$/ });
   t.match(lines[6], { code: 'malformed_body', reason: /no CRLF begins/ });
   t.match(lines[8], { code: 'body_too_large', reason: /limits.bodyBytes 4096/ });
+});
+
+t.test('over HTTP/2, of a length that nobody told', async (t) => {
+  const { requests, sendOverHttp2 } = await startForms(t, 'Enforce');
+  t.same(await sendOverHttp2(title('sea') + PHOTO, 9, '\r\n--B--\r\n'), { status: 200, isAsSent: true });
+  for (const [name, before, after, status] of [
+    ['a field too long', PHOTO, `\r\n${title('12345678901')}--B--\r\n`, 400],
+    ['no end', title('sea') + PHOTO, '\r\n--B', 400],
+    ['files longer than fileBytes', title('sea') + PHOTO + 'x'.repeat(6 * 1024 * 1024), '\r\n--B--\r\n', 413],
+  ] as const) {
+    t.equal((await sendOverHttp2(before, 9, after)).status, status, name);
+    await eventually(`${name}: the app gets no whole form`, () => requests.at(-1)?.isAborted === true);
+    t.notOk(/[\r\n]--B--/.test(requests.at(-1)?.text ?? ''), name);
+  }
+  await eventually('nothing is held any more', () => heldBytes() === 0);
 });
 
 t.test('Audit: all passes as it comes, and what would be refused is recorded', async (t) => {
