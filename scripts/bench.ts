@@ -6,6 +6,7 @@ import { freePorts } from '../test/support/free-ports.ts';
 import { makeCertificates } from './bench/certificates.ts';
 import { buildLoader } from './bench/loader.ts';
 import { MEASURES } from './bench/measures/all.ts';
+import { measureValidation, VALIDATION } from './bench/measures/validation.ts';
 import { HELP, type Options, readOptions, UsageError } from './bench/options.ts';
 import { Processes } from './bench/processes.ts';
 import { tableOf, verdictsOf } from './bench/report.ts';
@@ -71,13 +72,18 @@ async function measureAll(options: Options, processes: Processes, directory: str
   await processes.serve(process.execPath, [otlpSink, String(sinkPort)], sinkPort);
   const tools = { options, processes, loader, certificates };
   const rows: Row[] = [];
-  for (const measure of options.what.flatMap((what) => MEASURES[what])) {
+  for (const measure of options.what.flatMap((what) => (what === 'validation' ? [] : MEASURES[what]))) {
     if (measure.needsLoader && loader === undefined) {
       process.stdout.write(`\n${measure.title}\nleft out: it needs the loader, and ${reason}\n`);
       continue;
     }
     const measured = await runMeasure(measure, tools, directory, sinkPort);
     process.stdout.write(tableOf(measure, measured));
+    rows.push(...measured);
+  }
+  if (options.what.includes('validation') && options.only.includes('lateral')) {
+    const measured = await measureValidation(tools, directory);
+    process.stdout.write(tableOf(VALIDATION, measured));
     rows.push(...measured);
   }
   const targets = judge(rows);

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 
 export const PAIRS = ['direct', 'nginx', 'envoy', 'lateral'] as const;
-export const WHAT = ['http', 'grpc', 'bodies', 'rate', 'handshakes', 'idle'] as const;
+export const WHAT = ['http', 'grpc', 'bodies', 'rate', 'handshakes', 'idle', 'validation'] as const;
 export type PairName = (typeof PAIRS)[number];
 export type What = (typeof WHAT)[number];
 
@@ -35,6 +35,7 @@ log to a file and 1% of the traces sent to a collector (nginx: none). "direct" i
                                     what a caller feels. Four times as long as --seconds: p99.9 wants thousands
                         handshakes  new connections to the callee's sidecar, full and resumed
                         idle        memory of connections to it on which nothing happens
+                        validation  what holding a body of 1 kB and of 64 kB against its schema adds to it (lateral alone)
   --only LIST         of: ${PAIRS.join(', ')} (default: all)
   --connections LIST  for http (default 1,32,128,1000)
   --rounds N          measure N times and take the median (default 3)

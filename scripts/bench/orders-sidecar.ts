@@ -1,14 +1,12 @@
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
 import { freePorts } from '../../test/support/free-ports.ts';
-import { makeCertificates } from './certificates.ts';
 import { ordersApi } from './orders.ts';
-import { Processes } from './processes.ts';
+import type { Processes } from './processes.ts';
 
 const POLICIES = `apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -38,22 +36,31 @@ export interface OrdersSidecar {
 /** The path that all send orders to. */
 export const ORDERS_PATH = '/orders-0/7?page=2';
 
+/** Where sidecars run. */
+export interface OrdersGround {
+  readonly processes: Processes;
+  /** Folder of `makeCertificates`. */
+  readonly certificates: string;
+  /** For what else they read and write. */
+  readonly directory: string;
+  /** Of the callers, to each sidecar. */
+  readonly connections: number;
+}
+
 /** Starts what `run` measures, and ends it. */
 export async function withOrdersApp(
-  connections: number,
+  ground: OrdersGround,
   run: (start: (name: 'without' | 'held') => Promise<OrdersSidecar>) => Promise<void>,
 ): Promise<void> {
-  const directory = await mkdtemp(join(tmpdir(), 'validated-hop-'));
-  const processes = new Processes(directory);
+  const earlier = ground.processes.all;
   const app = createServer((request, response) => request.resume().on('end', () => response.end('{}')));
   const pools: Pool[] = [];
   try {
-    await makeCertificates(directory);
     await once(app.listen(0, '127.0.0.1'), 'listening');
     const bound = app.address();
     if (bound === null || typeof bound === 'string') throw new Error('the app has no port');
     await run(async (name) => {
-      const sidecar = await startSidecar({ directory, processes, connections, name, appPort: bound.port });
+      const sidecar = await startSidecar(ground, name, bound.port);
       pools.push(sidecar.pool);
       return sidecar;
     });
@@ -61,20 +68,14 @@ export async function withOrdersApp(
   } finally {
     app.closeAllConnections();
     app.close();
-    await processes.stop();
-    await rm(directory, { recursive: true });
+    await ground.processes.stop(ground.processes.all.filter((child) => !earlier.includes(child)));
   }
 }
 
-interface Start {
-  readonly directory: string;
-  readonly processes: Processes;
-  readonly connections: number;
-  readonly name: 'without' | 'held';
-  readonly appPort: number;
-}
-
-async function startSidecar({ directory, processes, connections, name, appPort }: Start): Promise<OrdersSidecar> {
+async function startSidecar(ground: OrdersGround, name: 'without' | 'held', appPort: number): Promise<OrdersSidecar> {
+  const { directory, certificates, processes, connections } = ground;
+  const files = (...names: readonly string[]) => names.map((file) => join(certificates, file));
+  const [certificate, privateKey, trustBundle] = files('server.pem', 'server.key', 'ca.pem');
   const [port = 0, admin = 0, metrics = 0] = await freePorts(3);
   const policies = join(directory, name);
   await mkdir(policies);
@@ -86,7 +87,7 @@ async function startSidecar({ directory, processes, connections, name, appPort }
     `apiVersion: lateral.dev/v1alpha1
 kind: SidecarConfig
 workload: {name: server, namespace: bench, serviceAccount: server, labels: {app: server}}
-standalone: {policies: ${name}, certificate: server.pem, privateKey: server.key, trustBundle: ca.pem}
+standalone: {policies: ${name}, certificate: ${certificate}, privateKey: ${privateKey}, trustBundle: ${trustBundle}}
 inbound: [{port: ${port}, app: "127.0.0.1:${appPort}", protocol: http}]
 admin: {port: ${admin}}
 metrics: {port: ${metrics}}
@@ -94,9 +95,7 @@ telemetry: {accessLog: ${name}.log}
 `,
   );
   const { pid } = await processes.serve(process.execPath, [lateral, 'sidecar', '--config', path], port);
-  const [cert, key, ca] = await Promise.all(
-    ['client.pem', 'client.key', 'ca.pem'].map((file) => readFile(join(directory, file))),
-  );
+  const [cert, key, ca] = await Promise.all(files('client.pem', 'client.key', 'ca.pem').map((file) => readFile(file)));
   const connect = { cert, key, ca, checkServerIdentity: () => undefined };
   return { pid, pool: new Pool(`https://127.0.0.1:${port}`, { connections, connect }) };
 }

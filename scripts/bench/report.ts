@@ -1,4 +1,4 @@
-import type { Measure } from './measures/measure.ts';
+import type { Table } from './measures/measure.ts';
 import type { Figures, Row } from './rows.ts';
 import { NOT_MEASURED_HERE, type Verdict } from './targets.ts';
 
@@ -6,7 +6,7 @@ const CELL_WIDTH = 10;
 const PAIR_WIDTH = 8;
 
 /** A measure's table, then Lateral's ratio to each other pair. */
-export function tableOf(measure: Measure, rows: readonly Row[]): string {
+export function tableOf(measure: Table, rows: readonly Row[]): string {
   const width = Math.max(...rows.map(({ load }) => load.length), 0);
   const line = (load: string, pair: string, cells: readonly string[]) =>
     `${[load.padEnd(width), pair.padEnd(PAIR_WIDTH), ...cells.map((cell) => cell.padStart(CELL_WIDTH))].join(' ').trimEnd()}\n`;
@@ -25,7 +25,7 @@ export function tableOf(measure: Measure, rows: readonly Row[]): string {
   return `\n${measure.title}\n${head}${body}${remark}${ratios(measure, rows)}`;
 }
 
-function ratios({ comparisons }: Measure, rows: readonly Row[]): string {
+function ratios({ comparisons }: Table, rows: readonly Row[]): string {
   return rows
     .filter(({ pair }) => pair === 'lateral')
     .flatMap((own) =>

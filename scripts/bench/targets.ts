@@ -5,10 +5,14 @@ import { IDLE_TITLE } from './measures/idle.ts';
 import { bothCpu, figure } from './measures/measure.ts';
 import { RATE_TITLE } from './measures/rate.ts';
 import { growth, streamTitle } from './measures/streams.ts';
+import { VALIDATION_TITLES } from './measures/validation.ts';
 import { AT_THE_START, type Figures, type Row } from './rows.ts';
 
 /** More than a heap's ebb and flow, less than a third of the body: a body that is held shows. */
 const FLAT_MB = 32;
+
+/** By size of body. */
+const VALIDATION_LIMITS_US = [15, 700];
 
 type Bound = { readonly atLeast: number } | { readonly atMost: number };
 
@@ -36,7 +40,7 @@ const perSecond = figure('perSecond');
 const megabytes = figure('megabytesPerSecond');
 const resident = ({ residentOutMb = NaN, residentInMb = NaN }: Figures) => Math.max(residentOutMb, residentInMb);
 
-/** The table "To reach" of the work on wire speed. */
+/** The table "To reach" of the work on wire speed, and what validation may add. */
 export const TARGETS: readonly Target[] = [
   http('requests/s', 32, perSecond, { atLeast: 2.2 }, 'envoy'),
   http('requests/s', 32, perSecond, { atLeast: 0.85 }, 'nginx'),
@@ -70,6 +74,10 @@ export const TARGETS: readonly Target[] = [
     atLeast: 1,
     against: 'nginx',
   },
+  ...VALIDATION_TITLES.map((load, index) => ({
+    ...{ what: `us that validation adds, ${load}`, measure: 'validation', load, of: figure('addedUs') },
+    atMost: VALIDATION_LIMITS_US[index] ?? 0,
+  })),
 ];
 
 /** What no run of this program can tell. */

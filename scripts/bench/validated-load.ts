@@ -1,7 +1,11 @@
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { makeCertificates } from './certificates.ts';
 import { ordersOf } from './orders.ts';
 import { ORDERS_PATH, type OrdersSidecar, withOrdersApp } from './orders-sidecar.ts';
+import { Processes } from './processes.ts';
 
 /**
  * `node scripts/bench/validated-load.ts [SECONDS]`: resident memory of a callee's sidecar that holds bodies against their schema, of
@@ -20,7 +24,16 @@ const BODIES = [
   ),
 ];
 
-await withOrdersApp(CONNECTIONS, async (start) => {
+const directory = await mkdtemp(join(tmpdir(), 'validated-load-'));
+const processes = new Processes(directory);
+try {
+  await makeCertificates(directory);
+  await withOrdersApp({ processes, certificates: directory, directory, connections: CONNECTIONS }, load);
+} finally {
+  await rm(directory, { recursive: true });
+}
+
+async function load(start: (name: 'held') => Promise<OrdersSidecar>): Promise<void> {
   const held = await start('held');
   const answers = new Map<string, number>();
   const endsAtMs = Date.now() + SECONDS * 1_000;
@@ -35,7 +48,7 @@ await withOrdersApp(CONNECTIONS, async (start) => {
   clearInterval(printing);
   await sleep(REST_MS);
   await print(held, answers);
-});
+}
 
 /** The status, or why there was none: a machine that is too busy has connections that are late to speak. */
 async function send({ pool }: OrdersSidecar, body: Buffer = Buffer.alloc(0)): Promise<string> {

@@ -8,8 +8,8 @@ import type { Measure } from './measure.ts';
 import { rate } from './rate.ts';
 import { streams } from './streams.ts';
 
-/** The tables behind each word of `--what`. */
-export const MEASURES: { readonly [W in What]: readonly Measure[] } = {
+/** The tables behind each word of `--what` that measures pairs. */
+export const MEASURES: { readonly [W in Exclude<What, 'validation'>]: readonly Measure[] } = {
   http: [http],
   grpc: [grpc],
   bodies: [answers, streams],

@@ -36,10 +36,18 @@ export interface Comparison {
   of(figures: Figures): number;
 }
 
-/** One table: an app, pairs made for it alone, loads. */
-export interface Measure {
+/** How rows are shown. */
+export interface Table {
   readonly name: string;
   readonly title: string;
+  readonly columns: readonly Column[];
+  readonly comparisons: readonly Comparison[];
+  /** Said below the table. */
+  readonly remark?: string;
+}
+
+/** One table: an app, pairs made for it alone, loads. */
+export interface Measure extends Table {
   readonly app: AppKind;
   readonly protocol: 'http' | 'grpc';
   /** Loads go to the callee's proxy, past the caller's: there is nothing to measure without one. */
@@ -47,10 +55,6 @@ export interface Measure {
   readonly needsLoader: boolean;
   /** Fewer than asked for, where a second round would see traces of the first. */
   readonly maxRounds?: number;
-  readonly columns: readonly Column[];
-  readonly comparisons: readonly Comparison[];
-  /** Said below the table. */
-  readonly remark?: string;
   cases(options: Options): readonly LoadCase[];
   /** Code compiled, connections made. */
   warm(pair: Pair, tools: Tools): Promise<unknown>;

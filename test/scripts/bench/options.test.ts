@@ -4,7 +4,7 @@ import { HELP, readOptions, UsageError } from '../../../scripts/bench/options.ts
 t.test('measures everything of everybody by default', async (t) => {
   t.match(readOptions([]), {
     only: ['direct', 'nginx', 'envoy', 'lateral'],
-    what: ['http', 'grpc', 'bodies', 'rate', 'handshakes', 'idle'],
+    what: ['http', 'grpc', 'bodies', 'rate', 'handshakes', 'idle', 'validation'],
     connections: [1, 32, 128, 1000],
     rounds: 3,
     seconds: 4,

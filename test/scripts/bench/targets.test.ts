@@ -1,5 +1,6 @@
 import t from 'tap';
 import { MEASURES } from '../../../scripts/bench/measures/all.ts';
+import { VALIDATION, VALIDATION_TITLES } from '../../../scripts/bench/measures/validation.ts';
 import { readOptions } from '../../../scripts/bench/options.ts';
 import { tableOf, verdictsOf } from '../../../scripts/bench/report.ts';
 import { AT_THE_START, type Figures, mediansOf, type Row } from '../../../scripts/bench/rows.ts';
@@ -52,11 +53,10 @@ t.test('judges nothing that was not measured, and says why', async (t) => {
 t.test('every target is of a load that is measured by default', async (t) => {
   const options = readOptions([]);
   if (options === undefined) throw new Error('no options');
-  const measured = new Set(
-    options.what
-      .flatMap((what) => MEASURES[what])
-      .flatMap((measure) => measure.cases(options).map(({ title }) => `${measure.name}: ${title}`)),
-  );
+  const ofPairs = options.what
+    .flatMap((what) => (what === 'validation' ? [] : MEASURES[what]))
+    .flatMap((measure) => measure.cases(options).map(({ title }) => `${measure.name}: ${title}`));
+  const measured = new Set([...ofPairs, ...VALIDATION_TITLES.map((title) => `${VALIDATION.name}: ${title}`)]);
   t.strictSame(
     TARGETS.map(({ measure, load }) => `${measure}: ${load}`).filter((name) => !measured.has(name)),
     [],
