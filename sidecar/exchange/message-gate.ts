@@ -3,7 +3,8 @@ import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import type { BodyFault } from '#policy/validation/body-fault.ts';
 import { COMPRESSED, endFault, PREFIX_BYTES, prefixFault } from '#policy/validation/protobuf/message-frames.ts';
 import type { BodyPlan, MessagePlan } from '#policy/workload-policy.ts';
-import type { BodyConsumer, IncomingBody } from '../http/message.ts';
+import type { IncomingBody } from '../http/message.ts';
+import { BodyGate } from './body-gate.ts';
 import type { Exchange } from './exchange.ts';
 import {
   type BodySender,
@@ -12,7 +13,7 @@ import {
   releaseBytes,
   reserveBytes,
 } from './hold-body.ts';
-import { judgeWhole, mayRefuse, settle } from './judge-body.ts';
+import { judgeWhole, settle } from './judge-body.ts';
 import type { WaitingFor } from './passage.ts';
 
 const EMPTY = Buffer.alloc(0);
@@ -26,17 +27,8 @@ const MAX_TURN_MS = 4;
  * one read goes on within it. The call ends with the first message that is refused; where nothing is enforced the first finding is recorded,
  * and all that follows passes.
  */
-export class MessageGate implements IncomingBody, BodyConsumer {
-  readonly isPresent: boolean;
-  readonly declaredLength: number | undefined;
-  readonly #exchange: Exchange;
-  readonly #source: IncomingBody;
+export class MessageGate extends BodyGate {
   readonly #plan: MessagePlan;
-  readonly #sender: BodySender;
-  #consumer: BodyConsumer | undefined;
-  /** Nothing more is looked at. */
-  #isOpen = false;
-  #isOver = false;
   /** What came of a message that is not whole, its prefix included: `#heldBytes` of a buffer that grows. */
   #held = EMPTY;
   #heldBytes = 0;
@@ -52,76 +44,37 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   #messages = 0;
 
   constructor(exchange: Exchange, source: IncomingBody, plan: MessagePlan, sender: BodySender) {
-    this.#exchange = exchange;
-    this.#source = source;
+    super(exchange, source, plan.plain, sender);
     this.#plan = plan;
-    this.#sender = sender;
-    this.isPresent = source.isPresent;
-    this.declaredLength = source.declaredLength;
   }
 
-  start(consumer: BodyConsumer): void {
-    this.#consumer = consumer;
-    this.#source.start(this);
-  }
-
-  pause(): void {
+  override pause(): void {
     this.#isPaused = true;
     // an app that reads no further makes its caller wait; a caller that does keeps the memory of others
-    if (this.#sender === 'caller') this.#stopTimer();
-    this.#source.pause();
+    if (this.sender === 'caller') this.#stopTimer();
+    this.source.pause();
   }
 
-  resume(): void {
+  override resume(): void {
     this.#isPaused = false;
     if (this.#heldBytes > 0) this.#startTimer();
-    if (this.#waiting === undefined) this.#source.resume();
+    if (this.#waiting === undefined) this.source.resume();
   }
 
-  cancel(): void {
-    this.#end();
-    this.#source.cancel();
-  }
-
-  onChunk(chunk: Buffer): void {
-    if (this.#isOver) return;
+  override onChunk(chunk: Buffer): void {
+    if (this.isOver) return;
     if (this.#waiting !== undefined) this.#keep(chunk, this.#waiting);
-    else if (this.#isOpen) this.#consumer?.onChunk(chunk);
-    else this.#guarded(() => this.#take(chunk));
+    else if (this.isOpen) this.consumer?.onChunk(chunk);
+    else this.guarded(() => this.#take(chunk));
   }
 
-  onEnd(trailers: FlatHeaders): void {
-    if (this.#isOver) return;
+  override onEnd(trailers: FlatHeaders): void {
+    if (this.isOver) return;
     this.#trailers = trailers;
-    if (this.#waiting === undefined) this.#guarded(() => this.#finish(trailers));
+    if (this.#waiting === undefined) this.guarded(() => this.#judgeEnd(trailers));
   }
 
-  onError(error: Error): void {
-    if (this.#isOver) return;
-    this.#end();
-    this.#consumer?.onError(error);
-  }
-
-  /** A refusal ends the call. */
-  #guarded(step: () => void): void {
-    try {
-      step();
-    } catch (error) {
-      this.#fail(error);
-    }
-  }
-
-  #fail(error: unknown): void {
-    if (this.#isOver) return;
-    this.#end();
-    this.#source.cancel();
-    const refusal = error instanceof Refusal ? error : new Refusal('internal_error', String(error));
-    this.#exchange.giveUp(refusal);
-    if (this.#sender === 'caller') this.#consumer?.onError(refusal);
-  }
-
-  #end(): void {
-    this.#isOver = true;
+  protected override release(): void {
     this.#forget();
     releaseBytes(sizeOf(this.#waiting ?? []) + (this.#judged?.length ?? 0));
     this.#waiting = undefined;
@@ -133,16 +86,16 @@ export class MessageGate implements IncomingBody, BodyConsumer {
     let at = this.#heldBytes === 0 ? 0 : this.#fill(chunk);
     let from = at;
     const begun = performance.now();
-    while (!this.#isOpen && this.#waiting === undefined && !this.#isOver && chunk.length - at >= PREFIX_BYTES) {
+    while (!this.isOpen && this.#waiting === undefined && !this.isOver && chunk.length - at >= PREFIX_BYTES) {
       const end = at + PREFIX_BYTES + this.#lengthAt(chunk, at);
-      if (this.#isOpen) break;
+      if (this.isOpen) break;
       if (end > chunk.length) {
         this.#wanted = end - at;
         break;
       }
       const framed = chunk.subarray(at, end);
       // undone by other threads, which read it later than the chunk is good for
-      const { waitingFor } = this.#exchange;
+      const { waitingFor } = this.exchange;
       const judging = this.#judge(framed[0] === COMPRESSED ? Buffer.from(framed) : framed);
       if (judging !== undefined) {
         this.#pass(chunk.subarray(from, at));
@@ -155,12 +108,12 @@ export class MessageGate implements IncomingBody, BodyConsumer {
       }
       at = end;
     }
-    if (this.#isOver) return;
+    if (this.isOver) return;
     if (this.#waiting !== undefined) {
       if (from < chunk.length) this.#keep(chunk.subarray(from), this.#waiting, isKept);
       return;
     }
-    const to = this.#isOpen ? chunk.length : at;
+    const to = this.isOpen ? chunk.length : at;
     this.#pass(chunk.subarray(from, to));
     if (to < chunk.length) this.#hold(chunk.subarray(to));
   }
@@ -171,13 +124,13 @@ export class MessageGate implements IncomingBody, BodyConsumer {
     if (this.#wanted === 0) {
       at = Math.min(PREFIX_BYTES - this.#heldBytes, chunk.length);
       this.#hold(chunk.subarray(0, at));
-      if (this.#wanted === 0 || this.#isOpen) return at;
+      if (this.#wanted === 0 || this.isOpen) return at;
     }
     const end = Math.min(at + this.#wanted - this.#heldBytes, chunk.length);
     if (end > at) this.#hold(chunk.subarray(at, end));
-    if (this.#isOpen || this.#heldBytes < this.#wanted) return end;
+    if (this.isOpen || this.#heldBytes < this.#wanted) return end;
     const message = this.#held.subarray(0, this.#heldBytes);
-    const { waitingFor } = this.#exchange;
+    const { waitingFor } = this.exchange;
     const judging = this.#judge(message);
     this.#forget();
     if (judging === undefined) this.#pass(message);
@@ -186,23 +139,23 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   }
 
   #hold(bytes: Buffer): void {
-    if (this.#isOver) return;
+    if (this.isOver) return;
     if (!this.#makeRoom(this.#heldBytes + bytes.length)) {
       this.#withoutMemory(bytes);
       return;
     }
     bytes.copy(this.#held, this.#heldBytes);
     this.#heldBytes += bytes.length;
-    this.#exchange.progressedAt = performance.now();
-    if (!this.#isPaused || this.#sender === 'upstream') this.#startTimer();
+    this.exchange.progressedAt = performance.now();
+    if (!this.#isPaused || this.sender === 'upstream') this.#startTimer();
     if (this.#wanted > 0 || this.#heldBytes < PREFIX_BYTES) return;
     const length = this.#lengthAt(this.#held, 0);
-    if (this.#isOpen) this.#passHeld();
+    if (this.isOpen) this.#passHeld();
     else this.#wanted = PREFIX_BYTES + length;
   }
 
   #startTimer(): void {
-    this.#timer ??= setTimeout(() => this.#guarded(() => this.#tooSlow()), BUFFERED_BODY_TIMEOUT_MS).unref();
+    this.#timer ??= setTimeout(() => this.guarded(() => this.#tooSlow()), BUFFERED_BODY_TIMEOUT_MS).unref();
   }
 
   #stopTimer(): void {
@@ -224,22 +177,15 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   }
 
   #withoutMemory(bytes: Buffer): void {
-    this.#judgeNoMore(noMemory());
+    this.judgeNoMore(noMemory());
     this.#passHeld();
     this.#pass(bytes);
   }
 
   #tooSlow(): void {
     const reason = `a message did not come within bufferedBodyTimeoutMs ${BUFFERED_BODY_TIMEOUT_MS}`;
-    this.#judgeNoMore(new Refusal(this.#sender === 'caller' ? 'request_timeout' : 'upstream_timeout', reason));
+    this.judgeNoMore(new Refusal(this.sender === 'caller' ? 'request_timeout' : 'upstream_timeout', reason));
     this.#passHeld();
-  }
-
-  /** What cannot be judged was not found valid; where nothing is enforced it passes, and all that follows it. */
-  #judgeNoMore(refusal: Refusal): void {
-    if (this.#isEnforced) throw refusal;
-    this.#exchange.audit({ code: refusal.code, reason: `not judged: ${refusal.reason}`, facts: {} });
-    this.#isOpen = true;
   }
 
   /** The length that a prefix says, when a message of it may come at all. */
@@ -251,16 +197,16 @@ export class MessageGate implements IncomingBody, BodyConsumer {
     const fault = prefixFault(flag, this.#messages, this.#plan);
     if (fault !== undefined) this.#found(fault);
     else if (length > plain.maxBytes) {
-      settle(this.#exchange, [plain.tooLarge(length)]);
-      this.#openIfFound();
+      settle(this.exchange, [plain.tooLarge(length)]);
+      this.openIfFound();
     }
     return length;
   }
 
   /** Of a message with its prefix; undefined: it passes. */
   #judge(framed: Buffer): Promise<void> | undefined {
-    const judging = judgeWhole(this.#exchange, framed.subarray(PREFIX_BYTES), this.#planOf(framed));
-    if (judging === undefined) this.#openIfFound();
+    const judging = judgeWhole(this.exchange, framed.subarray(PREFIX_BYTES), this.#planOf(framed));
+    if (judging === undefined) this.openIfFound();
     return judging;
   }
 
@@ -271,24 +217,19 @@ export class MessageGate implements IncomingBody, BodyConsumer {
 
   /** Keeps what comes until a message was judged, or it is this one's turn again. `waitingFor`: whom the call waits for then, as before. */
   #await(until: Promise<void>, waitingFor: WaitingFor, message: Buffer = EMPTY): void {
-    until.then(
-      () => {
-        if (this.#isOver) return;
-        if (this.#exchange.waitingFor === 'judgement') this.#exchange.waitFor(waitingFor);
-        if (this.#waiting === undefined) return; // nobody waited for it: there was no memory
-        this.#openIfFound();
-        this.#guarded(() => this.#goOn());
-      },
-      (error: unknown) => this.#fail(error),
-    );
+    this.continueAfter(until, waitingFor, () => {
+      if (this.#waiting === undefined) return; // nobody waited for it: there was no memory
+      this.openIfFound();
+      this.#goOn();
+    });
     if (!reserveBytes(message.length)) {
-      this.#judgeNoMore(noMemory());
+      this.judgeNoMore(noMemory());
       this.#pass(message);
       return;
     }
     this.#judged = message.length === 0 ? undefined : Buffer.from(message);
     this.#waiting = [];
-    this.#source.pause();
+    this.source.pause();
   }
 
   #goOn(): void {
@@ -298,25 +239,25 @@ export class MessageGate implements IncomingBody, BodyConsumer {
     const waiting = this.#endWait();
     try {
       if (judged !== undefined) this.#pass(judged);
-      while (waiting.length > 0 && this.#waiting === undefined && !this.#isOver) {
+      while (waiting.length > 0 && this.#waiting === undefined && !this.isOver) {
         const chunk = waiting.shift() as Buffer;
         releaseBytes(chunk.length);
-        if (this.#isOpen) this.#pass(chunk);
+        if (this.isOpen) this.#pass(chunk);
         else this.#take(chunk, true);
       }
     } catch (error) {
       releaseBytes(sizeOf(waiting)); // of a call that ends with this message
       throw error;
     }
-    if (this.#isOver) {
+    if (this.isOver) {
       releaseBytes(sizeOf(waiting)); // of a call that ended meanwhile
     } else if (this.#waiting !== undefined) {
       waiting.unshift(...this.#waiting); // what is left of the last chunk
       this.#waiting = waiting;
     } else if (this.#trailers !== undefined) {
-      this.#finish(this.#trailers);
+      this.#judgeEnd(this.#trailers);
     } else if (!this.#isPaused) {
-      this.#source.resume();
+      this.source.resume();
     }
   }
 
@@ -330,40 +271,30 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   /** The source is paused: what is still under way comes to at most its window. */
   #keep(chunk: Buffer, waiting: Buffer[], isKept = false): void {
     if (reserveBytes(chunk.length)) waiting.push(isKept ? chunk : Buffer.from(chunk));
-    else this.#guarded(() => this.#passUnkept(chunk));
+    else this.guarded(() => this.#passUnkept(chunk));
   }
 
   /** There is no memory to wait for the judgement with. */
   #passUnkept(chunk: Buffer): void {
-    this.#judgeNoMore(noMemory());
+    this.judgeNoMore(noMemory());
     const kept = [...(this.#judged === undefined ? [] : [this.#judged]), ...this.#endWait()];
     this.#judged = undefined;
     releaseBytes(sizeOf(kept));
     for (const bytes of [...kept, chunk]) this.#pass(bytes);
-    if (!this.#isPaused) this.#source.resume();
+    if (!this.#isPaused) this.source.resume();
   }
 
-  #finish(trailers: FlatHeaders): void {
-    const isAnswer = this.#sender === 'upstream';
-    const fault = this.#isOpen ? undefined : endFault(this.#heldBytes, this.#messages, isAnswer, this.#plan);
+  #judgeEnd(trailers: FlatHeaders): void {
+    const isAnswer = this.sender === 'upstream';
+    const fault = this.isOpen ? undefined : endFault(this.#heldBytes, this.#messages, isAnswer, this.#plan);
     if (fault !== undefined) this.#found(fault);
     this.#passHeld();
-    this.#end();
-    this.#consumer?.onEnd(trailers);
+    this.finish(trailers);
   }
 
   #found(fault: BodyFault): void {
-    settle(this.#exchange, this.#plan.plain.found(fault));
-    this.#openIfFound();
-  }
-
-  /** The first finding is what is recorded: nothing is gained by looking further. */
-  #openIfFound(): void {
-    if (!this.#isEnforced && this.#exchange.wouldRefuse !== undefined) this.#isOpen = true;
-  }
-
-  get #isEnforced(): boolean {
-    return mayRefuse(this.#exchange, this.#plan.plain);
+    settle(this.exchange, this.#plan.plain.found(fault));
+    this.openIfFound();
   }
 
   #passHeld(): void {
@@ -381,7 +312,7 @@ export class MessageGate implements IncomingBody, BodyConsumer {
   }
 
   #pass(bytes: Buffer): void {
-    if (bytes.length > 0 && !this.#isOver) this.#consumer?.onChunk(bytes);
+    if (bytes.length > 0 && !this.isOver) this.consumer?.onChunk(bytes);
   }
 }
 
