@@ -45,18 +45,17 @@ export class BodyJudge {
    * What is wrong with a body; undefined: it is valid. The bytes are the thread's to read until then. A body that takes too long
    * is not found valid. Refuses: overloaded.
    */
-  judge(body: SharedArrayBuffer, task: BodyTask): Promise<BodyFault | undefined> {
+  async judge(body: SharedArrayBuffer, task: BodyTask): Promise<BodyFault | undefined> {
     if (this.#waiting.size >= MAX_JUDGED_BESIDE) {
-      const reason = `bodies that wait to be judged exceed maxJudgedBeside ${MAX_JUDGED_BESIDE}`;
-      return Promise.reject(new Refusal('overloaded', reason));
+      throw new Refusal('overloaded', `bodies that wait to be judged exceed maxJudgedBeside ${MAX_JUDGED_BESIDE}`);
     }
     clearTimeout(this.#idle);
+    this.#thread ??= this.#begin(); // may throw: then nobody waits
     const { promise, resolve, reject } = Promise.withResolvers<BodyFault | undefined>();
     this.#last += 1;
     const until = epochNow() + this.#bounds.waitMs;
     const waiting: Waiting = { id: this.#last, body, task, until, resolve, reject, timer: undefined };
     this.#waiting.set(waiting.id, waiting);
-    this.#thread ??= this.#begin();
     this.#thread.ask(waiting);
     this.#watch(waiting, waiting.until);
     return promise;
@@ -97,9 +96,7 @@ export class BodyJudge {
   /** What it was at is refused: nobody found it valid. With none under way another thread would fare no better. */
   #onEnd(reason: Error): void {
     const culprit = this.#waiting.get(this.#thread?.underWay.id ?? 0);
-    const refused = culprit === undefined ? [...this.#waiting.values()] : [culprit];
-    const refusal = new Refusal('overloaded', `the thread that judges large bodies ended: ${reason.message}`);
-    for (const waiting of refused) this.#settle(waiting)?.reject(refusal);
+    this.#refuse(culprit === undefined ? [...this.#waiting.values()] : [culprit], reason);
     this.#renew();
   }
 
@@ -109,8 +106,18 @@ export class BodyJudge {
     this.#thread = undefined;
     clearTimeout(this.#idle);
     if (this.#waiting.size === 0) return;
-    this.#thread = this.#begin();
-    for (const waiting of this.#waiting.values()) this.#thread.ask(waiting);
+    try {
+      this.#thread = this.#begin();
+      for (const waiting of this.#waiting.values()) this.#thread.ask(waiting);
+    } catch (error) {
+      this.#refuse([...this.#waiting.values()], error);
+    }
+  }
+
+  #refuse(refused: readonly Waiting[], reason: unknown): void {
+    const message = reason instanceof Error ? reason.message : String(reason);
+    const refusal = new Refusal('overloaded', `the thread that judges large bodies ended: ${message}`);
+    for (const waiting of refused) this.#settle(waiting)?.reject(refusal);
   }
 
   #settle(waiting: Waiting | undefined): Waiting | undefined {

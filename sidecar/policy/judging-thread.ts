@@ -5,8 +5,11 @@ import { hasRules } from '#policy/validation/protobuf/judge-message.ts';
 import { isVerdict, type ToJudge, type Verdict } from './judge-messages.ts';
 import { UnderWay } from './under-way.ts';
 
-/** Heap of the thread. */
-const WORKER_LIMITS = { maxOldGenerationSizeMb: 512, maxYoungGenerationSizeMb: 32, stackSizeMb: 4 };
+/**
+ * Heap of the thread, more than MAX_JSON_VALUE_BYTES and the text it is of: a thread that JSON.parse fills takes the whole process with it, since V8 does not
+ * interrupt it.
+ */
+const WORKER_LIMITS = { maxOldGenerationSizeMb: 1024, maxYoungGenerationSizeMb: 32, stackSizeMb: 4 };
 /** Beside this file, and beside this file's bundle (scripts/build.mjs). */
 const WORKER_PROGRAM = import.meta.url.endsWith('.ts') ? './judging-worker.ts' : './judging-worker.mjs';
 /** Sources handed over at once, in characters: what is sent is copied on this thread. */

@@ -15,6 +15,17 @@ export interface JsonFault {
   readonly reason: string;
 }
 
+/**
+ * Memory that the value of a text may take, by estimate: twenty million empty lists are 60 MB of text, and fill a thread's heap when they are parsed, which ends
+ * the whole process.
+ */
+export const MAX_JSON_VALUE_BYTES = 256 * 1024 * 1024;
+/** Of a list or an object, a text beside its characters, a number that is no small integer, and any value's place in what holds it. */
+const CONTAINER_BYTES = 56;
+const TEXT_BYTES = 32;
+const DOUBLE_BYTES = 16;
+const PLACE_BYTES = 8;
+
 /** Up to so many keys of one object are compared in place; a Set takes over beyond, so that time stays linear. */
 const KEYS_IN_PLACE = 16;
 
@@ -68,6 +79,7 @@ interface Source {
 function scanBytes(source: Source, limits: JsonLimits): JsonFault | undefined {
   const text = source.bytes;
   let depth = 0;
+  let valueBytes = 0;
   let at = skipSpace(text, 0);
   let expectsKey = false;
   for (;;) {
@@ -84,9 +96,12 @@ function scanBytes(source: Source, limits: JsonLimits): JsonFault | undefined {
       if (text[at] !== COLON) return unexpected(text, at, '":"');
       at = skipSpace(text, at + 1);
     }
+    if (valueBytes > MAX_JSON_VALUE_BYTES) return fault(at, 'more values than can be held');
+    valueBytes += PLACE_BYTES;
     const first = text[at];
     if (first === OPEN_BRACE || first === OPEN_BRACKET) {
       if (++depth > limits.maxDepth) return fault(at, `nested deeper than limits.jsonDepth ${limits.maxDepth}`);
+      valueBytes += CONTAINER_BYTES;
       const isObject = first === OPEN_BRACE;
       isObjectAt[depth] = isObject ? 1 : 0;
       keyCounts[depth] = 0;
@@ -102,6 +117,8 @@ function scanBytes(source: Source, limits: JsonLimits): JsonFault | undefined {
         const reason = numberFault(source, at, end, limits);
         if (reason !== undefined) return fault(at, reason);
       }
+      if (first === QUOTE) valueBytes += TEXT_BYTES + end - at;
+      else if (!isSmallInteger(text, at, end)) valueBytes += DOUBLE_BYTES;
       at = end;
     }
     // A value is complete, or a container is about to close.
@@ -220,6 +237,15 @@ function digits(text: Buffer, start: number): number {
   let at = start;
   while (isDigit(text[at] ?? END)) at += 1;
   return at === start ? -1 - start : at;
+}
+
+/** Integers of so many characters are no objects of their own. */
+const SMALL_CHARACTERS = 9;
+
+function isSmallInteger(text: Buffer, start: number, end: number): boolean {
+  if (end - start > SMALL_CHARACTERS) return false;
+  for (let at = start + 1; at < end; at += 1) if (!isDigit(text[at] ?? END)) return false;
+  return true;
 }
 
 /** `1e309`: no shorter number is beyond what a double holds. */

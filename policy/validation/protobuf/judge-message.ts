@@ -49,14 +49,14 @@ export class MessageJudge {
     type: number,
     { unknownProperties }: Pick<OperationSettings, 'unknownProperties'>,
   ): JudgedMessage | undefined {
-    const { faults, values } = this.#walker.walk(bytes, type, unknownProperties !== 'Allow');
+    const { faults, ...size } = this.#walker.walk(bytes, type, unknownProperties !== 'Allow');
     const worst = faults.find(({ kind }) => kind !== 'unknown');
     if (worst !== undefined) {
       return { code: worst.kind === 'malformed' ? 'malformed_body' : 'invalid_body', details: [detailOf(worst)] };
     }
     if (this.isRuled(type)) {
       const { name } = this.#unit.types[type] as MessageModel;
-      const details = this.#rulesOfAll().judge(bytes, name, values);
+      const details = this.#rulesOfAll().judge(bytes, name, size);
       if (details.length > 0) return { code: 'invalid_body', details };
     }
     return faults.length === 0 ? undefined : { code: 'unknown_property', details: faults.map(detailOf) };

@@ -6,9 +6,12 @@ import { MAX_POINTER_LENGTH, shortened } from '../schema/validation-details.ts';
 import { countMaking, spendWork } from '../schema/work-budget.ts';
 import type { MessagesUnit } from './message-model.ts';
 import { readDescriptorSet } from './read-descriptor-set.ts';
+import type { WalkedMessage } from './walk-message.ts';
 
 /** Work of decoding a field and holding it against rules, in the units of work-budget.ts: about a microsecond. */
 const RULE_WORK_VALUE = 120;
+/** Of a byte of packed numbers, each of which may become an object of 24 bytes. */
+const RULE_WORK_PACKED = 8;
 /** Work of any message that has rules. */
 const RULE_WORK_MESSAGE = 1_000;
 
@@ -26,9 +29,13 @@ export class MessageRules {
     countMaking(descriptorSet.byteLength);
   }
 
-  /** What is wrong with a message that was walked before, where so many fields came; empty: nothing. Throws WorkExceeded. */
-  judge(bytes: Uint8Array, typeName: string, values: number): readonly RefusalDetail[] {
-    spendWork(RULE_WORK_MESSAGE + bytes.length + values * RULE_WORK_VALUE);
+  /** What is wrong with a message that was walked before; empty: nothing. Throws WorkExceeded. */
+  judge(
+    bytes: Uint8Array,
+    typeName: string,
+    { values, packedBytes }: Pick<WalkedMessage, 'values' | 'packedBytes'>,
+  ): readonly RefusalDetail[] {
+    spendWork(RULE_WORK_MESSAGE + bytes.length + values * RULE_WORK_VALUE + packedBytes * RULE_WORK_PACKED);
     const schema = this.#registry.getMessage(typeName);
     if (schema === undefined) throw new Error(`the descriptor set has no ${typeName}`);
     const result = this.#validator.validate(schema, fromBinary(schema, bytes));

@@ -19,6 +19,8 @@ export interface WalkedMessage {
   readonly faults: readonly MessageFault[];
   /** Fields that came, those of the messages within it too. */
   readonly values: number;
+  /** Bytes of packed numbers: as many values at most. */
+  readonly packedBytes: number;
 }
 
 interface WalkedField extends Omit<FieldModel, 'closed'> {
@@ -82,10 +84,11 @@ export class MessageWalker {
     try {
       walk.message(type, bytes.length, 1);
     } catch (error) {
-      if (error instanceof Fault) return { faults: [error.told()], values: walk.values };
+      if (error instanceof Fault) return { faults: [error.told()], values: walk.values, packedBytes: walk.packedBytes };
       throw error;
     }
-    return { faults: walk.unknown.map((unknown) => unknown.told()), values: walk.values };
+    const { values, packedBytes } = walk;
+    return { faults: walk.unknown.map((unknown) => unknown.told()), values, packedBytes };
   }
 }
 
@@ -115,6 +118,7 @@ class Fault {
 class Walk {
   readonly unknown: Fault[] = [];
   values = 0;
+  packedBytes = 0;
   readonly #bytes: Buffer;
   readonly #types: readonly WalkedType[];
   readonly #asksUnknown: boolean;
@@ -207,6 +211,7 @@ class Walk {
   #packed(field: WalkedField, end: number): void {
     const length = this.#length(end);
     const to = this.#at + length;
+    this.packedBytes += length;
     if (field.kind === 'varint') {
       if (field.closed !== undefined) spendWork(length * VALUE_WORK);
       while (this.#at < to) this.#varint(field, to);

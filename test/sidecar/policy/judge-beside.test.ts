@@ -78,6 +78,23 @@ t.test('bodies that waited behind one that takes too long are judged all the sam
   t.match(others, [undefined, { code: 'invalid_body', details: [{ pointer: '/1/n' }] }]);
 });
 
+t.test('a body of more values than memory holds is malformed: parsing it would end the process', async (t) => {
+  const plan = await planFor('{}');
+  const judge = new BodyJudge();
+  const values = ['[]', '{}', '"ab"', '1.5', '{"a":1}'];
+  for (const value of values) {
+    const count = Math.floor((60 * 1024 * 1024) / (value.length + 1));
+    const fault = await judge.judge(sharedBytes(Buffer.from(`[${`${value},`.repeat(count)}1]`)), plan.task);
+    t.match(
+      fault,
+      { code: 'malformed_body', details: [{ message: /^more values than can be held at line 1/ }] },
+      value,
+    );
+  }
+  t.equal(await judge.judge(sharedBytes(Buffer.from(`[${'7,'.repeat(30_000_000)}1]`)), plan.task), undefined);
+  t.equal(await judge.judge(sharedBytes(Buffer.from(JSON.stringify('x'.repeat(60_000_000)))), plan.task), undefined);
+});
+
 t.test('no more bodies than its bound wait for it', async (t) => {
   const plan = await planFor(LIST);
   const judge = new BodyJudge();
