@@ -11,8 +11,11 @@ import {
 export const MAX_CHARACTERS_READ_HERE = 8 * 1024;
 /** A document that takes longer is given up: its APISchema is not in force, and says so. */
 export const DOCUMENT_TIMEOUT_MS = 60_000;
-/** Heap of the thread: a document of 32 MiB as values, twice. */
-const MAX_HEAP_MB = 1024;
+/**
+ * Heap of the thread: GitHub's document takes 128 MB as JSON and 512 as YAML. Two thirds of what the chart gives a control plane: whoever may write an
+ * APISchema shall not end it.
+ */
+const MAX_HEAP_MB = 512;
 /** Beside this file, and beside this file's bundle (scripts/build.mjs). */
 const PROGRAM = import.meta.url.endsWith('.ts') ? './document-worker.ts' : './document-worker.mjs';
 
@@ -43,7 +46,7 @@ export interface DocumentReaderOptions {
   readonly onRead: () => void;
   /** Default DOCUMENT_TIMEOUT_MS. */
   readonly timeoutMs?: number;
-  /** Default 1,024. */
+  /** Default 512. */
   readonly maxHeapMb?: number;
 }
 
