@@ -185,9 +185,14 @@ function malformed(keyword: string, message: string, pointer = ''): BodyFault {
 
 /** `line 2, column 17`, both from 1; columns in UTF-16 code units. */
 function position(text: string, offset: number): string {
-  const before = text.slice(0, offset);
-  const lineStart = before.lastIndexOf('\n') + 1;
-  return `line ${before.split('\n').length}, column ${offset - lineStart + 1}`;
+  let line = 1;
+  let lineStart = 0;
+  // not split: sixty million empty lines would be as many strings
+  for (let at = text.indexOf('\n'); at >= 0 && at < offset; at = text.indexOf('\n', at + 1)) {
+    line += 1;
+    lineStart = at + 1;
+  }
+  return `line ${line}, column ${offset - lineStart + 1}`;
 }
 
 /** Index of the first byte that is not UTF-8: where decoding puts a replacement that was not sent. */

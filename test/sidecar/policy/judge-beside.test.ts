@@ -91,6 +91,8 @@ t.test('a body of more values than memory holds is malformed: parsing it would e
       value,
     );
   }
+  const lines = await judge.judge(sharedBytes(Buffer.from(`${'\n'.repeat(60_000_000)}x`)), plan.task);
+  t.match(lines, { details: [{ message: 'expected a value at line 60000001, column 1' }] });
   t.equal(await judge.judge(sharedBytes(Buffer.from(`[${'7,'.repeat(30_000_000)}1]`)), plan.task), undefined);
   t.equal(await judge.judge(sharedBytes(Buffer.from(JSON.stringify('x'.repeat(60_000_000)))), plan.task), undefined);
 });
