@@ -1,4 +1,5 @@
 import type { ApiParameter, ArrayShape, ObjectShape, PrimitiveShape, PrimitiveType } from '../api-model.ts';
+import { spendWork } from '../schema/work-budget.ts';
 import { decodeFormText } from './parse-form.ts';
 
 /** How the text of a parameter is decoded where it stands; undefined: a broken encoding. */
@@ -108,9 +109,15 @@ function partsOf(raw: string, parameter: ApiParameter, delimiters: Delimiters): 
   const { style, shape, explode } = parameter;
   const isWhole = shape.kind === 'primitive';
   if (style === 'matrix') return matrixParts(raw, parameter);
-  if (style !== 'label') return isWhole ? [raw] : raw.split(delimiters[style] ?? /,/);
+  if (style !== 'label') return isWhole ? [raw] : split(raw, delimiters[style] ?? /,/);
   if (!raw.startsWith('.')) return undefined;
-  return isWhole ? [raw.slice(1)] : raw.slice(1).split(explode ? '.' : ',');
+  return isWhole ? [raw.slice(1)] : split(raw.slice(1), explode ? '.' : ',');
+}
+
+/** A list of a long form may be of millions of items. Throws WorkExceeded. */
+function split(raw: string, delimiter: string | RegExp): readonly string[] {
+  spendWork(raw.length);
+  return raw.split(delimiter);
 }
 
 /** RFC 6570 §3.2.7: `;id=5`, `;id=3,4`, exploded `;id=3;id=4`, an object `;role=admin;name=Alex`. */
@@ -129,8 +136,12 @@ function matrixParts(raw: string, { name, shape, explode }: ApiParameter): reado
 
 export const BROKEN = { problem: 'has a broken percent-encoding' };
 
-/** Decodes all texts; undefined when one of them is broken. */
+/** Of an item that is decoded and becomes a value, in the units of work-budget.ts. */
+const ITEM_WORK = 20;
+
+/** Decodes all texts; undefined when one of them is broken. Throws WorkExceeded. */
 export function decodeAll(texts: readonly string[], decode: Decode = decodeFormText): string[] | undefined {
+  spendWork(texts.length * ITEM_WORK);
   const decoded: string[] = [];
   for (const text of texts) {
     const item = decode(text);

@@ -22,11 +22,11 @@ export function parseForm(text: string): readonly FormField[] | undefined {
     const end = ampersand < 0 ? text.length : ampersand;
     if (end > start) {
       if (fields.length === MAX_FORM_FIELDS) return undefined;
-      const equals = text.indexOf('=', start);
-      const hasValue = equals >= 0 && equals < end;
+      const field = text.slice(start, end);
+      const equals = field.indexOf('='); // of the whole text it would be looked for to its end, field by field
       fields.push({
-        name: decodeFormText(text.slice(start, hasValue ? equals : end)),
-        raw: hasValue ? text.slice(equals + 1, end) : undefined,
+        name: decodeFormText(equals < 0 ? field : field.slice(0, equals)),
+        raw: equals < 0 ? undefined : field.slice(equals + 1),
       });
     }
     start = end + 1;

@@ -22,6 +22,20 @@ export function judgeBody(
   settings: OperationSettings,
   boundary?: string,
 ): BodyFault | undefined {
+  try {
+    return judgeByFormat(body, runtime, settings, boundary);
+  } catch (error) {
+    if (!(error instanceof WorkExceeded)) throw error;
+    return { code: 'invalid_body', details: [{ in: 'body', pointer: '', keyword: 'work', message: error.message }] };
+  }
+}
+
+function judgeByFormat(
+  body: Buffer,
+  runtime: RuntimeContent,
+  settings: OperationSettings,
+  boundary: string | undefined,
+): BodyFault | undefined {
   const { content, validator, names, messages } = runtime;
   if (messages !== undefined) return judgeMessage(body, messages, content.messageType ?? -1, settings);
   if (content.multipart !== undefined) return judgeParts(body, boundary ?? '', content.multipart, runtime, settings);
@@ -58,13 +72,8 @@ function judgeMessage(
   type: number,
   settings: OperationSettings,
 ): BodyFault | undefined {
-  try {
-    const judged = messages.judge(body, type, settings);
-    return judged && { code: judged.code, details: judged.details.slice(0, MAX_DETAILS) };
-  } catch (error) {
-    if (!(error instanceof WorkExceeded)) throw error;
-    return { code: 'invalid_body', details: [{ in: 'body', pointer: '', keyword: 'work', message: error.message }] };
-  }
+  const judged = messages.judge(body, type, settings);
+  return judged && { code: judged.code, details: judged.details.slice(0, MAX_DETAILS) };
 }
 
 function judgeParts(

@@ -18,6 +18,7 @@ import { scanJson } from '../decode/scan-json.ts';
 import { decodePercent } from '../path-template.ts';
 import type { OperationSettings, RuntimeOperation, RuntimeParameter } from '../runtime-operation.ts';
 import { pointerTo, validate } from '../schema/validation-details.ts';
+import { WorkExceeded } from '../schema/work-budget.ts';
 
 /** Of a property of an object in style `deepObject`. */
 const ONE_LEVEL = /^[^[\]]+$/;
@@ -77,9 +78,14 @@ export function judgeHeaders(
 
 /** By each of its shapes, until one fits; what is told is what is wrong with the first. */
 function byShapes(runtime: RuntimeParameter, judge: (shaped: RuntimeParameter) => Details): Details {
-  const first = judge(runtime);
-  if (first.length === 0 || runtime.alternatives.length === 0) return first;
-  return runtime.alternatives.some((shaped) => judge(shaped).length === 0) ? VALID : first;
+  try {
+    const first = judge(runtime);
+    if (first.length === 0 || runtime.alternatives.length === 0) return first;
+    return runtime.alternatives.some((shaped) => judge(shaped).length === 0) ? VALID : first;
+  } catch (error) {
+    if (!(error instanceof WorkExceeded)) throw error;
+    return refusal(runtime.parameter, 'work', error.message);
+  }
 }
 
 /** A parameter whose whole text stands in one place. */
@@ -162,7 +168,9 @@ function judgeQuery(operation: RuntimeOperation, query: string, invalid: Refusal
     if (takesOpenNames(runtime.parameter)) rest ??= runtime;
     else invalid.push(...byShapes(runtime, (shaped) => judgeQueryParameter(shaped, fields, open, operation)));
   }
-  if (rest !== undefined) invalid.push(...judgeFields(rest, fields, [...open], (name) => name, open));
+  if (rest !== undefined) {
+    invalid.push(...byShapes(rest, (shaped) => judgeFields(shaped, fields, [...open], (name) => name, open)));
+  }
   return [...open];
 }
 
