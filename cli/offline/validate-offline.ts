@@ -1,11 +1,10 @@
 import { LRUCache } from 'lru-cache';
 import { compileWorkloadPolicy } from '#policy/compile-workload-policy.ts';
 import { ALLOWED } from '#policy/error/codes.ts';
-import type { RefusalDetail } from '#policy/error/refusal.ts';
-import type { FlatHeaders } from '#policy/http/flat-headers.ts';
+import { Refusal, type RefusalDetail } from '#policy/error/refusal.ts';
+import { type FlatHeaders, headerValue, withoutSpace } from '#policy/http/flat-headers.ts';
 import { parseSpiffeId } from '#policy/identity/spiffe-id.ts';
 import type { LoadedResources } from '#policy/load-resources.ts';
-import { normalizePath } from '#policy/path/normalize-path.ts';
 import { wireText } from '#policy/path/wire-text.ts';
 import type { AnyResource } from '#policy/resource/read-resource.ts';
 import { indexResources } from '#policy/snapshot/select-snapshot.ts';
@@ -19,10 +18,13 @@ import type {
   FormPlan,
   Mesh,
   MessagePlan,
+  PathNormalization,
   RequestValidation,
   ResponseValidation,
   WorkloadPolicy,
 } from '#policy/workload-policy.ts';
+import { type AcceptedHead, readHead } from '#sidecar/exchange/accept.ts';
+import type { RequestHead } from '#sidecar/http/message.ts';
 import type { OfflineRequest, OfflineResponse } from './offline-request.ts';
 
 /** A verdict as it is printed. */
@@ -88,19 +90,15 @@ async function judge(
   { validation, defaults }: WorkloadPolicy,
 ): Promise<OfflineVerdict> {
   if (request.protocol === 'tcp') return judgeTcp(validation, defaults);
-  const target = request.path ?? '/';
-  const question = target.indexOf('?');
-  const asked = wireText(question < 0 ? target : target.slice(0, question));
-  const path = normalizePath(asked, defaults.pathNormalization);
-  if (path.kind === 'ambiguous') return verdictOf('ambiguous_path', path.reason);
-  if (validation === undefined) return passed('no APIValidationPolicy binds the workload');
   const method = request.method ?? (request.protocol === 'grpc' ? 'POST' : 'GET');
+  const headers = headersOf(request);
+  const target = wireText(request.path ?? '/');
+  const head = headOf({ method, target, headers, version: '1.1' }, request.to.name, defaults.pathNormalization);
+  if (head instanceof Refusal) return verdictOf(head.code, head.reason);
+  if (validation === undefined) return passed('no APIValidationPolicy binds the workload');
   const { findings, responses } = await judgeRequest(validation, {
-    method,
-    path: path.path,
-    query: question < 0 ? '' : target.slice(question + 1),
-    headers: headersOf(request),
-    body,
+    ...{ method, path: head.path, query: head.query, headers: head.headers },
+    ...{ ...framingOf(headers, body), body },
   });
   const isRefused = ({ effect }: Finding) => effect === 'refuse' && defaults.mode === 'Enforce';
   // A request that is refused has no response.
@@ -121,6 +119,30 @@ async function judge(
   };
 }
 
+/** As the sidecar reads it; a request that says no Host is one for the workload's name, or for whom its target names. */
+function headOf(head: RequestHead, name: string, normalization: PathNormalization): AcceptedHead | Refusal {
+  const host = /^http:\/\/([^/?#]*)/i.exec(head.target)?.[1] ?? name;
+  const isSaid = headerValue(head.headers, 'host') !== undefined;
+  try {
+    return readHead(isSaid ? head : { ...head, headers: ['host', host, ...head.headers] }, normalization);
+  } catch (error) {
+    if (error instanceof Refusal) return error;
+    throw error;
+  }
+}
+
+interface Framing {
+  readonly hasBody: boolean;
+  readonly contentLength: number | undefined;
+}
+
+/** Chunks say that there is a body, which may turn out to be empty, and not how long it is. */
+function framingOf(headers: FlatHeaders, body: Buffer): Framing {
+  const isChunked = headerValue(headers, 'transfer-encoding') !== undefined;
+  const hasBody = isChunked || body.length > 0;
+  return { hasBody, contentLength: hasBody && !isChunked ? body.length : undefined };
+}
+
 function toldDetail({ in: place, pointer, keyword, message }: RefusalDetail): RefusalDetail {
   return { in: place, pointer, keyword, message };
 }
@@ -133,7 +155,7 @@ function judgeTcp(validation: RequestValidation | undefined, { mode }: WorkloadP
   return { verdict, code: 'tcp_not_validated', details: [], reason };
 }
 
-interface WholeRequest {
+interface WholeRequest extends Framing {
   readonly method: string;
   readonly path: string;
   readonly query: string;
@@ -147,8 +169,7 @@ interface JudgedRequest {
 }
 
 async function judgeRequest(validation: RequestValidation, { body, ...parts }: WholeRequest): Promise<JudgedRequest> {
-  const hasBody = body.length > 0;
-  const head = validation.judgeHead({ ...parts, hasBody, contentLength: hasBody ? body.length : undefined });
+  const head = validation.judgeHead(parts);
   const found = await (head.messages === undefined
     ? judgeBody(head.body, body)
     : judgeMessages(head.messages, body, false));
@@ -161,11 +182,8 @@ async function judgeResponse(
   body: Buffer,
   isHead: boolean,
 ): Promise<readonly Finding[]> {
-  const hasBody = body.length > 0;
-  const contentLength = hasBody ? body.length : undefined;
-  const head = responses?.judgeHead({
-    ...{ status: response.status, headers: headersOf(response), isHead, hasBody, contentLength },
-  });
+  const headers = headersOf(response);
+  const head = responses?.judgeHead({ status: response.status, headers, isHead, ...framingOf(headers, body) });
   if (head === undefined) return [];
   const { messages } = head;
   const found = await (messages === undefined ? judgeBody(head.body, body) : judgeMessages(messages, body, true));
@@ -174,6 +192,7 @@ async function judgeResponse(
 
 /** Messages with their prefixes, as they are on the wire. */
 async function judgeMessages(plan: MessagePlan, body: Buffer, isAnswer: boolean): Promise<readonly Finding[]> {
+  const reported: Finding[] = [];
   let at = 0;
   let count = 0;
   while (body.length - at >= PREFIX_BYTES) {
@@ -181,16 +200,19 @@ async function judgeMessages(plan: MessagePlan, body: Buffer, isAnswer: boolean)
     const flag = body[at] as number;
     const length = body.readUInt32BE(at + 1);
     const fault = prefixFault(flag, count, plan);
-    if (fault !== undefined) return plan.plain.found(fault);
-    if (length > plan.plain.maxBytes) return [plan.plain.tooLarge(length)];
+    if (fault !== undefined) return [...reported, ...plan.plain.found(fault)];
+    if (length > plan.plain.maxBytes) return [...reported, plan.plain.tooLarge(length)];
     const end = at + PREFIX_BYTES + length;
     if (end > body.length) break;
     const judging = flag === COMPRESSED ? plan.coded : plan.plain;
     const found = await judgeBody(judging, body.subarray(at + PREFIX_BYTES, end));
-    if (found.length > 0) return found;
+    reported.push(...found);
+    // what is only reported is no reason to look no further where the next one may be refused
+    if (found.length > 0 && (!plan.plain.isEnforced || found.some(({ effect }) => effect === 'refuse')))
+      return reported;
     at = end;
   }
-  return plan.plain.found(endFault(body.length - at, count, isAnswer, plan));
+  return [...reported, ...plan.plain.found(endFault(body.length - at, count, isAnswer, plan))];
 }
 
 async function judgeBody(plan: BodyPlan | undefined, body: Buffer): Promise<readonly Finding[]> {
@@ -244,7 +266,7 @@ function framed(base64: string): Buffer {
   return Buffer.concat([prefix, message]);
 }
 
-/** Messages say what they are. */
+/** As they are on the wire, without the space around values; messages say what they are. */
 function headersOf({ headers, messages }: Pick<OfflineRequest, 'headers' | 'messages'>): FlatHeaders {
   const given = flatHeaders(headers);
   const isSaid = Object.keys(headers).some((name) => name.toLowerCase() === 'content-type');
@@ -252,7 +274,9 @@ function headersOf({ headers, messages }: Pick<OfflineRequest, 'headers' | 'mess
 }
 
 function flatHeaders(headers: OfflineRequest['headers']): FlatHeaders {
-  return Object.entries(headers).flatMap(([name, values]) => values.flatMap((value) => [name, value]));
+  return Object.entries(headers).flatMap(([name, values]) =>
+    values.flatMap((value) => [name, withoutSpace(wireText(value))]),
+  );
 }
 
 function passed(reason: string): OfflineVerdict {

@@ -1,7 +1,9 @@
 import { Refusal } from '#policy/error/refusal.ts';
 import type { FlatHeaders } from '#policy/http/flat-headers.ts';
 import { normalizePath } from '#policy/path/normalize-path.ts';
+import type { PathNormalization } from '#policy/workload-policy.ts';
 import { endToEndHeaders } from '../http/hop-by-hop.ts';
+import type { RequestHead } from '../http/message.ts';
 import { type Accepted, type Exchange, isAccepted, narrowed } from './exchange.ts';
 import { REPLACED } from './request-headers.ts';
 
@@ -15,22 +17,38 @@ const NOT_IN_HOST = /[\s/?#@\\,<>"{}|^`]/;
  */
 export function accept(exchange: Exchange): Accepted {
   exchange.enter('accept');
-  const { head } = exchange.server;
+  const { host, path, query, headers } = readHead(exchange.server.head, exchange.policy.defaults.pathNormalization);
+  exchange.host = host;
+  exchange.path = path;
+  exchange.query = query;
+  exchange.headers = headers;
+  return narrowed(exchange, isAccepted);
+}
+
+/** A request as policies see it. */
+export interface AcceptedHead {
+  /** As Host or :authority has it; empty: HTTP/1.0 without. */
+  readonly host: string;
+  /** Normalized, without the query. */
+  readonly path: string;
+  /** Without its `?`; empty: none. */
+  readonly query: string;
+  /** End-to-end ones. */
+  readonly headers: FlatHeaders;
+}
+
+/** Throws Refusal: malformed_request, ambiguous_path. */
+export function readHead(head: RequestHead, pathNormalization: PathNormalization): AcceptedHead {
   const host = soleHost(head.headers, head.version);
   const target = originForm(head.method, head.target, host);
   const mark = target.indexOf('?');
   const path = mark === -1 ? target : target.slice(0, mark);
   const query = mark === -1 ? '' : target.slice(mark + 1);
-  const normalized =
-    path === '*' ? { kind: 'normal' as const, path } : normalizePath(path, exchange.policy.defaults.pathNormalization);
+  const normalized = path === '*' ? { kind: 'normal' as const, path } : normalizePath(path, pathNormalization);
   if (normalized.kind === 'ambiguous') {
     throw new Refusal('ambiguous_path', `${normalized.reason} (MeshDefaults.pathNormalization: Refuse)`);
   }
-  exchange.host = host;
-  exchange.path = normalized.path;
-  exchange.query = query;
-  exchange.headers = endToEndHeaders(head.headers, REPLACED);
-  return narrowed(exchange, isAccepted);
+  return { host, path: normalized.path, query, headers: endToEndHeaders(head.headers, REPLACED) };
 }
 
 /** RFC 9112 §3.2: exactly one Host, and a valid one; HTTP/1.0 may have none. */

@@ -308,3 +308,17 @@ t.test('messages of gRPC calls are judged by their descriptor set', async (t) =>
     'invalid_request',
   ]);
 });
+
+t.test('a message that is only reported is no reason to look at no further one', async (t) => {
+  const { set, encode } = await shopProto();
+  const policies = RESOURCES.replace('{openapi: {file: orders.openapi.yaml}}', '{protoDescriptorSet: {file: set}}');
+  const more = Buffer.concat([encode('Order', { id: 'a' }), Buffer.from([0xf8, 0x07, 1])]); // field 127
+  const folder = t.testdir({
+    'a.yaml': policies.replace('unknownParameters: Report', 'unknownProperties: Report'),
+    ...{ set, more, bad: encode('Order', { id: '' }) },
+  });
+  const call = ['--policies', folder, '--to', 'shop/orders', '--request', 'POST /shop.v1.Orders/PlaceAll'];
+  const messages = (...names: string[]) => names.flatMap((name) => ['--message', join(folder, name)]);
+  t.match((await validate(...call, ...messages('more', 'more'))).stdout, /^audit unknown_property: /);
+  t.match((await validate(...call, ...messages('more', 'bad'))).stdout, /^refuse invalid_body: /);
+});
