@@ -12,15 +12,20 @@ export async function runBatch(
   io: CommandIo,
 ): Promise<void> {
   let held = '';
-  for await (const { text } of readLines(file)) {
-    const reading: OfflineRequestReading =
+  for await (const { text, fault, number } of readLines(file)) {
+    const reading =
       text === undefined
-        ? { kind: 'broken', reason: `a line of more than ${MAX_LINE_BYTES} bytes` }
+        ? broken(fault === 'too_long' ? `more than ${MAX_LINE_BYTES} bytes` : 'not UTF-8')
         : readOfflineRequest(text);
-    held += `${JSON.stringify(await answer(reading))}\n`;
+    const told = reading.kind === 'broken' ? broken(`line ${number}: ${reading.reason}`) : reading;
+    held += `${JSON.stringify(await answer(told))}\n`;
     if (held.length < WRITE_LENGTH) continue;
     io.stdout(held);
     held = '';
   }
   io.stdout(held);
+}
+
+function broken(reason: string): OfflineRequestReading {
+  return { kind: 'broken', reason };
 }

@@ -3,6 +3,7 @@ import { compileWorkloadPolicy } from '#policy/compile-workload-policy.ts';
 import { ALLOWED } from '#policy/error/codes.ts';
 import { Refusal, type RefusalDetail } from '#policy/error/refusal.ts';
 import { type FlatHeaders, headerValue, withoutSpace } from '#policy/http/flat-headers.ts';
+import { isToken } from '#policy/http/is-token.ts';
 import { parseSpiffeId } from '#policy/identity/spiffe-id.ts';
 import type { LoadedResources } from '#policy/load-resources.ts';
 import { wireText } from '#policy/path/wire-text.ts';
@@ -82,6 +83,8 @@ export function createOfflineValidator(
 }
 
 const EMPTY = Buffer.alloc(0);
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+const NOT_IN_VALUE = /[\x00-\x08\x0a-\x1f\x7f]/;
 
 async function judge(
   request: OfflineRequest,
@@ -122,6 +125,8 @@ async function judge(
 /** As the sidecar reads it; a request that says no Host is one for the workload's name, or for whom its target names. */
 function headOf(head: RequestHead, name: string, normalization: PathNormalization): AcceptedHead | Refusal {
   const host = /^http:\/\/([^/?#]*)/i.exec(head.target)?.[1] ?? name;
+  const fault = fieldFault(head.headers);
+  if (fault !== undefined) return new Refusal('malformed_request', fault);
   const isSaid = headerValue(head.headers, 'host') !== undefined;
   try {
     return readHead(isSaid ? head : { ...head, headers: ['host', host, ...head.headers] }, normalization);
@@ -129,6 +134,16 @@ function headOf(head: RequestHead, name: string, normalization: PathNormalizatio
     if (error instanceof Refusal) return error;
     throw error;
   }
+}
+
+/** What the parser of the sidecar would not take for a header block (RFC 9110 §5.5). */
+function fieldFault(headers: FlatHeaders): string | undefined {
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index] ?? '';
+    if (!isToken(name)) return `${JSON.stringify(name)} is not the name of a header field`;
+    if (NOT_IN_VALUE.test(headers[index + 1] ?? '')) return `the value of ${name} has a control character`;
+  }
+  return undefined;
 }
 
 interface Framing {
@@ -255,7 +270,8 @@ function bodyOf(told: Pick<OfflineRequest, 'body' | 'bodyBase64' | 'messages'>):
 }
 
 function isBase64(value: unknown): value is string {
-  return typeof value === 'string' && /^[A-Za-z0-9+/]*={0,2}$/.test(value);
+  // one character of a group of four is no byte
+  return typeof value === 'string' && /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2,3}={0,2})?$/.test(value);
 }
 
 /** As it is on the wire, not compressed. */

@@ -45,9 +45,9 @@ export async function replayLog(file: string, replaying: Replaying, io: CommandI
   }
 }
 
-function readLine({ text, isEnded }: BatchLine, namespace: string | undefined): RecordedRequest | PassedOver {
-  if (text === undefined) return 'too_long';
-  const recorded = readRecordedLine(text);
+function readLine({ text, fault, isEnded }: BatchLine, namespace: string | undefined): RecordedRequest | PassedOver {
+  if (fault === 'too_long') return fault;
+  const recorded = text === undefined ? 'malformed' : readRecordedLine(text);
   if (recorded === 'malformed' && !isEnded) return 'cut_off';
   if (typeof recorded === 'string' || namespace === undefined) return recorded;
   const destination = identityOf(recorded.destination);

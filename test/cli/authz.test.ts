@@ -98,10 +98,10 @@ t.test('a batch answers every line in order, whatever is in it', async (t) => {
     .map((line) => JSON.parse(line));
   t.match(answers, [
     { decision: 'allow', code: 'allowed', policy: 'shop/orders', rule: 0 },
-    { decision: 'deny', code: 'invalid_request', policy: null, rule: null, reason: /^not JSON/ },
+    { decision: 'deny', code: 'invalid_request', policy: null, rule: null, reason: /^line \d+: not JSON/ },
     { decision: 'deny', code: 'invalid_spiffe_id', reason: /has no path/ },
     { decision: 'deny', code: 'ambiguous_path', reason: /dot segment/ },
-    { decision: 'deny', code: 'invalid_request', reason: 'request: missing field to' },
+    { decision: 'deny', code: 'invalid_request', reason: /^line \d+: request: missing field to$/ },
     { decision: 'deny', code: 'authorization_default_deny' },
     { decision: 'deny', code: 'invalid_request' },
     { decision: 'deny', code: 'authorization_not_allowed', policy: 'shop/orders', rule: 0 },

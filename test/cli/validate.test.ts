@@ -322,3 +322,37 @@ t.test('a message that is only reported is no reason to look at no further one',
   t.match((await validate(...call, ...messages('more', 'more'))).stdout, /^audit unknown_property: /);
   t.match((await validate(...call, ...messages('more', 'bad'))).stdout, /^refuse invalid_body: /);
 });
+
+t.test('what cannot be read of a batch is told with its line, and judged as nothing else', async (t) => {
+  const line = (more: string) => `{"to":{"namespace":"shop","name":"orders"},"path":"/orders",${more}}`;
+  const post = '"method":"POST","headers":{"content-type":"application/json"}';
+  const lines: readonly (readonly [string | Buffer, object])[] = [
+    ['', {}],
+    ['{broken', { code: 'invalid_request', reason: /^line 2: not JSON/ }],
+    [
+      Buffer.concat([
+        Buffer.from(line(`${post},"body":"{\\"sku\\":\\"`).slice(0, -1)),
+        Buffer.from([0xff]),
+        Buffer.from('\\"}"}'),
+      ]),
+      { code: 'invalid_request', reason: 'line 3: not UTF-8' },
+    ],
+    ['x'.repeat(16 * 1024 * 1024 + 1), { code: 'invalid_request', reason: 'line 4: more than 16777216 bytes' }],
+    ['[]', { code: 'invalid_request', reason: 'line 5: expected a JSON object' }],
+    [line('"bodyBase64":"abcde"'), { code: 'invalid_request', reason: 'bodyBase64 must be base64' }],
+    [line('"headers":{"a b":"c"}'), { code: 'malformed_request', reason: '"a b" is not the name of a header field' }],
+    [line('"headers":{"x":"a\\r\\nb"}'), { code: 'malformed_request', reason: /value of x has a control character/ }],
+  ];
+  const folder = t.testdir({ ...FILES, folder: {} });
+  const bytes = lines.flatMap(([text]) => [Buffer.from(text), Buffer.from('\n')]);
+  await writeFile(join(folder, 'batch'), Buffer.concat(bytes));
+  const { stdout } = await validate('--policies', folder, '--batch', join(folder, 'batch'));
+  const answers = stdout.trimEnd().split('\n');
+  t.equal(answers.length, lines.length - 1, 'a blank line has no answer');
+  for (const [index, [, wanted]] of lines.slice(1).entries()) t.match(JSON.parse(answers[index] ?? ''), wanted);
+  for (const absent of ['absent', 'folder']) {
+    await t.rejects(validate('--policies', folder, '--batch', join(folder, absent)), {
+      message: new RegExp(`${absent}: E`),
+    });
+  }
+});
