@@ -1,15 +1,8 @@
-import { isCredential } from '#policy/http/is-credential.ts';
 import { isSecretName } from '#policy/http/is-secret-name.ts';
-
-/**
- * Values that are personal whatever their name: e-mail addresses and long digit runs (cards) anywhere in them. Callers write them: no
- * part of it may be tried again from each character on.
- */
-const PERSONAL_VALUE = /[^@\s]@[^@\s]+\.[a-z]{2,}|(?:\d[ +-]?){13}/i;
+import { isSecretValue, REDACTED } from '#policy/http/is-secret-value.ts';
 
 /** Longest query that is kept in a log line. */
 const MAX_QUERY_LENGTH = 2_048;
-export const REDACTED = '[redacted]';
 
 /**
  * The query as it may be logged: values of secret names, and values that look secret, are replaced. `tokens`: names of parameters
@@ -28,12 +21,9 @@ function redactPair(pair: string, tokens: ReadonlySet<string> | undefined): stri
   const mark = pair.indexOf('=');
   if (mark === -1) return isSecretValue(decoded(pair)) ? REDACTED : pair;
   const name = pair.slice(0, mark);
+  if (isSecretValue(decoded(name))) return REDACTED;
   const isToken = tokens !== undefined && tokens.size > 0 && tokens.has(decoded(name));
   return isToken || isSecretName(name) || isSecretValue(decoded(pair.slice(mark + 1))) ? `${name}=${REDACTED}` : pair;
-}
-
-function isSecretValue(value: string): boolean {
-  return isCredential(value) || PERSONAL_VALUE.test(value);
 }
 
 function decoded(text: string): string {

@@ -2,7 +2,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import type { Path } from '@bufbuild/protobuf/reflect';
 import { createValidator, type Validator, type Violation } from '@bufbuild/protovalidate';
 import type { RefusalDetail } from '../../error/refusal.ts';
-import { MAX_POINTER_LENGTH, shortened } from '../schema/validation-details.ts';
+import { shownPointer } from '../schema/validation-details.ts';
 import { countMaking, spendWork } from '../schema/work-budget.ts';
 import type { MessagesUnit } from './message-model.ts';
 import { readDescriptorSet } from './read-descriptor-set.ts';
@@ -71,7 +71,7 @@ function pointerOf(path: Path): string {
       }
     })
     .join('');
-  return shortened(pointer, MAX_POINTER_LENGTH);
+  return shownPointer(pointer);
 }
 
 function escaped(key: string): string {

@@ -1,4 +1,5 @@
 import type { RefusalDetail } from '../../error/refusal.ts';
+import { isSecretValue, REDACTED } from '../../http/is-secret-value.ts';
 import { isRecord } from '../../schema/schema.ts';
 import type { Validator } from '../instantiate-validators.ts';
 import { asked, unenforced } from './judgement.ts';
@@ -11,7 +12,7 @@ export const MAX_DETAILS = 20;
 /** Characters of a name out of the request in a message. */
 const MAX_NAME_LENGTH = 64;
 /** Characters of a pointer: property names come from the request. */
-export const MAX_POINTER_LENGTH = 256;
+const MAX_POINTER_LENGTH = 256;
 
 /**
  * Undefined when the value is valid; else what is wrong. `pointer` stands in front of the pointers within
@@ -42,7 +43,7 @@ function detail(error: unknown, value: unknown, place: RefusalDetail['in'], poin
   const { instancePath, keyword, message, params } = error;
   return {
     in: place,
-    pointer: shortened(`${pointer}${String(instancePath ?? '')}`, MAX_POINTER_LENGTH),
+    pointer: shownPointer(`${pointer}${String(instancePath ?? '')}`),
     keyword: String(keyword ?? 'schema'),
     message: `${String(message ?? 'is not valid')}${surplus(params)}`,
     shape: shapeOf(valueAt(value, String(instancePath ?? ''))),
@@ -53,12 +54,27 @@ function detail(error: unknown, value: unknown, place: RefusalDetail['in'], poin
 function surplus(params: unknown): string {
   if (!isRecord(params)) return '';
   const name = params.additionalProperty ?? params.unevaluatedProperty;
-  return typeof name === 'string' ? `: ${JSON.stringify(shortened(name, MAX_NAME_LENGTH))}` : '';
+  return typeof name === 'string' ? `: ${JSON.stringify(shownName(name))}` : '';
+}
+
+/** Names come from the request too: `{"jane@example.com": 1}`. */
+function shownName(name: string): string {
+  return isSecretValue(name) ? REDACTED : shortened(name, MAX_NAME_LENGTH);
+}
+
+/** A JSON Pointer as it may be told, without names that look like a secret or a person; of MAX_POINTER_LENGTH at most. */
+export function shownPointer(pointer: string): string {
+  const shown = pointer.split('/').map((step) => (isSecretValue(unescaped(step)) ? REDACTED : step));
+  return shortened(shown.join('/'), MAX_POINTER_LENGTH);
+}
+
+function unescaped(step: string): string {
+  return step.replaceAll('~1', '/').replaceAll('~0', '~');
 }
 
 /** One step of a JSON Pointer (RFC 6901 §3). */
 export function pointerTo(name: string): string {
-  return `/${shortened(name, MAX_NAME_LENGTH).replaceAll('~', '~0').replaceAll('/', '~1')}`;
+  return `/${shownName(name).replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
 
 export function shortened(text: string, maxLength: number): string {

@@ -68,3 +68,45 @@ t.test('a deprecated operation is answered, and its caller told when it ends', a
   t.match(answer, /\r\nsunset: Thu, 31 Dec 2026 00:00:00 GMT\r\n/i);
   t.match(line, { decision: 'allow', deprecated: true });
 });
+
+const KEYED = `${RULES.slice(0, RULES.indexOf('        /item:'))}        /item:
+          post:
+            requestBody:
+              content: {application/json: {schema: {additionalProperties: {type: integer}}}}
+            responses:
+              default: {description: any, content: {application/json: {schema: {additionalProperties: {type: integer}}}}}
+---
+apiVersion: lateral.dev/v1alpha1
+kind: APIValidationPolicy
+metadata: {name: api, namespace: test}
+spec: {mode: Enforce, schemaRefs: [api], response: {body: Enforce}}
+`;
+
+t.test('names that callers chose are not told where they look like a secret or a person', async (t) => {
+  const app = await startApp(t, (_request, response) => {
+    response.setHeader('content-type', 'application/json');
+    response.end('{"jane@example.com":"x"}');
+  });
+  const sidecar = await startInbound(t, app.port, 'auto', KEYED);
+  const token = `eyJhbGciOiJIUzI1NiJ9.${'eyJzdWIiOiIxMjM0NTY3ODkwIn0'.repeat(8)}.dozjgNryP4J3jVmNHl0w5N`;
+  const sent: readonly (readonly [string, string])[] = [
+    [`/item?${token}`, '{}'],
+    [`/item?4111111111111111=1`, '{}'],
+    [`/item?jane%40example.com`, '{}'],
+    ['/item', '{"4111111111111111":"x"}'],
+    ['/item', '{"jane@example.com":"x"}'],
+    ['/item', JSON.stringify({ [token]: 'x' })],
+    ['/item', '{}'],
+    ['/item', '{"plain":"x"}'],
+  ];
+  for (const [target, body] of sent) {
+    const caller = await sidecar.connectTls('client');
+    const head = `POST ${target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n`;
+    caller.write(`${head}content-length: ${body.length}\r\n\r\n${body}`);
+    t.notMatch(await readAll(caller), /4111|eyJ|jane/);
+  }
+  const lines = await sidecar.log(sent.length);
+  for (const line of lines) t.notMatch(JSON.stringify(line), /4111|eyJ|jane/);
+  t.match(lines.at(-1), { reason: 'body /plain: must be integer', details: [{ pointer: '/plain' }] });
+  t.match(lines.at(-2), { code: 'invalid_response', details: [{ pointer: '/[redacted]' }] });
+});
