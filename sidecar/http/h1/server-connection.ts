@@ -176,9 +176,12 @@ export class Http1ServerConnection implements ServedConnection, BodySink {
 
   #ended(isClosing: boolean): void {
     const mustClose = isClosing || this.#isDraining || this.#isBroken || this.#parser.isInBody;
+    const { incoming } = this.#request ?? {};
     this.#request = undefined;
     this.#since = performance.now();
     if (mustClose) {
+      // of a body that was answered before its end nothing more is read: who waits for it holds memory for it
+      if (this.#parser.isInBody) incoming?.fail(new Error('the answer came before the end of the body'));
       this.#close();
       return;
     }

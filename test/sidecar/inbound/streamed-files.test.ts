@@ -161,6 +161,81 @@ t.test('over HTTP/2, of a length that nobody told', async (t) => {
   await eventually('nothing is held any more', () => heldBytes() === 0);
 });
 
+t.test('whoever leaves in the middle, nothing stays held', async (t) => {
+  const { requests, sidecar } = await startForms(t, 'Enforce');
+  const begin = async (path = '/photos') => {
+    const caller = await sidecar.connectTls('client');
+    caller.on('error', () => {});
+    const type = 'content-type: multipart/form-data; boundary=B\r\ntransfer-encoding: chunked';
+    caller.write(`POST ${path} HTTP/1.1\r\nhost: a\r\n${type}\r\n\r\n`);
+    const chunk = (text: string | Buffer) => {
+      caller.write(`${Buffer.byteLength(text).toString(16)}\r\n`);
+      caller.write(text);
+      caller.write('\r\n');
+    };
+    const earlier = requests.length;
+    chunk(`${title('sea')}${PHOTO}`);
+    chunk(PIECE);
+    const hasSome = () => requests.length > earlier && (requests.at(-1)?.bytes ?? 0) > PIECE.length - 1000;
+    await eventually('the app has some', hasSome);
+    t.ok(heldBytes() > 0, 'the fields are held');
+    return { caller, chunk };
+  };
+  const left = await begin();
+  left.caller.destroy();
+  await eventually('the caller left', () => heldBytes() === 0 && requests.at(-1)?.isAborted === true);
+  const ended = await begin();
+  ended.caller.write('0\r\n\r\n');
+  t.match(await readAll(ended.caller), /^HTTP\/1.1 400 /, 'chunks that end within the file');
+  await eventually('the form ended early', () => heldBytes() === 0 && requests.at(-1)?.isAborted === true);
+  const { caller, chunk } = await begin();
+  for (const byte of Buffer.from(`\r\n${title('x')}`)) chunk(Buffer.of(byte));
+  caller.write('0\r\n\r\n');
+  t.match(await readAll(caller), /^HTTP\/1.1 400 /, 'the end in single bytes: a name twice, and no end');
+  await eventually('nothing is held any more', () => heldBytes() === 0);
+  await sidecar.setPolicies(RULES.replace('MODE', 'Audit'));
+  const audited = await begin();
+  audited.caller.destroy();
+  await eventually('Audit', () => heldBytes() === 0);
+});
+
+t.test('an app that answers early, or dies in the middle', async (t) => {
+  let isDying = false;
+  const app = await startApp(t, (request, response) => {
+    request.once('data', () => {
+      if (isDying) request.socket.destroy();
+      else response.end('early');
+    });
+    request.on('error', () => {});
+  });
+  const sidecar = await startInbound(t, app.port, 'auto', RULES.replace('MODE', 'Enforce'));
+  for (const expected of [/^HTTP\/1.1 200 [\s\S]*early/, /^HTTP\/1.1 503 /]) {
+    const caller = await sidecar.connectTls('client');
+    caller.on('error', () => {});
+    const length = 3 * PIECE.length;
+    const head = `POST /photos HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: ${length}\r\n`;
+    caller.write(`${head}content-type: multipart/form-data; boundary=B\r\n\r\n${title('sea')}${PHOTO}`);
+    caller.write(PIECE);
+    t.match(await readAll(caller), expected);
+    caller.destroy();
+    await eventually('nothing is held', () => heldBytes() === 0);
+    const socket = await sidecar.connectTls('client', { ALPNProtocols: ['h2'] });
+    const session = http2.connect('https://server', { createConnection: () => socket });
+    const request = session.request({
+      ...{ ':method': 'POST', ':path': '/photos', 'content-type': 'multipart/form-data; boundary=B' },
+    });
+    request.on('error', () => {});
+    request.write(`${title('sea')}${PHOTO}`);
+    request.write(PIECE);
+    const [headers] = await once(request, 'response');
+    t.equal(headers[':status'], isDying ? 503 : 200, 'over HTTP/2');
+    request.resume();
+    await eventually('nothing is held for a stream', () => heldBytes() === 0);
+    session.destroy();
+    isDying = true;
+  }
+});
+
 t.test('Audit: all passes as it comes, and what would be refused is recorded', async (t) => {
   const { requests, send, sidecar } = await startForms(t, 'Audit');
   t.same(await send(title('12345678901') + PHOTO, 3, '\r\n--B--\r\n'), { status: 200, isAsSent: true });
