@@ -1,4 +1,5 @@
 import type { RefusalDetail } from '../error/refusal.ts';
+import { headerValue } from '../http/flat-headers.ts';
 import type { BodyPlan, Finding, ResponseJudgement, ResponseParts, ResponseValidation } from '../workload-policy.ts';
 import type { CompiledDocument } from './api-model.ts';
 import type { BodyFault } from './body-fault.ts';
@@ -86,7 +87,8 @@ export class ResponseValidator implements ResponseValidation {
     const mode = settings.response.body;
     const { contents } = response;
     // Documents often leave `content` out for errors: without one nothing is said of the body.
-    if (contents.length === 0 || parts.isHead || WITHOUT_BODY.has(parts.status)) return NO_BODY;
+    if (contents.length === 0 || parts.isHead) return NO_BODY;
+    if (WITHOUT_BODY.has(parts.status) && !hasTypedBody(parts)) return NO_BODY;
     if (!parts.hasBody) return { finding: this.#invalid(mode, [MISSING]), plan: undefined };
     const chosen = chooseContent(contents, parts.headers);
     if (typeof chosen === 'string') {
@@ -103,18 +105,19 @@ export class ResponseValidator implements ResponseValidation {
     if (contentLength !== undefined && contentLength > settings.maxBodyBytes) {
       return { finding: this.#tooLarge(contentLength), plan: undefined };
     }
-    return { plan: this.#plan(chosen) };
+    return { plan: this.#plan(chosen, WITHOUT_BODY.has(parts.status)) };
   }
 
-  #plan(chosen: ChosenContent): BodyPlan {
+  #plan(chosen: ChosenContent, mayBeEmpty: boolean): BodyPlan {
     const { content, coding, boundary } = chosen;
     const { settings, document } = this.#rules;
     return {
       maxBytes: settings.maxBodyBytes,
       coding,
       tooLarge: (bytes) => this.#tooLarge(bytes),
-      judge: (body) => this.#judge(body, chosen, MAX_VALIDATION_WORK),
+      judge: (body) => (mayBeEmpty && body.length === 0 ? [] : this.#judge(body, chosen, MAX_VALIDATION_WORK)),
       judgeWithin: (body, maxWork) => {
+        if (mayBeEmpty && body.length === 0) return [];
         const findings = this.#judge(body, chosen, maxWork);
         return findings.length > 0 && isWorkUsedUp() ? undefined : findings;
       },
@@ -157,6 +160,14 @@ export class ResponseValidator implements ResponseValidation {
   #isEnforced(mode: ResponseMode): boolean {
     return mode === 'Enforce' && this.#rules.settings.isEnforced;
   }
+}
+
+/**
+ * A body that a 205 has all the same is judged as any other: nothing in its framing keeps it from coming. Chunks that say no type are taken for the
+ * empty ones that the RFC allows.
+ */
+function hasTypedBody({ hasBody, contentLength, headers }: ResponseParts): boolean {
+  return hasBody && (contentLength !== undefined || headerValue(headers, 'content-type') !== undefined);
 }
 
 const NOTHING: ResponseJudgement = { findings: [], body: undefined };

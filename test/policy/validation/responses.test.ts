@@ -74,6 +74,9 @@ for (const version of ['3.0.3', '3.1.0']) {
       ['GET /orders/1', { headers: JSON_TYPE, body: '{"id":' }, ['refuse invalid_response response  json']],
       ['GET /orders/1', { headers: JSON_TYPE }, ['refuse invalid_response response  required']],
       ['HEAD /orders/1', { headers: JSON_TYPE }, []],
+      // RFC 9110 §15.3.6 forbids it to the app; framing does not
+      ['PUT /orders/1', { status: 205, headers: JSON_TYPE, body: '{}' }, ['refuse invalid_response response  type']],
+      ['PUT /orders/1', { status: 205, headers: JSON_TYPE }, []],
       [
         'GET /orders/1',
         { headers: ['content-type', 'application/json'], body: '{"id":1}' },

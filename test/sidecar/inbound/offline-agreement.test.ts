@@ -38,6 +38,7 @@ spec:
                   x-text: {schema: {type: string, maxLength: 2}}
                 content: {application/json: {schema: {type: object, required: [id], properties: {id: {type: integer}}}}}
               "204": {description: none}
+              "205": {description: reset, content: {application/json: {schema: {type: object, required: [id]}}}}
               "3XX": {description: elsewhere, headers: {location: {required: true, schema: {type: string}}}}
               "304": {description: same, content: {application/json: {schema: {type: object}}}}
               default: {description: else, content: {application/problem+json: {schema: {type: object, required: [code]}}}}
@@ -270,6 +271,11 @@ const CASES: readonly Sent[] = [
   answered(301, {}),
   answered(301, { location: '/x' }),
   answered(304, {}),
+  answered(304, { 'content-length': '9' }),
+  answered(205, { 'content-length': '0' }),
+  answered(205, { 'transfer-encoding': 'chunked' }),
+  answered(205, { ...json, 'transfer-encoding': 'chunked' }),
+  answered(205, { ...json, 'content-length': '2' }, '{}'),
   answered(500, { 'content-length': '0' }),
   answered(500, { 'transfer-encoding': 'chunked' }, ''),
   answered(500, { 'content-type': 'application/problem+json' }, '{"code":"x"}'),
