@@ -225,6 +225,8 @@ export interface HeadJudgement {
   readonly body: BodyPlan | undefined;
   /** Of a gRPC call whose messages are judged as they come; absent: they are not. */
   readonly messages?: MessagePlan | undefined;
+  /** Of a body that is not read and whose length nobody told; absent: it may be of any, or is known to be short enough. */
+  readonly length?: LengthPlan | undefined;
   /** The operation is to be left for another; absent: it is not. */
   readonly isDeprecated?: boolean | undefined;
   /** Header fields to be told with the response. */
@@ -261,20 +263,24 @@ export interface ResponseValidation {
   judgeHead(response: ResponseParts): ResponseJudgement;
 }
 
-/** How the body is to be read and judged. */
-export interface BodyPlan {
+/** How long a body may be. */
+export interface LengthPlan {
   /** `limits.bodyBytes`: more is `body_too_large`. */
   readonly maxBytes: number;
-  /** What must be undone to look at the body, `maxBytes` holding for what comes out of it as well; undefined: nothing. */
-  readonly coding: ContentCoding | undefined;
+  /** False: nothing is refused, also not what could not be judged. */
+  readonly isEnforced: boolean;
   /** The finding for a body over the limit. */
   tooLarge(bytes: number): Finding;
+}
+
+/** How the body is to be read and judged. */
+export interface BodyPlan extends LengthPlan {
+  /** What must be undone to look at the body, `maxBytes` holding for what comes out of it as well; undefined: nothing. */
+  readonly coding: ContentCoding | undefined;
   /** Judges the whole body; an absent body is an empty buffer. */
   judge(body: Buffer): readonly Finding[];
   /** The same with a bound on the work, in the units of work-budget.ts; undefined: it takes more. */
   judgeWithin(body: Buffer, maxWork: number): readonly Finding[] | undefined;
-  /** False: nothing is refused, also not what could not be judged. */
-  readonly isEnforced: boolean;
   /** What another thread needs to judge the body; its verdict becomes findings by `found`. */
   readonly task: BodyTask;
   found(fault: BodyFault | undefined): readonly Finding[];

@@ -188,7 +188,10 @@ async function judgeRequest(validation: RequestValidation, { body, ...parts }: W
   const found = await (head.messages === undefined
     ? judgeBody(head.body, body)
     : judgeMessages(head.messages, body, false));
-  return { findings: [...head.findings, ...found], responses: head.responses };
+  const { length } = head;
+  const isTooLong = length !== undefined && body.length > length.maxBytes;
+  const long = isTooLong ? [length.tooLarge(body.length)] : [];
+  return { findings: [...head.findings, ...found, ...long], responses: head.responses };
 }
 
 async function judgeResponse(

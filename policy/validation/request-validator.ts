@@ -6,6 +6,7 @@ import type {
   Finding,
   FormPlan,
   HeadJudgement,
+  LengthPlan,
   MessagePlan,
   RequestParts,
   RequestValidation,
@@ -52,6 +53,7 @@ interface PlannedBody {
   readonly finding?: Finding;
   readonly plan: BodyPlan | undefined;
   readonly messages?: MessagePlan;
+  readonly length?: LengthPlan | undefined;
 }
 
 /** Holds requests against the operations of a workload's API. */
@@ -122,7 +124,7 @@ export class RequestValidator implements RequestValidation {
       findings.push({ ...finding, effect: 'audit' });
     }
     if (unknown.length > 0) findings.push(...this.#unknownParameters(operation, unknown));
-    const { messages, finding, plan } =
+    const { messages, finding, plan, length } =
       operation.messages === undefined
         ? this.#body(operation, request)
         : this.#messages(operation, operation.messages, request);
@@ -132,6 +134,7 @@ export class RequestValidator implements RequestValidation {
       route: template,
       findings,
       body: plan,
+      length,
       responses: operation.responses,
       isDeprecated: operation.lifecycle === 'Deprecated',
       notices: operation.notices,
@@ -191,7 +194,8 @@ export class RequestValidator implements RequestValidation {
     if (request.contentLength !== undefined && request.contentLength > most) {
       return { finding: this.#tooLarge(operation, request.contentLength), plan: undefined };
     }
-    if (settings.body === 'Skip') return { plan: undefined };
+    const length = request.hasBody && request.contentLength === undefined ? this.#length(operation) : undefined;
+    if (settings.body === 'Skip') return { plan: undefined, length };
     if (!request.hasBody) {
       if (body?.isRequired !== true) return { plan: undefined };
       return { finding: this.#finding(operation, 'missing_body', 'the operation requires a body'), plan: undefined };
@@ -204,11 +208,23 @@ export class RequestValidator implements RequestValidation {
     if (content.unavailable !== undefined) {
       return { finding: this.#finding(operation, 'schema_unavailable', content.unavailable), plan: undefined };
     }
-    const plan = content.format === 'opaque' ? undefined : this.#plan(operation, chosen);
-    if (plan?.form === undefined && request.contentLength !== undefined && request.contentLength > maxBodyBytes) {
+    if (content.format === 'opaque') {
+      const isLonger = request.contentLength !== undefined && request.contentLength > maxBodyBytes;
+      return isLonger
+        ? { finding: this.#tooLarge(operation, request.contentLength), plan: undefined }
+        : { plan: undefined, length };
+    }
+    const plan = this.#plan(operation, chosen);
+    if (plan.form === undefined && request.contentLength !== undefined && request.contentLength > maxBodyBytes) {
       return { finding: this.#tooLarge(operation, request.contentLength), plan: undefined };
     }
     return { plan };
+  }
+
+  /** Of a body that is not read. */
+  #length(operation: RuntimeOperation): LengthPlan {
+    const { maxBodyBytes, isEnforced } = operation.settings;
+    return { maxBytes: maxBodyBytes, isEnforced, tooLarge: (bytes) => this.#tooLarge(operation, bytes) };
   }
 
   #plan(operation: RuntimeOperation, chosen: ChosenContent): BodyPlan {

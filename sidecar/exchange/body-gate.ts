@@ -21,9 +21,9 @@ export abstract class BodyGate implements IncomingBody, BodyConsumer {
   /** Nothing more is looked at. */
   protected isOpen = false;
   protected isOver = false;
-  readonly #plan: BodyPlan;
+  readonly #plan: Pick<BodyPlan, 'isEnforced'>;
 
-  constructor(exchange: Exchange, source: IncomingBody, plan: BodyPlan, sender: BodySender) {
+  constructor(exchange: Exchange, source: IncomingBody, plan: Pick<BodyPlan, 'isEnforced'>, sender: BodySender) {
     this.exchange = exchange;
     this.source = source;
     this.#plan = plan;

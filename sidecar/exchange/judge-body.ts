@@ -46,7 +46,7 @@ async function judgeCoded(exchange: Exchange, body: Buffer, coding: ContentCodin
 }
 
 /** True where a request or response is refused for what is found of its body, or for want of means to judge it. */
-export function mayRefuse({ policy }: Exchange, { isEnforced }: BodyPlan): boolean {
+export function mayRefuse({ policy }: Exchange, { isEnforced }: Pick<BodyPlan, 'isEnforced'>): boolean {
   return isEnforced && policy.defaults.mode === 'Enforce';
 }
 

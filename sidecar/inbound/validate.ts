@@ -1,8 +1,9 @@
-import type { BodyPlan, HeaderField } from '#policy/workload-policy.ts';
+import type { BodyPlan, HeaderField, LengthPlan } from '#policy/workload-policy.ts';
 import { isValidated, narrowed, type Permitted, type Validated } from '../exchange/exchange.ts';
 import { FormGate } from '../exchange/form-gate.ts';
 import { holdBody } from '../exchange/hold-body.ts';
 import { judgeWhole, mayRefuse, settle, settleUnread } from '../exchange/judge-body.ts';
+import { LengthGate } from '../exchange/length-gate.ts';
 import { MessageGate } from '../exchange/message-gate.ts';
 import { WholeBody } from '../exchange/whole-body.ts';
 import type { BufferedBody } from '../http/buffered-body.ts';
@@ -36,6 +37,8 @@ export function validate(exchange: Permitted): Validated | Promise<Validated> {
     const source = Buffer.isBuffer(body) ? new WholeBody(body, []) : body;
     return sending(exchange, new MessageGate(exchange, source, judgement.messages, 'caller'));
   }
+  if (judgement.length !== undefined && body !== null)
+    return sending(exchange, counted(exchange, body, judgement.length));
   if (judgement.body === undefined) return sending(exchange, body);
   if (body === null) {
     settle(exchange, judgement.body.judge(EMPTY));
@@ -53,6 +56,12 @@ export function validate(exchange: Permitted): Validated | Promise<Validated> {
       : sending(exchange, judging);
   }
   return judgeBody(exchange, body, judgement.body).then((judged) => sending(exchange, judged));
+}
+
+function counted(exchange: Permitted, body: IncomingBody | Buffer, plan: LengthPlan): IncomingBody | Buffer {
+  if (!Buffer.isBuffer(body)) return new LengthGate(exchange, body, plan);
+  if (body.length > plan.maxBytes) settle(exchange, [plan.tooLarge(body.length)]);
+  return body;
 }
 
 /** The app's own word is kept: it knows its operations better than their document. */
