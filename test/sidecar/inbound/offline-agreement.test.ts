@@ -1,10 +1,6 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
-import t, { type Test } from 'tap';
-import { validateCommand } from '#cli/commands/validate.ts';
-import { readAll, startInbound } from '../../support/inbound-sidecar.ts';
-import { startApp } from '../../support/start-app.ts';
+import t from 'tap';
+import { agreeOffline, type Sent } from '../../support/agree-offline.ts';
 
 const RULES = `apiVersion: lateral.dev/v1alpha1
 kind: AuthorizationPolicy
@@ -84,18 +80,6 @@ spec:
   - {operationId: needs, request: {unknownParameters: Report}}
   - {operationId: audited, mode: Audit}
 `;
-
-interface Sent {
-  readonly method?: string;
-  readonly path: string;
-  readonly headers?: readonly (readonly [string, string])[];
-  readonly body?: string | Buffer;
-  readonly response?: {
-    readonly status: number;
-    readonly headers?: { readonly [name: string]: string };
-    readonly body?: string | Buffer;
-  };
-}
 
 const JSON_TYPE = ['content-type', 'application/json'] as const;
 const FORM = ['content-type', 'application/x-www-form-urlencoded'] as const;
@@ -286,108 +270,6 @@ const CASES: readonly Sent[] = [
   { path: '/needs', headers: [['x-needed', 'a']], response: { status: 418 } },
 ];
 
-/** On the wire of HTTP/1.1, characters in UTF-8. */
-function wire({ method = 'GET', path, headers = [], body }: Sent): Buffer {
-  const bytes = Buffer.from(body ?? '');
-  const isChunked = headers.some(([name]) => name === 'transfer-encoding');
-  const hasClose = headers.some(([name]) => name === 'connection');
-  const lines = [
-    `${method} ${path} HTTP/1.1`,
-    'host: a',
-    ...(hasClose ? [] : ['connection: close']),
-    ...headers.map(([name, value]) => `${name}: ${value}`),
-    ...(body === undefined || isChunked ? [] : [`content-length: ${bytes.length}`]),
-  ];
-  const chunk = bytes.length === 0 ? [] : [Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')];
-  return Buffer.concat([
-    Buffer.from(`${lines.join('\r\n')}\r\n\r\n`),
-    ...(isChunked ? [...chunk, Buffer.from('0\r\n\r\n')] : [bytes]),
-  ]);
-}
-
-function batchLine({ method = 'GET', path, headers = [], body, response }: Sent): string {
-  const fields: { [name: string]: string[] } = { host: ['a'] };
-  for (const [name, value] of headers) fields[name] = [...(fields[name] ?? []), value];
-  const base64 = (bytes: string | Buffer | undefined) => bytes && Buffer.from(bytes).toString('base64');
-  return JSON.stringify({
-    to: { namespace: 'test', name: 'server-1', serviceAccount: 'server', labels: { app: 'server' } },
-    ...{ method, path, headers: fields, bodyBase64: base64(body) },
-    response: response && { status: response.status, headers: response.headers, bodyBase64: base64(response.body) },
-  });
-}
-
-interface Verdict {
-  readonly verdict: string;
-  readonly code: string;
-  readonly details: readonly object[];
-  readonly reason: string | undefined;
-}
-
-const VERDICTS: { readonly [decision: string]: string } = { allow: 'pass', deny: 'refuse', audit: 'audit' };
-/** What a case says of its answer where it does not matter. */
-const ANY_ANSWER = { status: 200, headers: json, body: '{"id":1}' };
-
-async function inPath(t: Test, cases: readonly Sent[]): Promise<{ verdicts: Verdict[]; policies: string }> {
-  let wanted: NonNullable<Sent['response']> = ANY_ANSWER;
-  const app = await startApp(t, (request, response) => {
-    request.resume();
-    const { status, headers = {}, body } = wanted;
-    const isJoined = headers['connection'] !== undefined;
-    const bytes = Object.entries(headers).map(([name, value]) => [name, Buffer.from(value).toString('latin1')]);
-    response.writeHead(status, Object.fromEntries(isJoined ? bytes : [...bytes, ['connection', 'close']]));
-    response.end(request.method === 'HEAD' ? undefined : body);
-  });
-  const sidecar = await startInbound(t, app.port, 'http', RULES);
-  const verdicts: Verdict[] = [];
-  for (const [index, sent] of cases.entries()) {
-    wanted = sent.response ?? ANY_ANSWER;
-    const caller = await sidecar.connectTls('client');
-    caller.write(wire(sent));
-    await readAll(caller);
-    caller.destroy();
-    const line = (await sidecar.log(index + 1))[index];
-    const { decision, code, details = [], reason } = line ?? {};
-    verdicts.push({
-      ...{ verdict: VERDICTS[String(decision)] ?? 'none', code: String(code) },
-      ...{ details: details as object[], reason: reason as string | undefined },
-    });
-  }
-  return { verdicts, policies: join(sidecar.directory, 'policies') };
-}
-
-async function offline(policies: string, cases: readonly Sent[]): Promise<Verdict[]> {
-  const batch = join(policies, 'batch.jsonl');
-  await writeFile(batch, cases.map((sent) => batchLine({ response: ANY_ANSWER, ...sent })).join('\n'));
-  let stdout = '';
-  const io = { stdout: (text: string) => (stdout += text), stderr: () => {} };
-  await validateCommand.run(['--policies', policies, '--batch', batch], io);
-  return stdout
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-}
-
 t.test('offline and in the path the same requests and responses have the same verdicts', async (t) => {
-  const { verdicts, policies } = await inPath(t, CASES);
-  const offlines = await offline(policies, CASES);
-  for (const [index, sent] of CASES.entries()) {
-    const { verdict, code, details, reason } = verdicts[index] as Verdict;
-    const other = offlines[index] as Verdict;
-    const name = JSON.stringify({
-      ...sent,
-      body: Buffer.from(sent.body ?? '')
-        .toString('latin1')
-        .slice(0, 60),
-    });
-    const seen = details.map((one) => ({ ...one, shape: undefined }));
-    t.match(
-      { verdict: other.verdict, code: other.code, details: other.details },
-      { verdict, code, details: seen },
-      name,
-    );
-    t.equal(other.details.length, seen.length, `details of ${name}`);
-    // what the parser of HTTP/1.1 refuses it refuses in its own words; of what passes nothing is said in the path
-    if (verdict === 'pass' || code === 'malformed_request') continue;
-    t.ok(reason?.startsWith(other.reason ?? 'none'), `${reason} is ${other.reason}`);
-  }
+  await agreeOffline(t, RULES, CASES);
 });
